@@ -1,0 +1,259 @@
+"""The learning rate schedule: linear warmup, then cosine cycles of growing period."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+
+from composer.core import State, Time, TimeUnit
+from composer.optim import ComposerScheduler
+
+from composer_clr.cycles import Cycles, geometric_ends, nearest_end
+from composer_clr.times import common_unit, horizon, in_unit, increasing, now, parse_time, spell
+
+__all__ = ['CyclicCosineScheduler', 'warn_if_cut']
+
+
+class CyclicCosineScheduler(ComposerScheduler):
+    r"""Stepwise multiplicative cosine restarts: every trough is a point of the tradeoff curve.
+
+    .. math::
+        \alpha(t) = \begin{cases}
+            t / t_{warmup} & t < t_{warmup} \\
+            \alpha_f + (1 - \alpha_f) \frac{1}{2} (1 + \cos(\pi \tau_i)) & \text{otherwise}
+        \end{cases}
+        \qquad \tau_i = \frac{t - b_i}{b_{i+1} - b_i}
+
+    where cycle :math:`i` runs from its restart :math:`b_i` to its trough :math:`b_{i+1}`, with :math:`b_0 = t_{warmup}`
+    and :math:`b_{k+1} = \operatorname{round}(t_{warmup} + t_0 \sum_{i=0}^{k} t_{mult}^i)`.
+
+    The warmup is part of the schedule, since of several schedulers Composer applies only the last. The first cycle is,
+    bit for bit, Composer's ``CosineAnnealingWithWarmupScheduler`` run to the first trough.
+
+    ``scale_schedule_ratio`` scales every time, warmup included, :math:`\alpha_{ssr}(t) = \alpha(t / ssr)`, so that the
+    last trough stays the end of training. (Composer's own schedulers leave the warmup unscaled by default.)
+
+    Composer steps schedulers before it advances the clock, so batch :math:`k`, counted from 0, trains at
+    :math:`\alpha(\max(k - 1, 0))`, here as with every scheduler of Composer's.
+
+    Args:
+        t_0 (str | Time): Period of the first cycle, > 0, in ``ep``, ``ba``, ``sp``, ``tok`` or ``dur``.
+        t_mult (float): Period of a cycle over that of the one before, >= 1; 1 gives a constant period.
+            Default: ``2.0``.
+        t_warmup (str | Time): Length of the linear warmup, >= 0. Default: ``'0ba'``.
+        alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
+        cycle_ends (Sequence[str | Time]): The troughs spelled out, in increasing order, in place of ``t_0`` and
+            ``t_mult``. After the last one the multiplier stays at ``alpha_f``. Default: ``None``.
+
+    Raises:
+        ValueError: On construction, if an argument is out of range. On the first use, if the times cannot be converted
+            into each other, need a dataloader length that there is none of, or the warmup goes past the first trough.
+
+    Example:
+        The paper's schedule: troughs at 16, 32, 64, 128, 256 and 512 epochs.
+
+        >>> from composer_clr import CyclicCosineScheduler
+        >>> CyclicCosineScheduler(t_0='8ep', t_mult=2, t_warmup='8ep')
+        CyclicCosineScheduler(t_0='8ep', t_mult=2, t_warmup='8ep', alpha_f=0.0)
+
+        Troughs of one's own choice:
+
+        >>> CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep')
+        CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep', alpha_f=0.0)
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832; cosine restarts after Loshchilov and Hutter 2017, arXiv:1608.03983.
+    """
+
+    def __init__(
+        self,
+        t_0: str | Time | None = None,
+        t_mult: float = 2.0,
+        t_warmup: str | Time = '0ba',
+        alpha_f: float = 0.0,
+        cycle_ends: Sequence[str | Time] | None = None,
+    ):
+        self.t_warmup = parse_time('t_warmup', t_warmup)
+        if self.t_warmup.value < 0:
+            raise ValueError(f'{t_warmup=!s}: the warmup cannot be negative; 0ba is none')
+        if isinstance(alpha_f, bool) or not isinstance(alpha_f, (int, float)) or not 0 <= alpha_f <= 1:
+            raise ValueError(f'{alpha_f=}: a multiplier to decay to lies between 0 and 1')
+        self.alpha_f = alpha_f
+        self.t_0: Time | None = None
+        self.t_mult = t_mult
+        self.cycle_ends: list[Time] | None = None
+        if cycle_ends is None:
+            self.t_0 = self._checked_period(t_0)
+        else:
+            self.cycle_ends = self._checked_ends(t_0, cycle_ends)
+        self._resolved: tuple[tuple, Cycles, TimeUnit] | None = None
+        self._attached_under: tuple | None = None
+
+    def _checked_period(self, t_0: str | Time | None) -> Time:
+        if t_0 is None:
+            raise ValueError("t_0 is missing: give the period of the first cycle ('8ep'), or the troughs as cycle_ends")
+        period = parse_time('t_0', t_0)
+        if period.value <= 0:
+            raise ValueError(f"t_0='{spell(period)}': the first cycle needs a length above 0")
+        mult = self.t_mult
+        if isinstance(mult, bool) or not isinstance(mult, (int, float, Fraction)) or not 1 <= mult < math.inf:
+            raise ValueError(f't_mult={mult!r}: periods must not shrink, give a finite number >= 1 (1: constant period)')
+        return period
+
+    def _checked_ends(self, t_0: str | Time | None, cycle_ends: Sequence[str | Time]) -> list[Time]:
+        if t_0 is not None or self.t_mult != 2.0:
+            raise ValueError(f'cycle_ends stands in place of t_0={t_0!r} and t_mult={self.t_mult!r}: give one or other')
+        if isinstance(cycle_ends, (str, Time)) or len(cycle_ends) == 0:
+            raise ValueError(f"cycle_ends={cycle_ends!r}: give a list with at least one trough, such as ['16ep', '24ep']")
+        ends = [parse_time(f'cycle_ends[{i}]', end) for i, end in enumerate(cycle_ends)]
+        spelled = [spell(end) for end in ends]
+        if ends[0].value <= 0:
+            raise ValueError(f'cycle_ends={spelled}: the first trough must come after the start of training')
+        if not increasing(ends):
+            raise ValueError(f'cycle_ends={spelled}: list the troughs in strictly increasing order')
+        if self.t_warmup.value and not increasing([self.t_warmup, ends[0]]):
+            raise ValueError(
+                f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, cycle_ends[0]='{spelled[0]}':"
+                ' shorten the warmup or move the trough'
+            )
+        return ends
+
+    def __call__(self, state: State, ssr: float = 1.0) -> float:
+        """The multiplier alpha at ``state.timestamp``.
+
+        Args:
+            state (State): The trainer's state.
+            ssr (float): Composer's scale schedule ratio, > 0. Default: ``1.0``.
+
+        Returns:
+            float: The learning rate multiplier, in [0, 1].
+        """
+        if ssr != 1.0 and not state.schedulers and self._mixes_dur():
+            # The Trainer's constructor asks for alpha(0) before it has scaled max_duration, of which 'dur' is a part.
+            return 0.0 if self.t_warmup.value else 1.0
+        cycles, unit = self.cycles(state, ssr)
+        t = now(state, unit)
+        if state.schedulers:
+            self._check_attached(state, cycles, unit, t)
+        return cycles.multiplier(t, self.alpha_f)
+
+    def cycles(self, state: State, ssr: float = 1.0) -> tuple[Cycles, TimeUnit]:
+        """The cycles of this run, and the unit that they are counted in.
+
+        Raises:
+            ValueError: As listed at the class.
+        """
+        loader_length, duration = state.dataloader_len, state.max_duration
+        under = (
+            ssr,
+            None if loader_length is None else loader_length.value,
+            None if duration is None else (duration.value, duration.unit),
+        )
+        if self._resolved is None or self._resolved[0] != under:
+            cycles, unit = self._resolve(state, ssr)
+            self._resolved = (under, cycles, unit)
+        return self._resolved[1], self._resolved[2]
+
+    def troughs(self, state: State, ssr: float = 1.0) -> list[Time]:
+        """The troughs up to ``max_duration``, in the unit that they are counted in.
+
+        Batches for times given in ``ep`` or ``ba``, and for ``dur`` of a duration in those; samples and tokens in
+        their own.
+
+        Raises:
+            ValueError: If ``max_duration`` is not set or cannot be counted in the schedule's unit.
+        """
+        cycles, unit = self.cycles(state, ssr)
+        until = horizon(state, unit)
+        if until is None:
+            raise ValueError(
+                f'max_duration={state.max_duration} cannot be counted in {unit.value!r}, the unit of the schedule: '
+                'give both in the same unit'
+            )
+        return [Time(trough, unit) for trough in cycles.troughs(until)]
+
+    def describe(self) -> dict[str, object]:
+        """The arguments as plain values, for the record of a run."""
+        if self.cycle_ends is not None:
+            shape: dict[str, object] = {'cycle_ends': [spell(end) for end in self.cycle_ends]}
+        else:
+            assert self.t_0 is not None
+            shape = {'t_0': spell(self.t_0), 't_mult': self.t_mult}
+        return {**shape, 't_warmup': spell(self.t_warmup), 'alpha_f': self.alpha_f}
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in self.describe().items())})'
+
+    def _times(self) -> dict[str, Time]:
+        if self.cycle_ends is not None:
+            return {f'cycle_ends[{i}]': end for i, end in enumerate(self.cycle_ends)} | {'t_warmup': self.t_warmup}
+        assert self.t_0 is not None
+        return {'t_0': self.t_0, 't_warmup': self.t_warmup}
+
+    def _mixes_dur(self) -> bool:
+        units = {time.unit for time in self._times().values() if time.value}
+        return TimeUnit.DURATION in units and len(units) > 1
+
+    def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
+        if ssr <= 0:
+            raise ValueError(f'scale_schedule_ratio={ssr}: give a ratio above 0')
+        times = self._times()
+        unit = common_unit(times, state)
+        exact = {name: in_unit(name, time, state, ssr) for name, time in times.items() if time.value}
+        warmup = exact.pop('t_warmup', Fraction(0))
+        if self.t_0 is not None:
+            if exact['t_0'] < 1:
+                raise ValueError(
+                    f"t_0='{spell(self.t_0)}' at scale_schedule_ratio={ssr:g} makes a first cycle of "
+                    f"{float(exact['t_0']):g}{unit.value}: it must be at least 1{unit.value} long"
+                )
+            return Cycles(round(warmup), geometric_ends(warmup, exact['t_0'], self.t_mult)), unit
+        ends = [round(end) for end in exact.values()]
+        if round(warmup) >= ends[0]:
+            raise ValueError(
+                f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, "
+                f"cycle_ends[0]='{spell(self.cycle_ends[0])}': shorten the warmup or move the trough"  # type: ignore
+            )
+        if any(b <= a for a, b in zip(ends, ends[1:], strict=False)):
+            counted = [f'{end}{unit.value}' for end in ends]
+            raise ValueError(
+                f'cycle_ends={[spell(end) for end in self.cycle_ends or ()]} come to {counted} in this run: '
+                'list the troughs in strictly increasing order'
+            )
+        return Cycles(round(warmup), ends), unit
+
+    def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
+        """What can be told only once the Trainer is set up, looked at once for each duration of the run."""
+        if t == 0 and state.timestamp.batch.value > 0:
+            raise ValueError(
+                f'the schedule is counted in {unit.value!r}, but the batches so far held none: '
+                "give get_num_tokens_in_batch to the train DataSpec, or count the schedule in 'ba', 'ep' or 'sp'"
+            )
+        assert self._resolved is not None
+        if self._attached_under == self._resolved[0]:
+            return
+        self._attached_under = self._resolved[0]
+        if len(state.schedulers) > 1:
+            raise ValueError(
+                f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: '
+                f'give {self!r} alone (its warmup is built in)'
+            )
+        warn_if_cut(cycles, unit, state)
+
+
+def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
+    """Warn where training stops between two troughs, since the time after the last whole one makes no point."""
+    until = horizon(state, unit)
+    if until is None:
+        return
+    passed = cycles.troughs(until)
+    if passed and passed[-1] == until:
+        return
+    nearest = nearest_end(cycles, until)
+    spelled_max = spell(Time(until, unit), state)
+    last = f"the last whole trough is at '{spell(Time(passed[-1], unit), state)}'" if passed else 'it reaches no trough'
+    remedy = '' if nearest is None else f"; the nearest max_duration that ends on a trough is '{spell(Time(nearest, unit), state)}'"
+    where = 'in the middle of a cycle' if cycles.next_trough(until) is not None else 'after the last cycle'
+    warnings.warn(f"max_duration='{spelled_max}' stops {where}: {last}{remedy}", UserWarning, stacklevel=2)

@@ -1,0 +1,148 @@
+"""Composer's times as exact numbers of batches, samples or tokens, and back as time strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from composer.core import State, Time, TimeUnit
+
+__all__ = ['COUNTED', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'spell']
+
+# Where Timestamp keeps the count of each unit that boundaries are counted in. Epochs and fractions of the training
+# duration are no such units: Composer's epoch counter does not move within an epoch.
+COUNTED = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
+
+_TAKEN = (TimeUnit.EPOCH, TimeUnit.DURATION, *COUNTED)
+
+
+def parse_time(name: str, value: str | Time) -> Time:
+    """Read an argument as a Composer time.
+
+    Args:
+        name (str): The argument's name, for the error.
+        value (str | Time): A time string such as ``'8ep'``, or a ``Time``.
+
+    Raises:
+        ValueError: If it cannot be read, or has a unit that no schedule can be counted in.
+
+    Example:
+        >>> parse_time('t_0', '8ep')
+        Time(8, TimeUnit.EPOCH)
+    """
+    remedy = "write a whole number of epochs, batches, samples or tokens ('8ep', '500ba', '1000sp', '1000tok')"
+    remedy += " or a fraction of the training duration ('0.25dur')"
+    if not isinstance(value, (str, Time)):
+        raise ValueError(f'{name}={value!r} has no unit: {remedy}')
+    try:
+        time = Time.from_timestring(value) if isinstance(value, str) else value
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name}={value!r} is not a time: {remedy}') from error
+    if time.unit not in _TAKEN:
+        raise ValueError(f'{name}={spell(time)!r}: no schedule can be counted in {time.unit.value!r}; {remedy}')
+    return time
+
+
+def common_unit(times: dict[str, Time], state: State) -> TimeUnit:
+    """The unit in which all of a schedule's times can be counted during this run.
+
+    Epochs, and fractions of a duration given in epochs, count in batches; a fraction of any other duration counts in
+    that duration's unit.
+
+    Raises:
+        ValueError: If two of the times have no common unit. A time of 0 goes with every unit.
+    """
+    units = {name: _counted_unit(name, time, state) for name, time in times.items()}
+    chosen_name = next((name for name in units if times[name].value), next(iter(units)))
+    for name, unit in units.items():
+        if times[name].value and unit != units[chosen_name]:
+            raise ValueError(
+                f'{name}={spell(times[name])!r} and {chosen_name}={spell(times[chosen_name])!r} cannot be converted '
+                'into each other: give all times of the schedule in one unit (epochs and batches go together)'
+            )
+    return units[chosen_name]
+
+
+def in_unit(name: str, time: Time, state: State, ssr: float = 1.0) -> Fraction:
+    """A time as an exact number of its counted unit (see :func:`common_unit`), scaled by ``ssr``.
+
+    ``dur`` is not scaled: it is a fraction of ``max_duration``, which Composer has scaled already.
+
+    Raises:
+        ValueError: If the train dataloader has no length and the time needs one.
+    """
+    if time.unit == TimeUnit.DURATION:
+        whole = _max_duration(name, time, state)
+        if whole.unit == TimeUnit.EPOCH:
+            return Fraction(time.value) * whole.value * _loader_length(name, time, state)
+        return Fraction(time.value) * whole.value
+    batches_each = _loader_length(name, time, state) if time.unit == TimeUnit.EPOCH else 1
+    return time.value * batches_each * Fraction(ssr)
+
+
+def horizon(state: State, unit: TimeUnit) -> int | None:
+    """``max_duration`` counted in ``unit``; ``None`` where it is not known before training."""
+    duration = state.max_duration
+    if duration is None:
+        return None
+    if duration.unit == unit:
+        return duration.value
+    if duration.unit == TimeUnit.EPOCH and unit == TimeUnit.BATCH and state.dataloader_len is not None:
+        return duration.value * int(state.dataloader_len)
+    return None
+
+
+def now(state: State, unit: TimeUnit) -> int:
+    """The time since the start of training, in a counted unit."""
+    return getattr(state.timestamp, COUNTED[unit]).value
+
+
+def spell(time: Time, state: State | None = None) -> str:
+    """A time as its time string; given a state, batches are told as epochs where they make whole ones.
+
+    Example:
+        >>> spell(Time(8, 'ep')), spell(Time(0.5, 'dur'))
+        ('8ep', '0.5dur')
+    """
+    if state is not None and time.unit == TimeUnit.BATCH and state.dataloader_len is not None:
+        epochs, rest = divmod(time.value, int(state.dataloader_len))
+        if rest == 0:
+            return f'{epochs}ep'
+    return f'{time.value}{time.unit.value}'
+
+
+def increasing(times: Iterable[Time]) -> bool:
+    """Whether neighbours of one unit stand in strictly increasing order; neighbours of two units are not compared."""
+    listed = list(times)
+    return all(a.unit != b.unit or a.value < b.value for a, b in zip(listed, listed[1:], strict=False))
+
+
+def _counted_unit(name: str, time: Time, state: State) -> TimeUnit:
+    if time.unit == TimeUnit.EPOCH:
+        return TimeUnit.BATCH
+    if time.unit == TimeUnit.DURATION:
+        whole = _max_duration(name, time, state)
+        if whole.unit == TimeUnit.EPOCH:
+            return TimeUnit.BATCH
+        if whole.unit not in COUNTED:
+            raise ValueError(
+                f'{name}={spell(time)!r} is a fraction of max_duration={spell(whole)!r}, which no schedule can be '
+                "counted in: give max_duration in 'ep', 'ba', 'sp' or 'tok'"
+            )
+        return whole.unit
+    return time.unit
+
+
+def _max_duration(name: str, time: Time, state: State) -> Time:
+    if state.max_duration is None:
+        raise ValueError(f'{name}={spell(time)!r} is a fraction of max_duration, which is not set: give it to Trainer')
+    return state.max_duration
+
+
+def _loader_length(name: str, time: Time, state: State) -> int:
+    if state.dataloader_len is None:
+        raise ValueError(
+            f"{name}={spell(time)!r} needs a train dataloader with a length: give the time in 'ba', 'sp' or 'tok', "
+            'or set train_subset_num_batches'
+        )
+    return int(state.dataloader_len)
