@@ -2,3 +2,4 @@
 
 from composer_clr._version import __version__ as __version__
 from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
+from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot

@@ -1,0 +1,162 @@
+"""The record of a run: its tradeoff curve, point by point, read from and written to ``curve.json``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from composer_clr.whole_file import write_whole
+
+__all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint', 'find_curves']
+
+CURVE_FILE = 'curve.json'
+_MAX_BYTES = 64 * 2**20
+# JSON has no number for NaN and infinity; a diverged run's points are kept as the strings "NaN" and "Infinity".
+_RECORD = ConfigDict(ser_json_inf_nan='strings')
+
+
+class CurveError(ValueError):
+    """A curve that cannot be read: the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, config=_RECORD)
+class TradeoffPoint:
+    """What a run had reached at the trough of one cycle.
+
+    Attributes:
+        cycle (int): The cycle that ended here, from 0.
+        epoch (float | None): Batches over the train loader's length; ``None`` where it has no length.
+        batch (int): Batches trained.
+        sample (int): Samples trained, over all ranks.
+        token (int): Tokens trained, over all ranks; 0 where batches have none.
+        wall_clock_train_s (float): Seconds of training: no evaluation, no saving of snapshots.
+        wall_clock_total_s (float): The same with both.
+        lr (float): Learning rate of the first parameter group, at its lowest.
+        metrics (dict[str, float]): ``label/metric`` to its value at the trough.
+        peak_metrics (dict[str, float]): The best value within the peak window before the trough.
+        checkpoint (str | None): The snapshot's file name, beside ``curve.json``; ``None`` where none was saved.
+    """
+
+    cycle: int
+    epoch: float | None
+    batch: int
+    sample: int
+    token: int
+    wall_clock_train_s: float
+    wall_clock_total_s: float
+    lr: float
+    metrics: dict[str, float]
+    peak_metrics: dict[str, float]
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, config=_RECORD)
+class Run:
+    """What a curve is the curve of.
+
+    Attributes:
+        run_name (str): Composer's run name.
+        kind (str): ``'cyclic'`` or ``'standard'``, or the name of another way to draw a curve.
+        method (str): The set of algorithms: ``'baseline'``, or names such as ``'BP'`` and ``'MX'`` joined by ``+``.
+        seed (int | None): Rank 0's seed.
+        model (str | None): Name of the network.
+        world_size (int): Number of ranks.
+        schedule (dict): The scheduler, its arguments and the troughs.
+        versions (dict[str, str]): Of this package, Composer, torch and Python.
+        started_at (str | None): When the run first started, UTC, ISO 8601.
+        parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
+    """
+
+    run_name: str
+    kind: str
+    method: str
+    seed: int | None = None
+    model: str | None = None
+    world_size: int = 1
+    schedule: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    started_at: str | None = None
+    parent: dict[str, Any] | None = None
+
+
+@dataclass(config=_RECORD)
+class TradeoffCurve:
+    """A run and the points it has passed, in order.
+
+    Example:
+        >>> point = TradeoffPoint(0, 16.0, 10000, 20480000, 0, 4367.0, 4500.0, 0.0, {'eval/acc': 0.71}, {'eval/acc': 0.71})
+        >>> curve = TradeoffCurve(Run('demo', 'cyclic', 'baseline', seed=17), [point])
+        >>> TradeoffCurve.from_json(curve.to_json()) == curve
+        True
+    """
+
+    format: Literal[1] = field(default=1, kw_only=True)
+    run: Run
+    points: list[TradeoffPoint]
+
+    def to_json(self) -> str:
+        """The curve as strict JSON; a value that is no finite number becomes ``"NaN"``, ``"Infinity"`` and so on."""
+        return _CURVE.dump_json(self, indent=1).decode() + '\n'
+
+    @classmethod
+    def from_json(cls, text: str, source: str = 'the text') -> TradeoffCurve:
+        """Read what :meth:`to_json` wrote; keys that a later version may have added are passed over.
+
+        Args:
+            text (str): The JSON.
+            source (str): The file's name, for errors.
+
+        Raises:
+            CurveError: If the text is no curve, or one of a format that this version does not know.
+        """
+        try:
+            return _CURVE.validate_json(text)
+        except ValidationError as error:
+            first = min(error.errors(), key=lambda e: e['loc'] != ('format',))
+            place = '.'.join(map(str, first['loc']))
+            raise CurveError(f'{source}: not a curve of format 1: {place}{": " if place else ""}{first["msg"]}') from error
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> TradeoffCurve:
+        """Read a ``curve.json``, or the one in a folder.
+
+        Raises:
+            CurveError: If there is none, or it is no curve.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / CURVE_FILE
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                raise CurveError(f'{path}: larger than {_MAX_BYTES >> 20} MiB, which no curve is')
+            text = path.read_text(encoding='utf-8')
+        except (OSError, UnicodeDecodeError) as error:
+            raise CurveError(f'{path}: cannot be read ({error})') from error
+        return cls.from_json(text, str(path))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the curve so that the file is whole at every instant: aside, flushed to disk, renamed."""
+        write_whole(Path(path), self.to_json())
+
+
+_CURVE = TypeAdapter(TradeoffCurve)
+
+
+def find_curves(paths: Iterable[str | os.PathLike[str]]) -> Iterator[TradeoffCurve]:
+    """Read every curve under the given files and folders, folders searched to any depth, in the order of their names.
+
+    Raises:
+        CurveError: If a file is no curve, or a path holds none.
+    """
+    for path in map(Path, paths):
+        files = sorted(path.rglob(CURVE_FILE)) if path.is_dir() else [path]
+        if not files:
+            raise CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds finished runs')
+        for file in files:
+            yield TradeoffCurve.read(file)

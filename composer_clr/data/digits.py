@@ -1,0 +1,64 @@
+"""Handwritten digits, 1797 real images of 8x8 grey pixels that come with scikit-learn."""
+
+from __future__ import annotations
+
+import torch
+from composer.core import DataSpec
+from composer.utils import dist
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch.utils.data import DataLoader, TensorDataset
+
+__all__ = ['digits_dataspecs']
+
+# The split is part of the data set: the same images are held out whatever a run's seed.
+_SPLIT_SEED = 0
+_TEST_IMAGES = 897
+
+
+def digits_dataspecs(
+    batch_size: int, eval_batch_size: int, train_images: int = 900, num_workers: int = 0
+) -> tuple[DataSpec, DataSpec]:
+    """The digits, split once for all into 900 images to train on and 897 to evaluate on, classes in equal shares.
+
+    Args:
+        batch_size (int): Training images a batch on each rank.
+        eval_batch_size (int): Evaluation images a batch on each rank.
+        train_images (int): How many of the 900 to train on, the first of a fixed shuffle. Default: ``900``.
+        num_workers (int): Loader processes a rank. Default: ``0``.
+
+    Returns:
+        tuple[DataSpec, DataSpec]: Training and evaluation data: images of (batch, 1, 8, 8) with mean 0 and deviation 1,
+        and labels of (batch,).
+
+    Raises:
+        ValueError: If there are not as many images.
+
+    Source:
+        E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
+    """
+    pixels, labels = load_digits(return_X_y=True)
+    splits = train_test_split(pixels, labels, test_size=_TEST_IMAGES, stratify=labels, random_state=_SPLIT_SEED)
+    train_x, test_x, train_y, test_y = (torch.from_numpy(split) for split in splits)
+    if not 1 <= train_images <= len(train_x):
+        raise ValueError(f'{train_images=}: the digits have between 1 and {len(train_x)} images to train on')
+    train_x, train_y = train_x[:train_images], train_y[:train_images]
+    mean, deviation = train_x.mean(), train_x.std()
+
+    def images(flat: torch.Tensor) -> torch.Tensor:
+        return ((flat - mean) / deviation).float().reshape(-1, 1, 8, 8)
+
+    train = TensorDataset(images(train_x), train_y)
+    test = TensorDataset(images(test_x), test_y)
+    return (
+        DataSpec(
+            DataLoader(
+                train,
+                batch_size,
+                sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
+                drop_last=True,
+                num_workers=num_workers,
+            )
+        ),
+        DataSpec(DataLoader(test, eval_batch_size, sampler=dist.get_sampler(test), num_workers=num_workers)),
+    )

@@ -1,0 +1,63 @@
+"""Networks that torchvision has not: the small residual networks for images of a few dozen pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+__all__ = ['SmallResNet']
+
+
+class SmallResNet(nn.Module):
+    """The residual network for small images: a 3x3 stem and three stages of 16, 32 and 64 channels.
+
+    Args:
+        depth (int): Number of layers, 6n + 2 for n blocks a stage: 8, 14, 20, 32, 44, 56, ... Default: ``8``.
+        num_classes (int): Number of classes. Default: ``10``.
+        in_channels (int): Channels of the images, 1 for grey and 3 for colour. Default: ``3``.
+
+    Shape:
+        Images of (batch, in_channels, height, width) to logits of (batch, num_classes).
+
+    Raises:
+        ValueError: If no such network has this depth.
+
+    Example:
+        >>> SmallResNet(depth=8, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+
+    Source:
+        He et al. 2016, arXiv:1512.03385, section 4.2; with torchvision's blocks, whose shortcuts are projections.
+    """
+
+    def __init__(self, depth: int = 8, num_classes: int = 10, in_channels: int = 3):
+        super().__init__()
+        blocks_each, rest = divmod(depth - 2, 6)
+        if rest or blocks_each < 1:
+            raise ValueError(f'{depth=}: a network of three stages has 6n + 2 layers, such as 8, 20 or 56')
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(inplace=True),
+        ]
+        channels = 16
+        for width in (16, 32, 64):
+            for block in range(blocks_each):
+                stride = 2 if block == 0 and width > 16 else 1
+                shortcut = None
+                if stride != 1:
+                    shortcut = nn.Sequential(
+                        nn.Conv2d(channels, width, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(width)
+                    )
+                layers.append(BasicBlock(channels, width, stride, shortcut))
+                channels = width
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.pool(self.features(images)).flatten(1))

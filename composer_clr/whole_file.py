@@ -1,0 +1,37 @@
+"""Files that a reader, or a crash, meets whole: the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ['part_of', 'put_in_place', 'write_whole']
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is made before it is put in its place: hidden, in the same folder so that a rename will do, and with its
+    ending kept, by which Composer chooses how to save."""
+    return path.with_name(f'.part-{path.name}')
+
+
+def put_in_place(path: Path) -> None:
+    """Rename the finished part to its name, flushing the part before and the folder after, so that a power cut keeps
+    the order."""
+    part = part_of(path)
+    _flush(part)
+    os.replace(part, path)
+    _flush(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file by rename."""
+    part_of(path).write_text(text, encoding='utf-8')
+    put_in_place(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
