@@ -1,5 +1,34 @@
 """Accuracy-against-training-time tradeoff curves from one cyclic run, for MosaicML Composer."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from composer_clr._version import __version__ as __version__
-from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
-from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
+
+if TYPE_CHECKING:
+    from composer_clr.curve import TradeoffCurve as TradeoffCurve
+    from composer_clr.curve import TradeoffPoint as TradeoffPoint
+    from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
+    from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
+
+# Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
+_HOMES = {
+    'CyclicCosineScheduler': 'composer_clr.scheduler',
+    'ParetoSnapshot': 'composer_clr.snapshot',
+    'TradeoffCurve': 'composer_clr.curve',
+    'TradeoffPoint': 'composer_clr.curve',
+}
+
+__all__ = ['CyclicCosineScheduler', 'ParetoSnapshot', 'TradeoffCurve', 'TradeoffPoint', '__version__']
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,285 @@
+"""A training run as a YAML recipe: nested dataclasses, typed and checked before any data is read.
+
+A recipe is one of the shipped YAML files, by name (``quickstart/digits``), or a path of one's own. ``key=value`` pairs
+override it: ``schedule.kind=standard seed=18``. An unknown key, a wrong type or a missing value is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
+
+__all__ = [
+    'CheckpointRecipe',
+    'DataRecipe',
+    'EvaluationRecipe',
+    'ModelRecipe',
+    'OptimizerRecipe',
+    'Recipe',
+    'RecipeError',
+    'ScheduleRecipe',
+    'SnapshotRecipe',
+    'load_recipe',
+    'shipped_recipes',
+]
+
+# A wheel carries the YAMLs inside the package; in a checkout, and so in an editable install, they lie beside it.
+_YAMLS = next(
+    folder for folder in (Path(__file__).parent / 'yamls', Path(__file__).parent.parent / 'yamls') if folder.is_dir()
+)
+
+KINDS = ('cyclic', 'standard')
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run: the message names the key and what would be right."""
+
+
+@dataclass
+class ModelRecipe:
+    """The network.
+
+    Attributes:
+        name (str): ``small_resnet``, or a torchvision classifier such as ``resnet50``.
+        num_classes (int): Number of classes.
+        arguments (dict): Further arguments of the network, by name.
+    """
+
+    name: str = MISSING
+    num_classes: int = MISSING
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DataRecipe:
+    """The images.
+
+    Attributes:
+        name (str): ``digits``.
+        batch_size (int): Training images a batch, over all ranks.
+        eval_batch_size (int): Evaluation images a batch, over all ranks.
+        num_workers (int): Loader processes a rank. Default: ``0``, the rank itself.
+        arguments (dict): Further arguments of the data set, by name.
+    """
+
+    name: str = MISSING
+    batch_size: int = MISSING
+    eval_batch_size: int = MISSING
+    num_workers: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class OptimizerRecipe:
+    """The optimizer.
+
+    Attributes:
+        name (str): A class of ``composer.optim`` or ``torch.optim``. Default: ``'DecoupledSGDW'``.
+        lr (float): Learning rate at the top of a cycle.
+        weight_decay (float): Weight decay. Default: ``0.0``.
+        arguments (dict): Further arguments of the optimizer, by name, such as ``momentum``.
+    """
+
+    name: str = 'DecoupledSGDW'
+    lr: float = MISSING
+    weight_decay: float = 0.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ScheduleRecipe:
+    """The learning rate over time. Times are time strings: ``8ep``, ``500ba``, ``0.1dur``.
+
+    Attributes:
+        kind (str): ``cyclic``: cosine cycles, a point of the curve at each trough. ``standard``: one cosine from the
+            end of the warmup to the end of training, one point. Nothing else differs between the two.
+        t_warmup (str): Length of the linear warmup. Default: ``'0ba'``.
+        t_0 (str | None): Period of the first cycle.
+        t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
+        alpha_f (float): What each decay ends at, as a part of ``optimizer.lr``. Default: ``0.0``.
+        cycle_ends (list[str] | None): The troughs, in place of ``t_0`` and ``t_mult``.
+    """
+
+    kind: str = MISSING
+    t_warmup: str = '0ba'
+    t_0: str | None = None
+    t_mult: float = 2.0
+    alpha_f: float = 0.0
+    cycle_ends: list[str] | None = None
+
+
+@dataclass
+class EvaluationRecipe:
+    """Evaluation.
+
+    Attributes:
+        interval (str): How often to evaluate beside the troughs, such as ``1ep``. Default: ``'0ep'``, not at all.
+    """
+
+    interval: str = '0ep'
+
+
+@dataclass
+class SnapshotRecipe:
+    """The points of the curve; see :class:`~composer_clr.ParetoSnapshot`.
+
+    Attributes:
+        folder (str): Where ``curve.json`` and the snapshots go. Default: ``'{run_name}/pareto'``.
+        metrics (list[str] | None): The metrics to record. Default: ``None``, all.
+        directions (dict[str, str]): ``max`` or ``min``, by metric, where the name does not tell.
+        save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
+        peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
+        method (str | None): Name of the method. Default: ``None``, made of the algorithms.
+        overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
+    """
+
+    folder: str = '{run_name}/pareto'
+    metrics: list[str] | None = None
+    directions: dict[str, str] = field(default_factory=dict)
+    save_weights: bool = True
+    peak_window: str = '0ep'
+    method: str | None = None
+    overwrite: bool = False
+
+
+@dataclass
+class CheckpointRecipe:
+    """The Trainer's own checkpoints, from which a run is resumed.
+
+    Attributes:
+        folder (str | None): Where they go. Default: ``None``, none are written.
+        interval (str): How often. Default: ``'1ep'``.
+        keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
+        autoresume (bool): Whether to go on from the newest in the folder. Default: ``False``.
+        load_path (str | None): A checkpoint to start from. It is unpickled: load only what you trust.
+    """
+
+    folder: str | None = None
+    interval: str = '1ep'
+    keep: int = 1
+    autoresume: bool = False
+    load_path: str | None = None
+
+
+@dataclass
+class Recipe:
+    """A training run, whole.
+
+    Attributes:
+        run_name (str): Name of the run, and of its folder.
+        seed (int): Seed of every random number. Default: ``17``.
+        max_duration (str): How long to train: ``512ep``.
+        precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
+        device_train_microbatch_size (int | None): Images that a rank takes at a time. Default: ``None``, its batch.
+        progress_bar (bool): Whether to draw Composer's progress bar. Default: ``True``.
+        model (ModelRecipe): The network.
+        data (DataRecipe): The images.
+        optimizer (OptimizerRecipe): The optimizer.
+        schedule (ScheduleRecipe): The learning rate over time.
+        algorithms (dict): Composer's algorithms by class name, each with its arguments, in order:
+            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``.
+        evaluation (EvaluationRecipe): Evaluation.
+        snapshot (SnapshotRecipe): The points of the curve.
+        loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
+        checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
+    """
+
+    run_name: str = MISSING
+    seed: int = 17
+    max_duration: str = MISSING
+    precision: str | None = None
+    device_train_microbatch_size: int | None = None
+    progress_bar: bool = True
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
+    snapshot: SnapshotRecipe = field(default_factory=SnapshotRecipe)
+    loggers: dict[str, Any] = field(default_factory=dict)
+    checkpoint: CheckpointRecipe = field(default_factory=CheckpointRecipe)
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check it against its schema.
+
+    Args:
+        name (str): A shipped recipe (``'quickstart/digits'``) or the path of a YAML file.
+        overrides (Sequence[str]): ``key=value`` pairs, values in YAML's notation.
+
+    Raises:
+        RecipeError: If there is no such recipe, or a key is unknown, a value has the wrong type or is missing.
+
+    Example:
+        >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
+        'digits-standard-4ep-seed17'
+    """
+    with _errors_of(name):
+        config = OmegaConf.merge(OmegaConf.structured(Recipe), OmegaConf.create(_yaml_text(name)))
+    for override in overrides:
+        key, equals, _ = override.partition('=')
+        if not equals or not key:
+            raise RecipeError(f'{override!r} is not key=value, such as schedule.kind=standard')
+        with _errors_of(override):
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+    with _errors_of(name):
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise RecipeError(f'{name} leaves {", ".join(missing)} open: give {missing[0]}=VALUE')
+        recipe = OmegaConf.to_object(config)
+    assert isinstance(recipe, Recipe)
+    if recipe.schedule.kind not in KINDS:
+        raise RecipeError(f"schedule.kind={recipe.schedule.kind!r}: a schedule is either 'cyclic' or 'standard'")
+    return recipe
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package.
+
+    Example:
+        >>> 'quickstart/digits' in shipped_recipes()
+        True
+    """
+    return sorted(path.relative_to(_YAMLS).with_suffix('').as_posix() for path in _YAMLS.rglob('*.yaml'))
+
+
+def _yaml_text(name: str) -> str:
+    if name in shipped_recipes():
+        path = _YAMLS / f'{name}.yaml'
+    elif Path(name).suffix in ('.yaml', '.yml'):
+        path = Path(name)
+    else:
+        raise RecipeError(f'there is no recipe {name!r}{_did_you_mean(name, shipped_recipes())}')
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f'{name}: cannot be read ({error})') from error
+
+
+@contextmanager
+def _errors_of(source: str) -> Iterator[None]:
+    """Tell an error of the YAML or of its types in one line that names where it is."""
+    try:
+        yield
+    except (ConfigKeyError, ConfigAttributeError) as error:
+        known = list(getattr(error.object_type, '__dataclass_fields__', ()))
+        raise RecipeError(f'{source}: unknown key {error.full_key!r}{_did_you_mean(str(error.key), known)}') from error
+    except OmegaConfBaseException as error:
+        what = str(error).partition('\n')[0]
+        raise RecipeError(f'{source}: {error.full_key}: {what}') from error
+    except YAMLError as error:
+        raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return f', did you mean {close[0]!r}?' if close else ''
