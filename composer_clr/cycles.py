@@ -144,7 +144,7 @@ class Cycles:
 
     def next_trough(self, t: int) -> int | None:
         """The first trough after ``t``; ``None`` where no further one comes."""
-        self._read_past(t)
+        self._read_past(max(t, self.start))
         following = bisect_right(self._bounds, t, lo=1)
         return self._bounds[following] if following < len(self._bounds) else None
 

@@ -284,7 +284,7 @@ class ParetoSnapshot(Callback):
             token=state.timestamp.token.value,
             wall_clock_train_s=train_s,
             wall_clock_total_s=train_s + self._not_training_s + time.monotonic() - self._eval_began,
-            lr=float(state.schedulers[0].get_last_lr()[0]),
+            lr=float(state.optimizers[0].param_groups[0]['lr']),
             metrics=dict(self._evaluated),
             peak_metrics=self._peaks(),
             checkpoint=checkpoint,

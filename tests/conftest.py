@@ -1,0 +1,94 @@
+"""What the tests share: a bare State, and a real Trainer on a network of a few weights."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch starts its threads: with few cores they wait on each other for longer than they compute.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from composer import Trainer
+from composer.core import State
+from composer.devices import DeviceCPU
+from composer.models import ComposerClassifier
+from composer.utils import reproducibility
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def make_state() -> Callable[..., State]:
+    """A State as the Trainer holds it, without a Trainer: any duration, any number of batches an epoch."""
+
+    def make(max_duration: str | None = '64ep', batches: int | None = 10) -> State:
+        model = torch.nn.Linear(1, 1)
+        state = State(
+            model=model,
+            rank_zero_seed=0,
+            run_name='bare',
+            device=DeviceCPU(),
+            max_duration=max_duration,
+            optimizers=torch.optim.SGD(model.parameters(), lr=1.0),
+        )
+        if batches is None:
+            state.set_dataloader(iter(()), 'train')
+        else:
+            state.set_dataloader(DataLoader(TensorDataset(torch.zeros(batches, 1))), 'train')
+        return state
+
+    return make
+
+
+def at(state: State, **counts: int) -> State:
+    """The state at another time: ``at(state, batch=40)``."""
+    state.timestamp = state.timestamp.copy(**counts)  # type: ignore[arg-type]
+    return state
+
+
+def classifier(seed: int = 0) -> ComposerClassifier:
+    """A network of 22 weights, the same for the same seed."""
+    reproducibility.seed_all(seed)
+    return ComposerClassifier(
+        torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2)), num_classes=2
+    )
+
+
+def loader(images: int, batch_size: int = 4, seed: int = 0) -> DataLoader:
+    """Points of two classes that a line separates, in a fixed order."""
+    inputs = torch.randn(images, 4, generator=torch.Generator().manual_seed(seed))
+    return DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), batch_size)
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Trainer]]:
+    """A real Trainer on the CPU: 10 batches an epoch, an evaluation set of 40, everything to be overridden."""
+    monkeypatch.chdir(tmp_path)
+    trainers: list[Trainer] = []
+
+    def make(**overrides: Any) -> Trainer:
+        model = overrides.pop('model', None) or classifier()
+        arguments: dict[str, Any] = {
+            'model': model,
+            'run_name': 'run',
+            'seed': 17,
+            'train_dataloader': loader(40),
+            'eval_dataloader': loader(40, batch_size=16, seed=1),
+            'eval_interval': 0,
+            'optimizers': torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+            'max_duration': '8ep',
+            'progress_bar': False,
+        }
+        trainer = Trainer(**{**arguments, **overrides})
+        trainers.append(trainer)
+        return trainer
+
+    yield make
+    for trainer in trainers:
+        trainer.close()
