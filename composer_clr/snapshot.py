@@ -300,7 +300,9 @@ class ParetoSnapshot(Callback):
         """Save the weights, on all ranks together; only rank 0 of a run that is not sharded makes a file."""
         assert self._run_folder is not None
         name = f'cycle{cycle}-ba{state.timestamp.batch.value}.pt'
-        made = save_checkpoint(state, str(self._run_folder.aside(name)), weights_only=True)
+        made = save_checkpoint(
+            state, str(self._run_folder.aside(name)), weights_only=True, ignore_keys=_make_loadable_without_pickle
+        )
         if made is not None and dist.get_global_rank() == 0:
             self._run_folder.publish(name)
         return name
@@ -414,6 +416,12 @@ def _scalars(key: str, value: object) -> dict[str, float]:
     if isinstance(value, torch.Tensor) and value.numel() != 1:
         return {k: v for i, item in enumerate(value.flatten()) for k, v in _scalars(f'{key}/{i}', item).items()}
     return {key: float(value)}  # type: ignore[arg-type]
+
+
+def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:
+    """Composer records torch's version as an object of torch's own, which ``weights_only=True`` refuses to load."""
+    metadata = state_dict['state']['metadata']
+    metadata['torch_version'] = str(metadata['torch_version'])
 
 
 def _logged(point: TradeoffPoint) -> dict[str, Any]:
