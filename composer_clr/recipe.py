@@ -276,6 +276,10 @@ def _errors_of(source: str) -> Iterator[None]:
     except OmegaConfBaseException as error:
         what = str(error).partition('\n')[0]
         raise RecipeError(f'{source}: {error.full_key}: {what}') from error
+    except RecipeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f'{source}: not a mapping of the recipe\'s keys ({error})') from error
     except YAMLError as error:
         raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
 

@@ -33,10 +33,10 @@ class RunFolder:
         self._local = Path(self._staging.name) if self._staging is not None else Path(uri)
 
     def prepare(self) -> None:
-        """Make the folder and try a write, so that a path that cannot be written to is told before training.
+        """Make the folder, where it is a local one.
 
         Raises:
-            OSError: If a file stands in the folder's place, or nothing can be written there.
+            NotADirectoryError: If a file stands in its place.
         """
         if self._store is not None:
             return
@@ -46,8 +46,6 @@ class RunFolder:
             raise NotADirectoryError(
                 f"folder='{self.uri}' cannot be made, a file stands in its place: move the file or name another folder"
             ) from error
-        with tempfile.TemporaryFile(dir=self._local):
-            pass
 
     def curve(self, name: str) -> TradeoffCurve | None:
         """The curve that is kept here already; ``None`` where there is none.
@@ -69,12 +67,19 @@ class RunFolder:
         return part_of(self._local / name)
 
     def publish(self, name: str) -> None:
-        """Put the file made at :meth:`aside` in its place, on disk before it is seen."""
+        """Put the file made at :meth:`aside` in its place, on disk before it is seen.
+
+        Raises:
+            OSError: If the object store does not take it.
+        """
         if self._store is None:
             put_in_place(self._local / name)
-        else:
+            return
+        try:
             self._upload(name, self.aside(name))
-            self.aside(name).unlink()
+        except Exception as error:
+            raise OSError(f"'{self.uri}' does not take {name}: {error}") from error
+        self.aside(name).unlink()
 
     def close(self) -> None:
         """Remove what was staged for an upload."""

@@ -37,7 +37,9 @@ class ParetoSnapshot(Callback):
 
     Every evaluator runs once at each trough, epoch-aligned or not, on top of the user's own ``eval_interval``. The
     point then holds the training time so far, the learning rate and every metric; the weights are saved; and
-    ``{folder}/curve.json`` is written anew, whole at every instant. A point is written once and never changed.
+    ``{folder}/curve.json`` is written anew, whole at every instant. A point is written once and never changed. Under
+    ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it evaluates
+    at a trough, so that the metrics are those of the saved weights.
 
     Logged at each trough, to every logger:
 
@@ -219,9 +221,12 @@ class ParetoSnapshot(Callback):
         self._stop_spinning()
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        del state, logger
+        """Give every rank, at a trough, the weights that rank 0 will save."""
+        del logger
         self._eval_began = time.monotonic()
         self._evaluated = {}
+        if self._schedule is not None and self._cycles_crossed(state):
+            _share_buffers(state.model)
 
     def eval_end(self, state: State, logger: Logger) -> None:
         """Keep what this evaluator has just measured; the metrics of the others may be older."""
@@ -292,9 +297,13 @@ class ParetoSnapshot(Callback):
         # A batch longer than a cycle completes several at once: each has its point, and they are alike.
         self._points.extend(TradeoffPoint(**{**asdict(point), 'cycle': cycle}) for cycle in crossed)
         if dist.get_global_rank() == 0:
-            self._run_folder.aside(CURVE_FILE).write_text(self.curve.to_json(), encoding='utf-8')
-            self._run_folder.publish(CURVE_FILE)
+            self._write_curve()
         logger.log_metrics(_logged(point))
+
+    def _write_curve(self) -> None:
+        assert self._run_folder is not None
+        self._run_folder.aside(CURVE_FILE).write_text(self.curve.to_json(), encoding='utf-8')
+        self._run_folder.publish(CURVE_FILE)
 
     def _save_weights(self, state: State, cycle: int) -> str:
         """Save the weights, on all ranks together; only rank 0 of a run that is not sharded makes a file."""
@@ -370,6 +379,9 @@ class ParetoSnapshot(Callback):
                 self._run_folder = RunFolder(uri)
                 self._run_folder.prepare()
                 self._check_free(uri, resumed=state.timestamp.batch.value > 0)
+                if state.timestamp.batch.value == 0:
+                    # Without points yet: tells that the folder can be written to while nothing has been spent.
+                    self._write_curve()
             except Exception as error:  # noqa: BLE001 raised again below, here and on the other ranks
                 found = [error]
         dist.broadcast_object_list(found)
@@ -381,7 +393,7 @@ class ParetoSnapshot(Callback):
     def _check_free(self, uri: str, resumed: bool) -> None:
         assert self._run_folder is not None and self._run is not None
         kept = None if self.overwrite and not resumed else self._run_folder.curve(CURVE_FILE)
-        if kept is None or (resumed and kept.run.run_name == self._run.run_name):
+        if kept is None or not kept.points or (resumed and kept.run.run_name == self._run.run_name):
             return
         raise FileExistsError(
             f"folder='{uri}' already holds the {CURVE_FILE} of run '{kept.run.run_name}' with {len(kept.points)} "
@@ -416,6 +428,17 @@ def _scalars(key: str, value: object) -> dict[str, float]:
     if isinstance(value, torch.Tensor) and value.numel() != 1:
         return {k: v for i, item in enumerate(value.flatten()) for k, v in _scalars(f'{key}/{i}', item).items()}
     return {key: float(value)}  # type: ignore[arg-type]
+
+
+def _share_buffers(model: torch.nn.Module) -> None:
+    """Take over rank 0's buffers, such as the running statistics of batch norm, which every rank keeps for itself.
+
+    ``DistributedDataParallel`` does so before the next batch in any case; done before the evaluation, the metrics are
+    those of the saved weights, on any number of ranks.
+    """
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel) and model.broadcast_buffers:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
             'run_name': 'run',
             'seed': 17,
             'train_dataloader': loader(40),
-            'eval_dataloader': loader(40, batch_size=16, seed=1),
+            'eval_dataloader': loader(40, batch_size=20, seed=1),
             'eval_interval': 0,
             'optimizers': torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
             'max_duration': '8ep',

@@ -13,18 +13,19 @@ __all__ = ['digits_dataspecs']
 
 # The split is part of the data set: the same images are held out whatever a run's seed.
 _SPLIT_SEED = 0
-_TEST_IMAGES = 897
+_EVAL_IMAGES = 900
 
 
 def digits_dataspecs(
-    batch_size: int, eval_batch_size: int, train_images: int = 900, num_workers: int = 0
+    batch_size: int, eval_batch_size: int, train_images: int = 897, eval_images: int = 900, num_workers: int = 0
 ) -> tuple[DataSpec, DataSpec]:
-    """The digits, split once for all into 900 images to train on and 897 to evaluate on, classes in equal shares.
+    """The digits, split once for all into 897 images to train on and 900 to evaluate on, classes in equal shares.
 
     Args:
         batch_size (int): Training images a batch on each rank.
         eval_batch_size (int): Evaluation images a batch on each rank.
-        train_images (int): How many of the 900 to train on, the first of a fixed shuffle. Default: ``900``.
+        train_images (int): How many of the 897 to train on, the first of a fixed shuffle. Default: ``897``.
+        eval_images (int): How many of the 900 to evaluate on, likewise. Default: ``900``.
         num_workers (int): Loader processes a rank. Default: ``0``.
 
     Returns:
@@ -38,18 +39,19 @@ def digits_dataspecs(
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
     pixels, labels = load_digits(return_X_y=True)
-    splits = train_test_split(pixels, labels, test_size=_TEST_IMAGES, stratify=labels, random_state=_SPLIT_SEED)
-    train_x, test_x, train_y, test_y = (torch.from_numpy(split) for split in splits)
-    if not 1 <= train_images <= len(train_x):
-        raise ValueError(f'{train_images=}: the digits have between 1 and {len(train_x)} images to train on')
-    train_x, train_y = train_x[:train_images], train_y[:train_images]
+    splits = train_test_split(pixels, labels, test_size=_EVAL_IMAGES, stratify=labels, random_state=_SPLIT_SEED)
+    train_x, eval_x, train_y, eval_y = (torch.from_numpy(split) for split in splits)
+    for name, wanted, there in (('train_images', train_images, train_x), ('eval_images', eval_images, eval_x)):
+        if not 1 <= wanted <= len(there):
+            raise ValueError(f'{name}={wanted}: the digits have between 1 and {len(there)} of these')
+    train_x, train_y, eval_x, eval_y = train_x[:train_images], train_y[:train_images], eval_x[:eval_images], eval_y[:eval_images]
     mean, deviation = train_x.mean(), train_x.std()
 
     def images(flat: torch.Tensor) -> torch.Tensor:
         return ((flat - mean) / deviation).float().reshape(-1, 1, 8, 8)
 
     train = TensorDataset(images(train_x), train_y)
-    test = TensorDataset(images(test_x), test_y)
+    held_out = TensorDataset(images(eval_x), eval_y)
     return (
         DataSpec(
             DataLoader(
@@ -60,5 +62,5 @@ def digits_dataspecs(
                 num_workers=num_workers,
             )
         ),
-        DataSpec(DataLoader(test, eval_batch_size, sampler=dist.get_sampler(test), num_workers=num_workers)),
+        DataSpec(DataLoader(held_out, eval_batch_size, sampler=dist.get_sampler(held_out), num_workers=num_workers)),
     )

@@ -1,0 +1,71 @@
+"""Curve and snapshots in an object store: moto's server stands in for S3."""
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+import requests
+import torch
+from moto.server import ThreadedMotoServer
+
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Iterator:
+    server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv('S3_ENDPOINT_URL', f'http://{host}:{port}')
+    for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'):
+        monkeypatch.setenv(name, 'testing')
+    monkeypatch.setenv('AWS_DEFAULT_REGION', 'us-east-1')
+    store = boto3.client('s3', endpoint_url=f'http://{host}:{port}')
+    requests.post(f'http://{host}:{port}/moto-api/reset', timeout=10)
+    store.create_bucket(Bucket='curves')
+    yield store
+    store.close()
+    server.stop()
+
+
+def trainer(make_trainer, **changes):
+    return make_trainer(
+        schedulers=CyclicCosineScheduler('1ep', 2, '1ep'),
+        callbacks=ParetoSnapshot(folder='s3://curves/study/{run_name}', **changes),
+    )
+
+
+def names(bucket) -> list[str]:
+    return [item['Key'] for item in bucket.list_objects_v2(Bucket='curves').get('Contents', [])]
+
+
+def test_everything_is_there_and_nothing_is_left_here(bucket, make_trainer, tmp_path):
+    run = trainer(make_trainer)
+    run.fit()
+    assert names(bucket) == [
+        f'study/run/{name}' for name in ('curve.json', 'cycle0-ba20.pt', 'cycle1-ba40.pt', 'cycle2-ba80.pt')
+    ]
+    text = bucket.get_object(Bucket='curves', Key='study/run/curve.json')['Body'].read().decode()
+    assert [p.batch for p in TradeoffCurve.from_json(text).points] == [20, 40, 80]
+    bucket.download_file('curves', 'study/run/cycle2-ba80.pt', str(tmp_path / 'last.pt'))
+    weights = torch.load(tmp_path / 'last.pt', weights_only=True)['state']['model']
+    assert all(torch.equal(weights[k], v) for k, v in run.state.model.state_dict().items())
+    (tmp_path / 'last.pt').unlink()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_curve_that_is_there_already(bucket, make_trainer):
+    trainer(make_trainer).fit()
+    with pytest.raises(FileExistsError, match="'s3://curves/study/run' already holds"):
+        trainer(make_trainer).fit()
+    trainer(make_trainer, overwrite=True).fit()
+    assert len(names(bucket)) == 4
+
+
+def test_no_such_bucket_is_told_before_the_first_batch(bucket, make_trainer):
+    run = make_trainer(
+        schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), callbacks=ParetoSnapshot(folder='s3://nowhere/{run_name}')
+    )
+    with pytest.raises(OSError, match="'s3://nowhere/run' does not take curve.json: .*NoSuchBucket"):
+        run.fit()
+    assert run.state.timestamp.batch == 0

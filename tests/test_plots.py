@@ -1,0 +1,120 @@
+"""Figures: the data of their lines is asserted here; the pictures are looked at by people."""
+
+from dataclasses import replace
+
+import matplotlib
+import pytest
+
+matplotlib.use('agg')
+
+from composer_clr.curve import CurveError, Run, TradeoffCurve
+from composer_clr.plots import accuracy_against_time, default_metric, method_colour
+from tests.test_curve import point
+
+
+def run(kind: str, seed: int, *points: tuple[float, float, float], method: str = 'baseline', metric: str = 'eval/Acc'):
+    metric = metric.replace('Acc', 'Accuracy')
+    made = [
+        replace(point(i), epoch=epoch, wall_clock_train_s=s, metrics={metric: v}, peak_metrics={metric: v + 0.1})
+        for i, (epoch, s, v) in enumerate(points)
+    ]
+    return TradeoffCurve(Run(f'{method}-{kind}-{seed}', kind, method, seed), made)
+
+
+STUDY = [
+    run('cyclic', 1, (4, 10, 0.5), (8, 20, 0.6)),
+    run('cyclic', 2, (4, 14, 0.7), (8, 24, 0.6)),
+    run('standard', 1, (4, 12, 0.52)),
+    run('standard', 1, (8, 22, 0.64)),
+]
+
+
+def lines(ax) -> dict[str, tuple[list[float], list[float]]]:
+    drawn = dict(zip([text.get_text() for text in ax.get_legend().get_texts()], ax.containers, strict=True))
+    return {label: tuple(map(list, bars.lines[0].get_data())) for label, bars in drawn.items()}
+
+
+def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
+    _, ax = accuracy_against_time(STUDY)
+    assert lines(ax) == {
+        'baseline, standard': ([12, 22], pytest.approx([52, 64])),
+        'baseline, cyclic': ([12, 22], pytest.approx([60, 60])),
+    }
+    cyclic = ax.containers[1]
+    lower, upper = (cap.get_ydata() for cap in cyclic.lines[1])
+    assert list(upper - lower) == pytest.approx([2 * 14.142135623730951, 0])
+    assert [bars.lines[0].get_linestyle() for bars in ax.containers] == ['-', '--']
+    assert ax.get_xscale() == 'log'
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ('training time (seconds)', 'eval/Accuracy (%)')
+
+
+@pytest.mark.parametrize(
+    ('longest', 'unit', 'seconds'), [(299, 'seconds', 1), (300, 'minutes', 60), (7199, 'minutes', 60), (7200, 'hours', 3600)]
+)
+def test_the_unit_of_time_suits_the_longest_run(longest, unit, seconds):
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, longest / 2, 0.5), (8, longest, 0.6))])
+    assert ax.get_xlabel() == f'training time ({unit})'
+    assert lines(ax)['baseline, cyclic'][0] == pytest.approx([longest / 2 / seconds, longest / seconds])
+
+
+def test_the_best_in_the_window():
+    _, ax = accuracy_against_time(STUDY[:1], peak=True)
+    assert lines(ax)['baseline, cyclic'][1] == pytest.approx([60, 70])
+    assert ax.get_ylabel() == 'best eval/Accuracy (%)'
+
+
+def test_a_metric_that_is_no_fraction_is_drawn_as_it_is():
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 2.5), (8, 2, 1.5), metric='eval/loss')])
+    assert lines(ax)['baseline, cyclic'][1] == [2.5, 1.5]
+    assert ax.get_ylabel() == 'eval/loss'
+
+
+def test_runs_without_epochs_are_matched_by_batch():
+    made = [
+        TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)]) for c in STUDY[:2]
+    ]
+    _, ax = accuracy_against_time(made)
+    assert lines(ax)['baseline, cyclic'][0] == [12, 22]
+
+
+def test_drawn_on_axes_of_ones_own():
+    figure, ax = matplotlib.pyplot.subplots()
+    assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
+
+
+def test_methods_keep_their_colour_and_differ():
+    methods = ['baseline', 'BP', 'CL', 'LS', 'MX', 'BP+CL', 'LS+MX', 'BP+CL+LS+MX', 'EMA', 'SWA']
+    colours = [method_colour(method, methods) for method in methods]
+    assert len(set(colours)) == len(methods)
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), method=m) for m in ('BP+CL', 'EMA', 'LS')])
+    drawn = {label: bars.lines[0].get_color() for label, bars in zip(lines(ax), ax.containers, strict=True)}
+    assert drawn['LS, cyclic'] == method_colour('LS')
+    assert drawn['BP+CL, cyclic'] == method_colour('BP+CL')
+
+
+def test_the_metric_that_all_share():
+    both, loss_only = point(metrics={'eval/Loss': 1, 'eval/Accuracy': 0.5}), point(metrics={'eval/Loss': 1})
+    curves = [TradeoffCurve(STUDY[0].run, [both]), TradeoffCurve(STUDY[0].run, [loss_only])]
+    assert default_metric(curves[:1]) == 'eval/Accuracy'
+    assert default_metric(curves) == 'eval/Loss'
+
+
+@pytest.mark.parametrize(
+    ('curves', 'metric', 'match'),
+    [
+        ([], None, 'no points to draw'),
+        ([TradeoffCurve(STUDY[0].run, [])], None, 'no points to draw'),
+        (STUDY, 'eval/F1', "run 'baseline-standard-1' has no metric 'eval/F1'"),
+        ([STUDY[0], run('cyclic', 1, (4, 1, 1), metric='eval/loss')], None, 'share no metric'),
+    ],
+    ids=['none', 'empty', 'unknown-metric', 'nothing-shared'],
+)
+def test_refused(curves, metric, match):
+    with pytest.raises(CurveError, match=match):
+        accuracy_against_time(curves, metric)
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    yield
+    matplotlib.pyplot.close('all')
