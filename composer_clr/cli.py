@@ -49,7 +49,9 @@ def sweep(
     recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
     overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs for every run.')] = None,
     seeds: Annotated[str, typer.Option(help='Seeds, separated by commas.')] = '17',
-    launcher: Annotated[str, typer.Option(help="What starts a module: 'composer -n 8 -m' on eight GPUs.")] = 'python -m',
+    launcher: Annotated[
+        str, typer.Option(help="What starts a module: 'composer -n 8 -m' on eight GPUs.")
+    ] = 'python -m',
 ) -> None:
     """Print the commands of a study, one a line: the cyclic run and its standard runs. Complete runs are left out."""
     from composer_clr.sweep import study

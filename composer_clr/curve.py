@@ -90,7 +90,8 @@ class TradeoffCurve:
     """A run and the points it has passed, in order.
 
     Example:
-        >>> point = TradeoffPoint(0, 16.0, 10000, 20480000, 0, 4367.0, 4500.0, 0.0, {'eval/acc': 0.71}, {'eval/acc': 0.71})
+        >>> accuracy = {'eval/MulticlassAccuracy': 0.71}
+        >>> point = TradeoffPoint(0, 16.0, 10000, 20480000, 0, 4367.0, 4500.0, 0.0, accuracy, accuracy)
         >>> curve = TradeoffCurve(Run('demo', 'cyclic', 'baseline', seed=17), [point])
         >>> TradeoffCurve.from_json(curve.to_json()) == curve
         True
@@ -120,7 +121,9 @@ class TradeoffCurve:
         except ValidationError as error:
             first = min(error.errors(), key=lambda e: e['loc'] != ('format',))
             place = '.'.join(map(str, first['loc']))
-            raise CurveError(f'{source}: not a curve of format 1: {place}{": " if place else ""}{first["msg"]}') from error
+            raise CurveError(
+                f'{source}: not a curve of format 1: {place}{": " if place else ""}{first["msg"]}'
+            ) from error
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> TradeoffCurve:

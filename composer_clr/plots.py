@@ -117,7 +117,9 @@ def default_metric(curves: Sequence[TradeoffCurve]) -> str:
     ]
     if not shared:
         names = sorted({name for curve in curves for point in curve.points for name in point.metrics})
-        raise CurveError(f'the curves share no metric (they have {names}): draw those with the same evaluation together')
+        raise CurveError(
+            f'the curves share no metric (they have {names}): draw those with the same evaluation together'
+        )
     return next((name for name in shared if 'accuracy' in name.lower()), shared[0])
 
 

@@ -279,7 +279,7 @@ def _errors_of(source: str) -> Iterator[None]:
     except RecipeError:
         raise
     except (TypeError, ValueError) as error:
-        raise RecipeError(f'{source}: not a mapping of the recipe\'s keys ({error})') from error
+        raise RecipeError(f"{source}: not a mapping of the recipe's keys ({error})") from error
     except YAMLError as error:
         raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
 

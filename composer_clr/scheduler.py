@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from composer.core import State, Time, TimeUnit
 from composer.optim import ComposerScheduler
@@ -40,7 +41,7 @@ class CyclicCosineScheduler(ComposerScheduler):
 
     Args:
         t_0 (str | Time): Period of the first cycle, > 0, in ``ep``, ``ba``, ``sp``, ``tok`` or ``dur``.
-        t_mult (float): Period of a cycle over that of the one before, >= 1; 1 gives a constant period.
+        t_mult (float | Fraction): Period of a cycle over that of the one before, >= 1; 1 gives a constant period.
             Default: ``2.0``.
         t_warmup (str | Time): Length of the linear warmup, >= 0. Default: ``'0ba'``.
         alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
@@ -70,7 +71,7 @@ class CyclicCosineScheduler(ComposerScheduler):
     def __init__(
         self,
         t_0: str | Time | None = None,
-        t_mult: float = 2.0,
+        t_mult: float | Fraction = 2.0,
         t_warmup: str | Time = '0ba',
         alpha_f: float = 0.0,
         cycle_ends: Sequence[str | Time] | None = None,
@@ -99,14 +100,18 @@ class CyclicCosineScheduler(ComposerScheduler):
             raise ValueError(f"t_0='{spell(period)}': the first cycle needs a length above 0")
         mult = self.t_mult
         if isinstance(mult, bool) or not isinstance(mult, (int, float, Fraction)) or not 1 <= mult < math.inf:
-            raise ValueError(f't_mult={mult!r}: periods must not shrink, give a finite number >= 1 (1: constant period)')
+            raise ValueError(
+                f't_mult={mult!r}: periods must not shrink, give a finite number >= 1 (1: constant period)'
+            )
         return period
 
     def _checked_ends(self, t_0: str | Time | None, cycle_ends: Sequence[str | Time]) -> list[Time]:
         if t_0 is not None or self.t_mult != 2.0:
             raise ValueError(f'cycle_ends stands in place of t_0={t_0!r} and t_mult={self.t_mult!r}: give one or other')
         if isinstance(cycle_ends, (str, Time)) or len(cycle_ends) == 0:
-            raise ValueError(f"cycle_ends={cycle_ends!r}: give a list with at least one trough, such as ['16ep', '24ep']")
+            raise ValueError(
+                f"cycle_ends={cycle_ends!r}: give a list with at least one trough, such as ['16ep', '24ep']"
+            )
         ends = [parse_time(f'cycle_ends[{i}]', end) for i, end in enumerate(cycle_ends)]
         spelled = [spell(end) for end in ends]
         if ends[0].value <= 0:
@@ -180,7 +185,8 @@ class CyclicCosineScheduler(ComposerScheduler):
             shape: dict[str, object] = {'cycle_ends': [spell(end) for end in self.cycle_ends]}
         else:
             assert self.t_0 is not None
-            shape = {'t_0': spell(self.t_0), 't_mult': self.t_mult}
+            t_mult = self.t_mult if isinstance(self.t_mult, int) else float(self.t_mult)
+            shape = {'t_0': spell(self.t_0), 't_mult': t_mult}
         return {**shape, 't_warmup': spell(self.t_warmup), 'alpha_f': self.alpha_f}
 
     def __repr__(self) -> str:
@@ -207,7 +213,7 @@ class CyclicCosineScheduler(ComposerScheduler):
             if exact['t_0'] < 1:
                 raise ValueError(
                     f"t_0='{spell(self.t_0)}' at scale_schedule_ratio={ssr:g} makes a first cycle of "
-                    f"{float(exact['t_0']):g}{unit.value}: it must be at least 1{unit.value} long"
+                    f'{float(exact["t_0"]):g}{unit.value}: it must be at least 1{unit.value} long'
                 )
             return Cycles(round(warmup), geometric_ends(warmup, exact['t_0'], self.t_mult)), unit
         ends = [round(end) for end in exact.values()]
@@ -216,7 +222,7 @@ class CyclicCosineScheduler(ComposerScheduler):
                 f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, "
                 f"cycle_ends[0]='{spell(self.cycle_ends[0])}': shorten the warmup or move the trough"  # type: ignore
             )
-        if any(b <= a for a, b in zip(ends, ends[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(ends)):
             counted = [f'{end}{unit.value}' for end in ends]
             raise ValueError(
                 f'cycle_ends={[spell(end) for end in self.cycle_ends or ()]} come to {counted} in this run: '
@@ -254,6 +260,10 @@ def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
     nearest = nearest_end(cycles, until)
     spelled_max = spell(Time(until, unit), state)
     last = f"the last whole trough is at '{spell(Time(passed[-1], unit), state)}'" if passed else 'it reaches no trough'
-    remedy = '' if nearest is None else f"; the nearest max_duration that ends on a trough is '{spell(Time(nearest, unit), state)}'"
+    remedy = (
+        ''
+        if nearest is None
+        else f"; the nearest max_duration that ends on a trough is '{spell(Time(nearest, unit), state)}'"
+    )
     where = 'in the middle of a cycle' if cycles.next_trough(until) is not None else 'after the last cycle'
     warnings.warn(f"max_duration='{spelled_max}' stops {where}: {last}{remedy}", UserWarning, stacklevel=2)

@@ -38,8 +38,8 @@ class ParetoSnapshot(Callback):
     Every evaluator runs once at each trough, epoch-aligned or not, on top of the user's own ``eval_interval``. The
     point then holds the training time so far, the learning rate and every metric; the weights are saved; and
     ``{folder}/curve.json`` is written anew, whole at every instant. A point is written once and never changed. Under
-    ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it evaluates
-    at a trough, so that the metrics are those of the saved weights.
+    ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
+    evaluates at a trough, so that the metrics are those of the saved weights.
 
     Logged at each trough, to every logger:
 
@@ -382,7 +382,7 @@ class ParetoSnapshot(Callback):
                 if state.timestamp.batch.value == 0:
                     # Without points yet: tells that the folder can be written to while nothing has been spent.
                     self._write_curve()
-            except Exception as error:  # noqa: BLE001 raised again below, here and on the other ranks
+            except Exception as error:
                 found = [error]
         dist.broadcast_object_list(found)
         if found[0] is not None:
@@ -391,7 +391,8 @@ class ParetoSnapshot(Callback):
             self._run_folder = RunFolder(uri)
 
     def _check_free(self, uri: str, resumed: bool) -> None:
-        assert self._run_folder is not None and self._run is not None
+        assert self._run_folder is not None
+        assert self._run is not None
         kept = None if self.overwrite and not resumed else self._run_folder.curve(CURVE_FILE)
         if kept is None or not kept.points or (resumed and kept.run.run_name == self._run.run_name):
             return

@@ -17,9 +17,10 @@ _TIME = re.compile(r'(\d+(?:\.\d+)?(?:e\d+)?)(ep|ba|sp|tok|dur)')
 
 
 def study(name: str, overrides: Sequence[str] = (), seeds: Sequence[int] = (17,)) -> Iterator[list[str]]:
-    """The overrides of each run that a comparison needs: for every seed the cyclic run, and a standard run to each trough.
+    """The overrides of each run that a comparison needs.
 
-    Runs whose curve is complete on this machine are left out.
+    That is, for every seed, the cyclic run and a standard run to each of its troughs. Runs whose curve is complete on
+    this machine are left out.
 
     Args:
         name (str): The recipe.

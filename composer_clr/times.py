@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 
 from composer.core import State, Time, TimeUnit
 
@@ -113,8 +114,7 @@ def spell(time: Time, state: State | None = None) -> str:
 
 def increasing(times: Iterable[Time]) -> bool:
     """Whether neighbours of one unit stand in strictly increasing order; neighbours of two units are not compared."""
-    listed = list(times)
-    return all(a.unit != b.unit or a.value < b.value for a, b in zip(listed, listed[1:], strict=False))
+    return all(a.unit != b.unit or a.value < b.value for a, b in pairwise(times))
 
 
 def _counted_unit(name: str, time: Time, state: State) -> TimeUnit:

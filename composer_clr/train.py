@@ -22,7 +22,16 @@ from composer.utils import dist, reproducibility
 
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.networks import SmallResNet
-from composer_clr.recipe import DataRecipe, ModelRecipe, OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe, load_recipe, shipped_recipes
+from composer_clr.recipe import (
+    DataRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    Recipe,
+    RecipeError,
+    ScheduleRecipe,
+    load_recipe,
+    shipped_recipes,
+)
 from composer_clr.recipe import __doc__ as recipe_help
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot

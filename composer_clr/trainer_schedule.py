@@ -41,7 +41,9 @@ class TrainerSchedule:
     description: dict[str, object]
 
 
-def trainer_schedule(state: State, given: CyclicCosineScheduler | Sequence[str | Time] | None = None) -> TrainerSchedule:
+def trainer_schedule(
+    state: State, given: CyclicCosineScheduler | Sequence[str | Time] | None = None
+) -> TrainerSchedule:
     """Tell the cycles of the schedule that a Trainer runs.
 
     Known are :class:`~composer_clr.CyclicCosineScheduler`, Composer's ``CosineAnnealingWarmRestartsScheduler`` (with

@@ -9,17 +9,19 @@ __all__ = ['part_of', 'put_in_place', 'write_whole']
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is made before it is put in its place: hidden, in the same folder so that a rename will do, and with its
-    ending kept, by which Composer chooses how to save."""
+    """Where a file is made before it is put in its place.
+
+    Hidden, in the same folder so that a rename will do, and with its ending kept, by which Composer chooses how it
+    saves.
+    """
     return path.with_name(f'.part-{path.name}')
 
 
 def put_in_place(path: Path) -> None:
-    """Rename the finished part to its name, flushing the part before and the folder after, so that a power cut keeps
-    the order."""
+    """Rename the finished part to its name; flushed before and after, so that a power cut keeps the order."""
     part = part_of(path)
     _flush(part)
-    os.replace(part, path)
+    part.replace(path)
     _flush(path.parent)
 
 

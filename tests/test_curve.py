@@ -43,7 +43,16 @@ def test_the_file_as_documented():
     assert list(record) == ['format', 'run', 'points']
     assert record['format'] == 1
     assert set(record['run']) == {
-        'run_name', 'kind', 'method', 'seed', 'model', 'world_size', 'schedule', 'versions', 'started_at', 'parent',
+        'run_name',
+        'kind',
+        'method',
+        'seed',
+        'model',
+        'world_size',
+        'schedule',
+        'versions',
+        'started_at',
+        'parent',
     }
     assert record['points'][0] == {
         'cycle': 0,

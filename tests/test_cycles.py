@@ -20,7 +20,7 @@ def paper(batches: int = 1) -> Cycles:
         pytest.param(8, 8, 2, [16, 32, 64, 128, 256, 512], id='paper'),
         pytest.param(0, 10, 1, [10, 20, 30, 40], id='constant'),
         pytest.param(5, 10, 1, [15, 25, 35, 45], id='constant-after-warmup'),
-        # 7, 17.5, 33.25, 56.875, 92.3125: a tie goes to the even number; truncating each period would give 7, 17, 32, 54.
+        # 7, 17.5, 33.25, 56.875, 92.3125: a tie goes to the even number. Truncating each period: 7, 17, 32, 54.
         pytest.param(0, 7, 1.5, [7, 18, 33, 57, 92], id='fractional-rounded-once'),
         pytest.param(1, 2, 3, [3, 9, 27, 81], id='tripling'),
         pytest.param(0, Fraction(5, 2), 2, [2, 8, 18, 38], id='half-periods-tie-to-even'),

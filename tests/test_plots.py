@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import pytest
-
-matplotlib.use('agg')
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curve import CurveError, Run, TradeoffCurve
 from composer_clr.plots import accuracy_against_time, default_metric, method_colour
@@ -29,9 +29,17 @@ STUDY = [
 ]
 
 
-def lines(ax) -> dict[str, tuple[list[float], list[float]]]:
-    drawn = dict(zip([text.get_text() for text in ax.get_legend().get_texts()], ax.containers, strict=True))
-    return {label: tuple(map(list, bars.lines[0].get_data())) for label, bars in drawn.items()}
+def drawn(ax: Axes) -> dict[str, ErrorbarContainer]:
+    legend = ax.get_legend()
+    assert legend is not None
+    return dict(zip([text.get_text() for text in legend.get_texts()], ax.containers, strict=True))  # type: ignore
+
+
+def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    return {
+        label: (list(bars.lines[0].get_xdata()), list(bars.lines[0].get_ydata()))  # type: ignore
+        for label, bars in drawn(ax).items()
+    }
 
 
 def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
@@ -40,16 +48,16 @@ def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
         'baseline, standard': ([12, 22], pytest.approx([52, 64])),
         'baseline, cyclic': ([12, 22], pytest.approx([60, 60])),
     }
-    cyclic = ax.containers[1]
-    lower, upper = (cap.get_ydata() for cap in cyclic.lines[1])
-    assert list(upper - lower) == pytest.approx([2 * 14.142135623730951, 0])
-    assert [bars.lines[0].get_linestyle() for bars in ax.containers] == ['-', '--']
+    lower, upper = (cap.get_ydata() for cap in drawn(ax)['baseline, cyclic'].lines[1])
+    assert [high - low for high, low in zip(upper, lower, strict=True)] == pytest.approx([2 * 14.142135623730951, 0])  # type: ignore
+    assert [bars.lines[0].get_linestyle() for bars in drawn(ax).values()] == ['-', '--']
     assert ax.get_xscale() == 'log'
     assert (ax.get_xlabel(), ax.get_ylabel()) == ('training time (seconds)', 'eval/Accuracy (%)')
 
 
 @pytest.mark.parametrize(
-    ('longest', 'unit', 'seconds'), [(299, 'seconds', 1), (300, 'minutes', 60), (7199, 'minutes', 60), (7200, 'hours', 3600)]
+    ('longest', 'unit', 'seconds'),
+    [(299, 'seconds', 1), (300, 'minutes', 60), (7199, 'minutes', 60), (7200, 'hours', 3600)],
 )
 def test_the_unit_of_time_suits_the_longest_run(longest, unit, seconds):
     _, ax = accuracy_against_time([run('cyclic', 1, (4, longest / 2, 0.5), (8, longest, 0.6))])
@@ -71,14 +79,15 @@ def test_a_metric_that_is_no_fraction_is_drawn_as_it_is():
 
 def test_runs_without_epochs_are_matched_by_batch():
     made = [
-        TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)]) for c in STUDY[:2]
+        TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)])
+        for c in STUDY[:2]
     ]
     _, ax = accuracy_against_time(made)
     assert lines(ax)['baseline, cyclic'][0] == [12, 22]
 
 
 def test_drawn_on_axes_of_ones_own():
-    figure, ax = matplotlib.pyplot.subplots()
+    figure, ax = plt.subplots()
     assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
 
 
@@ -87,9 +96,8 @@ def test_methods_keep_their_colour_and_differ():
     colours = [method_colour(method, methods) for method in methods]
     assert len(set(colours)) == len(methods)
     _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), method=m) for m in ('BP+CL', 'EMA', 'LS')])
-    drawn = {label: bars.lines[0].get_color() for label, bars in zip(lines(ax), ax.containers, strict=True)}
-    assert drawn['LS, cyclic'] == method_colour('LS')
-    assert drawn['BP+CL, cyclic'] == method_colour('BP+CL')
+    assert drawn(ax)['LS, cyclic'].lines[0].get_color() == method_colour('LS')
+    assert drawn(ax)['BP+CL, cyclic'].lines[0].get_color() == method_colour('BP+CL')
 
 
 def test_the_metric_that_all_share():
@@ -117,4 +125,4 @@ def test_refused(curves, metric, match):
 @pytest.fixture(autouse=True)
 def _closed_figures():
     yield
-    matplotlib.pyplot.close('all')
+    plt.close('all')

@@ -1,5 +1,4 @@
 import math
-import re
 import warnings
 from fractions import Fraction
 
@@ -77,7 +76,7 @@ def test_paper_troughs(make_state):
     ids=lambda value: '-'.join(value.values()) if isinstance(value, dict) else value,
 )
 def test_units_agree(make_state, max_duration, times, unit):
-    # 10 batches an epoch, 4 samples and 70 tokens a batch: every line is a warmup of 10 and a first period of 20 batches.
+    # 10 batches an epoch, 4 samples and 70 tokens a batch: each is a warmup of 10 and a first period of 20 batches.
     scheduler, state = CyclicCosineScheduler(t_mult=1.5, **times), make_state(max_duration)
     by_batch = CyclicCosineScheduler('20ba', 1.5, '10ba')
     for batch in range(75):
@@ -106,7 +105,7 @@ def test_ssr_leaves_dur_to_max_duration(make_state):
 
 
 def test_first_call_precedes_the_scaling_of_max_duration(make_state):
-    # The Trainer's constructor asks with the ratio but with max_duration unscaled; 4ep would pass the first trough then.
+    # The Trainer's constructor asks with the ratio but max_duration unscaled; 4ep would pass the first trough then.
     scheduler = CyclicCosineScheduler(cycle_ends=['0.5dur', '1dur'], t_warmup='4ep')
     assert scheduler(make_state('4ep'), ssr=4.0) == 0.0
     assert spelled(scheduler.troughs(make_state('16ep'), ssr=1.0)) == ['80ba', '160ba']
@@ -128,7 +127,10 @@ def test_numbers_of_all_kinds_for_t_mult(make_state):
 @pytest.mark.parametrize(
     ('max_duration', 'told'),
     [
-        ('60ep', ["max_duration='60ep'", 'middle of a cycle', "last whole trough is at '32ep'", "nearest .* is '64ep'"]),
+        (
+            '60ep',
+            ["max_duration='60ep'", 'middle of a cycle', "last whole trough is at '32ep'", "nearest .* is '64ep'"],
+        ),
         ('40ep', ["last whole trough is at '32ep'", "nearest .* is '32ep'"]),
         ('10ep', ['it reaches no trough', "nearest .* is '16ep'"]),
         ('645ba', ["max_duration='645ba'", "nearest .* is '64ep'"]),
@@ -136,12 +138,8 @@ def test_numbers_of_all_kinds_for_t_mult(make_state):
 )
 def test_a_run_cut_in_the_middle_of_a_cycle_is_warned_of(make_trainer, max_duration, told):
     trainer = make_trainer(schedulers=paper(), max_duration=max_duration)
-    with pytest.warns(UserWarning) as warned:
-        trainer.fit(duration='2ba')  # runs to batch 2: that is cut too
-        trainer.state.max_duration = max_duration
+    with pytest.warns(UserWarning, match='.*'.join(told)):
         trainer.state.schedulers[0].step()
-    for part in told:
-        assert re.search(part, str(warned[-1].message))
 
 
 def test_cycle_ends_before_the_end_of_training_are_warned_of(make_trainer):
@@ -209,11 +207,16 @@ def test_refused_on_construction(arguments, match):
             {'t_0': '8ep', 't_warmup': '100sp'}, {}, "t_warmup='100sp' and t_0='8ep' cannot be converted", id='units'
         ),
         pytest.param({'cycle_ends': ['8ep', '90tok']}, {}, r"cycle_ends\[1\]='90tok'.*cannot be converted", id='ends'),
-        pytest.param({'t_0': '8ep'}, {'batches': None, 'max_duration': '9ba'}, "t_0='8ep' needs.*length", id='no-length'),
+        pytest.param(
+            {'t_0': '8ep'}, {'batches': None, 'max_duration': '9ba'}, "t_0='8ep' needs.*length", id='no-length'
+        ),
         pytest.param({'t_0': '0.5dur'}, {'max_duration': None}, "t_0='0.5dur'.*not set", id='no-duration'),
         pytest.param({'t_0': '0.001dur'}, {'max_duration': '5ep'}, "t_0='0.001dur'.*at least 1ba", id='below-a-batch'),
         pytest.param(
-            {'cycle_ends': ['80ba', '64ep'], 't_warmup': '8ep'}, {}, "t_warmup='8ep'.*before the first", id='long-warmup'
+            {'cycle_ends': ['80ba', '64ep'], 't_warmup': '8ep'},
+            {},
+            "t_warmup='8ep'.*before the first",
+            id='long-warmup',
         ),
         pytest.param({'cycle_ends': ['16ep', '100ba']}, {}, r"come to \['160ba', '100ba'\]", id='unordered-in-batches'),
     ],

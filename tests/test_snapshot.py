@@ -7,6 +7,7 @@ import re
 import time
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from composer.optim import (
     CosineAnnealingWarmRestartsScheduler,
     CosineAnnealingWithWarmupScheduler,
 )
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -97,8 +98,9 @@ def test_times_rise_and_leave_evaluation_out(make_trainer):
     assert train[-1] == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.05)
 
 
-def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch):
-    import composer.callbacks.checkpoint_saver as trainers_own
+def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch, tmp_path):
+    import composer.utils.checkpoint as trainers_own
+
     import composer_clr.snapshot as ours
 
     def slow(save):
@@ -113,7 +115,9 @@ def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(m
     assert curve('a').points[-1].wall_clock_train_s < 0.9
     assert curve('a').points[-1].wall_clock_total_s > 0.9
 
-    monkeypatch.setattr(trainers_own.checkpoint, 'save_checkpoint', slow(trainers_own.checkpoint.save_checkpoint))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainers_own, 'save_checkpoint', slow(trainers_own.save_checkpoint))
     make_trainer(schedulers=doubling(), callbacks=snapshot(folder='b'), save_folder='own', save_interval='2ep').fit()
     # Those of epochs 2, 4 and 6 come before the last point.
     assert curve('b').points[-1].wall_clock_train_s > 0.9
@@ -201,7 +205,9 @@ def test_every_evaluator_runs_at_a_trough_whatever_its_own_interval(make_trainer
     assert [batch for batch, label in recorder.evaluations if label == 'never'] == [20, 40, 80]
     assert [batch for batch, label in recorder.evaluations if label == 'often'] == [*range(10, 81, 10)]
     assert set(curve().points[0].metrics) == {
-        'often/MulticlassAccuracy', 'often/CrossEntropy', 'never/MulticlassAccuracy',
+        'often/MulticlassAccuracy',
+        'often/CrossEntropy',
+        'never/MulticlassAccuracy',
     }
 
 
@@ -213,7 +219,7 @@ def test_metrics_can_be_chosen(make_trainer):
 class Scripted(MulticlassAccuracy):
     """An accuracy that takes the values it is told, one an evaluation."""
 
-    values: list[float] = []
+    values: ClassVar[list[float]] = []
 
     def compute(self):
         return torch.tensor(type(self).values[0])
@@ -232,7 +238,9 @@ def scripted_peaks(make_trainer, values: list[float], window: str, eval_interval
     make_trainer(
         model=model, schedulers=doubling(), callbacks=[callback, NextValue()], eval_interval=eval_interval
     ).fit()
-    return [p.peak_metrics['eval/Scripted'] for p in curve().points], [p.metrics['eval/Scripted'] for p in curve().points]
+    return [p.peak_metrics['eval/Scripted'] for p in curve().points], [
+        p.metrics['eval/Scripted'] for p in curve().points
+    ]
 
 
 RISING_THEN_WORSE = [0.9, 0.1, 0.5, 0.2, 0.8, 0.7, 0.6, 0.3]  # at epochs 1 to 8; troughs at 2, 4 and 8
@@ -275,7 +283,10 @@ def test_loss_like_names_are_better_when_lower():
         for name in ('CrossEntropy', 'MulticlassAccuracy', 'LanguagePerplexity', 'MeanSquaredError', 'loss', 'BLEU')
     }
     assert [name for name, direction in told.items() if direction == 'min'] == [
-        'CrossEntropy', 'LanguagePerplexity', 'MeanSquaredError', 'loss',
+        'CrossEntropy',
+        'LanguagePerplexity',
+        'MeanSquaredError',
+        'loss',
     ]
 
 
@@ -295,7 +306,10 @@ def test_the_file_is_whole_and_readable_after_every_trough(make_trainer):
     first = json.loads(texts[20])['points'][0]
     assert json.loads(texts[80])['points'][0] == first, 'a point is never changed'
     assert sorted(p.name for p in Path('out').iterdir()) == [
-        'curve.json', 'cycle0-ba20.pt', 'cycle1-ba40.pt', 'cycle2-ba80.pt',
+        'curve.json',
+        'cycle0-ba20.pt',
+        'cycle1-ba40.pt',
+        'cycle2-ba80.pt',
     ]
 
 
@@ -452,9 +466,7 @@ def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
     second.fit()
 
     def without_times(folder: str):
-        return [
-            (p.cycle, p.batch, p.lr, p.metrics, p.peak_metrics, p.checkpoint) for p in curve(folder).points
-        ]
+        return [(p.cycle, p.batch, p.lr, p.metrics, p.peak_metrics, p.checkpoint) for p in curve(folder).points]
 
     assert without_times('out') == without_times('whole')
     assert resumed.losses == whole.losses[stop:]
@@ -468,20 +480,23 @@ def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
 
 
 def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer):
-    class SlowLoader(DataLoader):
-        def __iter__(self):
-            for batch in super().__iter__():
-                time.sleep(0.05)
-                yield batch
+    def slow_to_collate(samples):
+        time.sleep(0.05)
+        return default_collate(samples)
 
     def slow():
-        return SlowLoader(loader(40).dataset, 4)
+        return DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate)
 
     own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True, 'max_duration': '2ep'}
-    make_trainer(train_dataloader=slow(), schedulers=doubling(), callbacks=snapshot(folder='whole'), max_duration='2ep').fit()
+    make_trainer(
+        train_dataloader=slow(), schedulers=doubling(), callbacks=snapshot(folder='whole'), max_duration='2ep'
+    ).fit()
     with pytest.raises(Stop):
         make_trainer(
-            train_dataloader=slow(), schedulers=doubling(), callbacks=[snapshot(), StopAfter(18, Event.BATCH_START)], **own
+            train_dataloader=slow(),
+            schedulers=doubling(),
+            callbacks=[snapshot(), StopAfter(18, Event.BATCH_START)],
+            **own,
         ).fit()
     make_trainer(train_dataloader=slow(), schedulers=doubling(), callbacks=snapshot(), **own).fit()
     # Spinning over the 8 batches of the interrupted epoch takes 0.4 s, which are no training.
@@ -523,7 +538,9 @@ def test_no_evaluation_data(make_trainer):
     ('schedulers', 'match'),
     [
         pytest.param(None, 'troughs of no scheduler.*CyclicCosineScheduler', id='none'),
-        pytest.param(ConstantScheduler(), "troughs of the scheduler ConstantScheduler.*scheduler=\\['16ep'", id='unknown'),
+        pytest.param(
+            ConstantScheduler(), "troughs of the scheduler ConstantScheduler.*scheduler=\\['16ep'", id='unknown'
+        ),
         pytest.param([doubling(), doubling()], '2 schedulers, of which Composer applies only the last', id='two'),
         pytest.param(CyclicCosineScheduler('10tok', 2, '5tok'), None, id='tokens'),
     ],
@@ -545,7 +562,9 @@ def test_a_curve_that_is_there_already(make_trainer):
     make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='first').fit()
     before = Path('out/curve.json').read_text()
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='second')
-    with pytest.raises(FileExistsError, match="'out' already holds the curve.json of run 'first' with 3 points.*overwrite"):
+    with pytest.raises(
+        FileExistsError, match="'out' already holds the curve.json of run 'first' with 3 points.*overwrite"
+    ):
         trainer.fit()
     assert trainer.state.timestamp.batch == 0
     assert Path('out/curve.json').read_text() == before

@@ -19,7 +19,9 @@ def test_a_cyclic_run_and_a_standard_run_to_each_trough():
 
 
 def test_every_seed_and_every_override():
-    runs = [shlex.join(run) for run in study('quickstart/digits', ['max_duration=8ep', 'optimizer.lr=0.1'], seeds=[1, 2])]
+    runs = [
+        shlex.join(run) for run in study('quickstart/digits', ['max_duration=8ep', 'optimizer.lr=0.1'], seeds=[1, 2])
+    ]
     assert runs == [
         f'schedule.kind={kind} seed={seed} max_duration={n}ep optimizer.lr=0.1'
         for seed in (1, 2)

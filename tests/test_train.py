@@ -47,9 +47,7 @@ def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
         schedulers[kind] = trainer.state
         trainer.close()
     cyclic, standard = schedulers['cyclic'], schedulers['standard']
-    assert all(
-        torch.equal(a, b) for a, b in zip(cyclic.model.parameters(), standard.model.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(cyclic.model.parameters(), standard.model.parameters(), strict=True))
     assert repr(cyclic.optimizers[0]) == repr(standard.optimizers[0])
     assert isinstance(cyclic.optimizers[0], composer.optim.DecoupledSGDW)
 
@@ -104,7 +102,11 @@ def test_torchvisions_networks_by_name():
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [str(Path(sys.executable).parent / 'composer'), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -134,7 +136,7 @@ def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
     folder = tmp_path / 'runs/quickstart/digits-cyclic-8ep-seed17'
     folder.mkdir(parents=True)
     (folder / 'curve.json').write_text('{}')
-    overrides = ['max_duration=8ep', 'progress_bar=false']
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'snapshot.overwrite=false']
     done = run('-n', '2', '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
     assert done.returncode != 0
     assert 'curve.json: not a curve of format 1' in done.stdout + done.stderr

@@ -44,7 +44,12 @@ def digits_dataspecs(
     for name, wanted, there in (('train_images', train_images, train_x), ('eval_images', eval_images, eval_x)):
         if not 1 <= wanted <= len(there):
             raise ValueError(f'{name}={wanted}: the digits have between 1 and {len(there)} of these')
-    train_x, train_y, eval_x, eval_y = train_x[:train_images], train_y[:train_images], eval_x[:eval_images], eval_y[:eval_images]
+    train_x, train_y, eval_x, eval_y = (
+        train_x[:train_images],
+        train_y[:train_images],
+        eval_x[:eval_images],
+        eval_y[:eval_images],
+    )
     mean, deviation = train_x.mean(), train_x.std()
 
     def images(flat: torch.Tensor) -> torch.Tensor:

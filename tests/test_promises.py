@@ -1,0 +1,89 @@
+"""What Composer expects of every callback and scheduler that it is given."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from composer import Callback, Event
+from composer.core import Engine, State
+from composer.loggers import Logger
+from composer.optim import compile_composer_scheduler
+
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+
+
+@pytest.fixture
+def prepared(make_trainer) -> State:
+    """A Trainer's state with both parts in it, before any batch."""
+    trainer = make_trainer(
+        schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), callbacks=ParetoSnapshot(folder='out'), max_duration='4ep'
+    )
+    return trainer.state
+
+
+def test_fit_may_start_and_end_more_than_once(prepared):
+    engine = Engine(state=prepared, logger=Logger(prepared))
+    for event in (Event.FIT_START, Event.FIT_END, Event.FIT_START, Event.FIT_END):
+        engine.run_event(event)
+    (evaluator,) = prepared.evaluators
+    assert not isinstance(evaluator.eval_interval.users, type(evaluator.eval_interval)), 'wrapped once, not twice'  # type: ignore
+
+
+def test_closing_is_idempotent_before_and_after_training(prepared):
+    engine = Engine(state=prepared, logger=Logger(prepared))
+    engine.run_event(Event.FIT_START)
+    engine.close()
+    engine.close()
+    Engine(state=prepared, logger=Logger(prepared)).close()
+
+
+def test_training_again_for_longer(make_trainer):
+    trainer = make_trainer(
+        schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), callbacks=ParetoSnapshot(folder='out'), max_duration='4ep'
+    )
+    trainer.fit()
+    trainer.state.max_duration = '8ep'
+    trainer.fit()
+    assert [p.batch for p in trainer.state.callbacks[-1].curve.points] == [20, 40, 80]
+
+
+def test_every_method_of_the_callback_is_an_event():
+    ours = {name for name, _ in inspect.getmembers(ParetoSnapshot, inspect.isfunction) if not name.startswith('_')}
+    theirs = {name for name, _ in inspect.getmembers(Callback, inspect.isfunction)}
+    assert ours <= theirs
+
+
+def test_without_an_optimizer_of_the_users(make_trainer):
+    with pytest.warns(UserWarning, match='No optimizer was specified'):
+        trainer = make_trainer(optimizers=None, schedulers=None, callbacks=ParetoSnapshot(['1ep', '2ep'], folder='out'))
+    with pytest.warns(UserWarning, match='after the last cycle'):
+        trainer.fit()
+    assert [p.batch for p in trainer.state.callbacks[-1].curve.points] == [10, 20]
+
+
+def test_the_scheduler_compiles_into_torchs(make_state):
+    state = make_state('4ep')
+    compiled = compile_composer_scheduler(CyclicCosineScheduler('2ep', 2, '1ep'), state)
+    assert compiled.get_last_lr() == [0.0]
+    state.timestamp = state.timestamp.copy(batch=5)
+    state.optimizers[0].step()
+    compiled.step()
+    assert compiled.get_last_lr() == [0.5]
+
+
+def test_nothing_is_left_open(make_trainer, recwarn):
+    test_training_again_for_longer(make_trainer)
+    assert not [w for w in recwarn if issubclass(w.category, ResourceWarning)]
+    open_here = [str(link.resolve()) for link in Path('/proc/self/fd').iterdir() if link.exists()]
+    assert not [name for name in open_here if 'curve' in name or name.endswith('.pt')]
+
+
+def test_training_with_the_parts_is_training_without_them(make_trainer):
+    def final(**changes) -> dict[str, torch.Tensor]:
+        trainer = make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), max_duration='4ep', **changes)
+        trainer.fit()
+        return trainer.state.model.state_dict()
+
+    plain, watched = final(), final(callbacks=ParetoSnapshot(folder='out'))
+    assert all(torch.equal(plain[name], watched[name]) for name in plain)
