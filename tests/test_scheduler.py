@@ -138,6 +138,7 @@ def test_numbers_of_all_kinds_for_t_mult(make_state):
 )
 def test_a_run_cut_in_the_middle_of_a_cycle_is_warned_of(make_trainer, max_duration, told):
     trainer = make_trainer(schedulers=paper(), max_duration=max_duration)
+    trainer.state.optimizers[0].step()
     with pytest.warns(UserWarning, match='.*'.join(told)):
         trainer.state.schedulers[0].step()
 
