@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Sequence
-from statistics import fmean, stdev
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.mean_curve import mean_curves
+from composer_clr.metrics import default_metric, is_fraction
 
-__all__ = ['accuracy_against_time', 'default_metric', 'method_colour']
+__all__ = ['accuracy_against_time', 'method_colour']
 
 # Okabe and Ito's palette, told apart by colour-blind readers and in print, less its yellow, which print loses. The
 # paper's methods keep their colour in every figure, whichever of them are in it.
@@ -35,19 +36,13 @@ _SPARE_DASHES = (':', '-.', (0, (5, 1, 1, 1, 1, 1)))
 _TIME_UNITS = ((7200, 3600, 'hours'), (300, 60, 'minutes'), (0, 1, 'seconds'))
 
 
-class _Line(NamedTuple):
-    time_s: list[float]
-    mean: list[float]
-    deviation: list[float]
-
-
 def accuracy_against_time(
     curves: Iterable[TradeoffCurve], metric: str | None = None, *, peak: bool = False, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw tradeoff curves: a metric against training time, on a logarithmic axis.
 
     Runs of one method and kind make one line: standard ones solid, cyclic ones dashed. Runs that differ by their seed
-    are averaged point by point, with the standard deviation as error bars.
+    are averaged point by point, with the standard deviation as error bars, as in :func:`mean_curves`.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -59,7 +54,7 @@ def accuracy_against_time(
         tuple[Figure, Axes]: What was drawn on.
 
     Raises:
-        CurveError: If the curves have no such metric, or no points.
+        CurveError: If the curves have no such metric or no points, or a seed has two runs to one point.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figures 1C and 2.
@@ -67,11 +62,12 @@ def accuracy_against_time(
     curves = [curve for curve in curves if curve.points]
     if not curves:
         raise CurveError('there are no points to draw: name runs that have passed a trough')
-    metric = metric or default_metric(curves)
-    lines = {key: _averaged(group, metric, peak) for key, group in _grouped(curves).items()}
-    longest = max(time for line in lines.values() for time in line.time_s)
+    metric = metric or default_metric(curves, peak=peak)
+    means = mean_curves(curves, metric, peak=peak, allow_nan=True)
+    lines = {key: means[key] for key in sorted(means, key=_place)}
+    longest = max(line.time_s.max() for line in lines.values())
     seconds, unit = next((seconds, unit) for least, seconds, unit in _TIME_UNITS if longest >= least)
-    percent = 'accuracy' in metric.lower()
+    percent = is_fraction(metric, [value for line in lines.values() for value in line.value if math.isfinite(value)])
     scale = 100 if percent else 1
 
     if ax is None:
@@ -80,11 +76,12 @@ def accuracy_against_time(
     methods = [method for method, _ in lines]
     for (method, kind), line in lines.items():
         dashes = _DASHES.get(kind) or _SPARE_DASHES[kinds.index(kind) % len(_SPARE_DASHES)]
+        deviation = scale * np.nan_to_num(line.spread)
         drawn = ax.errorbar(
-            [time / seconds for time in line.time_s],
-            [scale * value for value in line.mean],
-            yerr=[scale * value for value in line.deviation] if any(line.deviation) else None,
-            label=f'{method}, {kind}',
+            line.time_s / seconds,
+            scale * line.value,
+            yerr=deviation if deviation.any() else None,
+            label=str(line),
             color=method_colour(method, methods),
             linestyle=dashes,
             marker='o',
@@ -106,23 +103,6 @@ def accuracy_against_time(
     return figure, ax
 
 
-def default_metric(curves: Sequence[TradeoffCurve]) -> str:
-    """The metric to draw when none is named: an accuracy if all curves have one, else the first that all have.
-
-    Raises:
-        CurveError: If no metric is in every curve.
-    """
-    shared = [
-        name for name in curves[0].points[0].metrics if all(name in p.metrics for curve in curves for p in curve.points)
-    ]
-    if not shared:
-        names = sorted({name for curve in curves for point in curve.points for name in point.metrics})
-        raise CurveError(
-            f'the curves share no metric (they have {names}): draw those with the same evaluation together'
-        )
-    return next((name for name in shared if 'accuracy' in name.lower()), shared[0])
-
-
 def method_colour(method: str, among: Sequence[str] = ()) -> str:
     """The colour of a method: its own for the paper's methods, else a spare one by its place ``among`` the others.
 
@@ -134,38 +114,11 @@ def method_colour(method: str, among: Sequence[str] = ()) -> str:
     return _COLOURS.get(method) or _SPARE_COLOURS[others.index(method) % len(_SPARE_COLOURS)]
 
 
-def _grouped(curves: Iterable[TradeoffCurve]) -> dict[tuple[str, str], list[TradeoffCurve]]:
-    """Runs by method and kind: methods in the order of the palette, standard before the others."""
-    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
-    for curve in curves:
-        groups[curve.run.method, curve.run.kind].append(curve)
+def _place(key: tuple[str, str]) -> tuple[int, str, bool, str]:
+    """Sorts lines: methods in the order of the palette, standard before the other kinds."""
+    method, kind = key
     order = list(_COLOURS)
-
-    def place(key: tuple[str, str]) -> tuple[int, str, bool, str]:
-        method, kind = key
-        return (order.index(method) if method in order else len(order), method, kind != 'standard', kind)
-
-    return {key: groups[key] for key in sorted(groups, key=place)}
-
-
-def _averaged(curves: Iterable[TradeoffCurve], metric: str, peak: bool) -> _Line:
-    """Mean and standard deviation over the runs that reached the same epoch."""
-    at: dict[float, list[tuple[float, float]]] = defaultdict(list)
-    for curve in curves:
-        for point in curve.points:
-            values = point.peak_metrics if peak else point.metrics
-            if metric not in values:
-                raise CurveError(f"run '{curve.run.run_name}' has no metric {metric!r}: it has {sorted(values)}")
-            at[point.batch if point.epoch is None else round(point.epoch, 6)].append(
-                (point.wall_clock_train_s, values[metric])
-            )
-    columns = [zip(*at[place], strict=True) for place in sorted(at)]
-    times, values = zip(*(tuple(column) for column in columns), strict=True)
-    return _Line(
-        [fmean(time) for time in times],
-        [fmean(value) for value in values],
-        [stdev(value) if len(value) > 1 else 0.0 for value in values],
-    )
+    return (order.index(method) if method in order else len(order), method, kind != 'standard', kind)
 
 
 def _solid_error_bars(drawn: ErrorbarContainer) -> None:

@@ -21,9 +21,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.cycles import Cycles
 from composer_clr.scheduler import CyclicCosineScheduler
-from composer_clr.times import common_unit, horizon, in_unit, parse_time, spell
+from composer_clr.times import common_unit, horizon, in_unit, parse_time
 
-__all__ = ['TrainerSchedule', 'schedule_record', 'trainer_schedule']
+__all__ = ['TrainerSchedule', 'trainer_schedule']
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,3 @@ def _one_decay(
     until = horizon(state, unit)
     # Both schedulers stay at alpha_f after t_max, so the point is what training ends with.
     return Cycles(0, [trough if until is None else max(trough, until)]), unit
-
-
-def schedule_record(schedule: TrainerSchedule, state: State) -> dict[str, object]:
-    """What ``curve.json`` says of the schedule: the scheduler's arguments and the troughs that they made."""
-    until = horizon(state, schedule.unit)
-    return {
-        **schedule.description,
-        'max_duration': None if state.max_duration is None else spell(state.max_duration),
-        'unit': schedule.unit.value,
-        'troughs': None if until is None else schedule.cycles.troughs(until),
-    }

@@ -1,5 +1,6 @@
 """Figures: the data of their lines is asserted here; the pictures are looked at by people."""
 
+import math
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curve import CurveError, Run, TradeoffCurve
-from composer_clr.plots import accuracy_against_time, default_metric, method_colour
+from composer_clr.plots import accuracy_against_time, method_colour
 from tests.test_curve import point
 
 
@@ -86,6 +87,17 @@ def test_runs_without_epochs_are_matched_by_batch():
     assert lines(ax)['baseline, cyclic'][0] == [12, 22]
 
 
+def test_percentages_are_not_taken_for_fractions():
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 50), (8, 2, 60))])
+    assert lines(ax)['baseline, cyclic'][1] == [50, 60]
+    assert ax.get_ylabel() == 'eval/Accuracy'
+
+
+def test_a_point_that_diverged_leaves_a_hole():
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), (8, 2, math.nan), (16, 4, 0.6))])
+    assert lines(ax)['baseline, cyclic'][1] == pytest.approx([50, math.nan, 60], nan_ok=True)
+
+
 def test_drawn_on_axes_of_ones_own():
     figure, ax = plt.subplots()
     assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
@@ -100,22 +112,16 @@ def test_methods_keep_their_colour_and_differ():
     assert drawn(ax)['BP+CL, cyclic'].lines[0].get_color() == method_colour('BP+CL')
 
 
-def test_the_metric_that_all_share():
-    both, loss_only = point(metrics={'eval/Loss': 1, 'eval/Accuracy': 0.5}), point(metrics={'eval/Loss': 1})
-    curves = [TradeoffCurve(STUDY[0].run, [both]), TradeoffCurve(STUDY[0].run, [loss_only])]
-    assert default_metric(curves[:1]) == 'eval/Accuracy'
-    assert default_metric(curves) == 'eval/Loss'
-
-
 @pytest.mark.parametrize(
     ('curves', 'metric', 'match'),
     [
         ([], None, 'no points to draw'),
         ([TradeoffCurve(STUDY[0].run, [])], None, 'no points to draw'),
-        (STUDY, 'eval/F1', "run 'baseline-standard-1' has no metric 'eval/F1'"),
+        (STUDY, 'eval/F1', "run 'baseline-cyclic-1' has no metric 'eval/F1'"),
         ([STUDY[0], run('cyclic', 1, (4, 1, 1), metric='eval/loss')], None, 'share no metric'),
+        ([STUDY[0], run('cyclic', 1, (4, 1, 1))], None, 'both have seed 1 and epoch 4: leave one out'),
     ],
-    ids=['none', 'empty', 'unknown-metric', 'nothing-shared'],
+    ids=['none', 'empty', 'unknown-metric', 'nothing-shared', 'one-seed-twice'],
 )
 def test_refused(curves, metric, match):
     with pytest.raises(CurveError, match=match):

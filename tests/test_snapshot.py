@@ -112,15 +112,15 @@ def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(m
 
     monkeypatch.setattr(ours, 'save_checkpoint', slow(ours.save_checkpoint))
     make_trainer(schedulers=doubling(), callbacks=snapshot(folder='a')).fit()
-    assert curve('a').points[-1].wall_clock_train_s < 0.9
-    assert curve('a').points[-1].wall_clock_total_s > 0.9
+    last = curve('a').points[-1]
+    assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.3
 
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trainers_own, 'save_checkpoint', slow(trainers_own.save_checkpoint))
     make_trainer(schedulers=doubling(), callbacks=snapshot(folder='b'), save_folder='own', save_interval='2ep').fit()
     # Those of epochs 2, 4 and 6 come before the last point.
-    assert curve('b').points[-1].wall_clock_train_s > 0.9
+    assert curve('b').points[-1].wall_clock_train_s >= 3 * 0.3
 
 
 def test_first_point_is_the_standard_run_bit_for_bit(make_trainer):
@@ -275,19 +275,6 @@ def test_peak_passes_over_nan(make_trainer):
     got, at_trough = scripted_peaks(make_trainer, [0.4, nan, nan, nan, 0.1, 0.2, nan, 0.3], '2ep')
     assert got == pytest.approx([0.4, nan, 0.3], nan_ok=True)
     assert at_trough == pytest.approx([nan, nan, 0.3], nan_ok=True)
-
-
-def test_loss_like_names_are_better_when_lower():
-    told = {
-        name: ParetoSnapshot()._direction(f'eval/{name}')
-        for name in ('CrossEntropy', 'MulticlassAccuracy', 'LanguagePerplexity', 'MeanSquaredError', 'loss', 'BLEU')
-    }
-    assert [name for name, direction in told.items() if direction == 'min'] == [
-        'CrossEntropy',
-        'LanguagePerplexity',
-        'MeanSquaredError',
-        'loss',
-    ]
 
 
 def test_the_file_is_whole_and_readable_after_every_trough(make_trainer):
@@ -480,27 +467,33 @@ def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
 
 
 def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer):
-    def slow_to_collate(samples):
-        time.sleep(0.05)
+    resumed = False
+
+    def slow_to_collate_after_the_resume(samples):
+        time.sleep(0.05 if resumed else 0.0)
         return default_collate(samples)
 
-    def slow():
-        return DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate)
-
-    own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True, 'max_duration': '2ep'}
-    make_trainer(
-        train_dataloader=slow(), schedulers=doubling(), callbacks=snapshot(folder='whole'), max_duration='2ep'
-    ).fit()
-    with pytest.raises(Stop):
-        make_trainer(
-            train_dataloader=slow(),
+    def trainer(*callbacks: Callback):
+        return make_trainer(
+            train_dataloader=DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate_after_the_resume),
             schedulers=doubling(),
-            callbacks=[snapshot(), StopAfter(18, Event.BATCH_START)],
-            **own,
-        ).fit()
-    make_trainer(train_dataloader=slow(), schedulers=doubling(), callbacks=snapshot(), **own).fit()
-    # Spinning over the 8 batches of the interrupted epoch takes 0.4 s, which are no training.
-    assert curve().points[0].wall_clock_train_s == pytest.approx(curve('whole').points[0].wall_clock_train_s, abs=0.25)
+            callbacks=[snapshot(), *callbacks],
+            max_duration='2ep',
+            save_folder='own',
+            save_interval='1ba',
+            autoresume=True,
+        )
+
+    first = trainer(StopAfter(18, Event.BATCH_START))
+    with pytest.raises(Stop):
+        first.fit()
+    resumed = True
+    second = trainer()
+    second.fit()
+    total_wct_s = second.state.timestamp.total_wct.total_seconds()
+    # The 8 batches of the interrupted epoch are spun over, and then 2 are trained on.
+    assert total_wct_s - curve().points[0].wall_clock_train_s >= 8 * 0.05
+    assert curve().points[0].wall_clock_train_s >= first.state.timestamp.total_wct.total_seconds() + 0.05
 
 
 def test_the_state_is_plain_and_loads_safely(make_trainer):

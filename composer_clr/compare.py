@@ -1,0 +1,222 @@
+"""A whole study compared, method by method: do cyclic and standard curves lie together, say the same, cost less?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from composer_clr.agreement import Gap, cosine_similarity, gap, improvement, ranking_agreement
+from composer_clr.cost import cost_ratio, measured_cost_ratio
+from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.mean_curve import Array, MeanCurve, check_counted_alike, mean_curves
+from composer_clr.metrics import default_metric, is_fraction, is_lower_better, measured
+from composer_clr.pairing import INTERPOLATED, Alignment
+
+__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'record']
+
+_KINDS = ('cyclic', 'standard')
+
+
+@dataclass(frozen=True, eq=False)
+class Improvement:
+    """What a method gains over the baseline on each kind of curve, at the epochs where both are known."""
+
+    epoch: Array
+    cyclic: Array
+    standard: Array
+
+
+@dataclass(frozen=True, eq=False)
+class MethodComparison:
+    """One method's curves and figures: see :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`."""
+
+    cyclic: MeanCurve
+    standard: MeanCurve
+    gap: Gap
+    improvement: Improvement
+    cosine_similarity: float | None
+    cost_ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A whole study, compared.
+
+    Attributes:
+        metric (str): What was compared; ``peak:`` before it for the best value near a point.
+        baseline (str): The method that the improvements are over.
+        alignment (Alignment): How points were paired.
+        scale (float): 100 where gaps and improvements are percentage points, else 1.
+        lower_is_better (bool): Whether less is better.
+        formula_cost_ratio (float): :func:`cost_ratio` of the baseline's paired points.
+        methods (dict[str, MethodComparison]): Each method that has both kinds of curve, the baseline first.
+        agreement (dict[float, float | None]): :func:`ranking_agreement`, by epoch.
+        skipped (dict[str, str]): Each method that could not be compared, and why.
+    """
+
+    metric: str
+    baseline: str
+    alignment: Alignment
+    scale: float
+    lower_is_better: bool
+    formula_cost_ratio: float
+    methods: dict[str, MethodComparison]
+    agreement: dict[float, float | None]
+    skipped: dict[str, str]
+
+
+def compare(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    baseline: str = 'baseline',
+    alignment: Alignment = INTERPOLATED,
+    peak: bool = False,
+    lower_is_better: bool | None = None,
+    strict: bool = True,
+) -> Comparison:
+    """Compare cyclic with standard curves. Methods that have curves of one kind only are named in ``skipped``.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs of the study, cyclic and standard, of one seed or several.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
+        baseline (str): The method that improvements are over. Default: ``'baseline'``.
+        alignment (Alignment): How points are paired. Default: interpolation in log epochs.
+        peak (bool): Whether to take the best value near each point. Default: ``False``.
+        lower_is_better (bool | None): Default: ``None``, told from the metric's name.
+        strict (bool): Whether a method with a bad curve stops everything; if not, it is named in ``skipped``. The
+            baseline always does. Default: ``True``.
+
+    Raises:
+        CurveError: If there is no baseline with curves of both kinds, the curves do not share the metric, a value is
+            not finite, or a curve has one point only or does not meet its counterpart.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, section 3 and figure 3.
+    """
+    runs = [curve for curve in curves if curve.points]
+    check_counted_alike(runs)
+    metric = metric or default_metric(runs, peak=peak)
+    lower = is_lower_better(metric) if lower_is_better is None else lower_is_better
+    values = [measured(point, peak).get(metric, math.nan) for run in runs for point in run.points]
+    scale = 100.0 if is_fraction(metric, filter(math.isfinite, values)) else 1.0
+
+    compared: dict[str, MethodComparison] = {}
+    skipped: dict[str, str] = {}
+    for method, group in _by_method(runs, baseline).items():
+        if missing := _missing(group):
+            skipped[method] = missing
+            continue
+        try:
+            cyclic, standard = _both_kinds(group, method, metric, peak)
+            base = compared.get(baseline)
+            over = (base.cyclic, base.standard) if base else (cyclic, standard)
+            gained = _improvement((cyclic, standard), over, alignment, lower, scale)
+            compared[method] = MethodComparison(
+                cyclic,
+                standard,
+                gap(cyclic, standard, alignment, scale),
+                gained,
+                cosine_similarity=None if method == baseline else cosine_similarity(gained.cyclic, gained.standard),
+                cost_ratio=measured_cost_ratio(cyclic, standard, alignment),
+            )
+        except CurveError as error:
+            if strict or method == baseline:
+                raise
+            skipped[method] = str(error)
+
+    base = compared[baseline]
+    pairs = [(figures.cyclic, figures.standard) for figures in compared.values()]
+    taus = ranking_agreement(pairs, alignment.positions(base.cyclic), alignment)
+    return Comparison(
+        metric=f'peak:{metric}' if peak else metric,
+        baseline=baseline,
+        alignment=alignment,
+        scale=scale,
+        lower_is_better=lower,
+        formula_cost_ratio=cost_ratio(base.gap.epoch.tolist()),
+        methods=compared,
+        agreement=dict(zip(base.cyclic.epoch.tolist(), taus, strict=True)),
+        skipped=skipped,
+    )
+
+
+def _by_method(runs: Iterable[TradeoffCurve], baseline: str) -> dict[str, list[TradeoffCurve]]:
+    """The runs of each method, the baseline first, since all others are measured by it."""
+    groups: dict[str, list[TradeoffCurve]] = {baseline: []}
+    for run in runs:
+        groups.setdefault(run.run.method, []).append(run)
+    if missing := _missing(groups[baseline]):
+        others = [method for method in groups if method != baseline]
+        raise CurveError(
+            f'the baseline {baseline!r} has {missing}: name them too, or choose another baseline (there are {others})'
+        )
+    return groups
+
+
+def _missing(group: Iterable[TradeoffCurve]) -> str:
+    missing = sorted(set(_KINDS) - {run.run.kind for run in group})
+    return f'no {" and no ".join(missing)} runs' if missing else ''
+
+
+def _both_kinds(group: Iterable[TradeoffCurve], method: str, metric: str, peak: bool) -> tuple[MeanCurve, MeanCurve]:
+    means = mean_curves((run for run in group if run.run.kind in _KINDS), metric, peak=peak)
+    cyclic, standard = (means[method, kind] for kind in _KINDS)
+    for curve in (cyclic, standard):
+        if len(curve.epoch) < 2:
+            names = sorted({run.run.run_name for run in group if run.run.kind == curve.kind})
+            raise CurveError(
+                f'{curve}: one point only (of {", ".join(names)}): a curve needs two, train more durations'
+            )
+    return cyclic, standard
+
+
+def _improvement(
+    method: tuple[MeanCurve, MeanCurve],
+    baseline: tuple[MeanCurve, MeanCurve],
+    alignment: Alignment,
+    lower: bool,
+    scale: float,
+) -> Improvement:
+    positions = alignment.positions(method[0])
+    cyclic, standard = (
+        scale * improvement(ours, theirs, positions, how, lower_is_better=lower)
+        for ours, theirs, how in zip(method, baseline, (alignment.of_cyclic(), alignment), strict=True)
+    )
+    known = ~np.isnan(cyclic) & ~np.isnan(standard)
+    return Improvement(method[0].epoch[known], cyclic[known], standard[known])
+
+
+def record(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as strict JSON has it: what ``composer-clr compare --json`` writes.
+
+    Returns:
+        dict: ``metric``, ``baseline``, ``align``, ``formula_cost_ratio``, and by method under ``methods`` the ``gap``
+        (``mean``, ``sem``, ``by_epoch``), ``cosine_similarity`` and ``cost_ratio``. Epochs are strings, ``'32'``.
+    """
+    return {
+        'metric': comparison.metric,
+        'baseline': comparison.baseline,
+        'align': comparison.alignment.mode,
+        'formula_cost_ratio': comparison.formula_cost_ratio,
+        'methods': {
+            method: {
+                'gap': {
+                    'mean': figures.gap.mean,
+                    'sem': figures.gap.mean_sem,
+                    # Twelve digits: where epochs are counted in batches, six would make two points one.
+                    'by_epoch': {
+                        f'{epoch:.12g}': float(value)
+                        for epoch, value in zip(figures.gap.epoch, figures.gap.value, strict=True)
+                    },
+                },
+                'cosine_similarity': figures.cosine_similarity,
+                'cost_ratio': figures.cost_ratio,
+            }
+            for method, figures in comparison.methods.items()
+        },
+    }

@@ -1,0 +1,112 @@
+"""What separate runs cost over one cyclic run, by formula and as measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from composer_clr.curve import CurveError
+from composer_clr.mean_curve import MeanCurve
+from composer_clr.pairing import INTERPOLATED, Alignment, meet
+
+__all__ = ['cost_ratio', 'geometric_cost_ratio', 'measured_cost_ratio', 'without_slow_start']
+
+
+def geometric_cost_ratio(n: int, r: float) -> float:
+    r"""What separate runs to :math:`n` points cost, over one cyclic run through them, each :math:`r` times the last.
+
+    .. math::
+        \frac{1 - r^n}{(1 - r) \, r^{n-1}} = \sum_{k=0}^{n-1} r^{-k}
+
+    Computed is the sum: it holds for :math:`r = 1` too, and loses no digits near it.
+
+    Args:
+        n (int): Points sampled, >= 1: the paper's six are 16 to 512 epochs.
+        r (float): Time of a point over that of the one before, >= 1.
+
+    Raises:
+        CurveError: If ``n`` or ``r`` is below 1.
+
+    Example:
+        >>> geometric_cost_ratio(6, 2), geometric_cost_ratio(6, 1)
+        (1.96875, 6.0)
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, equation 1.
+    """
+    if n < 1 or not 1 <= r < math.inf:
+        raise CurveError(f'n={n}, r={r}: give one point or more, at times that do not shrink')
+    return math.fsum(r**-k for k in range(n))
+
+
+def cost_ratio(points: Iterable[float]) -> float:
+    """What separate runs to any list of points cost, over one run that passes them all: their sum over the largest.
+
+    Args:
+        points (Iterable[float]): Epochs or times, > 0.
+
+    Raises:
+        CurveError: If there are none, or one is not above 0.
+
+    Example:
+        >>> cost_ratio([16, 32, 64, 128, 256, 512])
+        1.96875
+    """
+    listed = list(points)
+    if not listed or min(listed) <= 0:
+        raise CurveError(f'points {listed}: give one or more, each above 0')
+    return math.fsum(listed) / max(listed)
+
+
+def measured_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED) -> float:
+    r"""What the paired standard runs took, over what the cyclic run took to the last point that was paired.
+
+    A run counts once for each point that it is paired with. Where no run was trained to a point, the time is
+    interpolated as values are, but in its logarithm, :math:`\ln t = (1 - \lambda) \ln t_a + \lambda \ln t_b`, which is
+    exact for runs of one pace.
+
+    Raises:
+        CurveError: If no point meets the standard curve.
+    """
+    pairing = meet(cyclic, standard, alignment)
+    separate = np.exp(pairing.weights @ np.log(standard.time_s))
+    return float(separate.sum() / cyclic.time_s[pairing.kept].max())
+
+
+def without_slow_start(curve: MeanCurve, slow_epochs: float) -> MeanCurve:
+    r"""A curve's times as if its first epochs had gone at the pace of those after them.
+
+    .. math::
+        t'(e) = t(e) - t(a) + a p \quad (e \ge a) \qquad t'(e) = e p \quad (e < a)
+        \qquad p = \frac{t(z) - t(a)}{z - a}
+
+    where :math:`a` is the first point at or after ``slow_epochs`` and :math:`z` the last. What the start lost is in
+    :math:`t(a)` and falls out of the difference, in a standard curve too, each of whose runs lost the same.
+
+    Args:
+        curve (MeanCurve): The curve.
+        slow_epochs (float): How many epochs were slow, >= 0; 0 changes nothing.
+
+    Raises:
+        CurveError: If ``slow_epochs`` is negative, or fewer than two points come after them.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832.
+    """
+    if not 0 <= slow_epochs < math.inf:
+        raise CurveError(f'slow_epochs={slow_epochs}: give the number of slow epochs, 0 for none')
+    if slow_epochs == 0:
+        return curve
+    epoch, time_s = curve.epoch, curve.time_s
+    after = np.flatnonzero(epoch >= slow_epochs)
+    if len(after) < 2:
+        raise CurveError(
+            f'{curve}: {len(after)} of its points come after the first {slow_epochs:g} epochs: '
+            'two are needed to tell the pace, correct fewer epochs'
+        )
+    a = after[0]
+    pace = (time_s[-1] - time_s[a]) / (epoch[-1] - epoch[a])
+    return replace(curve, time_s=np.where(epoch < epoch[a], epoch * pace, time_s - time_s[a] + epoch[a] * pace))
