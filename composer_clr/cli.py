@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from composer_clr.curve import CurveError, find_curves
+from composer_clr.curve import CurveError, TradeoffCurve
 from composer_clr.recipe import RecipeError
+from composer_clr.sources import read_sources
+from composer_clr.terminal import printable
 
 __all__ = ['main']
 
@@ -20,23 +26,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Runs = Annotated[
+    list[Path], typer.Argument(help='curve.json files, folders that hold some at any depth, or long CSVs.')
+]
+Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy that all have.')]
+Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
+Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
+
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help='curve.json files, or folders that hold some at any depth.')],
+    runs: Runs,
     output: Annotated[Path, typer.Option('--output', '-o', help='PNG, SVG or PDF, by its ending.')] = Path('curve.png'),
-    metric: Annotated[str | None, typer.Option(help='label/metric; by default the accuracy that all have.')] = None,
-    peak: Annotated[bool, typer.Option(help='Draw the best value in the window before each trough.')] = False,
+    metric: Metric = None,
+    peak: Peak = False,
+    strict: Strict = False,
 ) -> None:
     """Draw accuracy against training time: standard runs solid, cyclic ones dashed, error bars over seeds."""
-    import matplotlib
+    _check_picture(output)
+    curves = _read(runs, strict)
+    import matplotlib as mpl
 
-    matplotlib.use('agg')
+    mpl.use('agg')
     from composer_clr.plots import accuracy_against_time
 
-    if output.suffix not in ('.png', '.svg', '.pdf'):
-        raise typer.BadParameter(f'{output} must end in .png, .svg or .pdf')
-    curves = list(find_curves(runs))
     figure, _ = accuracy_against_time(curves, metric, peak=peak)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=200)
@@ -45,23 +58,115 @@ def plot(
 
 
 @app.command()
-def sweep(
+def compare(
+    runs: Runs,
+    metric: Metric = None,
+    baseline: Annotated[str, typer.Option(help='The method that improvements are over.')] = 'baseline',
+    align: Annotated[
+        str, typer.Option(help='interpolate, exact, nearest, or fit (a curve through few standard runs).')
+    ] = 'interpolate',
+    axis: Annotated[str, typer.Option(help='Lay curves side by side by epoch or by time.')] = 'epoch',
+    tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
+    peak: Peak = False,
+    lower_is_better: Annotated[
+        bool | None, typer.Option('--lower-is-better/--higher-is-better', help='By default told from the name.')
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option('--json', help='Write the figures to this file too.')] = None,
+    strict: Strict = False,
+) -> None:
+    """Compare cyclic with standard curves: gaps, what methods gain on each, the ranking, what it cost."""
+    from composer_clr import compare as comparing
+    from composer_clr.pairing import Alignment
+    from composer_clr.report import comparison_notes, comparison_table
+    from composer_clr.whole_file import write_whole
+
+    alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
+    comparison = comparing.compare(
+        _read(runs, strict),
+        metric,
+        baseline=baseline,
+        alignment=alignment,
+        peak=peak,
+        lower_is_better=lower_is_better,
+        strict=strict,
+    )
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(json_file, json.dumps(comparing.record(comparison), indent=1, allow_nan=False) + '\n')
+    _show(comparison_table(comparison), comparison_notes(comparison))
+
+
+@app.command()
+def export(
+    runs: Runs,
+    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
+    strict: Strict = False,
+) -> None:
+    """Write runs as one long CSV, a row a point, which every command reads again."""
+    from composer_clr.long_csv import write_long_csv
+
+    curves = _read(runs, strict)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_long_csv(output, curves)
+    typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
+
+
+@app.command()
+def schedule(
     recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
-    overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs for every run.')] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs.')] = None,
+    picture: Annotated[Path | None, typer.Option('--plot', help='Draw the learning rate: PNG, SVG or PDF.')] = None,
+) -> None:
+    """Show the cycles of a recipe, its points, and what the curve costs against a run for each point."""
+    from composer_clr.recipe import load_recipe
+    from composer_clr.recipe_cycles import recipe_cycles
+    from composer_clr.report import schedule_notes, schedule_table
+
+    if picture is not None:
+        _check_picture(picture)
+    loaded = load_recipe(recipe, overrides or [])
+    told = recipe_cycles(loaded)
+    _show(schedule_table(told), schedule_notes(told))
+    if picture is not None:
+        import matplotlib as mpl
+
+        mpl.use('agg')
+        from composer_clr.schedule_plot import learning_rate
+
+        figure, _ = learning_rate(told, loaded.optimizer.lr, loaded.schedule.alpha_f)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(picture, dpi=200)
+        typer.echo(f'{picture}: the learning rate')
+
+
+@app.command()
+def sweep(
+    recipes: Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all of their runs.')],
     seeds: Annotated[str, typer.Option(help='Seeds, separated by commas.')] = '17',
+    kinds: Annotated[str, typer.Option(help='Kinds of run, separated by commas.')] = 'cyclic,standard',
     launcher: Annotated[
         str, typer.Option(help="What starts a module: 'composer -n 8 -m' on eight GPUs.")
     ] = 'python -m',
 ) -> None:
-    """Print the commands of a study, one a line: the cyclic run and its standard runs. Complete runs are left out."""
+    """Print the commands of a study, one a line: cyclic runs and their standard runs. Complete ones are left out."""
     from composer_clr.sweep import study
 
+    names = [word for word in recipes if '=' not in word]
+    overrides = [word for word in recipes if '=' in word]
+    if not names:
+        raise RecipeError('no recipe is named: give one, such as quickstart/digits')
     try:
         listed = [int(seed) for seed in seeds.split(',')]
     except ValueError as error:
-        raise typer.BadParameter(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
-    for run in study(recipe, overrides or [], listed):
-        typer.echo(shlex.join([*shlex.split(launcher), 'composer_clr.train', recipe, *run]))
+        raise RecipeError(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
+    # All or nothing: a command that cannot be made is told before the first is started.
+    commands = [
+        shlex.join([*shlex.split(launcher), 'composer_clr.train', name, *run])
+        for name in names
+        for run in study(name, overrides, seeds=listed, kinds=kinds.split(','))
+    ]
+    for command in commands:
+        typer.echo(command)
 
 
 def main() -> None:
@@ -69,5 +174,25 @@ def main() -> None:
     try:
         app()
     except (CurveError, RecipeError) as error:
-        typer.echo(f'composer-clr: {error}', err=True)
+        typer.echo(f'composer-clr: {printable(str(error))}', err=True)
         raise SystemExit(2) from error
+
+
+def _read(paths: Sequence[Path], strict: bool) -> list[TradeoffCurve]:
+    curves, errors = read_sources(paths, strict=strict)
+    for error in errors:
+        typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
+    return curves
+
+
+def _show(table: Table, notes: Sequence[str]) -> None:
+    # Wider than any table of ours, so that no figure is cut: a narrow terminal wraps its lines.
+    console = Console(width=500, highlight=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, soft_wrap=True)
+
+
+def _check_picture(path: Path) -> None:
+    if path.suffix not in ('.png', '.svg', '.pdf'):
+        raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from composer_clr.whole_file import write_whole
 
-__all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint', 'find_curves']
+__all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint']
 
 CURVE_FILE = 'curve.json'
 _MAX_BYTES = 64 * 2**20
@@ -149,17 +148,3 @@ class TradeoffCurve:
 
 
 _CURVE = TypeAdapter(TradeoffCurve)
-
-
-def find_curves(paths: Iterable[str | os.PathLike[str]]) -> Iterator[TradeoffCurve]:
-    """Read every curve under the given files and folders, folders searched to any depth, in the order of their names.
-
-    Raises:
-        CurveError: If a file is no curve, or a path holds none.
-    """
-    for path in map(Path, paths):
-        files = sorted(path.rglob(CURVE_FILE)) if path.is_dir() else [path]
-        if not files:
-            raise CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds finished runs')
-        for file in files:
-            yield TradeoffCurve.read(file)

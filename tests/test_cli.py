@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from composer_clr import cli
-from tests.test_plots import STUDY
+from composer_clr.long_csv import read_long_csv
+from tests.test_plots import STUDY, run
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
+    """Two cyclic runs of two points, and the standard runs to each for one seed, in folders of their own."""
     for i, curve in enumerate(STUDY):
         (tmp_path / f'run{i}').mkdir()
         curve.write(tmp_path / f'run{i}' / 'curve.json')
@@ -31,33 +34,132 @@ def test_plot(monkeypatch, study, ending, magic, capsys):
     assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
 
 
+def test_compare(monkeypatch, study, capsys):
+    assert call(monkeypatch, 'compare', str(study), '--json', str(study / 'out' / 'compare.json')) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if 'baseline' in line)
+    # Cyclic 0.6 and 0.6 on average, standard 0.52 and 0.64.
+    assert row.split()[:4] == ['baseline', '+8.00', '-4.00', '+2.000']
+    assert 'cost ratio by the formula: 1.500' in out
+    written = json.loads((study / 'out' / 'compare.json').read_text())
+    assert list(written) == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
+    assert written['methods']['baseline']['gap']['by_epoch'] == pytest.approx({'4': 8.0, '8': -4.0})
+
+
+def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
+    for i in range(12):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        run('standard', i, (2**i, 10 * 2**i, 0.5)).write(folder / 'curve.json')
+    (tmp_path / 'cyclic').mkdir()
+    run('cyclic', 1, *((2**i, 10 * 2**i, 0.5123) for i in range(12))).write(tmp_path / 'cyclic' / 'curve.json')
+    assert call(monkeypatch, 'compare', str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert out.count('+1.23') == 13
+    assert '…' not in out
+
+
+def test_export(monkeypatch, study, capsys):
+    output = study / 'out' / 'study.csv'
+    assert call(monkeypatch, 'export', str(study), '-o', str(output)) == 0
+    assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
+    assert len(read_long_csv(output)) == 4
+    assert call(monkeypatch, 'compare', str(output)) == 0
+    assert '+2.000' in capsys.readouterr().out
+
+
+def test_schedule(monkeypatch, tmp_path, capsys):
+    picture = tmp_path / 'lr.png'
+    assert call(monkeypatch, 'schedule', 'quickstart/digits', '--plot', str(picture)) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()]
+    assert ['0', '2ep', '4ep', '2ep'] in rows
+    assert ['4', '32ep', '64ep', '32ep'] in rows
+    assert '4 + 8 + 16 + 32 + 64 = 124ep, 1.938 times as much' in out
+    assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(
+    ('max_duration', 'told'), [('63ep', 'the last is at 32ep'), ('3ep', 'reaches no trough: the first is at 4ep')]
+)
+def test_schedule_tells_where_a_run_is_cut(monkeypatch, max_duration, told, capsys):
+    assert call(monkeypatch, 'schedule', 'quickstart/digits', f'max_duration={max_duration}') == 0
+    assert told in capsys.readouterr().out
+
+
+def test_sweep(monkeypatch, capsys):
+    arguments = ['quickstart/digits', 'max_duration=8ep', '--launcher', 'composer -n 2 -m', '--seeds', '1,2']
+    assert call(monkeypatch, 'sweep', *arguments) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f'composer -n 2 -m composer_clr.train quickstart/digits schedule.kind={kind} seed={seed} max_duration={n}ep'
+        for seed in (1, 2)
+        for kind, n in (('cyclic', 8), ('standard', 4), ('standard', 8))
+    ]
+
+
 @pytest.mark.parametrize(
     ('arguments', 'told'),
     [
         (['plot', 'nowhere'], 'nowhere: cannot be read'),
         (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
-        (['plot', '.', '-o', 'curve.bmp'], 'must end in .png, .svg or .pdf'),
+        (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
+        (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
+        (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
+        (['compare', 'run0'], 'no standard runs'),
+        (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
+        (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
         (['sweep', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
-        (['sweep', 'quickstart/digits', '--seeds', 'a'], 'give whole numbers'),
+        (['sweep', 'seed=3'], 'no recipe is named'),
+        (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: give whole numbers'),
+        (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
     ],
+    ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )
-def test_errors_are_told_without_a_traceback(monkeypatch, study, arguments, told, capsys):
+def test_errors_are_one_line_and_status_2(monkeypatch, study, arguments, told, capsys):
     monkeypatch.chdir(study)
     assert call(monkeypatch, *arguments) == 2
-    error = ' '.join(capsys.readouterr().err.replace('│', ' ').split())
-    assert told in error
-    assert 'Traceback' not in error
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer-clr: ')
+    assert told in line
 
 
-def test_sweep(monkeypatch, capsys):
-    assert call(monkeypatch, 'sweep', 'quickstart/digits', 'max_duration=8ep', '--launcher', 'composer -n 2 -m') == 0
-    assert capsys.readouterr().out.splitlines() == [
-        f'composer -n 2 -m composer_clr.train quickstart/digits schedule.kind={kind} seed=17 max_duration={n}ep'
-        for kind, n in (('cyclic', 8), ('standard', 4), ('standard', 8))
-    ]
+@pytest.mark.parametrize('command', ['plot', 'compare'])
+def test_one_bad_file_is_reported_and_does_not_hide_the_rest(monkeypatch, study, command, capsys):
+    monkeypatch.chdir(study)
+    (study / 'bad').mkdir()
+    (study / 'bad' / 'curve.json').write_text('{"format": 1, "run": "\x1b[2Jgone"}')
+    assert call(monkeypatch, command, '.') == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer-clr: left out: bad/curve.json: not a curve')
+    assert '\x1b' not in line
+    assert call(monkeypatch, command, '.', '--strict') == 2
 
 
-@pytest.mark.parametrize('arguments', [['--help'], ['plot', '.'], ['sweep', 'quickstart/digits']], ids=lambda a: a[0])
+def test_names_of_a_file_reach_the_terminal_without_escapes(monkeypatch, study, capsys):
+    for kind, seconds in (('cyclic', (1, 2)), ('standard', (1, 2))):
+        for i, s in enumerate(seconds):
+            points = [(4, 1, 0.5), (8, 2, 0.6)] if kind == 'cyclic' else [(4 * (i + 1), s, 0.5)]
+            folder = study / f'{kind}{i}'
+            folder.mkdir()
+            run(kind, i, *points, method='evil\x1b[31m[bold]').write(folder / 'curve.json')
+    assert call(monkeypatch, 'compare', str(study)) == 0
+    out = capsys.readouterr().out
+    assert '[bold]' in out
+    assert '\x1b' not in out
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['--help'],
+        ['plot', '.'],
+        ['compare', '.'],
+        ['export', '.'],
+        ['schedule', 'quickstart/digits'],
+        ['sweep', 'quickstart/digits'],
+    ],
+    ids=lambda a: a[0],
+)
 def test_torch_and_composer_are_not_waited_for(study, arguments):
     code = (
         'import sys; from composer_clr import cli\n'

@@ -1,12 +1,11 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from composer_clr import TradeoffCurve, TradeoffPoint
-from composer_clr.curve import CurveError, Run, find_curves
+from composer_clr.curve import CurveError, Run
 
 
 def point(cycle: int = 0, **changes) -> TradeoffPoint:
@@ -137,17 +136,3 @@ def test_a_file_too_large_to_be_a_curve(tmp_path):
         file.truncate(2**30)
     with pytest.raises(CurveError, match='larger than 64 MiB'):
         TradeoffCurve.read(tmp_path)
-
-
-def test_found_in_folders_and_by_name(tmp_path):
-    for name in ('study/b/pareto', 'study/a', 'elsewhere'):
-        folder: Path = tmp_path / name
-        folder.mkdir(parents=True)
-        TradeoffCurve(replace(curve().run, run_name=name), [point()]).write(folder / 'curve.json')
-    found = find_curves([tmp_path / 'study', tmp_path / 'elsewhere' / 'curve.json'])
-    assert [c.run.run_name for c in found] == ['study/a', 'study/b/pareto', 'elsewhere']
-
-
-def test_nothing_found(tmp_path):
-    with pytest.raises(CurveError, match='no curve.json in this folder'):
-        list(find_curves([tmp_path]))

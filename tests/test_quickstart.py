@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.curve import find_curves
+from composer_clr.sources import read_sources
 
 README = Path(__file__).parent.parent / 'README.md'
 
@@ -25,7 +25,7 @@ def test_the_first_command_draws_both_curves(tmp_path):
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     subprocess.run(first_command(), shell=True, cwd=tmp_path, env={**os.environ, 'PATH': path}, check=True, timeout=900)
     assert (tmp_path / 'curve.png').read_bytes().startswith(b'\x89PNG')
-    curves = list(find_curves([tmp_path / 'runs']))
+    curves, _ = read_sources([tmp_path / 'runs'], strict=True)
     seeds = sorted({curve.run.seed or 0 for curve in curves})
     assert seeds == [17, 18, 19]
     accuracy = 'eval/MulticlassAccuracy'

@@ -1,0 +1,80 @@
+"""The cycles of a recipe, told from the recipe alone: no model is built, no data read, no torch imported."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from composer_clr.cycles import Cycles, geometric_ends
+from composer_clr.recipe import Recipe, RecipeError
+
+__all__ = ['RecipeCycles', 'recipe_cycles']
+
+_TIME = re.compile(r'(\d+(?:\.\d+)?(?:e\d+)?)(ep|ba|sp|tok|dur)')
+
+
+@dataclass(frozen=True)
+class RecipeCycles:
+    """A recipe's cyclic schedule, in the unit of its ``max_duration``.
+
+    Attributes:
+        cycles (Cycles): Where the cycles start and end.
+        until (int): ``max_duration``.
+        unit (str): What both are counted in: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
+    """
+
+    cycles: Cycles
+    until: int
+    unit: str
+
+    @property
+    def troughs(self) -> list[int]:
+        """The troughs up to ``max_duration``: the points of the curve."""
+        return self.cycles.troughs(self.until)
+
+
+def recipe_cycles(recipe: Recipe) -> RecipeCycles:
+    """Tell the cycles of a recipe's cyclic schedule.
+
+    Raises:
+        RecipeError: If its times are not all in the unit of ``max_duration`` or fractions of it, or make no schedule.
+
+    Example:
+        >>> from composer_clr.recipe import load_recipe
+        >>> told = recipe_cycles(load_recipe('quickstart/digits'))
+        >>> told.troughs, told.unit
+        ([4, 8, 16, 32, 64], 'ep')
+    """
+    whole, unit = _parsed('max_duration', recipe.max_duration)
+
+    def counted(key: str, text: str | None) -> Fraction:
+        value, own_unit = _parsed(f'schedule.{key}', text)
+        if own_unit == 'dur':
+            return value * whole
+        if own_unit != unit and value:
+            raise RecipeError(
+                f'schedule.{key}={text} and max_duration={recipe.max_duration}: give both in one unit to have the '
+                'troughs told before the run is built'
+            )
+        return value
+
+    schedule = recipe.schedule
+    warmup = counted('t_warmup', schedule.t_warmup)
+    if schedule.cycle_ends is not None:
+        ends = [round(counted(f'cycle_ends[{i}]', end)) for i, end in enumerate(schedule.cycle_ends)]
+    else:
+        ends = geometric_ends(warmup, counted('t_0', schedule.t_0), schedule.t_mult)
+    try:
+        told = RecipeCycles(Cycles(round(warmup), ends), int(whole), unit)
+        told.cycles.troughs(told.until)
+    except ValueError as error:
+        raise RecipeError(f'schedule: {error}') from error
+    return told
+
+
+def _parsed(key: str, text: str | None) -> tuple[Fraction, str]:
+    match = _TIME.fullmatch(text or '')
+    if match is None:
+        raise RecipeError(f"{key}={text!r} is not a time: write '8ep', '500ba' or the like")
+    return Fraction(match[1]), match[2]

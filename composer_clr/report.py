@@ -1,0 +1,100 @@
+"""Comparisons and schedules as tables that a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from composer_clr.compare import Comparison
+from composer_clr.recipe_cycles import RecipeCycles
+from composer_clr.terminal import printable
+
+__all__ = ['comparison_notes', 'comparison_table', 'schedule_notes', 'schedule_table']
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row a method: its gap at each point and on average, what its gains say on both curves, what it costs."""
+    unit = 'points' if comparison.scale == 100 else 'units'
+    epochs = sorted({float(epoch) for figures in comparison.methods.values() for epoch in figures.gap.epoch})
+    table = Table(
+        title=f'cyclic minus standard, {_safe(comparison.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
+    )
+    table.add_column('method')
+    for epoch in epochs:
+        table.add_column(f'{epoch:g}', justify='right')
+    for heading in ('mean gap', 'sem', 'cosine', 'cost ratio'):
+        table.add_column(heading, justify='right')
+    for method, figures in comparison.methods.items():
+        at = dict(zip(figures.gap.epoch.tolist(), figures.gap.value.tolist(), strict=True))
+        table.add_row(
+            _safe(method),
+            *(_signed(at.get(epoch), digits=2) for epoch in epochs),
+            _signed(figures.gap.mean),
+            _plain(figures.gap.mean_sem),
+            _plain(figures.cosine_similarity),
+            _plain(figures.cost_ratio),
+        )
+    return table
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """What the table rests on: how points were paired, which were left out, which methods could not be compared."""
+    notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
+    taus = [(epoch, tau) for epoch, tau in comparison.agreement.items() if tau is not None]
+    if taus:
+        listed = ', '.join(f'{epoch:g}: {tau:.2f}' for epoch, tau in taus)
+        notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
+    for method, figures in comparison.methods.items():
+        for how in sorted({*figures.gap.how} - {'exact'}):
+            epochs = [f'{e:g}' for e, h in zip(figures.gap.epoch, figures.gap.how, strict=True) if h == how]
+            notes.append(f'{method}: {how} at {", ".join(epochs)}')
+        if len(figures.gap.left_out):
+            notes.append(f'{method}: left out {", ".join(f"{epoch:g}" for epoch in figures.gap.left_out)}')
+    notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
+    return [_safe(note) for note in notes]
+
+
+def schedule_table(told: RecipeCycles) -> Table:
+    """A row a cycle: where it starts and ends, and the point that it makes."""
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ('cycle', 'restart', 'trough', 'period'):
+        table.add_column(heading, justify='right')
+    for cycle in range(len(told.troughs)):
+        restart, trough = told.cycles.bounds(cycle)
+        table.add_row(str(cycle), *(f'{time}{told.unit}' for time in (restart, trough, trough - restart)))
+    return table
+
+
+def schedule_notes(told: RecipeCycles) -> list[str]:
+    """What the curve costs against a run for each of its points, and where it stops."""
+    troughs: Sequence[int] = told.troughs
+    if not troughs:
+        first = told.cycles.next_trough(told.until)
+        return [f'max_duration={told.until}{told.unit} reaches no trough: the first is at {first}{told.unit}']
+    separate = sum(troughs)
+    notes = [
+        f'{len(troughs)} points from one run of {told.until}{told.unit}; a run for each: '
+        f'{" + ".join(map(str, troughs))} = {separate}{told.unit}, {separate / told.until:.3f} times as much'
+    ]
+    if troughs[-1] != told.until:
+        notes.append(
+            f'max_duration={told.until}{told.unit} is no trough: the last is at {troughs[-1]}{told.unit}, '
+            'and the time after it makes no point'
+        )
+    return notes
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return '' if value is None else f'{value:+.{digits}f}'
+
+
+def _plain(value: float | None) -> str:
+    return '' if value is None else f'{value:.3f}'
+
+
+def _safe(text: str) -> str:
+    """A name from a file: no escapes for the terminal, no markup for rich."""
+    return escape(printable(text))
