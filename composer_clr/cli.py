@@ -38,21 +38,27 @@ Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad fi
 def plot(
     runs: Runs,
     output: Annotated[Path, typer.Option('--output', '-o', help='PNG, SVG or PDF, by its ending.')] = Path('curve.png'),
+    figure: Annotated[
+        str,
+        typer.Option(help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time.'),
+    ] = '1C',
     metric: Metric = None,
     peak: Peak = False,
     strict: Strict = False,
 ) -> None:
-    """Draw accuracy against training time: standard runs solid, cyclic ones dashed, error bars over seeds."""
+    """Draw a figure: standard runs solid, cyclic ones dashed, error bars over seeds."""
     _check_picture(output)
-    curves = _read(runs, strict)
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.plots import accuracy_against_time
+    from composer_clr.figures import FIGURES
 
-    figure, _ = accuracy_against_time(curves, metric, peak=peak)
+    if figure not in FIGURES:
+        raise CurveError(f'--figure {figure}: choose one of {", ".join(FIGURES)}')
+    curves = _read(runs, strict)
+    drawn, _ = FIGURES[figure](curves, metric, peak=peak)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=200)
+    drawn.savefig(output, dpi=200)
     points = sum(len(curve.points) for curve in curves)
     typer.echo(f'{output}: {points} points of {len(curves)} runs')
 

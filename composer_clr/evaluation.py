@@ -19,7 +19,7 @@ class AtTroughsToo:
 
     Args:
         users (Callable[[State, Event], bool]): The user's own interval.
-        at_trough (Callable[[State], bool]): Whether the batch that has just ended passed a trough.
+        at_trough (Callable[[State], bool]): Whether the batch that has just ended passed a trough with no point yet.
         just_recorded (Callable[[State], bool]): Whether the trough's point was made at the very batch we are at.
     """
 
@@ -36,7 +36,7 @@ class AtTroughsToo:
     def __call__(self, state: State, event: Event) -> bool:
         # Asked first and always: it may keep count.
         asked = bool(self.users(state, event))
-        if event == Event.BATCH_END and self._at_trough(state):
+        if self._at_trough(state):
             return True
         return asked and not self._just_recorded(state)
 

@@ -1,4 +1,4 @@
-"""Figures, one function each, drawn on an Axes that is given or made."""
+"""Figures of accuracy against training time: all in one, one panel a method, one panel a kind of curve."""
 
 from __future__ import annotations
 
@@ -6,34 +6,24 @@ import math
 from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.lines import Line2D
 
 from composer_clr.curve import CurveError, TradeoffCurve
-from composer_clr.mean_curve import mean_curves
-from composer_clr.metrics import default_metric, is_fraction
+from composer_clr.figure_lines import Lines, mean_lines
+from composer_clr.figure_style import (
+    axes_or_new,
+    explain,
+    figure_of,
+    figure_size,
+    kind_handles,
+    kind_order,
+    method_colour,
+    method_handles,
+)
 
-__all__ = ['accuracy_against_time', 'method_colour']
-
-# Okabe and Ito's palette, told apart by colour-blind readers and in print, less its yellow, which print loses. The
-# paper's methods keep their colour in every figure, whichever of them are in it.
-_COLOURS = {
-    'baseline': '#000000',
-    'BP': '#0072B2',
-    'CL': '#56B4E9',
-    'LS': '#009E73',
-    'MX': '#E69F00',
-    'BP+CL': '#CC79A7',
-    'LS+MX': '#D55E00',
-    'BP+CL+LS+MX': '#7F4FC9',
-}
-_SPARE_COLOURS = ('#8C564B', '#5F7F1F', '#4D4D4D', '#B0006D', '#00798C', '#A0522D')
-_DASHES = {'standard': '-', 'cyclic': '--'}
-_SPARE_DASHES = (':', '-.', (0, (5, 1, 1, 1, 1, 1)))
-_TIME_UNITS = ((7200, 3600, 'hours'), (300, 60, 'minutes'), (0, 1, 'seconds'))
+__all__ = ['accuracy_against_time', 'methods_beside_baseline', 'standard_beside_cyclic']
 
 
 def accuracy_against_time(
@@ -57,70 +47,133 @@ def accuracy_against_time(
         CurveError: If the curves have no such metric or no points, or a seed has two runs to one point.
 
     Source:
-        Portes et al. 2022, arXiv:2206.00832, figures 1C and 2.
+        Portes et al. 2022, arXiv:2206.00832, figure 1C.
     """
-    curves = [curve for curve in curves if curve.points]
-    if not curves:
-        raise CurveError('there are no points to draw: name runs that have passed a trough')
-    metric = metric or default_metric(curves, peak=peak)
-    means = mean_curves(curves, metric, peak=peak, allow_nan=True)
-    lines = {key: means[key] for key in sorted(means, key=_place)}
-    longest = max(line.time_s.max() for line in lines.values())
-    seconds, unit = next((seconds, unit) for least, seconds, unit in _TIME_UNITS if longest >= least)
-    percent = is_fraction(metric, [value for line in lines.values() for value in line.value if math.isfinite(value)])
-    scale = 100 if percent else 1
+    lines = mean_lines(curves, metric, peak=peak)
+    made = axes_or_new(ax, figure_size(lines.means))
+    for key in lines.means:
+        lines.draw_against_time(made, key)
+    lines.label_time_axes(made)
+    explain(made, lines.means, lines.means, beside=ax is None)
+    return figure_of(made), made
 
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 4.4), layout='constrained')
-    kinds = sorted({kind for _, kind in lines} - set(_DASHES))
-    methods = [method for method, _ in lines]
-    for (method, kind), line in lines.items():
-        dashes = _DASHES.get(kind) or _SPARE_DASHES[kinds.index(kind) % len(_SPARE_DASHES)]
-        deviation = scale * np.nan_to_num(line.spread)
-        drawn = ax.errorbar(
-            line.time_s / seconds,
-            scale * line.value,
-            yerr=deviation if deviation.any() else None,
-            label=str(line),
-            color=method_colour(method, methods),
-            linestyle=dashes,
-            marker='o',
-            markerfacecolor='white' if kind == 'cyclic' else None,
-            markersize=5,
-            capsize=3,
+
+def methods_beside_baseline(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    baseline: str = 'baseline',
+    axes: Sequence[Axes] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw a panel for each method, its curves beside the baseline's, as :func:`accuracy_against_time` draws them.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
+        baseline (str): The method in every panel. Default: ``'baseline'``.
+        axes (Sequence[Axes] | None): Where to draw, one for each method. Default: ``None``, a new figure.
+
+    Returns:
+        tuple[Figure, list[Axes]]: What was drawn on, a panel for each method in the order of the legend.
+
+    Raises:
+        CurveError: If there is no baseline, or no other method; and as for :func:`accuracy_against_time`.
+        ValueError: If ``axes`` are not as many as the methods.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, figure 2.
+    """
+    lines = mean_lines(curves, metric, peak=peak)
+    methods = list(dict.fromkeys(method for method, _ in lines.means))
+    if baseline not in methods or len(methods) == 1:
+        raise CurveError(
+            f'a panel shows a method beside the baseline {baseline!r}, and there are {methods}: '
+            'name runs of both, or choose another baseline'
         )
-        _solid_error_bars(drawn)
-    ax.set_xscale('log')
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    ax.set_xlabel(f'training time ({unit})')
-    ax.set_ylabel(('best ' if peak else '') + metric + (' (%)' if percent else ''))
-    ax.grid(alpha=0.25)
-    ax.legend(frameon=False)
-    figure = ax.get_figure()
-    assert isinstance(figure, Figure)
-    return figure, ax
+    titles = [method for method in methods if method != baseline]
+    panels = [[key for key in lines.means if key[0] in (method, baseline)] for method in titles]
+    of_baseline = [key for key in lines.means if key[0] == baseline]
+    explained = [*kind_handles(lines.means, lines.means), *method_handles(of_baseline, lines.means)]
+    figure, axes = _draw_panels(lines, panels, titles, axes, explained, columns=3 if len(titles) <= 6 else 4)
+    for ax, method in zip(axes, titles, strict=True):
+        ax.title.set_color(method_colour(method, methods))
+    return figure, axes
 
 
-def method_colour(method: str, among: Sequence[str] = ()) -> str:
-    """The colour of a method: its own for the paper's methods, else a spare one by its place ``among`` the others.
+def standard_beside_cyclic(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    axes: Sequence[Axes] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw all methods side by side: a panel of their standard curves, and one of their cyclic curves.
 
-    Example:
-        >>> method_colour('baseline')
-        '#000000'
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs; each further kind of curve has a panel of its own.
+        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
+        axes (Sequence[Axes] | None): Where to draw, one for each kind. Default: ``None``, a new figure.
+
+    Returns:
+        tuple[Figure, list[Axes]]: What was drawn on, a panel for each kind, standard first.
+
+    Raises:
+        CurveError: If the runs are of one kind only; and as for :func:`accuracy_against_time`.
+        ValueError: If ``axes`` are not as many as the kinds.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, figure S2.
     """
-    others = sorted({name for name in (*among, method) if name not in _COLOURS})
-    return _COLOURS.get(method) or _SPARE_COLOURS[others.index(method) % len(_SPARE_COLOURS)]
+    lines = mean_lines(curves, metric, peak=peak)
+    kinds = sorted({kind for _, kind in lines.means}, key=kind_order)
+    if len(kinds) == 1:
+        raise CurveError(f'side by side stand standard and cyclic curves, and all are {kinds[0]}: name runs of both')
+    panels = [[key for key in lines.means if key[1] == kind] for kind in kinds]
+    explained = method_handles(lines.means, lines.means)
+    return _draw_panels(lines, panels, kinds, axes, explained, columns=len(kinds))
 
 
-def _place(key: tuple[str, str]) -> tuple[int, str, bool, str]:
-    """Sorts lines: methods in the order of the palette, standard before the other kinds."""
-    method, kind = key
-    order = list(_COLOURS)
-    return (order.index(method) if method in order else len(order), method, kind != 'standard', kind)
+def _draw_panels(
+    lines: Lines,
+    panels: Sequence[Sequence[tuple[str, str]]],
+    titles: Sequence[str],
+    axes: Sequence[Axes] | None,
+    explained: list[Line2D],
+    columns: int,
+) -> tuple[Figure, list[Axes]]:
+    """Draw the lines of each panel; those of a new figure share their axes, and one legend below them."""
+    columns = min(columns, len(panels))
+    made = _new_panels(len(panels), columns) if axes is None else list(axes)
+    if len(made) != len(panels):
+        raise ValueError(f'{len(made)} axes were given for {len(panels)} panels ({", ".join(titles)}): give one each')
+    for ax, keys, title in zip(made, panels, titles, strict=True):
+        for key in keys:
+            lines.draw_against_time(ax, key)
+        ax.set_title(title)
+    for index, ax in enumerate(made):
+        lines.label_time_axes(ax)
+        if axes is None and index + columns < len(made):
+            ax.set_xlabel('')
+        if axes is None and index % columns:
+            ax.set_ylabel('')
+    figure = figure_of(made[0])
+    if axes is None:
+        ncols = min(len(explained), 3 * columns)
+        figure.legend(handles=explained, loc='outside lower center', ncols=ncols, frameon=False)
+    else:
+        made[0].legend(handles=explained, frameon=False)
+    return figure, made
 
 
-def _solid_error_bars(drawn: ErrorbarContainer) -> None:
-    for bar in drawn.lines[2]:
-        bar.set_linestyle('-')
+def _new_panels(count: int, columns: int) -> list[Axes]:
+    rows = math.ceil(count / columns)
+    size = 3.1 if columns > 2 else 4.4
+    figure = plt.figure(figsize=(size * columns, 0.9 * size * rows + 0.5), layout='constrained')
+    made: list[Axes] = []
+    for index in range(count):
+        shared = made[0] if made else None
+        made.append(figure.add_subplot(rows, columns, index + 1, sharex=shared, sharey=shared))
+    return made

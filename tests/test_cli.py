@@ -34,6 +34,13 @@ def test_plot(monkeypatch, study, ending, magic, capsys):
     assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
 
 
+@pytest.mark.parametrize('figure', ['1B', '1C', '3D', 'S2'])
+def test_figures_by_name(monkeypatch, study, figure):
+    output = study / f'{figure}.svg'
+    assert call(monkeypatch, 'plot', str(study), '--figure', figure, '-o', str(output)) == 0
+    assert output.read_bytes().startswith(b'<?xml')
+
+
 def test_compare(monkeypatch, study, capsys):
     assert call(monkeypatch, 'compare', str(study), '--json', str(study / 'out' / 'compare.json')) == 0
     out = capsys.readouterr().out
@@ -103,6 +110,8 @@ def test_sweep(monkeypatch, capsys):
         (['plot', 'nowhere'], 'nowhere: cannot be read'),
         (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
         (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
+        (['plot', '.', '--figure', '9'], '--figure 9: choose one of 1A, 1B, 1C, 2, 3, 3D, S1, S2'),
+        (['plot', '.', '--figure', '3'], 'composer-clr: '),
         (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
         (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
         (['compare', 'run0'], 'no standard runs'),

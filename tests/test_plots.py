@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curve import CurveError, Run, TradeoffCurve
-from composer_clr.plots import accuracy_against_time, method_colour
+from composer_clr.figure_style import method_colour
+from composer_clr.plots import accuracy_against_time
 from tests.test_curve import point
 
 

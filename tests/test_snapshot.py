@@ -398,8 +398,10 @@ def test_fitting_in_two_steps_is_fitting_in_one(make_trainer):
     assert evaluated_batches(recorder) == [20, 40, 80]
 
 
-def test_evaluating_by_hand_adds_no_point(make_trainer):
-    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot())
+@pytest.mark.parametrize('last', ['80ba', '75ba'], ids=['at-an-epochs-end', 'within-an-epoch'])
+def test_evaluating_by_hand_adds_no_point(make_trainer, last):
+    scheduler = CyclicCosineScheduler(cycle_ends=['20ba', last])
+    trainer = make_trainer(schedulers=scheduler, callbacks=snapshot(), max_duration=last)
     trainer.eval()
     trainer.fit()
     before = Path('out/curve.json').read_text()
