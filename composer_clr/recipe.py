@@ -63,7 +63,9 @@ class DataRecipe:
     """The images.
 
     Attributes:
-        name (str): ``digits``.
+        name (str): ``digits``, or ``imagefolder`` for a folder with ``train/`` and ``val/`` and a folder for each
+            class in either.
+        path (str | None): The folder, for data that lie in one.
         batch_size (int): Training images a batch, over all ranks.
         eval_batch_size (int): Evaluation images a batch, over all ranks.
         num_workers (int): Loader processes a rank. Default: ``0``, the rank itself.
@@ -71,6 +73,7 @@ class DataRecipe:
     """
 
     name: str = MISSING
+    path: str | None = None
     batch_size: int = MISSING
     eval_batch_size: int = MISSING
     num_workers: int = 0

@@ -21,6 +21,7 @@ from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 
 from composer_clr.data.digits import digits_dataspecs
+from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.networks import SmallResNet
 from composer_clr.recipe import (
     DataRecipe,
@@ -38,7 +39,7 @@ from composer_clr.snapshot import ParetoSnapshot
 
 __all__ = ['build_trainer', 'main']
 
-_DATA = {'digits': digits_dataspecs}
+_DATA = {'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
 
 
 def build_trainer(recipe: Recipe) -> Trainer:
@@ -53,7 +54,7 @@ def build_trainer(recipe: Recipe) -> Trainer:
     # The seed stands before the network does, whose weights are random.
     reproducibility.seed_all(recipe.seed)
     model = _classifier(recipe.model)
-    train_data, eval_data = _data(recipe.data)
+    train_data, eval_data = _data(recipe.data, recipe.model.num_classes)
     return Trainer(
         run_name=recipe.run_name,
         seed=recipe.seed,
@@ -115,7 +116,7 @@ def _classifier(recipe: ModelRecipe) -> ComposerClassifier:
     return ComposerClassifier(network, num_classes=recipe.num_classes)
 
 
-def _data(recipe: DataRecipe) -> tuple[DataSpec, DataSpec]:
+def _data(recipe: DataRecipe, num_classes: int) -> tuple[DataSpec, DataSpec]:
     if recipe.name not in _DATA:
         raise RecipeError(_unknown('data.name', recipe.name, list(_DATA)))
     ranks = dist.get_world_size()
@@ -125,7 +126,10 @@ def _data(recipe: DataRecipe) -> tuple[DataSpec, DataSpec]:
         if size < ranks or size % ranks:
             raise RecipeError(f'data.{key}={size} cannot be shared by {ranks} ranks: give a multiple of {ranks}')
         shares[key] = size // ranks
-    arguments = {**shares, 'num_workers': recipe.num_workers, **recipe.arguments}
+    arguments: dict[str, Any] = {**shares, 'num_workers': recipe.num_workers, 'num_classes': num_classes}
+    if recipe.path is not None:
+        arguments['path'] = recipe.path
+    arguments |= recipe.arguments
     return _built(f'data.{recipe.name}', _DATA[recipe.name], arguments)
 
 

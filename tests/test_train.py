@@ -8,10 +8,12 @@ import composer.optim
 import pytest
 import torch
 from composer.optim import CosineAnnealingWithWarmupScheduler
+from PIL import Image
 
 from composer_clr import CyclicCosineScheduler, TradeoffCurve
 from composer_clr.recipe import RecipeError, load_recipe, shipped_recipes
 from composer_clr.train import build_trainer, main
+from tests.test_recipe import MINIMAL
 
 SHRUNK = {'quickstart/digits': ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false']}
 
@@ -68,6 +70,8 @@ def test_the_parts_come_from_the_recipe():
         ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
         ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
         ('data.name=digit', "data.name='digit'.*did you mean 'digits'"),
+        ('model.num_classes=7', 'data.digits: num_classes=7: the digits have 10'),
+        ('data.name=imagefolder', "data.imagefolder: .*'train_images'"),
         ('data.arguments.train_images=5000', 'data.digits: train_images=5000.*897'),
         ('data.batch_size=0', 'data.batch_size=0 cannot be shared by 1 ranks'),
         ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD'"),
@@ -97,6 +101,26 @@ def test_torchvisions_networks_by_name():
     recipe = load_recipe('quickstart/digits', ['model.name=resnet18', 'model.num_classes=7'])
     recipe.model.arguments = {}
     assert _classifier(recipe.model)((torch.zeros(2, 3, 32, 32), torch.zeros(2))).shape == (2, 7)
+
+
+def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split, images in (('train', 24), ('val', 10)):
+        for label in ('dark', 'bright'):
+            folder = tmp_path / 'images' / split / label
+            folder.mkdir(parents=True)
+            for i in range(images // 2):
+                colour = (i, 40, i) if label == 'dark' else (200, 220 - i, 200)
+                Image.new('RGB', (40, 36), colour).save(folder / f'{i}.jpg')
+    recipe = MINIMAL.replace('name: digits', 'name: imagefolder, path: images').replace(
+        'num_classes: 10', 'num_classes: 2'
+    )
+    (tmp_path / 'own.yaml').write_text(recipe)
+    sizes = [
+        f'data.arguments.{name}={size}' for name, size in (('train_size', 16), ('eval_resize', 18), ('eval_size', 16))
+    ]
+    assert main(['own.yaml', 'data.batch_size=8', 'data.eval_batch_size=10', 'progress_bar=false', *sizes]) == 0
+    assert TradeoffCurve.read(Path('mine/pareto')).points[-1].metrics['eval/MulticlassAccuracy'] == 1.0
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess:

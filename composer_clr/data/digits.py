@@ -17,7 +17,12 @@ _EVAL_IMAGES = 900
 
 
 def digits_dataspecs(
-    batch_size: int, eval_batch_size: int, train_images: int = 897, eval_images: int = 900, num_workers: int = 0
+    batch_size: int,
+    eval_batch_size: int,
+    train_images: int = 897,
+    eval_images: int = 900,
+    num_workers: int = 0,
+    num_classes: int | None = None,
 ) -> tuple[DataSpec, DataSpec]:
     """The digits, split once for all into 897 images to train on and 900 to evaluate on, classes in equal shares.
 
@@ -27,17 +32,20 @@ def digits_dataspecs(
         train_images (int): How many of the 897 to train on, the first of a fixed shuffle. Default: ``897``.
         eval_images (int): How many of the 900 to evaluate on, likewise. Default: ``900``.
         num_workers (int): Loader processes a rank. Default: ``0``.
+        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, which checks nothing.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training and evaluation data: images of (batch, 1, 8, 8) with mean 0 and deviation 1,
         and labels of (batch,).
 
     Raises:
-        ValueError: If there are not as many images.
+        ValueError: If there are not as many images, or another number of classes.
 
     Source:
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
+    if num_classes not in (None, 10):
+        raise ValueError(f'{num_classes=}: the digits have 10 classes')
     pixels, labels = load_digits(return_X_y=True)
     splits = train_test_split(pixels, labels, test_size=_EVAL_IMAGES, stratify=labels, random_state=_SPLIT_SEED)
     train_x, eval_x, train_y, eval_y = (torch.from_numpy(split) for split in splits)

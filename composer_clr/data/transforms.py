@@ -1,0 +1,207 @@
+"""Images from file to network: decoded, cropped and resized as uint8, normalised on the device.
+
+The crops and the pixels are those of torchvision's usual pipeline on PIL images (``RandomResizedCrop`` and flip;
+``Resize`` and ``CenterCrop``), the arithmetic is torch's own resampling of bytes. An image stays uint8 until it is on
+the device: a quarter of the memory to collate, to pin and to transfer.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import pil_to_tensor
+
+__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'TrainTransform', 'decode_rgb']
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
+    """The image that a file's bytes hold, as PIL's ``convert('RGB')`` gives it: the content decides, not the name.
+
+    JPEG (greyscale and CMYK too), PNG, GIF and WebP are decoded by torchvision, anything else by PIL. As in
+    torchvision's usual pipeline an image is not turned by its EXIF orientation. Of a moving image the first frame is
+    taken, of 16 bits the upper 8.
+
+    Args:
+        encoded (torch.Tensor): The bytes, uint8 of (length,).
+        source (str): Where they come from, for the error to name.
+
+    Returns:
+        torch.Tensor: uint8 of (3, height, width), laid out channels last.
+
+    Raises:
+        OSError: If the bytes are no image, or not the whole of one.
+
+    Example:
+        >>> from torchvision.io import encode_png
+        >>> grey = torch.full((1, 2, 3), 7, dtype=torch.uint8)
+        >>> decode_rgb(encode_png(grey), 'grey.png')[:, 0, 0]
+        tensor([7, 7, 7], dtype=torch.uint8)
+    """
+    try:
+        image = decode_image(encoded, mode=ImageReadMode.RGB)
+    except RuntimeError as error:
+        # A format that torchvision has not, or a broken file: PIL tells the two apart.
+        try:
+            with Image.open(io.BytesIO(encoded.numpy().tobytes())) as opened:
+                return pil_to_tensor(opened.convert('RGB'))
+        except Exception as pil_error:
+            reason = str(error).partition('\n')[0].rstrip('.')
+            raise OSError(f'{source}: not a readable image ({reason}); replace the file or remove it') from pil_error
+    if image.dim() == 4:
+        image = image[0]
+    return image if image.dtype == torch.uint8 else (image.int() >> 8).byte()
+
+
+class TrainTransform:
+    r"""A random part of the image, resized to a square, and flipped every other time.
+
+    The part has :math:`s` of the image's area and :math:`r` of width over height, with :math:`s` and :math:`\log r`
+    uniform in their ranges; the random numbers are those of torchvision's ``RandomResizedCrop`` and
+    ``RandomHorizontalFlip`` in this order, so that one seed gives the same crops.
+
+    Args:
+        size (int): Side of the result, in pixels, :math:`\ge 1`. Default: ``224``.
+        scale (tuple[float, float]): Range of :math:`s`, in (0, 1]. Default: ``(0.08, 1.0)``.
+        ratio (tuple[float, float]): Range of :math:`r`, above 0. Default: ``(3 / 4, 4 / 3)``.
+        flip (float): Probability of the flip, in [0, 1]. Default: ``0.5``.
+
+    Shape:
+        uint8 of (3, height, width) to uint8 of (3, size, size).
+
+    Raises:
+        ValueError: If ``size`` is below 1.
+
+    Example:
+        >>> TrainTransform(32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
+        torch.Size([3, 32, 32])
+
+    Source:
+        Szegedy et al. 2015, arXiv:1409.4842, section 6.
+    """
+
+    def __init__(
+        self,
+        size: int = 224,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+    ):
+        if size < 1:
+            raise ValueError(f'{size=}: images are at least one pixel wide')
+        self.size, self.scale, self.ratio, self.flip = size, list(scale), list(ratio), flip
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        top, left, height, width = RandomResizedCrop.get_params(image, self.scale, self.ratio)
+        crop = _channels_last(image[:, top : top + height, left : left + width])
+        crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
+        return (crop.flip(-1) if torch.rand(1) < self.flip else crop)[0]
+
+
+class EvalTransform:
+    r"""The middle of the image, after its shorter side has been resized.
+
+    Args:
+        resize (int): What the shorter side is resized to, in pixels. Default: ``256``.
+        crop (int): Side of the result, in pixels, from 1 to ``resize``. Default: ``224``.
+
+    Shape:
+        uint8 of (3, height, width) to uint8 of (3, crop, crop).
+
+    Raises:
+        ValueError: If the crop is larger than what it is taken from, or below 1.
+
+    Example:
+        >>> EvalTransform(36, 32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
+        torch.Size([3, 32, 32])
+
+    Source:
+        torchvision's ``Resize`` and ``CenterCrop``, whose roundings these are.
+    """
+
+    def __init__(self, resize: int = 256, crop: int = 224):
+        if not 1 <= crop <= resize:
+            raise ValueError(f'{crop=} of {resize=}: the evaluation crop is 1 pixel or more, and resize or less')
+        self.resize, self.crop = resize, crop
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        height, width = image.shape[-2:]
+        short = min(height, width)
+        resized = [self.resize * side // short for side in (height, width)]
+        top, left = (round((side - self.crop) / 2) for side in resized)
+        if short == self.resize:
+            return _channels_last(image[:, top : top + self.crop, left : left + self.crop])[0]
+        # The crop's pixels lie on the grid of the whole image, so it is the whole image that is scaled, and only what
+        # lies right of the crop and below is left out. A box of the image with its own corners, rounded to pixels,
+        # would be a grid of its own, a part of a pixel away.
+        rows, row_factor = self._needed(height, resized[0], top)
+        columns, column_factor = self._needed(width, resized[1], left)
+        part = interpolate(
+            _channels_last(image[:, :rows, :columns]),
+            scale_factor=(row_factor, column_factor),
+            mode='bilinear',
+            antialias=True,
+        )
+        return _channels_last(part[0, :, top : top + self.crop, left : left + self.crop])[0]
+
+    def _needed(self, side: int, resized: int, start: int) -> tuple[int, float]:
+        """Pixels of a side that the crop depends on, and the factor that they are scaled by."""
+        step = side / resized
+        reach = max(step, 1.0)  # of the triangular filter, in pixels to either side
+        # Torch takes the whole part of length times factor: a whole number must not come out a rounding error less.
+        factor = resized / side * (1 + 1e-9)
+        needed = math.ceil((start + self.crop) * step + reach) + 1
+        # Where a length would not change torch leaves its side as it is, whatever the factor: then all of it is scaled.
+        if needed >= side or int(needed * factor) == needed:
+            needed = side
+        return needed, factor
+
+
+class Normalize:
+    """Bytes to numbers of mean 0 and deviation 1, on the device: the ``microbatch_transforms`` of a ``DataSpec``.
+
+    Composer calls ``microbatch_transforms`` when a microbatch is on the device, in training and in evaluation, and
+    ``batch_transforms`` before it travels. Algorithms that act on whole batches before that see uint8.
+
+    Args:
+        mean (tuple[float, ...]): Mean of each channel, of a range from 0 to 1. Default: ImageNet's.
+        std (tuple[float, ...]): Deviation of each channel, likewise. Default: ImageNet's.
+
+    Shape:
+        A batch of images, uint8 of (batch, channels, height, width), and labels, to float32 of the same shape, laid
+        out as torch does by default, and the same labels.
+
+    Example:
+        >>> images, labels = torch.full((1, 1, 1, 2), 255, dtype=torch.uint8), torch.tensor([3])
+        >>> Normalize(mean=(0.5,), std=(0.25,))((images, labels))
+        (tensor([[[[2., 2.]]]]), tensor([3]))
+    """
+
+    def __init__(self, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD):
+        self.mean, self.std = mean, std
+        self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __call__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = batch
+        if images.device not in self._constants:
+            # Once a device: a copy from the host in every step would make the host wait for the device.
+            mean, std = (torch.tensor(each, device=images.device).reshape(-1, 1, 1) for each in (self.mean, self.std))
+            self._constants[images.device] = 255 * mean, 255 * std
+        mean, std = self._constants[images.device]
+        # Contiguous whatever the loader's layout: whether a network runs channels last is the ChannelsLast algorithm's
+        # business, and one of the methods that are compared.
+        images = images.to(torch.float32, memory_format=torch.contiguous_format)
+        return images.sub_(mean).div_(std), labels
+
+
+def _channels_last(image: torch.Tensor) -> torch.Tensor:
+    """A batch of one, in the layout that torch resamples bytes in without unpacking them first."""
+    return image[None].contiguous(memory_format=torch.channels_last)
