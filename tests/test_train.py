@@ -112,14 +112,11 @@ def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
             for i in range(images // 2):
                 colour = (i, 40, i) if label == 'dark' else (200, 220 - i, 200)
                 Image.new('RGB', (40, 36), colour).save(folder / f'{i}.jpg')
-    recipe = MINIMAL.replace('name: digits', 'name: imagefolder, path: images').replace(
-        'num_classes: 10', 'num_classes: 2'
-    )
-    (tmp_path / 'own.yaml').write_text(recipe)
-    sizes = [
-        f'data.arguments.{name}={size}' for name, size in (('train_size', 16), ('eval_resize', 18), ('eval_size', 16))
-    ]
-    assert main(['own.yaml', 'data.batch_size=8', 'data.eval_batch_size=10', 'progress_bar=false', *sizes]) == 0
+    (tmp_path / 'own.yaml').write_text(MINIMAL.replace('name: digits', 'name: imagefolder, path: images'))
+    sizes = {'train_size': 16, 'eval_resize': 18, 'eval_size': 16}
+    overrides = [f'data.arguments.{name}={size}' for name, size in sizes.items()]
+    overrides += ['data.batch_size=8', 'data.eval_batch_size=10', 'model.num_classes=2', 'max_duration=6ep']
+    assert main(['own.yaml', 'progress_bar=false', *overrides]) == 0
     assert TradeoffCurve.read(Path('mine/pareto')).points[-1].metrics['eval/MulticlassAccuracy'] == 1.0
 
 
