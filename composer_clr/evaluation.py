@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -80,7 +81,13 @@ def scalars(key: str, value: object) -> dict[str, float]:
         return {k: v for name, item in value.items() for k, v in scalars(f'{key}/{name}', item).items()}
     if isinstance(value, torch.Tensor) and value.numel() != 1:
         return {k: v for i, item in enumerate(value.flatten()) for k, v in scalars(f'{key}/{i}', item).items()}
-    return {key: float(value)}  # type: ignore[arg-type]
+    if isinstance(value, (list, tuple)):
+        return {k: v for i, item in enumerate(value) for k, v in scalars(f'{key}/{i}', item).items()}
+    try:
+        return {key: float(value)}  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        warnings.warn(f'{key} is {value!r}, which is no number: it is left out of the curve', UserWarning, stacklevel=2)
+        return {}
 
 
 def share_buffers(model: torch.nn.Module) -> None:

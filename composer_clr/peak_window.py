@@ -56,4 +56,8 @@ class PeakWindow:
         self.seen = []
 
     def _lower_is_better(self, name: str) -> bool:
-        return self.directions[name] == 'min' if name in self.directions else is_lower_better(name)
+        """Of a metric that gives several values (``eval/recall/0``), what holds for the metric holds for each."""
+        for metric, direction in self.directions.items():
+            if name == metric or name.startswith(f'{metric}/'):
+                return direction == 'min'
+        return is_lower_better(name.rstrip('0123456789').rstrip('/'))

@@ -178,7 +178,8 @@ class Recipe:
 
     Attributes:
         run_name (str): Name of the run, and of its folder.
-        seed (int): Seed of every random number. Default: ``17``.
+        seed (int): Seed of the weights and of all that is drawn while training; the order of the images is that of
+            Composer's sampler, the same for every seed. Default: ``17``.
         max_duration (str): How long to train: ``512ep``.
         precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
         device_train_microbatch_size (int | None): Images that a rank takes at a time. Default: ``None``, its batch.

@@ -67,9 +67,17 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
         ends = geometric_ends(warmup, counted('t_0', schedule.t_0), schedule.t_mult)
     try:
         told = RecipeCycles(Cycles(round(warmup), ends), int(whole), unit)
-        told.cycles.troughs(told.until)
+        troughs = told.troughs
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
+    if unit == 'ep' and schedule.cycle_ends is None:
+        # In a run boundaries are rounded to batches, of which an epoch has more than are known here.
+        thousandths = geometric_ends(1000 * warmup, 1000 * counted('t_0', schedule.t_0), schedule.t_mult)
+        if any(fine != 1000 * trough for fine, trough in zip(thousandths, troughs, strict=False)):
+            raise RecipeError(
+                f'schedule: with t_mult={schedule.t_mult:g} a trough falls within an epoch, which only the run can '
+                "place: give its times and max_duration in 'ba'"
+            )
     return told
 
 

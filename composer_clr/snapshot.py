@@ -30,7 +30,8 @@ class ParetoSnapshot(Callback):
 
     Every evaluator runs once at each trough, epoch-aligned or not, on top of the user's own ``eval_interval``. The
     point then holds the training time so far, the learning rate and every metric; the weights are saved; and
-    ``{folder}/curve.json`` is written anew, whole at every instant. A point is written once and never changed. Under
+    ``{folder}/curve.json`` is written anew, whole at every instant. A point is never changed, but for one thing: a run
+    that is resumed from before a trough makes its point again, with the same metrics and a new time. Under
     ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
     evaluates at a trough, so that the metrics are those of the saved weights.
 
@@ -128,8 +129,9 @@ class ParetoSnapshot(Callback):
         self._schedule: TrainerSchedule | None = None
         self._run: Run | None = None
         self._run_folder: RunFolder | None = None
-        # What the evaluation that is going on has measured so far.
+        # What the evaluation that is going on has measured so far, and the weights that it is over.
         self._evaluated: dict[str, float] = {}
+        self._checkpoint: str | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
@@ -162,6 +164,10 @@ class ParetoSnapshot(Callback):
         """Refuse what cannot work, before the first batch; then have every evaluator asked about troughs."""
         del logger
         self._check_trainer(state)
+        if state.timestamp.batch.value == 0:
+            # A run from its beginning, whatever this callback or the checkpoint's may have seen before.
+            self._points, self._started_at, self._clock = [], None, TrainingClock()
+            self._window.restart()
         schedule = self._schedule = trainer_schedule(state, self.scheduler)
         warn_if_cut(schedule.cycles, schedule.unit, state)
         check_metric_names('metrics', self.metrics or (), state)
@@ -190,9 +196,16 @@ class ParetoSnapshot(Callback):
         """Give every rank, at a trough, the weights that rank 0 will save."""
         del logger
         self._clock.pause()
-        self._evaluated = {}
+        self._evaluated, self._checkpoint = {}, None
         if self._cycles_completed(state):
             share_buffers(state.model)
+
+    def eval_start(self, state: State, logger: Logger) -> None:
+        """Save the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
+        del logger
+        completed = self._cycles_completed(state)
+        if self.save_weights and completed and self._checkpoint is None:
+            self._checkpoint = self._save_weights(state, completed[-1])
 
     def eval_end(self, state: State, logger: Logger) -> None:
         """Keep what this evaluator has just measured; the metrics of the others may be older."""
@@ -237,7 +250,6 @@ class ParetoSnapshot(Callback):
     def _record(self, state: State, logger: Logger, completed: list[int]) -> None:
         loader_length, timestamp = state.dataloader_len, state.timestamp
         total_wct_s = timestamp.total_wct.total_seconds()
-        checkpoint = self._save_weights(state, completed[-1]) if self.save_weights else None
         point = TradeoffPoint(
             cycle=completed[-1],
             epoch=None if loader_length is None else timestamp.batch.value / int(loader_length),
@@ -249,7 +261,7 @@ class ParetoSnapshot(Callback):
             lr=float(state.optimizers[0].param_groups[0]['lr']),
             metrics=dict(self._evaluated),
             peak_metrics=self._window.peaks(self._evaluated),
-            checkpoint=checkpoint,
+            checkpoint=self._checkpoint,
         )
         # A batch longer than a cycle completes several at once: each has its point, and they are alike.
         self._points.extend(replace(point, cycle=cycle) for cycle in completed)
@@ -302,7 +314,7 @@ class ParetoSnapshot(Callback):
         resumed = state.timestamp.batch.value > 0
         found: list[Exception | None] = [None]
         try:
-            self._run_folder = RunFolder(format_name_with_dist(self.folder, state.run_name))
+            self._run_folder = RunFolder(_filled_in(self.folder, state.run_name))
             if dist.get_global_rank() == 0:
                 self._run_folder.prepare()
                 self._check_free(self._run_folder, resumed)
@@ -317,13 +329,25 @@ class ParetoSnapshot(Callback):
 
     def _check_free(self, folder: RunFolder, resumed: bool) -> None:
         assert self._run is not None
-        kept = None if self.overwrite and not resumed else folder.curve(CURVE_FILE)
+        kept = None if self.overwrite else folder.curve(CURVE_FILE)
         if kept is None or not kept.points or (resumed and kept.run.run_name == self._run.run_name):
             return
         raise FileExistsError(
             f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{kept.run.run_name}' with "
             f'{len(kept.points)} points: name another folder or run_name, or set overwrite=True to give it up'
         )
+
+
+def _filled_in(folder: str, run_name: str) -> str:
+    """The folder with the run's name in it; Composer would fill in again what still looks like a placeholder."""
+    remedy = "in folder only {run_name} and Composer's other placeholders may stand in braces, in run_name nothing may"
+    try:
+        uri = format_name_with_dist(folder, run_name)
+    except ValueError as error:
+        raise ValueError(f'folder={folder!r} cannot be filled in ({error}): {remedy}') from error
+    if '{' in uri or '}' in uri:
+        raise ValueError(f'folder={folder!r} with run_name={run_name!r} comes to {uri!r}: {remedy}')
+    return uri
 
 
 def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:

@@ -49,22 +49,38 @@ def study(
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: a run is either of {", ".join(KINDS)}')
     told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
+    if cyclic.schedule.t_warmup.endswith('dur') and not cyclic.schedule.t_warmup.startswith('0dur'):
+        raise RecipeError(
+            f'schedule.t_warmup={cyclic.schedule.t_warmup}: runs of other durations would warm up for other times; '
+            f'give it in {told.unit!r}'
+        )
     others = [override for override, key in zip(overrides, keys, strict=True) if key != 'max_duration']
     durations = {
         'cyclic': [cyclic.max_duration],
         'standard': [f'{trough}{told.unit}' for trough in told.troughs],
     }
     points = {'cyclic': len(told.troughs), 'standard': 1}
+    folders: set[str] = set()
     for seed in seeds:
         for kind in kinds:
             for duration in durations[kind]:
                 run = [f'schedule.kind={kind}', f'seed={seed}', f'max_duration={duration}', *others]
-                if not _complete(load_recipe(name, run), points[kind]):
+                folder = _folder(load_recipe(name, run))
+                if folder in folders:
+                    raise RecipeError(
+                        f'{name}: several runs would write to {folder}: put ${{schedule.kind}}, ${{max_duration}} and '
+                        '${seed} into run_name'
+                    )
+                folders.add(folder)
+                if not _complete(folder, points[kind]):
                     yield run
 
 
-def _complete(recipe: Recipe, points: int) -> bool:
-    folder = recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+def _folder(recipe: Recipe) -> str:
+    return recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+
+
+def _complete(folder: str, points: int) -> bool:
     try:
         return len(TradeoffCurve.read(Path(folder)).points) >= points
     except CurveError:

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.cycles import Cycles
 from composer_clr.scheduler import CyclicCosineScheduler
-from composer_clr.times import common_unit, horizon, in_unit, parse_time
+from composer_clr.times import common_unit, horizon, parse_time
 
 __all__ = ['TrainerSchedule', 'trainer_schedule']
 
@@ -104,7 +104,17 @@ def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
 def _restarts(scheduler: CosineAnnealingWarmRestartsScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
     t_0 = parse_time('t_0', scheduler.t_0)
     unit = common_unit({'t_0': t_0}, state)
-    return Cycles(0, _truncated_ends(int(in_unit('t_0', t_0, state, ssr)), scheduler.t_mult)), unit
+    return Cycles(0, _truncated_ends(_as_composer_counts(t_0, state, ssr), scheduler.t_mult)), unit
+
+
+def _as_composer_counts(time: Time, state: State, ssr: float) -> int:
+    """A time in its counted unit by Composer's own arithmetic: a product of floats, cut to a whole number."""
+    batches_each = int(state.dataloader_len) if state.dataloader_len is not None else 1
+    if time.unit == TimeUnit.DURATION:
+        assert state.max_duration is not None, 'common_unit has asked for it'
+        whole = state.max_duration
+        return int(time.value * (batches_each if whole.unit == TimeUnit.EPOCH else 1) * whole.value)
+    return int(time.value * (batches_each if time.unit == TimeUnit.EPOCH else 1) * ssr)
 
 
 def _truncated_ends(period: int, t_mult: float) -> Iterator[int]:
@@ -121,7 +131,7 @@ def _one_decay(
 ) -> tuple[Cycles, TimeUnit]:
     t_max = parse_time('t_max', scheduler.t_max)
     unit = common_unit({'t_max': t_max}, state)
-    trough = int(in_unit('t_max', t_max, state, ssr))
+    trough = _as_composer_counts(t_max, state, ssr)
     until = horizon(state, unit)
     # Both schedulers stay at alpha_f after t_max, so the point is what training ends with.
     return Cycles(0, [trough if until is None else max(trough, until)]), unit

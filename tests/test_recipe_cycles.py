@@ -26,6 +26,7 @@ def test_troughs_told_from_the_recipe_alone(overrides, troughs):
     ('overrides', 'match'),
     [
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
+        (['schedule.t_mult=1.3'], "t_mult=1.3 a trough falls within an epoch.*'ba'"),
         (['schedule.t_0=long'], "schedule.t_0='long' is not a time"),
         (['schedule.t_0=null'], 'schedule.t_0=None is not a time'),
         (['schedule.t_mult=0.1'], 'schedule: t_mult=0.1'),

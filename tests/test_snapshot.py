@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 import torch
 from composer import Callback, Evaluator, Event
+from composer.algorithms import EMA
 from composer.core import State
 from composer.loggers import InMemoryLogger, Logger
 from composer.optim import (
@@ -355,6 +356,13 @@ def test_composers_own_schedulers(make_trainer, scheduler, max_duration, batches
     assert curve().run.schedule['scheduler'] == type(scheduler).__name__
 
 
+def test_composers_restarts_scaled_as_composer_scales_them(make_trainer):
+    # 0.7 as a float is a little below 7/10: exactly multiplied and cut, 10 batches would become 6.
+    scheduler = CosineAnnealingWarmRestartsScheduler('10ba')
+    make_trainer(schedulers=scheduler, callbacks=snapshot(), max_duration='20ba', scale_schedule_ratio=0.7).fit()
+    assert [p.batch for p in curve().points] == [7, 14]
+
+
 def test_troughs_given_for_a_schedule_that_is_not_known(make_trainer):
     optimizer = torch.optim.SGD((model := classifier()).parameters(), lr=0.5)
     make_trainer(
@@ -519,7 +527,61 @@ def test_the_state_is_plain_and_loads_safely(make_trainer):
     assert restored.state_dict() == state
 
 
+def test_a_new_run_has_none_of_the_points_of_an_earlier_one(make_trainer):
+    callback = snapshot(folder='{run_name}/out')
+    first = make_trainer(schedulers=doubling(), callbacks=callback, run_name='first')
+    first.fit()
+    first.close()
+    make_trainer(schedulers=doubling(), callbacks=callback, run_name='second', max_duration='4ep').fit()
+    assert [len(curve(f'{name}/out').points) for name in ('first', 'second')] == [3, 2]
+
+
+def test_the_saved_weights_are_those_that_were_evaluated_also_under_ema(make_trainer):
+    make_trainer(
+        schedulers=doubling(), callbacks=snapshot(), algorithms=EMA(half_life='5ba', update_interval='1ba')
+    ).fit()
+    for point in curve().points:
+        model = classifier()
+        model.load_state_dict(torch.load(f'out/{point.checkpoint}', weights_only=True)['state']['model'])
+        trainer = make_trainer(model=model, run_name='evaluation')
+        trainer.eval()
+        again = float(trainer.state.eval_metrics['eval']['CrossEntropy'].compute())
+        trainer.close()
+        assert again == pytest.approx(point.metrics['eval/CrossEntropy'], abs=1e-6)
+
+
+class Several(MulticlassAccuracy):
+    """A metric of several values, one of them none."""
+
+    def compute(self):  # type: ignore[override]
+        return [torch.tensor(0.25), (0.5, None)]
+
+
+def test_metrics_of_several_values(make_trainer):
+    model = classifier()
+    model.val_metrics = MetricCollection({'Several': Several(num_classes=2)})
+    trainer = make_trainer(model=model, schedulers=doubling(), callbacks=snapshot(), max_duration='2ep')
+    with pytest.warns(UserWarning, match='eval/Several/1/1 is None, which is no number'):
+        trainer.fit()
+    assert curve().points[0].metrics == {'eval/Several/0': 0.25, 'eval/Several/1/0': 0.5}
+
+
 # What is refused, all before the first batch.
+
+
+@pytest.mark.parametrize(
+    ('folder', 'run_name', 'match'),
+    [
+        ('{run_name}', 'lr{0}', "run_name='lr\\{0\\}' comes to"),
+        ('o{/x', 'run', "folder='o{/x'"),
+        ('{who}', 'run', "'{who}'"),
+    ],
+)
+def test_braces_that_nothing_fills(make_trainer, folder, run_name, match):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder=folder), run_name=run_name)
+    with pytest.raises(ValueError, match=match):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
 
 
 def test_no_evaluation_data(make_trainer):

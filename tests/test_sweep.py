@@ -50,6 +50,8 @@ def test_kinds_can_be_chosen():
     [
         (['seed=3'], 'seed is what a sweep goes through.*--seeds'),
         (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through'),
+        (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
+        (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put \$\{schedule.kind\}'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
     ],
 )
