@@ -22,7 +22,7 @@ from composer_clr.train import build_trainer
 
 PAIRS, DURATION = 15, '32ep'
 # The point itself: made while an evaluation stands still on the training clock.
-AT_TROUGHS = {Event.EVAL_BEFORE_ALL, Event.EVAL_END, Event.EVAL_AFTER_ALL}
+AT_TROUGHS = {Event.EVAL_BEFORE_ALL, Event.EVAL_START, Event.EVAL_END, Event.EVAL_AFTER_ALL}
 
 
 class Clock:
