@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from composer.core import Event, State
 from composer.utils import dist
+
+from composer_clr.nearest_name import did_you_mean
 
 __all__ = ['AtTroughsToo', 'ask_at_troughs_too', 'check_metric_names', 'scalars', 'share_buffers']
 
@@ -63,8 +64,7 @@ def check_metric_names(argument: str, names: Iterable[str], state: State) -> Non
     present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
     for name in names:
         if name not in present:
-            close = difflib.get_close_matches(name, present, n=1, cutoff=0.0)
-            hint = f', did you mean {close[0]!r}?' if close else ''
+            hint = did_you_mean(name, present)
             raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')
 
 

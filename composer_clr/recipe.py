@@ -6,7 +6,6 @@ override it: ``schedule.kind=standard seed=18``. An unknown key, a wrong type or
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from typing import Any
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
+
+from composer_clr.nearest_name import did_you_mean
 
 __all__ = [
     'CheckpointRecipe',
@@ -262,7 +263,7 @@ def _yaml_text(name: str) -> str:
     elif Path(name).suffix in ('.yaml', '.yml'):
         path = Path(name)
     else:
-        raise RecipeError(f'there is no recipe {name!r}{_did_you_mean(name, shipped_recipes())}')
+        raise RecipeError(f'there is no recipe {name!r}{did_you_mean(name, shipped_recipes())}')
     try:
         return path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
@@ -276,7 +277,7 @@ def _errors_of(source: str) -> Iterator[None]:
         yield
     except (ConfigKeyError, ConfigAttributeError) as error:
         known = list(getattr(error.object_type, '__dataclass_fields__', ()))
-        raise RecipeError(f'{source}: unknown key {error.full_key!r}{_did_you_mean(str(error.key), known)}') from error
+        raise RecipeError(f'{source}: unknown key {error.full_key!r}{did_you_mean(str(error.key), known)}') from error
     except OmegaConfBaseException as error:
         what = str(error).partition('\n')[0]
         raise RecipeError(f'{source}: {error.full_key}: {what}') from error
@@ -286,8 +287,3 @@ def _errors_of(source: str) -> Iterator[None]:
         raise RecipeError(f"{source}: not a mapping of the recipe's keys ({error})") from error
     except YAMLError as error:
         raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
-
-
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f', did you mean {close[0]!r}?' if close else ''

@@ -239,8 +239,6 @@ class ParetoSnapshot(Callback):
             return []
         count = COUNTED[self._schedule.unit]
         before, after = getattr(state.previous_timestamp, count).value, getattr(state.timestamp, count).value
-        if before == after:
-            return []
         last = self._points[-1].cycle if self._points else -1
         return [cycle for cycle in self._schedule.cycles.crossed(before, after) if cycle > last]
 

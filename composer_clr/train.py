@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from composer.utils import dist, reproducibility
 
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
 from composer_clr.recipe import (
     DataRecipe,
@@ -164,8 +164,7 @@ def _built(key: str, maker: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _unknown(key: str, name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f'{key}={name!r}: there is none of this name, did you mean {close[0]!r}?'
+    return f'{key}={name!r}: there is none of this name{did_you_mean(name, known)}'
 
 
 if __name__ == '__main__':
