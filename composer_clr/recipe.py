@@ -1,7 +1,9 @@
 """A training run as a YAML recipe: nested dataclasses, typed and checked before any data is read.
 
 A recipe is one of the shipped YAML files, by name (``quickstart/digits``), or a path of one's own. ``key=value`` pairs
-override it: ``schedule.kind=standard seed=18``. An unknown key, a wrong type or a missing value is refused.
+override it: ``schedule.kind=standard seed=18``. An unknown key, a wrong type or a missing value is refused. A recipe
+that names another one as its ``base`` is that one with its own keys on top. A value may refer to another,
+``${schedule.kind}``; ``${snapshot.method}``, where it is not given, is made of the algorithms: ``LS+MX``.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from composer_clr.methods import method_name
 from composer_clr.nearest_name import did_you_mean
 
 __all__ = [
@@ -179,29 +182,36 @@ class Recipe:
 
     Attributes:
         run_name (str): Name of the run, and of its folder.
+        base (str | None): The recipe that this one is a variation of, by name, or by path from this one's folder.
         seed (int): Seed of the weights and of all that is drawn while training; the order of the images is that of
             Composer's sampler, the same for every seed. Default: ``17``.
         max_duration (str): How long to train: ``512ep``.
         precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
-        device_train_microbatch_size (int | None): Images that a rank takes at a time. Default: ``None``, its batch.
+        device_train_microbatch_size (int | str | None): Images that a rank takes at a time, which is what batch norm
+            sees; ``auto``: as many as a GPU's memory holds. Default: ``None``, its batch.
+        compile (bool): Whether to compile the network with ``torch.compile``. Default: ``False``.
         progress_bar (bool): Whether to draw Composer's progress bar. Default: ``True``.
         model (ModelRecipe): The network.
         data (DataRecipe): The images.
         optimizer (OptimizerRecipe): The optimizer.
         schedule (ScheduleRecipe): The learning rate over time.
         algorithms (dict): Composer's algorithms by class name, each with its arguments, in order:
-            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``.
+            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
+            one that the base has; so for callbacks and loggers.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
+        callbacks (dict): Composer's callbacks by class name, each with its arguments: ``{SpeedMonitor: {}}``.
         loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
         checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
     """
 
     run_name: str = MISSING
+    base: str | None = None
     seed: int = 17
     max_duration: str = MISSING
     precision: str | None = None
-    device_train_microbatch_size: int | None = None
+    device_train_microbatch_size: int | str | None = None
+    compile: bool = False
     progress_bar: bool = True
     model: ModelRecipe = field(default_factory=ModelRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -210,6 +220,7 @@ class Recipe:
     algorithms: dict[str, Any] = field(default_factory=dict)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     snapshot: SnapshotRecipe = field(default_factory=SnapshotRecipe)
+    callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     checkpoint: CheckpointRecipe = field(default_factory=CheckpointRecipe)
 
@@ -228,14 +239,18 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
         'digits-standard-4ep-seed17'
     """
-    with _errors_of(name):
-        config = OmegaConf.merge(OmegaConf.structured(Recipe), OmegaConf.create(_yaml_text(name)))
+    config = OmegaConf.structured(Recipe)
+    for source, own_keys in _with_bases(name):
+        with _errors_of(source):
+            config = OmegaConf.merge(config, own_keys)
     for override in overrides:
         key, equals, _ = override.partition('=')
         if not equals or not key:
             raise RecipeError(f'{override!r} is not key=value, such as schedule.kind=standard')
         with _errors_of(override):
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+    if config.snapshot.method is None:
+        config.snapshot.method = method_name(name for name, chosen in config.algorithms.items() if chosen is not False)
     with _errors_of(name):
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
@@ -257,13 +272,32 @@ def shipped_recipes() -> list[str]:
     return sorted(path.relative_to(_YAMLS).with_suffix('').as_posix() for path in _YAMLS.rglob('*.yaml'))
 
 
-def _yaml_text(name: str) -> str:
+def _with_bases(name: str) -> list[tuple[str, Any]]:
+    """The keys of a recipe's own file, after those of the recipes that it is a variation of, each with its name."""
+    chain: list[tuple[str, Any]] = []
+    paths = [_path_of(name, Path())]
+    while True:
+        with _errors_of(name):
+            own_keys = OmegaConf.create(_text(name, paths[-1]))
+        chain.insert(0, (name, own_keys))
+        base = own_keys.get('base') if isinstance(own_keys, DictConfig) else None
+        if base is None:
+            return chain
+        paths.append(_path_of(str(base), paths[-1].parent))
+        if paths[-1] in paths[:-1]:
+            raise RecipeError(f'{name}: base={base!r} leads back to itself')
+        name = str(base)
+
+
+def _path_of(name: str, folder: Path) -> Path:
     if name in shipped_recipes():
-        path = _YAMLS / f'{name}.yaml'
-    elif Path(name).suffix in ('.yaml', '.yml'):
-        path = Path(name)
-    else:
-        raise RecipeError(f'there is no recipe {name!r}{did_you_mean(name, shipped_recipes())}')
+        return _YAMLS / f'{name}.yaml'
+    if Path(name).suffix in ('.yaml', '.yml'):
+        return (folder / name).resolve()
+    raise RecipeError(f'there is no recipe {name!r}{did_you_mean(name, shipped_recipes())}')
+
+
+def _text(name: str, path: Path) -> str:
     try:
         return path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:

@@ -1,28 +1,38 @@
-"""Train one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...]``."""
+"""Train one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
+
+``--check`` builds everything, tries two training batches and one evaluation batch, and tells what the run will cost;
+nothing is kept of it. ``--traceback`` shows where in the code an error was raised. The exit status is 2 for a run that
+cannot be started, 1 for one that broke off.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from types import ModuleType
 from typing import Any
 
 import composer.algorithms
+import composer.callbacks
 import composer.loggers
 import composer.optim
 import torch
 import torchvision
 from composer import Trainer
-from composer.core import DataSpec
+from composer.core import Callback, DataSpec
+from composer.loggers import LoggerDestination
 from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 
+from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
+from composer_clr.progress import TroughProgress
 from composer_clr.recipe import (
     DataRecipe,
     ModelRecipe,
@@ -37,16 +47,22 @@ from composer_clr.recipe import __doc__ as recipe_help
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
 
-__all__ = ['build_trainer', 'main']
+__all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
-_DATA = {'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
+_DATA = {'cifar10': cifar10_dataspecs, 'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
 
 
-def build_trainer(recipe: Recipe) -> Trainer:
+def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
     """Build the Trainer that a recipe describes; ``fit()`` runs it.
 
+    Args:
+        recipe (Recipe): The run.
+        callbacks (Sequence[Callback]): Further callbacks. Default: ``()``.
+        eval_subset_num_batches (int): How many batches to evaluate on. Default: ``-1``, all.
+
     Raises:
-        RecipeError: If the recipe names something that there is not, or its batches cannot be shared by the ranks.
+        RecipeError: If the recipe names something that there is not, a value is out of range, or its batches cannot be
+            shared by the ranks.
     """
     if 'OMP_NUM_THREADS' not in os.environ and not torch.cuda.is_available():
         # Several OpenMP threads a rank wait on each other for longer than they compute; torchrun sets one thread too.
@@ -55,53 +71,100 @@ def build_trainer(recipe: Recipe) -> Trainer:
     reproducibility.seed_all(recipe.seed)
     model = _classifier(recipe.model)
     train_data, eval_data = _data(recipe.data, recipe.model.num_classes)
-    return Trainer(
-        run_name=recipe.run_name,
-        seed=recipe.seed,
-        model=model,
-        train_dataloader=train_data,
-        eval_dataloader=eval_data,
-        eval_interval=recipe.evaluation.interval,
-        optimizers=_optimizer(recipe.optimizer, model),
-        schedulers=_schedule(recipe.schedule),
-        algorithms=[_named('algorithms', composer.algorithms, *item) for item in recipe.algorithms.items()],
-        loggers=[_named('loggers', composer.loggers, *item) for item in recipe.loggers.items()],
-        callbacks=ParetoSnapshot(
-            folder=recipe.snapshot.folder,
-            metrics=recipe.snapshot.metrics,
-            directions=recipe.snapshot.directions,
-            save_weights=recipe.snapshot.save_weights,
-            peak_window=recipe.snapshot.peak_window,
-            method=recipe.snapshot.method,
-            kind=recipe.schedule.kind,
-            overwrite=recipe.snapshot.overwrite,
-        ),
-        max_duration=recipe.max_duration,
-        precision=recipe.precision,
-        device_train_microbatch_size=recipe.device_train_microbatch_size,
-        progress_bar=recipe.progress_bar,
-        save_folder=recipe.checkpoint.folder,
-        save_interval=recipe.checkpoint.interval,
-        save_num_checkpoints_to_keep=recipe.checkpoint.keep,
-        autoresume=recipe.checkpoint.autoresume,
-        load_path=recipe.checkpoint.load_path,
-    )
+    arguments = {
+        'run_name': recipe.run_name,
+        'seed': recipe.seed,
+        'model': model,
+        'train_dataloader': train_data,
+        'eval_dataloader': eval_data,
+        'eval_interval': recipe.evaluation.interval,
+        'eval_subset_num_batches': eval_subset_num_batches,
+        'optimizers': _optimizer(recipe.optimizer, model),
+        'schedulers': _schedule(recipe.schedule),
+        'algorithms': _all_named('algorithms', composer.algorithms, recipe.algorithms),
+        'loggers': build_loggers(recipe),
+        'callbacks': [
+            *_all_named('callbacks', composer.callbacks, recipe.callbacks),
+            TroughProgress(),
+            _snapshot(recipe),
+            *callbacks,
+        ],
+        'max_duration': recipe.max_duration,
+        'precision': recipe.precision,
+        'device_train_microbatch_size': recipe.device_train_microbatch_size,
+        'compile_config': {} if recipe.compile else None,
+        'progress_bar': recipe.progress_bar,
+        'save_folder': recipe.checkpoint.folder,
+        'save_interval': recipe.checkpoint.interval,
+        'save_num_checkpoints_to_keep': recipe.checkpoint.keep,
+        'autoresume': recipe.checkpoint.autoresume,
+        'load_path': recipe.checkpoint.load_path,
+    }
+    return _built('the Trainer refuses it', Trainer, arguments)
+
+
+def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
+    """Make the loggers that a recipe names.
+
+    Raises:
+        RecipeError: If Composer has none of a name, or an argument is wrong.
+    """
+    return _all_named('loggers', composer.loggers, recipe.loggers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, train, and return the exit status: 2 if the recipe cannot be run."""
-    name, *overrides = list(sys.argv[1:] if arguments is None else arguments) or ['--help']
-    if name in ('-h', '--help'):
+    """Read the command line, train, and return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {argument for argument in given if argument.startswith('-')}
+    name, *overrides = [argument for argument in given if argument not in flags] or ['']
+    if not name or flags & {'-h', '--help'}:
         print(__doc__, f'Recipes: {", ".join(shipped_recipes())}', recipe_help, sep='\n\n')
         return 0
     try:
-        trainer = build_trainer(load_recipe(name, overrides))
-    except RecipeError as error:
-        print(f'composer_clr.train: {error}', file=sys.stderr)
-        return 2
-    trainer.fit()
-    trainer.close()
-    return 0
+        unknown = sorted(flags - {'--check', '--traceback'})
+        if unknown:
+            raise RecipeError(f'{unknown[0]}: the options are --check and --traceback; all else is key=value')
+        recipe = load_recipe(name, overrides)
+        if '--check' in flags:
+            from composer_clr.check import check_recipe
+
+            told = check_recipe(recipe)
+            if dist.get_global_rank() == 0:
+                print(told, end='')
+            return 0
+        trainer = build_trainer(recipe)
+        try:
+            fit(trainer)
+        finally:
+            trainer.close()
+        return 0
+    except (RecipeError, OSError) as error:
+        if '--traceback' in flags:
+            raise
+        print(f'composer_clr.train: {_in_one_line(error)}', file=sys.stderr)
+        return 2 if isinstance(error, RecipeError) else 1
+
+
+def fit(trainer: Trainer) -> None:
+    """Train.
+
+    Raises:
+        RecipeError: If the run is refused before its first batch is done.
+        OSError: If it breaks off later: an image cannot be read, or the curve cannot be written.
+    """
+    starts_at = trainer.state.timestamp.batch
+    try:
+        trainer.fit()
+    except (ValueError, OSError) as error:
+        if trainer.state.timestamp.batch == starts_at:
+            raise RecipeError(_in_one_line(error)) from error
+        raise
+
+
+def _in_one_line(error: Exception) -> str:
+    """The message, without the traceback that a loader's worker process puts before it."""
+    text = str(error).rstrip()
+    return ' '.join((text.rpartition('\n')[2] if 'Original Traceback' in text else text).split())
 
 
 def _classifier(recipe: ModelRecipe) -> ComposerClassifier:
@@ -148,6 +211,15 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
         raise RecipeError(f'schedule: {error}') from error
 
 
+def _snapshot(recipe: Recipe) -> ParetoSnapshot:
+    arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
+    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.kind})
+
+
+def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any]:
+    return [_named(key, module, name, arguments) for name, arguments in chosen.items() if arguments is not False]
+
+
 def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None) -> Any:
     """An object of a class that a module of Composer's or torch's has, by name."""
     if not isinstance(getattr(module, name, None), type):
@@ -159,8 +231,10 @@ def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | 
 def _built(key: str, maker: Any, arguments: dict[str, Any]) -> Any:
     try:
         return maker(**arguments)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f'{key}: {error}') from error
+    except RecipeError:
+        raise
+    except (TypeError, ValueError, OSError) as error:
+        raise RecipeError(f'{key}: {_in_one_line(error)}') from error
 
 
 def _unknown(key: str, name: str, known: list[str]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from composer.core import DataSpec
-from composer.utils import dist
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
+
+from composer_clr.data.loaders import dataspecs
 
 __all__ = ['digits_dataspecs']
 
@@ -65,15 +66,4 @@ def digits_dataspecs(
 
     train = TensorDataset(images(train_x), train_y)
     held_out = TensorDataset(images(eval_x), eval_y)
-    return (
-        DataSpec(
-            DataLoader(
-                train,
-                batch_size,
-                sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
-                drop_last=True,
-                num_workers=num_workers,
-            )
-        ),
-        DataSpec(DataLoader(held_out, eval_batch_size, sampler=dist.get_sampler(held_out), num_workers=num_workers)),
-    )
+    return dataspecs(train, held_out, batch_size, eval_batch_size, num_workers=num_workers)

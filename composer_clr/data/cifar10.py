@@ -1,0 +1,74 @@
+"""CIFAR-10, 60,000 photographs of 32x32 pixels, as torchvision has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from composer.core import DataSpec
+from composer.utils import dist
+from torchvision.datasets import CIFAR10
+from torchvision.transforms import v2
+
+from composer_clr.data.imagefolder import collate_images
+from composer_clr.data.loaders import dataspecs
+from composer_clr.data.transforms import Normalize
+
+__all__ = ['cifar10_dataspecs']
+
+_MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+def cifar10_dataspecs(
+    path: str | Path,
+    batch_size: int,
+    eval_batch_size: int,
+    num_workers: int = 0,
+    num_classes: int | None = None,
+    download: bool = False,
+) -> tuple[DataSpec, DataSpec]:
+    """CIFAR-10's 50,000 training images, padded by 4 pixels, cropped and flipped, and its 10,000 others.
+
+    Args:
+        path (str | Path): Folder that holds ``cifar-10-batches-py``.
+        batch_size (int): Training images a batch on each rank.
+        eval_batch_size (int): Evaluation images a batch on each rank.
+        num_workers (int): Loader processes a rank. Default: ``0``.
+        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, which checks nothing.
+        download (bool): Whether to fetch the data where they are missing. Default: ``False``.
+
+    Returns:
+        tuple[DataSpec, DataSpec]: Training and evaluation data: uint8 images of (batch, 3, 32, 32) and labels of
+        (batch,); on the device the images become float32, normalised with the mean and deviation of the training set.
+
+    Raises:
+        ValueError: If the data are not there or not whole, or there is another number of classes.
+
+    Source:
+        A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the crops and flips are those of
+        He et al. 2016, arXiv:1512.03385, section 4.2.
+    """
+    if num_classes not in (None, 10):
+        raise ValueError(f'{num_classes=}: CIFAR-10 has 10 classes')
+    folder = Path(path).expanduser()
+    augment = v2.Compose([v2.ToImage(), v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
+    if dist.get_world_size() > 1 and not dist.is_initialized():
+        dist.initialize_dist()
+    try:
+        # Rank 0 of a node fetches the files, the others find them there.
+        with dist.run_local_rank_zero_first():
+            train = CIFAR10(str(folder), train=True, transform=augment, download=download)
+        held_out = CIFAR10(str(folder), train=False, transform=v2.ToImage())
+    except RuntimeError as error:
+        raise ValueError(
+            f'{folder} does not hold CIFAR-10 whole: give the folder of cifar-10-batches-py, or download=true to '
+            'fetch it'
+        ) from error
+    return dataspecs(
+        train,
+        held_out,
+        batch_size,
+        eval_batch_size,
+        num_workers=num_workers,
+        collate_fn=collate_images,
+        on_device=Normalize(_MEAN, _STD),
+    )
