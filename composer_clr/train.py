@@ -164,7 +164,9 @@ def fit(trainer: Trainer) -> None:
 def _in_one_line(error: Exception) -> str:
     """The message, without the traceback that a loader's worker process puts before it."""
     text = str(error).rstrip()
-    return ' '.join((text.rpartition('\n')[2] if 'Original Traceback' in text else text).split())
+    if 'Original Traceback' in text:
+        text = text.rpartition('\n')[2].removeprefix(f'{type(error).__name__}: ')
+    return ' '.join(text.split())
 
 
 def _classifier(recipe: ModelRecipe) -> ComposerClassifier:
