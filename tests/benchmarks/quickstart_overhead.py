@@ -17,6 +17,7 @@ from composer import Event, Trainer
 from composer.optim import CosineAnnealingScheduler
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from composer_clr.progress import TroughProgress
 from composer_clr.recipe import load_recipe
 from composer_clr.train import build_trainer
 
@@ -52,7 +53,7 @@ def trained(parts: bool) -> tuple[float, float]:
             wrap_hooks(trainer, hooks)
         else:
             state = trainer.state
-            state.callbacks[:] = [c for c in state.callbacks if not isinstance(c, ParetoSnapshot)]
+            state.callbacks[:] = [c for c in state.callbacks if not isinstance(c, (ParetoSnapshot, TroughProgress))]
             plain = CosineAnnealingScheduler()
             state.schedulers = torch.optim.lr_scheduler.LambdaLR(state.optimizers[0], lambda _: plain(state, 1.0))
         trainer.fit()
@@ -82,6 +83,8 @@ def wrap_hooks(trainer: Trainer, clock: Clock) -> None:
     compiled.lr_lambdas = [clock.around(call) for call in compiled.lr_lambdas]
     # The callback finds its scheduler inside the compiled one; timed from outside, it has to be given.
     snapshot.scheduler = CyclicCosineScheduler('2ep', 2, '2ep')
+    (progress,) = (callback for callback in state.callbacks if isinstance(callback, TroughProgress))
+    vars(progress).update(run_event=clock.around(progress.run_event), scheduler=snapshot.scheduler)
 
 
 def main() -> None:
