@@ -15,7 +15,7 @@ from statistics import median
 
 import torch
 import torchvision
-from composer import Callback, DataSpec, State, Trainer
+from composer import Callback, DataSpec, Evaluator, State, Trainer
 from composer.algorithms import ChannelsLast
 from composer.loggers import Logger
 from composer.models import ComposerClassifier
@@ -83,7 +83,7 @@ def images_per_s(given: argparse.Namespace, *, ours: bool, channels_last: bool, 
         trainer = Trainer(
             model=model,
             train_dataloader=data(total),
-            eval_dataloader=data(1),
+            eval_dataloader=Evaluator(label='eval', dataloader=data(1), device_eval_microbatch_size=given.images),
             optimizers=DecoupledSGDW(model.parameters(), lr=0.01, momentum=0.875, weight_decay=5e-4),
             schedulers=CyclicCosineScheduler(f'{total}ba') if ours else CosineAnnealingScheduler(),
             callbacks=[rate, ParetoSnapshot(folder=folder, save_weights=False), TroughProgress()] if ours else [rate],
