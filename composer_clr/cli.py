@@ -150,6 +150,9 @@ def sweep(
     recipes: Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all of their runs.')],
     seeds: Annotated[str, typer.Option(help='Seeds, separated by commas.')] = '17',
     kinds: Annotated[str, typer.Option(help='Kinds of run, separated by commas.')] = 'cyclic,standard',
+    methods: Annotated[
+        str | None, typer.Option(help='Methods to add to each recipe, separated by commas: baseline,LS,MX,LS+MX.')
+    ] = None,
     launcher: Annotated[
         str, typer.Option(help="What starts a module: 'composer -n 8 -m' on eight GPUs.")
     ] = 'python -m',
@@ -166,11 +169,14 @@ def sweep(
     except ValueError as error:
         raise RecipeError(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
     # All or nothing: a command that cannot be made is told before the first is started.
-    commands = [
-        shlex.join([*shlex.split(launcher), 'composer_clr.train', name, *run])
-        for name in names
-        for run in study(name, overrides, seeds=listed, kinds=kinds.split(','))
-    ]
+    runs = study(
+        names,
+        overrides,
+        seeds=listed,
+        kinds=kinds.split(','),
+        methods=methods.split(',') if methods is not None else (),
+    )
+    commands = [shlex.join([*shlex.split(launcher), 'composer_clr.train', *run]) for run in runs]
     for command in commands:
         typer.echo(command)
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ['ABBREVIATIONS', 'method_name']
+__all__ = ['ABBREVIATIONS', 'BASELINE', 'method_algorithms', 'method_name']
 
+BASELINE = 'baseline'
 ABBREVIATIONS = {'BlurPool': 'BP', 'ChannelsLast': 'CL', 'LabelSmoothing': 'LS', 'MixUp': 'MX'}
+
+# With the paper's arguments, in the order to list them in: after ChannelsLast, BlurPool's new layers would stay as they
+# are laid out; after LabelSmoothing, MixUp would mix in targets that are not smoothed.
+_ALGORITHMS: dict[str, dict[str, Any]] = {
+    'BlurPool': {},
+    'ChannelsLast': {},
+    'MixUp': {'alpha': 0.2},
+    'LabelSmoothing': {'smoothing': 0.1},
+}
 
 
 def method_name(algorithms: Iterable[str]) -> str:
@@ -23,4 +34,28 @@ def method_name(algorithms: Iterable[str]) -> str:
     """
     order = list(ABBREVIATIONS)
     present = sorted(set(algorithms), key=lambda name: (order.index(name) if name in order else len(order), name))
-    return '+'.join(ABBREVIATIONS.get(name, name) for name in present) or 'baseline'
+    return '+'.join(ABBREVIATIONS.get(name, name) for name in present) or BASELINE
+
+
+def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
+    """The algorithms of one of the paper's methods, in the order to apply them in, each with the paper's arguments.
+
+    Args:
+        method (str): ``'baseline'``, or ``BP``, ``CL``, ``LS`` and ``MX`` joined by ``+`` in any order.
+
+    Raises:
+        ValueError: If it names anything else.
+
+    Example:
+        >>> method_algorithms('LS+MX')
+        {'MixUp': {'alpha': 0.2}, 'LabelSmoothing': {'smoothing': 0.1}}
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, appendix A.
+    """
+    parts = [] if method == BASELINE else method.split('+')
+    if unknown := [part for part in parts if part not in ABBREVIATIONS.values()]:
+        raise ValueError(
+            f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {", ".join(ABBREVIATIONS.values())} joined by +'
+        )
+    return {name: dict(given) for name, given in _ALGORITHMS.items() if ABBREVIATIONS[name] in parts}

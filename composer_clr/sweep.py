@@ -2,86 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.methods import BASELINE, method_algorithms, method_name
 from composer_clr.recipe import KINDS, Recipe, RecipeError, load_recipe
-from composer_clr.recipe_cycles import recipe_cycles
+from composer_clr.recipe_cycles import RecipeCycles, recipe_cycles
 
 __all__ = ['study']
 
-_SWEPT = ('seed', 'schedule.kind')
+_SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
+_COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 
 
 def study(
-    name: str, overrides: Sequence[str] = (), *, seeds: Sequence[int] = (17,), kinds: Sequence[str] = KINDS
+    names: Sequence[str],
+    overrides: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (17,),
+    kinds: Sequence[str] = KINDS,
+    methods: Sequence[str] = (),
 ) -> Iterator[list[str]]:
-    """The overrides of each run that a comparison needs.
+    """The recipe and overrides of each run that a comparison needs.
 
-    That is, for every seed, the cyclic run and a standard run to each of its troughs. Runs whose curve is complete on
-    this machine are left out.
+    That is, for every recipe, method and seed, the cyclic run and a standard run to each of its troughs. Runs whose
+    curve is complete on this machine are left out.
 
     Args:
-        name (str): The recipe.
-        overrides (Sequence[str]): ``key=value`` pairs for all runs.
+        names (Sequence[str]): The recipes.
+        overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm that ``methods`` name are for
+            the methods that have it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
         kinds (Sequence[str]): Which kinds of run. Default: ``('cyclic', 'standard')``.
+        methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them; all but the
+            baseline end the run's name with theirs. Default: ``()``, the recipe's own algorithms.
 
     Yields:
-        list[str]: ``key=value`` pairs of one run.
+        list[str]: The recipe and the ``key=value`` pairs of one run.
 
     Raises:
-        RecipeError: If the recipe cannot be read, or its troughs cannot be told without building the run.
+        RecipeError: If a recipe cannot be read, its troughs cannot be told without building the run, two runs would
+            write to one folder, or a folder holds the curve of another method or schedule.
 
     Example:
-        >>> runs = list(study('quickstart/digits', ['max_duration=8ep']))
-        >>> for run in runs: print(*run)
-        schedule.kind=cyclic seed=17 max_duration=8ep
+        >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
+        schedule.kind=cyclic seed=17 max_duration=4ep
         schedule.kind=standard seed=17 max_duration=4ep
-        schedule.kind=standard seed=17 max_duration=8ep
+        schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
+        run_name=digits-cyclic-4ep-seed17-LS
+        schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
+        run_name=digits-standard-4ep-seed17-LS
     """
-    keys = [override.partition('=')[0] for override in overrides]
-    for swept in _SWEPT:
-        if swept in keys:
-            raise RecipeError(f'{swept} is what a sweep goes through: leave it out, and give --seeds or --kinds')
+    for swept, option in _SWEPT.items():
+        if swept in map(_key, overrides):
+            raise RecipeError(f'{swept} is what a sweep goes through: leave it out, and give {option}')
     for kind in kinds:
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: a run is either of {", ".join(KINDS)}')
-    told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
-    if cyclic.schedule.t_warmup.endswith('dur') and not cyclic.schedule.t_warmup.startswith('0dur'):
-        raise RecipeError(
-            f'schedule.t_warmup={cyclic.schedule.t_warmup}: runs of other durations would warm up for other times; '
-            f'give it in {told.unit!r}'
-        )
-    others = [override for override, key in zip(overrides, keys, strict=True) if key != 'max_duration']
-    durations = {
-        'cyclic': [cyclic.max_duration],
-        'standard': [f'{trough}{told.unit}' for trough in told.troughs],
-    }
-    points = {'cyclic': len(told.troughs), 'standard': 1}
     folders: set[str] = set()
+    for name in names:
+        for method, with_method in _with_methods(name, overrides, methods):
+            for run in _runs(name, with_method, seeds, kinds):
+                if method != BASELINE:
+                    run = run.named(f'{run.recipe.run_name}-{method}')
+                if run.folder in folders:
+                    raise RecipeError(
+                        f'{name}: several runs would write to {run.folder}: put ${{schedule.kind}}, ${{max_duration}} '
+                        'and ${seed} into run_name, and name nothing twice'
+                    )
+                folders.add(run.folder)
+                if not run.is_complete():
+                    yield [name, *run.overrides]
+
+
+@dataclass(frozen=True)
+class _PlannedRun:
+    """A run of the study: its recipe as its overrides make it, and the troughs of its whole curve."""
+
+    name: str
+    overrides: list[str]
+    troughs: Sequence[int]
+    unit: str
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return load_recipe(self.name, self.overrides)
+
+    @property
+    def folder(self) -> str:
+        return self.recipe.snapshot.folder.replace('{run_name}', self.recipe.run_name)
+
+    def named(self, run_name: str) -> _PlannedRun:
+        others = [override for override in self.overrides if _key(override) != 'run_name']
+        return replace(self, overrides=[*others, f'run_name={run_name}'])
+
+    def is_complete(self) -> bool:
+        """Whether the folder holds this run's curve, whole.
+
+        Raises:
+            RecipeError: If it holds that of another run, for which this one would be taken.
+        """
+        try:
+            curve = TradeoffCurve.read(Path(self.folder))
+        except CurveError:
+            return False
+        times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
+        ours = (self.recipe.snapshot.method or method_name(self.recipe.algorithms), self.recipe.schedule.kind)
+        if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
+            raise RecipeError(
+                f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
+                f'{times}, and not of {", ".join(ours)}, with points at {self.troughs} ({self.unit}): '
+                'give this one a run_name or snapshot.folder of its own'
+            )
+        return len(times) == len(self.troughs)
+
+    def _has_passed(self, times: Sequence[float | None]) -> bool:
+        """Whether the times are the first troughs, or those of the batches that passed them."""
+        return len(times) <= len(self.troughs) and all(
+            time is not None and trough <= time < following
+            for time, (trough, following) in zip(times, pairwise([*self.troughs, inf]), strict=False)
+        )
+
+
+def _with_methods(name: str, overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each method that is to be told in run names, and the overrides that it is trained with."""
+    if not methods:
+        yield BASELINE, list(overrides)
+        return
+    try:
+        algorithms = {method_name(found): found for found in map(method_algorithms, methods)}
+    except ValueError as error:
+        raise RecipeError(f'--methods: {error}') from error
+    swept = {algorithm for found in algorithms.values() for algorithm in found}
+    others = [override for override in overrides if _algorithm(override) not in swept]
+    own = load_recipe(name, others)
+    if own.algorithms or own.snapshot.method:
+        raise RecipeError(
+            f'{name} has a method of its own ({own.snapshot.method or method_name(own.algorithms)}): '
+            'leave --methods out, or sweep a recipe without algorithms and snapshot.method'
+        )
+    for method, found in algorithms.items():
+        # First all algorithms in their order, then what else is said of them.
+        yield (
+            method,
+            [
+                *(f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in found.items()),
+                *(override for override in overrides if _algorithm(override) in found or override in others),
+            ],
+        )
+
+
+def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[_PlannedRun]:
+    """Every run of one recipe with one method."""
+    told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
+    _check_warmup(cyclic, told)
+    others = [override for override in overrides if _key(override) != 'max_duration']
+    durations = {
+        'cyclic': [(cyclic.max_duration, told.troughs)],
+        'standard': [(f'{trough}{told.unit}', [trough]) for trough in told.troughs],
+    }
     for seed in seeds:
         for kind in kinds:
-            for duration in durations[kind]:
+            for duration, troughs in durations[kind]:
                 run = [f'schedule.kind={kind}', f'seed={seed}', f'max_duration={duration}', *others]
-                folder = _folder(load_recipe(name, run))
-                if folder in folders:
-                    raise RecipeError(
-                        f'{name}: several runs would write to {folder}: put ${{schedule.kind}}, ${{max_duration}} and '
-                        '${seed} into run_name'
-                    )
-                folders.add(folder)
-                if not _complete(folder, points[kind]):
-                    yield run
+                yield _PlannedRun(name, run, troughs, told.unit)
 
 
-def _folder(recipe: Recipe) -> str:
-    return recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+def _check_warmup(recipe: Recipe, told: RecipeCycles) -> None:
+    warmup = recipe.schedule.t_warmup
+    if warmup.endswith('dur') and not warmup.startswith('0dur'):
+        raise RecipeError(
+            f'schedule.t_warmup={warmup}: runs of other durations would warm up for other times; '
+            f'give it in {told.unit!r}'
+        )
 
 
-def _complete(folder: str, points: int) -> bool:
-    try:
-        return len(TradeoffCurve.read(Path(folder)).points) >= points
-    except CurveError:
-        return False
+def _key(override: str) -> str:
+    return override.partition('=')[0]
+
+
+def _algorithm(override: str) -> str:
+    """The algorithm that an override is of: ``MixUp`` in ``algorithms.MixUp.alpha=0.2``; else nothing."""
+    first, _, rest = _key(override).partition('.')
+    return rest.partition('.')[0] if first == 'algorithms' else ''
+
+
+def _flow(arguments: Mapping[str, Any]) -> str:
+    """Arguments as YAML writes them on one line: ``{alpha: 0.2}``."""
+    return '{' + ', '.join(f'{name}: {value}' for name, value in arguments.items()) + '}'

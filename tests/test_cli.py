@@ -105,6 +105,31 @@ def test_sweep(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    'way',
+    [
+        'sh -e < {commands}',
+        'xargs -P 2 -L 1 env < {commands}',
+        'while read -r run; do sh -c \'eval "$2"\' submit --wrap "$run"; done < {commands}',
+    ],
+    ids=['sh', 'xargs', 'a submit command'],
+)
+def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way, capsys):
+    (tmp_path / 'show').write_text('#!/bin/sh\nfor word; do printf "%s|" "$word"; done; echo\n')
+    (tmp_path / 'show').chmod(0o755)
+    arguments = ['--methods', 'LS+MX', '--kinds', 'cyclic', '--seeds', '1,2', '--launcher', str(tmp_path / 'show')]
+    assert call(monkeypatch, 'sweep', 'quickstart/digits', *arguments, 'optimizer.name=It\'s "one"') == 0
+    commands = tmp_path / 'commands'
+    commands.write_text(capsys.readouterr().out)
+    ran = subprocess.run(way.format(commands=commands), shell=True, capture_output=True, text=True, check=True)
+    assert sorted(ran.stdout.splitlines()) == [
+        f'composer_clr.train|quickstart/digits|schedule.kind=cyclic|seed={seed}|max_duration=64ep|'
+        'algorithms.MixUp={alpha: 0.2}|algorithms.LabelSmoothing={smoothing: 0.1}|optimizer.name=It\'s "one"|'
+        f'run_name=digits-cyclic-64ep-seed{seed}-LS+MX|'
+        for seed in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
     ('arguments', 'told'),
     [
         (['plot', 'nowhere'], 'nowhere: cannot be read'),
@@ -121,6 +146,7 @@ def test_sweep(monkeypatch, capsys):
         (['sweep', 'seed=3'], 'no recipe is named'),
         (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: give whole numbers'),
         (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
+        (['sweep', 'quickstart/digits', '--methods', 'LS,EMA'], "--methods: 'EMA' has 'EMA'"),
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )

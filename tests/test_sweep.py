@@ -1,55 +1,183 @@
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from composer_clr.curve import Run, TradeoffCurve
-from composer_clr.recipe import RecipeError
+from composer_clr.methods import method_algorithms
+from composer_clr.recipe import RecipeError, load_recipe
 from composer_clr.sweep import study
 from tests.test_curve import point
 
+DIGITS = ['quickstart/digits']
 ALL = [
-    'schedule.kind=cyclic seed=17 max_duration=64ep',
-    *(f'schedule.kind=standard seed=17 max_duration={n}ep' for n in (4, 8, 16, 32, 64)),
+    'quickstart/digits schedule.kind=cyclic seed=17 max_duration=64ep',
+    *(f'quickstart/digits schedule.kind=standard seed=17 max_duration={n}ep' for n in (4, 8, 16, 32, 64)),
 ]
 
 
+def listed(*arguments, **options):
+    return [shlex.join(run) for run in study(*arguments, **options)]
+
+
+def save(name, kind, epochs, method='baseline'):
+    """A curve where the quickstart's run of this name would write it."""
+    folder = Path('runs/quickstart') / name
+    folder.mkdir(parents=True)
+    points = [replace(point(i), epoch=float(epoch)) for i, epoch in enumerate(epochs)]
+    TradeoffCurve(Run(name, kind, method), points).write(folder / 'curve.json')
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def test_a_cyclic_run_and_a_standard_run_to_each_trough():
-    assert [shlex.join(run) for run in study('quickstart/digits')] == ALL
+    assert listed(DIGITS) == ALL
 
 
 def test_every_seed_and_every_override():
-    runs = [
-        shlex.join(run) for run in study('quickstart/digits', ['max_duration=8ep', 'optimizer.lr=0.1'], seeds=[1, 2])
-    ]
-    assert runs == [
-        f'schedule.kind={kind} seed={seed} max_duration={n}ep optimizer.lr=0.1'
+    assert listed(DIGITS, ['max_duration=8ep', 'optimizer.lr=0.1'], seeds=[1, 2]) == [
+        f'quickstart/digits schedule.kind={kind} seed={seed} max_duration={n}ep optimizer.lr=0.1'
         for seed in (1, 2)
         for kind, n in (('cyclic', 8), ('standard', 4), ('standard', 8))
     ]
 
 
-def test_complete_runs_are_left_out(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, points in (('digits-standard-8ep-seed17', 1), ('digits-cyclic-64ep-seed17', 4)):
-        folder = Path('runs/quickstart') / name
-        folder.mkdir(parents=True)
-        TradeoffCurve(Run(name, 'any', 'baseline'), [point(i) for i in range(points)]).write(folder / 'curve.json')
-    runs = [shlex.join(run) for run in study('quickstart/digits')]
-    # Four of the cyclic run's five points are not all: it is run again.
-    assert runs == [run for run in ALL if run != 'schedule.kind=standard seed=17 max_duration=8ep']
+def test_every_recipe(tmp_path):
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text(
+        'run_name: mine-${schedule.kind}-${max_duration}\n'
+        'max_duration: 30ba\n'
+        'model: {name: small_resnet, num_classes: 10}\n'
+        'data: {name: digits, batch_size: 50, eval_batch_size: 900}\n'
+        'optimizer: {lr: 0.1}\n'
+        'schedule: {kind: cyclic, t_0: 10ba}\n'
+    )
+    assert listed([*DIGITS, str(mine)])[6:] == [
+        f'{mine} schedule.kind=cyclic seed=17 max_duration=30ba',
+        *(f'{mine} schedule.kind=standard seed=17 max_duration={n}ba' for n in (10, 30)),
+    ]
+
+
+class TestComplete:
+    def test_complete_runs_are_left_out(self):
+        save('digits-standard-8ep-seed17', 'standard', [8])
+        # Four of the cyclic run's five points are not all: it is run again.
+        save('digits-cyclic-64ep-seed17', 'cyclic', [4, 8, 16, 32])
+        assert listed(DIGITS) == [run for run in ALL if 'max_duration=8ep' not in run]
+
+    def test_a_whole_study_leaves_nothing(self):
+        save('digits-cyclic-8ep-seed17', 'cyclic', [4, 8])
+        for epochs in (4, 8):
+            save(f'digits-standard-{epochs}ep-seed17', 'standard', [epochs])
+        assert listed(DIGITS, ['max_duration=8ep']) == []
+
+    def test_a_point_in_the_batch_that_passed_its_trough(self):
+        save('digits-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])
+        assert len(listed(DIGITS, ['max_duration=8ep'])) == 2
+
+    def test_a_broken_file_is_no_curve(self):
+        save('digits-cyclic-64ep-seed17', 'cyclic', [4])
+        Path('runs/quickstart/digits-cyclic-64ep-seed17/curve.json').write_text('{')
+        assert listed(DIGITS) == ALL
+
+    @pytest.mark.parametrize(
+        ('saved', 'overrides', 'match'),
+        [
+            (('cyclic', [4, 8, 16, 32, 64]), ['algorithms.LabelSmoothing.smoothing=0.1'], 'and not of LS, cyclic'),
+            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine'], 'and not of mine, cyclic'),
+            (
+                ('standard', [64]),
+                [],
+                r'of another run, baseline, standard, with points at \[64.0\], and not of baseline',
+            ),
+            (('cyclic', [4, 8, 16, 32, 64]), ['schedule.t_mult=1'], r'points at \[4, 6, 8, 10'),
+            (
+                ('cyclic', [4, 8, 16, 32, 64, 128]),
+                [],
+                r'points at \[4, 8, 16, 32, 64\] \(ep\): give this one a run_name',
+            ),
+        ],
+        ids=['method', 'named-method', 'kind', 'schedule', 'longer'],
+    )
+    def test_another_runs_curve_is_not_taken_for_this_ones(self, saved, overrides, match):
+        save('digits-cyclic-64ep-seed17', *saved)
+        with pytest.raises(RecipeError, match=match) as caught:
+            listed(DIGITS, overrides)
+        assert str(caught.value).startswith('runs/quickstart/digits-cyclic-64ep-seed17 holds')
+
+
+class TestMethods:
+    def test_each_method_by_its_algorithms_in_their_order_and_a_name_of_its_own(self):
+        runs = list(study(DIGITS, ['max_duration=4ep'], methods=['baseline', 'MX+LS', 'CL+BP'], kinds=['cyclic']))
+        recipes = [load_recipe(name, overrides) for name, *overrides in runs]
+        assert [recipe.run_name for recipe in recipes] == [
+            f'digits-cyclic-4ep-seed17{method}' for method in ('', '-LS+MX', '-BP+CL')
+        ]
+        assert [list(recipe.algorithms.items()) for recipe in recipes] == [
+            [],
+            [('MixUp', {'alpha': 0.2}), ('LabelSmoothing', {'smoothing': 0.1})],
+            [('BlurPool', {}), ('ChannelsLast', {})],
+        ]
+
+    def test_an_override_of_an_algorithm_is_for_the_methods_that_have_it(self):
+        runs = list(
+            study(
+                DIGITS,
+                ['algorithms.MixUp.alpha=0.4', 'max_duration=4ep', 'run_name=a-${schedule.kind}-${seed}'],
+                methods=['LS', 'LS+MX'],
+                kinds=['cyclic'],
+                seeds=[1, 2],
+            )
+        )
+        recipes = [load_recipe(name, overrides) for name, *overrides in runs]
+        assert [recipe.run_name for recipe in recipes] == [
+            'a-cyclic-1-LS',
+            'a-cyclic-2-LS',
+            'a-cyclic-1-LS+MX',
+            'a-cyclic-2-LS+MX',
+        ]
+        assert [recipe.algorithms.get('MixUp') for recipe in recipes] == [None, None, {'alpha': 0.4}, {'alpha': 0.4}]
+        assert list(recipes[3].algorithms) == ['MixUp', 'LabelSmoothing']
+
+    def test_complete_ones_are_left_out(self):
+        save('digits-cyclic-4ep-seed17-LS', 'cyclic', [4], method='LS')
+        runs = listed(DIGITS, ['max_duration=4ep'], methods=['baseline', 'LS'])
+        assert ['LabelSmoothing' in run for run in runs] == [False, False, True]
+        assert 'schedule.kind=standard' in runs[2]
+
+    @pytest.mark.parametrize(
+        ('overrides', 'methods', 'match'),
+        [
+            ([], ['LS', 'XX'], "--methods: 'XX' has 'XX': a method is baseline, or BP, CL, LS, MX joined by"),
+            ([], [''], '--methods: '),
+            (['algorithms.EMA.half_life=3ba'], ['LS'], r'has a method of its own \(EMA\): leave --methods out'),
+            (['algorithms.LabelSmoothing.smoothing=1'], ['MX'], r'has a method of its own \(LS\)'),
+            (['snapshot.method=mine'], ['MX'], r'has a method of its own \(mine\)'),
+        ],
+        ids=['unknown', 'empty', 'another-algorithm', 'a-method-not-named', 'a-name'],
+    )
+    def test_refused(self, overrides, methods, match):
+        with pytest.raises(RecipeError, match=match):
+            listed(DIGITS, overrides, methods=methods)
+
+    def test_arguments_are_copies(self):
+        method_algorithms('MX')['MixUp']['alpha'] = 9
+        assert method_algorithms('MX') == {'MixUp': {'alpha': 0.2}}
 
 
 def test_kinds_can_be_chosen():
-    runs = [shlex.join(run) for run in study('quickstart/digits', kinds=['standard'])]
-    assert runs == ALL[1:]
+    assert listed(DIGITS, kinds=['standard']) == ALL[1:]
 
 
 @pytest.mark.parametrize(
     ('overrides', 'match'),
     [
-        (['seed=3'], 'seed is what a sweep goes through.*--seeds'),
-        (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through'),
+        (['seed=3'], 'seed is what a sweep goes through: leave it out, and give --seeds'),
+        (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through.*--kinds'),
         (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
         (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put \$\{schedule.kind\}'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
@@ -57,9 +185,14 @@ def test_kinds_can_be_chosen():
 )
 def test_refused(overrides, match):
     with pytest.raises(RecipeError, match=match):
-        list(study('quickstart/digits', overrides))
+        listed(DIGITS, overrides)
+
+
+def test_a_recipe_named_twice_is_refused():
+    with pytest.raises(RecipeError, match='several runs would write to runs/quickstart/digits-cyclic-64ep-seed17'):
+        listed([*DIGITS, *DIGITS])
 
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(RecipeError, match='--kinds cylic: a run is either of cyclic, standard'):
-        list(study('quickstart/digits', kinds=['cylic']))
+        listed(DIGITS, kinds=['cylic'])
