@@ -168,7 +168,7 @@ def _both_kinds(group: Iterable[TradeoffCurve], method: str, metric: str, peak: 
     cyclic, standard = (means[method, kind] for kind in _KINDS)
     for curve in (cyclic, standard):
         if len(curve.epoch) < 2:
-            names = sorted({run.run.run_name for run in group if run.run.kind == curve.kind})
+            names = sorted({run.place for run in group if run.run.kind == curve.kind})
             raise CurveError(
                 f'{curve}: one point only (of {", ".join(names)}): a curve needs two, train more durations'
             )

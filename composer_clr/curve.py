@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from composer_clr.whole_file import write_whole
@@ -88,6 +88,11 @@ class Run:
 class TradeoffCurve:
     """A run and the points it has passed, in order.
 
+    Attributes:
+        run (Run): What it is the curve of.
+        points (list[TradeoffPoint]): In the order in which they were passed.
+        source (str | None): The file that it was read from; no part of the record.
+
     Example:
         >>> accuracy = {'eval/MulticlassAccuracy': 0.71}
         >>> point = TradeoffPoint(0, 16.0, 10000, 20480000, 0, 4367.0, 4500.0, 0.0, accuracy, accuracy)
@@ -99,6 +104,12 @@ class TradeoffCurve:
     format: Literal[1] = field(default=1, kw_only=True)
     run: Run
     points: list[TradeoffPoint]
+    source: Annotated[str | None, Field(exclude=True)] = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def place(self) -> str:
+        """What an error calls the curve: its file, or the run's name where it was not read from one."""
+        return self.source or self.run.run_name
 
     def to_json(self) -> str:
         """The curve as strict JSON; a value that is no finite number becomes ``"NaN"``, ``"Infinity"`` and so on."""
@@ -140,7 +151,9 @@ class TradeoffCurve:
             text = path.read_text(encoding='utf-8')
         except (OSError, UnicodeDecodeError) as error:
             raise CurveError(f'{path}: cannot be read ({error})') from error
-        return cls.from_json(text, str(path))
+        curve = cls.from_json(text, str(path))
+        curve.source = str(path)
+        return curve
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the curve so that the file is whole at every instant: aside, flushed to disk, renamed."""

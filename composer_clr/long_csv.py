@@ -81,7 +81,7 @@ def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]
         run = curve.run
         for point in curve.points:
             if point.epoch is None:
-                raise CurveError(f'run {run.run_name!r} counts no epochs, which a long CSV needs: keep its curve.json')
+                raise CurveError(f'run {curve.place!r} counts no epochs, which a long CSV needs: keep its curve.json')
             values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
             writer.writerow(
                 [run.kind, run.method, run.seed, point.epoch, point.wall_clock_train_s, *map(_spelled, values)]
@@ -95,14 +95,17 @@ def _spelled(value: float | None) -> str:
 
 def _check_distinct(curves: Sequence[TradeoffCurve]) -> None:
     seen: dict[tuple[str, str, int | None], str] = {}
-    for run in (curve.run for curve in curves if curve.run.kind != 'standard'):
+    for curve in curves:
+        run = curve.run
+        if run.kind == 'standard':
+            continue
         key = run.kind, run.method, run.seed
         if key in seen:
             raise CurveError(
-                f'runs {seen[key]!r} and {run.run_name!r} are both {run.kind}, {run.method}, seed {run.seed}: '
+                f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
                 'a long CSV cannot tell them apart, write them to two files'
             )
-        seen[key] = run.run_name
+        seen[key] = curve.place
 
 
 def _rows(path: Path) -> list[_Row]:

@@ -86,7 +86,7 @@ def _mean(
     check_counted_alike(curve for _, curve in runs)
     at: dict[float, dict[str, tuple[str, float, float]]] = defaultdict(dict)
     for seed, curve in runs:
-        name = curve.run.run_name
+        name = curve.place
         # Cycles that end with the same batch have points that are alike: they are one here.
         for epoch, point in {_epoch(point): point for point in curve.points}.items():
             if seed in at[epoch]:
@@ -129,7 +129,7 @@ def check_counted_alike(curves: Iterable[TradeoffCurve]) -> None:
     Raises:
         CurveError: If they do.
     """
-    counted = {point.epoch is not None: curve.run.run_name for curve in curves for point in curve.points}
+    counted = {point.epoch is not None: curve.place for curve in curves for point in curve.points}
     if len(counted) > 1:
         raise CurveError(f'run {counted[True]!r} counts epochs, run {counted[False]!r} batches alone: take them apart')
 

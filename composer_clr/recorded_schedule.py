@@ -99,7 +99,7 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
         cycles.troughs(until=max(troughs))
     except ValueError as error:
         raise CurveError(
-            f'run {curve.run.run_name!r}: its record does not tell the learning rate ({error}): '
+            f'run {curve.place!r}: its record does not tell the learning rate ({error}): '
             'give the curve.json of a run with cosine cycles'
         ) from error
     axis = 'batches' if curve.points[-1].epoch is None else 'epochs'

@@ -59,8 +59,7 @@ def learning_rate_and_accuracy(
     for other in runs[1:]:
         if not all(map(np.array_equal, recorded_schedule(other).multipliers(), (x, alpha))):
             raise CurveError(
-                f'runs {runs[0].run.run_name!r} and {other.run.run_name!r} have different schedules: '
-                'draw the runs of one at a time'
+                f'runs {runs[0].place!r} and {other.place!r} have different schedules: draw the runs of one at a time'
             )
     made = axes_or_new(ax, (7.2, 4.0))
     rate = made.twinx()

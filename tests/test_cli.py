@@ -170,6 +170,18 @@ def test_one_bad_file_is_reported_and_does_not_hide_the_rest(monkeypatch, study,
     assert call(monkeypatch, command, '.', '--strict') == 2
 
 
+@pytest.mark.parametrize('command', ['plot', 'compare'])
+def test_a_value_that_cannot_be_drawn_or_compared_is_told_with_its_file(monkeypatch, study, command, capsys):
+    monkeypatch.chdir(study)
+    (study / 'nan').mkdir()
+    point = (8, 20, float('nan')) if command == 'compare' else (8, 0, 0.5)
+    run('cyclic', 3, (4, 10, 0.5), point).write(study / 'nan' / 'curve.json')
+    assert call(monkeypatch, command, '.') == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("composer-clr: run 'nan/curve.json': ")
+    assert line.endswith(('leave the run out', 'leave the point out'))
+
+
 def test_names_of_a_file_reach_the_terminal_without_escapes(monkeypatch, study, capsys):
     for kind, seconds in (('cyclic', (1, 2)), ('standard', (1, 2))):
         for i, s in enumerate(seconds):
