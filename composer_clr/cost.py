@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from composer_clr.curve import CurveError
 from composer_clr.mean_curve import MeanCurve
 from composer_clr.pairing import INTERPOLATED, Alignment, meet
 
-__all__ = ['cost_ratio', 'geometric_cost_ratio', 'measured_cost_ratio', 'without_slow_start']
+__all__ = ['cost_ratio', 'geometric_cost_ratio', 'measured_cost_ratio']
 
 
 def geometric_cost_ratio(n: int, r: float) -> float:
@@ -74,39 +73,3 @@ def measured_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Align
     pairing = meet(cyclic, standard, alignment)
     separate = np.exp(pairing.weights @ np.log(standard.time_s))
     return float(separate.sum() / cyclic.time_s[pairing.kept].max())
-
-
-def without_slow_start(curve: MeanCurve, slow_epochs: float) -> MeanCurve:
-    r"""A curve's times as if its first epochs had gone at the pace of those after them.
-
-    .. math::
-        t'(e) = t(e) - t(a) + a p \quad (e \ge a) \qquad t'(e) = e p \quad (e < a)
-        \qquad p = \frac{t(z) - t(a)}{z - a}
-
-    where :math:`a` is the first point at or after ``slow_epochs`` and :math:`z` the last. What the start lost is in
-    :math:`t(a)` and falls out of the difference, in a standard curve too, each of whose runs lost the same.
-
-    Args:
-        curve (MeanCurve): The curve.
-        slow_epochs (float): How many epochs were slow, >= 0; 0 changes nothing.
-
-    Raises:
-        CurveError: If ``slow_epochs`` is negative, or fewer than two points come after them.
-
-    Source:
-        Portes et al. 2022, arXiv:2206.00832.
-    """
-    if not 0 <= slow_epochs < math.inf:
-        raise CurveError(f'slow_epochs={slow_epochs}: give the number of slow epochs, 0 for none')
-    if slow_epochs == 0:
-        return curve
-    epoch, time_s = curve.epoch, curve.time_s
-    after = np.flatnonzero(epoch >= slow_epochs)
-    if len(after) < 2:
-        raise CurveError(
-            f'{curve}: {len(after)} of its points come after the first {slow_epochs:g} epochs: '
-            'two are needed to tell the pace, correct fewer epochs'
-        )
-    a = after[0]
-    pace = (time_s[-1] - time_s[a]) / (epoch[-1] - epoch[a])
-    return replace(curve, time_s=np.where(epoch < epoch[a], epoch * pace, time_s - time_s[a] + epoch[a] * pace))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from composer_clr.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.metrics import measured
 
-__all__ = ['Array', 'MeanCurve', 'check_counted_alike', 'mean_curves', 'standard_error']
+__all__ = ['Array', 'MeanCurve', 'check_counted_alike', 'mean_curves', 'point_epoch', 'standard_error']
 
 Array = npt.NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def _mean(
     for seed, curve in runs:
         name = curve.place
         # Cycles that end with the same batch have points that are alike: they are one here.
-        for epoch, point in {_epoch(point): point for point in curve.points}.items():
+        for epoch, point in {point_epoch(point): point for point in curve.points}.items():
             if seed in at[epoch]:
                 raise CurveError(
                     f'{method}, {kind}: runs {at[epoch][seed][0]!r} and {name!r} both have {seed} and '
@@ -102,12 +102,13 @@ def _mean(
     return MeanCurve(method, kind, np.array(epochs), np.array(times), np.array(means), samples)
 
 
-def _epoch(point: TradeoffPoint) -> float:
+def point_epoch(point: TradeoffPoint) -> float:
+    """Where a point lies among those of other runs: its epoch to six decimals, or its batch where there are none."""
     return float(point.batch) if point.epoch is None else round(point.epoch, 6)
 
 
 def _time(run: str, point: TradeoffPoint) -> float:
-    for what, amount in (('epoch', _epoch(point)), ('wall_clock_train_s', point.wall_clock_train_s)):
+    for what, amount in (('epoch', point_epoch(point)), ('wall_clock_train_s', point.wall_clock_train_s)):
         if not 0 < amount < math.inf:
             raise CurveError(f'run {run!r}: a point has {what} {amount}: it must be above 0, leave the point out')
     return point.wall_clock_train_s
@@ -115,7 +116,7 @@ def _time(run: str, point: TradeoffPoint) -> float:
 
 def _value(run: str, point: TradeoffPoint, metric: str, peak: bool, allow_nan: bool) -> float:
     label, values = f'peak:{metric}' if peak else metric, measured(point, peak)
-    place = f'at epoch {_epoch(point):g}'
+    place = f'at epoch {point_epoch(point):g}'
     if metric not in values:
         raise CurveError(f'run {run!r} has no metric {label!r} {place}, only {sorted(values)}: name a shared metric')
     if not (allow_nan or math.isfinite(values[metric])):

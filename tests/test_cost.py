@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from composer_clr.cost import cost_ratio, geometric_cost_ratio, measured_cost_ratio, without_slow_start
+from composer_clr.cost import cost_ratio, geometric_cost_ratio, measured_cost_ratio
 from composer_clr.curve import CurveError
 from tests.curves import line
 
@@ -39,36 +39,3 @@ class TestCost:
         standard = line([16, 64], [0, 0], times=[160, 640])
         # A run to 32 epochs would have taken 320 s; 8 and 128 epochs were never trained to.
         assert measured_cost_ratio(cyclic, standard) == pytest.approx((320 + 640) / 600, abs=1e-12)
-
-
-class TestSlowStart:
-    # 10 s an epoch, after two epochs that took 100 s more.
-    slow = line([1, 2, 4, 8], [0, 0, 0, 0], times=[60, 120, 140, 180])
-
-    @pytest.mark.parametrize('slow_epochs', [1.5, 2], ids=['between points', 'at a point'])
-    def test_the_start_goes_at_the_later_pace(self, slow_epochs):
-        assert without_slow_start(self.slow, slow_epochs).time_s == pytest.approx([10, 20, 40, 80], abs=1e-12)
-
-    def test_a_start_before_the_first_point_is_corrected_too(self):
-        curve = line([4, 8, 16], [0, 0, 0], times=[140, 180, 260])
-        assert without_slow_start(curve, 2).time_s == pytest.approx([40, 80, 160], abs=1e-12)
-
-    def test_later_unevenness_is_kept(self):
-        curve = line([2, 4, 6], [0, 0, 0], times=[100, 130, 140])
-        assert without_slow_start(curve, 1).time_s == pytest.approx([20, 50, 60], abs=1e-12)
-
-    def test_no_slow_epochs_change_nothing(self):
-        assert without_slow_start(self.slow, 0) is self.slow
-
-    @pytest.mark.parametrize(
-        ('slow_epochs', 'message'),
-        [
-            (5, 'm, cyclic: 1 of its points come after the first 5 epochs: two are needed'),
-            (-1, 'slow_epochs=-1: give the number of slow epochs, 0 for none'),
-            (math.nan, 'slow_epochs=nan'),
-        ],
-        ids=['one point after', 'negative', 'nan'],
-    )
-    def test_no_pace_to_be_told(self, slow_epochs, message):
-        with pytest.raises(CurveError, match=message):
-            without_slow_start(self.slow, slow_epochs)
