@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.durations import read_duration
 from composer_clr.recipe import RecipeError
 from composer_clr.sources import read_sources
 from composer_clr.terminal import printable
+from composer_clr.whole_file import write_whole
 
 __all__ = ['main']
 
@@ -31,6 +33,13 @@ Runs = Annotated[
 ]
 Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy that all have.')]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
+JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the figures to this file too.')]
+LowerIsBetter = Annotated[
+    bool | None, typer.Option('--lower-is-better/--higher-is-better', help='By default told from the name.')
+]
+SlowStart = Annotated[
+    float, typer.Option(metavar='EPOCHS', help='Take the first epochs to have gone at the pace of those after them.')
+]
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
 
@@ -44,6 +53,7 @@ def plot(
     ] = '1C',
     metric: Metric = None,
     peak: Peak = False,
+    slow_start: SlowStart = 0.0,
     strict: Strict = False,
 ) -> None:
     """Draw a figure: standard runs solid, cyclic ones dashed, error bars over seeds."""
@@ -55,7 +65,7 @@ def plot(
 
     if figure not in FIGURES:
         raise CurveError(f'--figure {figure}: choose one of {", ".join(FIGURES)}')
-    curves = _read(runs, strict)
+    curves = _read(runs, strict, slow_start)
     drawn, _ = FIGURES[figure](curves, metric, peak=peak)
     output.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(output, dpi=200)
@@ -74,21 +84,19 @@ def compare(
     axis: Annotated[str, typer.Option(help='Lay curves side by side by epoch or by time.')] = 'epoch',
     tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
     peak: Peak = False,
-    lower_is_better: Annotated[
-        bool | None, typer.Option('--lower-is-better/--higher-is-better', help='By default told from the name.')
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option('--json', help='Write the figures to this file too.')] = None,
+    lower_is_better: LowerIsBetter = None,
+    slow_start: SlowStart = 0.0,
+    json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
     """Compare cyclic with standard curves: gaps, what methods gain on each, the ranking, what it cost."""
     from composer_clr import compare as comparing
     from composer_clr.pairing import Alignment
     from composer_clr.report import comparison_notes, comparison_table
-    from composer_clr.whole_file import write_whole
 
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
     comparison = comparing.compare(
-        _read(runs, strict),
+        _read(runs, strict, slow_start),
         metric,
         baseline=baseline,
         alignment=alignment,
@@ -96,10 +104,51 @@ def compare(
         lower_is_better=lower_is_better,
         strict=strict,
     )
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(json_file, json.dumps(comparing.record(comparison), indent=1, allow_nan=False) + '\n')
+    _write_json(json_file, comparing.record(comparison))
     _show(comparison_table(comparison), comparison_notes(comparison))
+
+
+@app.command()
+def ask(
+    runs: Runs,
+    reach: Annotated[
+        list[str] | None, typer.Option(help='How long to this value, 0.75 or 75%? May be given more than once.')
+    ] = None,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='How good within this training time, 3600 (seconds), 90min or 2h? May be given more than once.'
+        ),
+    ] = None,
+    frontier: Annotated[bool, typer.Option('--frontier', help='Which points does no other point beat?')] = False,
+    metric: Metric = None,
+    baseline: Annotated[str, typer.Option(help='The method that speedups are over.')] = 'baseline',
+    peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
+    slow_start: SlowStart = 0.0,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+) -> None:
+    """Ask every curve how soon it reaches a value, how much sooner than the baseline, how good it is in a time."""
+    from composer_clr.answers import answer, answers_record
+    from composer_clr.answers_report import answers_notes, answers_table, frontier_table
+
+    if not (reach or within or frontier):
+        raise CurveError('nothing is asked: give --reach VALUE, --within TIME or --frontier')
+    told = answer(
+        _read(runs, strict, slow_start),
+        metric,
+        reach=[_number('--reach', value, _fraction) for value in reach or ()],
+        within_s=[_number('--within', time, read_duration) for time in within or ()],
+        baseline=baseline,
+        peak=peak,
+        lower_is_better=lower_is_better,
+    )
+    _write_json(json_file, answers_record(told))
+    if reach or within:
+        _show(answers_table(told), answers_notes(told))
+    if frontier:
+        _show(frontier_table(told), [])
 
 
 @app.command()
@@ -190,11 +239,33 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def _read(paths: Sequence[Path], strict: bool) -> list[TradeoffCurve]:
+def _read(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) -> list[TradeoffCurve]:
+    from composer_clr.slow_start import without_slow_start
+
     curves, errors = read_sources(paths, strict=strict)
     for error in errors:
         typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
-    return curves
+    return without_slow_start(curves, slow_start)
+
+
+def _write_json(path: Path | None, record: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+
+
+def _fraction(text: str) -> float:
+    try:
+        return float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
+    except ValueError as error:
+        raise ValueError('is no number, write 0.75 or 75%') from error
+
+
+def _number(option: str, text: str, read: Callable[[str], float]) -> float:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise CurveError(f'{option} {text}: {error}') from error
 
 
 def _show(table: Table, notes: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from composer_clr.compare import Comparison
 from composer_clr.recipe_cycles import RecipeCycles
 from composer_clr.terminal import printable
 
-__all__ = ['comparison_notes', 'comparison_table', 'schedule_notes', 'schedule_table']
+__all__ = ['comparison_notes', 'comparison_table', 'safe', 'schedule_notes', 'schedule_table']
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -20,7 +20,7 @@ def comparison_table(comparison: Comparison) -> Table:
     unit = 'points' if comparison.scale == 100 else 'units'
     epochs = sorted({float(epoch) for figures in comparison.methods.values() for epoch in figures.gap.epoch})
     table = Table(
-        title=f'cyclic minus standard, {_safe(comparison.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
+        title=f'cyclic minus standard, {safe(comparison.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
     )
     table.add_column('method')
     for epoch in epochs:
@@ -30,7 +30,7 @@ def comparison_table(comparison: Comparison) -> Table:
     for method, figures in comparison.methods.items():
         at = dict(zip(figures.gap.epoch.tolist(), figures.gap.value.tolist(), strict=True))
         table.add_row(
-            _safe(method),
+            safe(method),
             *(_signed(at.get(epoch), digits=2) for epoch in epochs),
             _signed(figures.gap.mean),
             _plain(figures.gap.mean_sem),
@@ -54,7 +54,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         if len(figures.gap.left_out):
             notes.append(f'{method}: left out {", ".join(f"{epoch:g}" for epoch in figures.gap.left_out)}')
     notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
-    return [_safe(note) for note in notes]
+    return [safe(note) for note in notes]
 
 
 def schedule_table(told: RecipeCycles) -> Table:
@@ -95,6 +95,6 @@ def _plain(value: float | None) -> str:
     return '' if value is None else f'{value:.3f}'
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """A name from a file: no escapes for the terminal, no markup for rich."""
     return escape(printable(text))

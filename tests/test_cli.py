@@ -66,6 +66,39 @@ def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
     assert '…' not in out
 
 
+def test_ask(monkeypatch, study, capsys):
+    questions = [
+        '--reach',
+        '56%',
+        '--reach',
+        '0.6',
+        '--within',
+        '0.2min',
+        '--frontier',
+        '--json',
+        str(study / 'a.json'),
+    ]
+    assert call(monkeypatch, 'ask', str(study), *questions) == 0
+    rows = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert 'baseline cyclic not reached 12 s 1.00 60.00%' in rows
+    assert 'baseline standard 14.7 s 1.00 18 s 1.00 52.00%' in rows
+    assert '22 s 64.00% 8 baseline standard' in rows
+    written = json.loads((study / 'a.json').read_text())
+    assert [curve['within'][0]['value'] for curve in written['curves']] == pytest.approx([0.52, 0.6])
+
+
+def test_a_slow_start_is_corrected_in_every_command(monkeypatch, study, capsys):
+    # From 12 and 22 s at 4 and 8 epochs, either kind: 2.5 s an epoch after 2 s that were lost.
+    assert call(monkeypatch, 'ask', str(study), '--frontier', '--slow-start', '1') == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows if row[-1:] == ['standard']] == [['20', 's']]
+    assert call(monkeypatch, 'compare', str(study), '--slow-start', '1') == 0
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if 'baseline' in line]
+    assert row[-1] == '1.500'
+    assert call(monkeypatch, 'plot', str(study), '--slow-start', '5', '-o', str(study / 'a.png')) == 2
+    assert '1 of its points come after the first 5 epochs' in capsys.readouterr().err
+
+
 def test_export(monkeypatch, study, capsys):
     output = study / 'out' / 'study.csv'
     assert call(monkeypatch, 'export', str(study), '-o', str(output)) == 0
@@ -140,6 +173,11 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
         (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
         (['compare', 'run0'], 'no standard runs'),
+        (['ask', '.'], 'nothing is asked: give --reach VALUE, --within TIME or --frontier'),
+        (['ask', '.', '--reach', 'much'], '--reach much: is no number, write 0.75 or 75%'),
+        (['ask', '.', '--reach', '75'], 'no run can reach 75'),
+        (['ask', '.', '--within', '2x'], "--within 2x: '2x' is no duration above 0"),
+        (['ask', '.', '--frontier', '--slow-start', '-1'], 'slow_epochs=-1'),
         (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
         (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
         (['sweep', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
@@ -201,6 +239,7 @@ def test_names_of_a_file_reach_the_terminal_without_escapes(monkeypatch, study, 
         ['--help'],
         ['plot', '.'],
         ['compare', '.'],
+        ['ask', '.', '--frontier'],
         ['export', '.'],
         ['schedule', 'quickstart/digits'],
         ['sweep', 'quickstart/digits'],

@@ -1,0 +1,48 @@
+"""Durations as people write and read them: ``90min``, ``1.5 h``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ['read_duration', 'readable_duration', 'unit_of']
+
+_SECONDS = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
+_DURATION = re.compile(r'([0-9.]+(?:e[+-]?[0-9]+)?)\s*(s|min|h|d)?')
+
+
+def read_duration(text: str) -> float:
+    """The seconds of a duration: a number of seconds, or one with ``s``, ``min``, ``h`` or ``d`` behind it.
+
+    Raises:
+        ValueError: If it is none, or not above 0.
+
+    Example:
+        >>> read_duration('3600'), read_duration('1.5h')
+        (3600.0, 5400.0)
+    """
+    match = _DURATION.fullmatch(text.strip())
+    try:
+        seconds = float(match[1]) * _SECONDS[match[2] or 's'] if match else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(f'{text!r} is no duration above 0: write 3600, 90min or 1.5h')
+    return seconds
+
+
+def unit_of(seconds: float) -> str:
+    """The unit in which a duration is easily read: hours from two of them on, minutes from five."""
+    return 'h' if seconds >= 7200 else 'min' if seconds >= 300 else 's'
+
+
+def readable_duration(seconds: float, unit: str | None = None) -> str:
+    """Seconds in a unit, :func:`unit_of` them by default: to three digits, of more than 1000 to the whole.
+
+    Example:
+        >>> readable_duration(12.345), readable_duration(5400), readable_duration(5400, 'h')
+        ('12.3 s', '90 min', '1.5 h')
+    """
+    unit = unit or unit_of(seconds)
+    amount = seconds / _SECONDS[unit]
+    return f'{amount:.0f} {unit}' if amount >= 1000 else f'{amount:.3g} {unit}'
