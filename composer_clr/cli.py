@@ -52,7 +52,15 @@ def plot(
         typer.Option(help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time.'),
     ] = '1C',
     metric: Metric = None,
+    methods: Annotated[
+        str | None, typer.Option(help='Methods to draw, separated by commas: all by default; one for 1A and S1.')
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help='For 2 and 3, the method to compare with: baseline.')] = None,
+    align: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    axis: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    tolerance: Annotated[float | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
     peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
     strict: Strict = False,
 ) -> None:
@@ -61,12 +69,22 @@ def plot(
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.figures import FIGURES
+    from composer_clr.figures import draw
+    from composer_clr.pairing import Alignment
 
-    if figure not in FIGURES:
-        raise CurveError(f'--figure {figure}: choose one of {", ".join(FIGURES)}')
+    given = {'mode': align, 'axis': axis, 'tolerance': tolerance}
+    chosen = {name: value for name, value in given.items() if value is not None}
     curves = _read(runs, strict, slow_start)
-    drawn, _ = FIGURES[figure](curves, metric, peak=peak)
+    drawn = draw(
+        figure,
+        curves,
+        metric,
+        peak=peak,
+        methods=methods.split(',') if methods else (),
+        baseline=baseline,
+        alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
+        lower_is_better=lower_is_better,
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(output, dpi=200)
     points = sum(len(curve.points) for curve in curves)

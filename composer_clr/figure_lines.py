@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from composer_clr.curve import CurveError, TradeoffCurve
-from composer_clr.figure_style import draw_points, drawing_order, log_ticks
+from composer_clr.figure_style import MOST_METHODS, draw_points, drawing_order, log_ticks
 from composer_clr.mean_curve import MeanCurve, mean_curves
 from composer_clr.metrics import default_metric, is_fraction
 
@@ -93,11 +93,18 @@ def mean_lines(
         allow_nan (bool): Whether a value that is no finite number leaves a hole. Default: ``True``.
 
     Raises:
-        CurveError: If the curves have no such metric or no points, or a seed has two runs to one point.
+        CurveError: If the curves have no such metric or no points, or a seed has two runs to one point; or if there are
+            more methods than one figure tells apart.
     """
     curves = [curve for curve in curves if curve.points]
     if not curves:
         raise CurveError('there are no points to draw: name runs that have passed a trough')
+    methods = {curve.run.method for curve in curves}
+    if len(methods) > MOST_METHODS:
+        raise CurveError(
+            f'{len(methods)} methods are more than the {MOST_METHODS} that one figure tells apart: choose some (plot '
+            '--methods), or name fewer runs'
+        )
     metric = metric or default_metric(curves, peak=peak)
     means = mean_curves(curves, metric, peak=peak, allow_nan=allow_nan)
     longest = max(line.time_s.max() for line in means.values())

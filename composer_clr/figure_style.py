@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 __all__ = [
+    'MOST_METHODS',
     'axes_or_new',
     'draw_points',
     'drawing_order',
@@ -52,8 +54,12 @@ _SPARE = (
 )
 _DASHES = {'standard': '-', 'cyclic': '--'}
 _SPARE_DASHES = (':', '-.', (0, (5, 1, 1, 1, 1, 1)))
+# More methods than these are not told apart in one figure, nor named beside it.
+MOST_METHODS = 24
 # Of more lines than these, a legend names the methods and the kinds, not each line.
 _LINES_NAMED = 6
+# As many names as stand in one column beside a figure.
+_NAMES_A_COLUMN = 18
 
 
 def method_colour(method: str, among: Iterable[str] = ()) -> str:
@@ -73,7 +79,11 @@ def method_marker(method: str, among: Iterable[str] = ()) -> str:
 
 def _look(method: str, among: Iterable[str]) -> tuple[str, str]:
     others = sorted({name for name in (*among, method) if name not in _METHODS})
-    return _METHODS.get(method) or _SPARE[others.index(method) % len(_SPARE)]
+    if method in _METHODS:
+        return _METHODS[method]
+    place, count = others.index(method), len(_SPARE)
+    # Each round of the colours takes the markers one further on, so that no pair comes again.
+    return _SPARE[place % count][0], _SPARE[(place + place // count) % count][1]
 
 
 def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:
@@ -96,7 +106,9 @@ def axes_or_new(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
 
 def figure_size(keys: Collection[tuple[str, str]]) -> tuple[float, float]:
     """Inches for so many lines, with room for the legend that :func:`explain` sets beside many."""
-    return (6.4, 4.4) if len(keys) <= _LINES_NAMED else (8.6, 5.4)
+    if len(keys) <= _LINES_NAMED:
+        return 6.4, 4.4
+    return (8.6 if len(set(chain.from_iterable(keys))) <= _NAMES_A_COLUMN else 10.8), 5.4
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -140,7 +152,8 @@ def log_ticks(ax: Axes) -> None:
     """Make the x axis logarithmic, with numbers that a person reads: 1, 2, 5, 10 and so on."""
     ax.set_xscale('log')
     least, most = ax.get_xlim()
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most > 4 * least else range(1, 10)))
+    subs = (1, 2, 5) if most > 20 * least else (1, 2, 3, 4, 6, 8) if most > 4 * least else range(1, 10)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
 
@@ -158,8 +171,10 @@ def explain(
     """
     if len(drawn) <= _LINES_NAMED:
         return ax.legend(frameon=False)
-    place: dict[str, Any] = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {'ncols': 2}
-    return ax.legend(handles=[*kind_handles(drawn, among), *method_handles(drawn, among)], frameon=False, **place)
+    handles = [*kind_handles(drawn, among), *method_handles(drawn, among)]
+    columns = 1 if beside and len(handles) <= _NAMES_A_COLUMN else 2
+    place: dict[str, Any] = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}
+    return ax.legend(handles=handles, frameon=False, ncols=columns, **place)
 
 
 def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:

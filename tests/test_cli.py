@@ -3,10 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from composer_clr import cli
 from composer_clr.long_csv import read_long_csv
+from composer_clr.pairing import Alignment
 from tests.test_plots import STUDY, run
 
 
@@ -39,6 +41,23 @@ def test_figures_by_name(monkeypatch, study, figure):
     output = study / f'{figure}.svg'
     assert call(monkeypatch, 'plot', str(study), '--figure', figure, '-o', str(output)) == 0
     assert output.read_bytes().startswith(b'<?xml')
+
+
+def test_plot_passes_its_options_on(monkeypatch, study, capsys):
+    drawn = {}
+    monkeypatch.setattr('composer_clr.figures.draw', lambda *given, **options: drawn.update(options) or plt.figure())
+    options = (
+        '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1 --lower-is-better --peak'
+    )
+    assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
+    assert drawn == {
+        'methods': ['LS', 'MX'],
+        'baseline': 'BP',
+        'alignment': Alignment('fit', 'time', 0.1),
+        'lower_is_better': True,
+        'peak': True,
+    }
+    plt.close('all')
 
 
 def test_compare(monkeypatch, study, capsys):

@@ -14,8 +14,8 @@ from matplotlib.container import ErrorbarContainer
 from composer_clr.cost_figure import training_time
 from composer_clr.curve import CurveError, Run, TradeoffCurve
 from composer_clr.cycles import Cycles, geometric_ends
-from composer_clr.figure_style import method_colour, method_marker
-from composer_clr.figures import FIGURES
+from composer_clr.figure_style import MOST_METHODS, log_ticks, method_colour, method_marker
+from composer_clr.figures import FIGURES, draw
 from composer_clr.improvement_figure import improvement_over_baseline
 from composer_clr.pairing import Alignment
 from composer_clr.plots import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
@@ -311,8 +311,8 @@ class TestConstantPeriods:
 class TestRegistry:
     def test_names(self):
         assert list(FIGURES) == ['1A', '1B', '1C', '2', '3', '3D', 'S1', 'S2']
-        for draw in FIGURES.values():
-            assert list(inspect.signature(draw).parameters)[:3] == ['curves', 'metric', 'peak']
+        for make in FIGURES.values():
+            assert list(inspect.signature(make).parameters)[:3] == ['curves', 'metric', 'peak']
 
     @pytest.mark.parametrize('name', FIGURES)
     def test_nothing_to_draw(self, name):
@@ -334,6 +334,92 @@ class TestRegistry:
         )
         told = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
         assert told.stdout == '[]\n'
+
+
+class TestDraw:
+    def test_the_methods_that_are_named(self):
+        curves = [*STUDY, *(replace_method(curve, 'LS') for curve in STUDY[3:])]
+        (ax,) = draw('1C', curves, methods=['LS']).axes
+        assert list(lines(ax)) == ['LS, standard', 'LS, cyclic']
+        (ax,) = draw('3', curves, methods=['LS']).axes
+        assert list(lines(ax)) == ['LS, standard', 'LS, cyclic']
+        (ax,) = draw('3', curves, methods=['baseline'], baseline='LS').axes
+        assert list(lines(ax)) == ['baseline, standard', 'baseline, cyclic']
+
+    def test_one_method_where_the_figure_shows_one(self):
+        curves = [recorded(), recorded(method='MX'), recorded(method='SWA'), recorded(method='EMA')]
+        assert draw('1A', curves, methods=['MX']).axes[0].get_title() == 'MX, cyclic'
+        assert draw('1A', curves).axes[0].get_title() == 'baseline, cyclic'
+        (line,) = draw('1A', curves, methods=['SWA']).axes[0].containers
+        assert line.lines[0].get_color() == method_colour('SWA', ['EMA', 'SWA'])  # type: ignore
+
+    def test_options_of_the_figure(self):
+        (ax,) = draw('3', STUDY[:1] + STUDY[3:4], alignment=Alignment(axis='time'), lower_is_better=True).axes
+        assert ax.get_xlabel() == 'training time (minutes)'
+        assert lines(ax)['MX, cyclic'][1] == pytest.approx([-3, -6])
+        assert draw('1C', STUDY, baseline=None, alignment=None).axes[0].get_xlabel() == 'training time (minutes)'
+
+    @pytest.mark.parametrize(
+        ('name', 'options', 'match'),
+        [
+            ('4', {}, '--figure 4: choose one of 1A, 1B'),
+            ('1C', {'baseline': 'MX'}, r'figure 1C has no baseline: leave it out \(it is for 2, 3\)'),
+            ('2', {'alignment': Alignment()}, r'has no alignment: leave it out \(it is for 1B, 3, 3D\)'),
+            ('1C', {'methods': ['M']}, "no run is of the method 'M', did you mean 'MX'"),
+            ('1A', {'methods': ['MX', 'baseline']}, 'figure 1A shows one method, and MX, baseline are named: name one'),
+        ],
+        ids=['figure', 'baseline', 'alignment', 'method', 'two-methods'],
+    )
+    def test_refused(self, name, options, match):
+        with pytest.raises(CurveError, match=match):
+            draw(name, STUDY, **options)
+
+
+def replace_method(curve, method):
+    return TradeoffCurve(replace(curve.run, method=method), curve.points)
+
+
+def many(methods):
+    names = ['baseline', *(f'Method{i:02d}' for i in range(methods - 1))]
+    kinds = ('cyclic', 'standard')
+    return [run(name, kind, [(16, 0.5 + i / 99), (32, 0.6)]) for i, name in enumerate(names) for kind in kinds]
+
+
+class TestManyMethods:
+    @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
+    def test_more_than_a_figure_tells_apart_are_refused(self, name):
+        with pytest.raises(CurveError, match=r'25 methods are more than the 24 .*: choose some \(plot --methods\)'):
+            draw(name, many(MOST_METHODS + 1))
+
+    @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
+    def test_as_many_as_it_tells_apart_leave_room_for_the_axes(self, name):
+        figure = draw(name, many(MOST_METHODS))
+        figure.draw_without_rendering()
+        width, height = figure.get_size_inches()
+        shares = [(ax.get_position().width * width, ax.get_position().height * height) for ax in figure.axes]
+        assert min(map(min, shares)) > 2
+        legends = figure.legends or [figure.axes[0].get_legend()]
+        box = legends[0].get_window_extent().transformed(figure.transFigure.inverted())  # type: ignore
+        assert box.y0 >= 0
+        assert max(box.x1, box.y1) <= 1
+
+    def test_no_two_look_alike(self):
+        names = [curve.run.method for curve in many(MOST_METHODS)] + ['BP', 'CL', 'LS', 'MX']
+        looks = {name: (method_colour(name, names), method_marker(name, names)) for name in names}
+        assert len(set(looks.values())) == MOST_METHODS + 4
+
+
+@pytest.mark.parametrize(
+    ('limits', 'numbers'),
+    [((4, 16), {4, 6, 8, 10}), ((1, 3), {1, 2, 3}), ((10, 500), {10, 20, 50, 100, 200, 500})],
+    ids=['two octaves', 'less than that', 'decades'],
+)
+def test_numbers_of_a_logarithmic_axis(limits, numbers):
+    ax = plt.figure().add_subplot()
+    ax.set_xlim(*limits)
+    log_ticks(ax)
+    shown = {tick for tick in ax.get_xticks() if limits[0] <= tick <= limits[1]}
+    assert {round(tick, 6) for tick in shown} >= numbers
 
 
 def test_a_method_looks_the_same_in_every_figure():
