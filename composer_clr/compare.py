@@ -12,6 +12,7 @@ import numpy as np
 from composer_clr.agreement import Gap, cosine_similarity, gap, improvement, ranking_agreement
 from composer_clr.cost import cost_ratio, measured_cost_ratio
 from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.fit import fit_curve
 from composer_clr.mean_curve import Array, MeanCurve, check_counted_alike, mean_curves
 from composer_clr.metrics import default_metric, is_fraction, is_lower_better, measured
 from composer_clr.pairing import INTERPOLATED, Alignment
@@ -32,7 +33,10 @@ class Improvement:
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
-    """One method's curves and figures: see :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`."""
+    """One method's curves and figures: see :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`.
+
+    With a fit, ``fit_residuals`` are the standard curve's, measured minus fitted, by epoch or time as it was fitted.
+    """
 
     cyclic: MeanCurve
     standard: MeanCurve
@@ -40,6 +44,7 @@ class MethodComparison:
     improvement: Improvement
     cosine_similarity: float | None
     cost_ratio: float
+    fit_residuals: dict[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,7 @@ def compare(
                 gained,
                 cosine_similarity=None if method == baseline else cosine_similarity(gained.cyclic, gained.standard),
                 cost_ratio=measured_cost_ratio(cyclic, standard, alignment),
+                fit_residuals=_residuals(standard, alignment, scale) if alignment.mode == 'fit' else None,
             )
         except CurveError as error:
             if strict or method == baseline:
@@ -191,32 +197,55 @@ def _improvement(
     return Improvement(method[0].epoch[known], cyclic[known], standard[known])
 
 
+def _residuals(standard: MeanCurve, alignment: Alignment, scale: float) -> dict[float, float]:
+    positions = alignment.positions(standard)
+    _, residuals = fit_curve(positions, standard.value, positions)
+    return dict(zip(positions.tolist(), (scale * residuals).tolist(), strict=True))
+
+
 def record(comparison: Comparison) -> dict[str, Any]:
     """A comparison as strict JSON has it: what ``composer-clr compare --json`` writes.
 
     Returns:
-        dict: ``metric``, ``baseline``, ``align``, ``formula_cost_ratio``, and by method under ``methods`` the ``gap``
-        (``mean``, ``sem``, ``by_epoch``), ``cosine_similarity`` and ``cost_ratio``. Epochs are strings, ``'32'``.
+        dict: ``metric``, ``baseline``, ``align``, ``formula_cost_ratio``; by method under ``methods`` the ``gap``
+        (``mean``, ``sem``, ``by_epoch``, ``sem_by_epoch``, ``how_by_epoch``, ``left_out``), ``cosine_similarity``,
+        ``cost_ratio``, the ``improvement`` over the baseline on either kind of curve, and with a fit its
+        ``fit_residuals``; ``ranking_agreement`` by epoch; and the methods ``skipped``, with the reason. Epochs are
+        strings, ``'32'``; what is not known is ``null``.
     """
     return {
         'metric': comparison.metric,
         'baseline': comparison.baseline,
         'align': comparison.alignment.mode,
         'formula_cost_ratio': comparison.formula_cost_ratio,
-        'methods': {
-            method: {
-                'gap': {
-                    'mean': figures.gap.mean,
-                    'sem': figures.gap.mean_sem,
-                    # Twelve digits: where epochs are counted in batches, six would make two points one.
-                    'by_epoch': {
-                        f'{epoch:.12g}': float(value)
-                        for epoch, value in zip(figures.gap.epoch, figures.gap.value, strict=True)
-                    },
-                },
-                'cosine_similarity': figures.cosine_similarity,
-                'cost_ratio': figures.cost_ratio,
-            }
-            for method, figures in comparison.methods.items()
+        'methods': {method: _method_record(figures) for method, figures in comparison.methods.items()},
+        'ranking_agreement': _by_epoch(comparison.agreement, comparison.agreement.values()),
+        'skipped': comparison.skipped,
+    }
+
+
+def _method_record(figures: MethodComparison) -> dict[str, Any]:
+    gap, gained = figures.gap, figures.improvement
+    told = {
+        'gap': {
+            'mean': gap.mean,
+            'sem': gap.mean_sem,
+            'by_epoch': _by_epoch(gap.epoch, gap.value.tolist()),
+            'sem_by_epoch': _by_epoch(gap.epoch, gap.sem),
+            'how_by_epoch': _by_epoch(gap.epoch, gap.how),
+            'left_out': gap.left_out.tolist(),
+        },
+        'cosine_similarity': figures.cosine_similarity,
+        'cost_ratio': figures.cost_ratio,
+        'improvement': {
+            'cyclic': _by_epoch(gained.epoch, gained.cyclic.tolist()),
+            'standard': _by_epoch(gained.epoch, gained.standard.tolist()),
         },
     }
+    residuals = figures.fit_residuals
+    return told if residuals is None else {**told, 'fit_residuals': _by_epoch(residuals, residuals.values())}
+
+
+def _by_epoch(epochs: Iterable[float], values: Iterable[Any]) -> dict[str, Any]:
+    # Twelve digits: where epochs are counted in batches, six would make two points one.
+    return {f'{epoch:.12g}': value for epoch, value in zip(epochs, values, strict=True)}

@@ -10,8 +10,8 @@ from composer_clr.mean_curve import Array
 
 __all__ = ['FIT_LABEL', 'fit_curve', 'fit_weights']
 
-# What to call it in a figure or a table, so that nobody takes it for a measurement.
-FIT_LABEL = 'fitted parabola in log time'
+# What to call it where it is shown, before the name of the axis, so that nobody takes it for a measurement.
+FIT_LABEL = 'the least squares parabola in log'
 _COEFFICIENTS = 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from composer_clr.compare import Comparison
+from composer_clr.fit import FIT_LABEL
 from composer_clr.recipe_cycles import RecipeCycles
 from composer_clr.terminal import printable
 
@@ -47,12 +49,22 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if taus:
         listed = ', '.join(f'{epoch:g}: {tau:.2f}' for epoch, tau in taus)
         notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
+    paired: dict[str, list[str]] = defaultdict(list)
     for method, figures in comparison.methods.items():
-        for how in sorted({*figures.gap.how} - {'exact'}):
-            epochs = [f'{e:g}' for e, h in zip(figures.gap.epoch, figures.gap.how, strict=True) if h == how]
-            notes.append(f'{method}: {how} at {", ".join(epochs)}')
-        if len(figures.gap.left_out):
-            notes.append(f'{method}: left out {", ".join(f"{epoch:g}" for epoch in figures.gap.left_out)}')
+        met = zip(figures.gap.how, figures.gap.epoch, strict=True)
+        left_out = zip(['left out'] * len(figures.gap.left_out), figures.gap.left_out, strict=True)
+        at: dict[str, list[str]] = defaultdict(list)
+        for how, epoch in [*met, *left_out]:
+            at[how].append(f'{epoch:g}')
+        for how in sorted(set(at) - {'exact'}):
+            paired[f'{how} at {", ".join(at[how])}'].append(method)
+    notes.extend(f'{how}: {", ".join(methods)}' for how, methods in paired.items())
+    notes.extend(
+        f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis}; residuals at '
+        + ', '.join(f'{position:g}: {_signed(residual)}' for position, residual in figures.fit_residuals.items())
+        for method, figures in comparison.methods.items()
+        if figures.fit_residuals is not None
+    )
     notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
     return [safe(note) for note in notes]
 

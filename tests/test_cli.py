@@ -68,7 +68,7 @@ def test_compare(monkeypatch, study, capsys):
     assert row.split()[:4] == ['baseline', '+8.00', '-4.00', '+2.000']
     assert 'cost ratio by the formula: 1.500' in out
     written = json.loads((study / 'out' / 'compare.json').read_text())
-    assert list(written) == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
+    assert list(written)[:5] == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
     assert written['methods']['baseline']['gap']['by_epoch'] == pytest.approx({'4': 8.0, '8': -4.0})
 
 

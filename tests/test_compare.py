@@ -12,6 +12,7 @@ from composer_clr.compare import compare, record
 from composer_clr.curve import CurveError, Run, TradeoffCurve
 from composer_clr.long_csv import PEAK, read_long_csv
 from composer_clr.pairing import Alignment
+from composer_clr.report import comparison_notes
 from tests.curves import ACC, point, run, standard_runs
 
 
@@ -41,7 +42,23 @@ class TestCompare:
         assert (found.metric, found.scale, found.lower_is_better, found.skipped) == (ACC, 100, False, {})
 
     def test_the_record_is_strict_json_of_the_documented_shape(self):
-        written = record(compare(study()))
+        def gap(mean, *values):
+            return {
+                'mean': pytest.approx(mean, abs=1e-9),
+                'sem': None,
+                'by_epoch': pytest.approx(dict(zip(('16', '32'), values, strict=True))),
+                'sem_by_epoch': {'16': None, '32': None},
+                'how_by_epoch': {'16': 'exact', '32': 'exact'},
+                'left_out': [],
+            }
+
+        def improvement(cyclic, standard):
+            return {
+                kind: pytest.approx(dict(zip(('16', '32'), values, strict=True)), abs=1e-9)
+                for kind, values in (('cyclic', cyclic), ('standard', standard))
+            }
+
+        written = record(compare([*study(), run('LS', 'cyclic', [(16, 0.5)])]))
         assert json.loads(json.dumps(written, allow_nan=False)) == {
             'metric': ACC,
             'baseline': 'baseline',
@@ -49,21 +66,31 @@ class TestCompare:
             'formula_cost_ratio': 1.5,
             'methods': {
                 'baseline': {
-                    'gap': {
-                        'mean': pytest.approx(0, abs=1e-9),
-                        'sem': None,
-                        'by_epoch': pytest.approx({'16': 1, '32': -1}),
-                    },
+                    'gap': gap(0, 1, -1),
                     'cosine_similarity': None,
                     'cost_ratio': pytest.approx(1.5),
+                    'improvement': improvement([0, 0], [0, 0]),
                 },
                 'MX': {
-                    'gap': {'mean': pytest.approx(3), 'sem': None, 'by_epoch': pytest.approx({'16': 2, '32': 4})},
+                    'gap': gap(3, 2, 4),
                     'cosine_similarity': pytest.approx(0.8),
                     'cost_ratio': pytest.approx(1.5),
+                    'improvement': improvement([3, 6], [2, 1]),
                 },
             },
+            'ranking_agreement': {'16': 1, '32': 1},
+            'skipped': {'LS': 'no standard runs'},
         }
+
+    def test_the_record_tells_how_each_point_was_paired_and_its_error(self):
+        curves = [run('baseline', 'cyclic', [(8, 0.3), (32, 0.6), (64, 0.7)], seed=seed) for seed in (1, 2)] + [
+            one for seed in (1, 2) for one in standard_runs('baseline', [(16, 0.5), (64, 0.6 + 0.1 * seed)], seed)
+        ]
+        gap = record(compare(curves))['methods']['baseline']['gap']
+        assert gap['how_by_epoch'] == {'32': 'interpolated', '64': 'exact'}
+        assert gap['left_out'] == [8]
+        assert gap['sem_by_epoch'] == pytest.approx({'32': 2.5, '64': 5})
+        assert gap['sem'] == pytest.approx(3.75)
 
     def test_epochs_of_many_digits_stay_apart_in_the_record(self):
         curves = [
@@ -87,6 +114,37 @@ class TestCompare:
         assert found.agreement == {16: 1, 32: -1}
         assert compare(curves, lower_is_better=False).methods['MX'].improvement.cyclic[0] == pytest.approx(-0.2)
 
+    def test_a_fit_tells_its_residuals_in_points(self):
+        # In even steps 1, -3, 3, -1 is orthogonal to every parabola, so that none of it is fitted.
+        points = [(10, 0.51), (20, 0.47), (40, 0.53), (80, 0.49)]
+        curves = [run('baseline', 'cyclic', points), *standard_runs('baseline', points)]
+        found = compare(curves, alignment=Alignment('fit'))
+        residuals = {10: 1, 20: -3, 40: 3, 80: -1}
+        assert found.methods['baseline'].fit_residuals == pytest.approx(residuals)
+        assert found.methods['baseline'].gap.value == pytest.approx(list(residuals.values()))
+        written = record(found)['methods']['baseline']['fit_residuals']
+        assert written == pytest.approx({f'{epoch}': value for epoch, value in residuals.items()})
+        note = (
+            'baseline: its standard curve is a fit, the least squares parabola in log epoch; residuals at '
+            '10: +1.000, 20: -3.000, 40: +3.000, 80: -1.000'
+        )
+        assert note in comparison_notes(found)
+        by_time = compare(curves, alignment=Alignment('fit', 'time')).methods['baseline'].fit_residuals
+        assert list(by_time or {}) == [1000, 2000, 4000, 8000]
+
+    def test_the_notes_name_methods_that_were_paired_alike_together(self):
+        curves = [
+            run('baseline', 'cyclic', [(8, 0.4), (32, 0.5), (64, 0.6)]),
+            run('MX', 'cyclic', [(8, 0.4), (32, 0.6)]),
+        ]
+        for method in ('baseline', 'MX'):
+            curves += standard_runs(method, [(16, 0.5), (64, 0.6)])
+        assert comparison_notes(compare(curves)) == [
+            'cost ratio by the formula: 1.500',
+            'interpolated at 32: baseline, MX',
+            'left out at 8: baseline, MX',
+        ]
+
     def test_a_method_of_one_kind_and_other_kinds_are_left_aside(self):
         curves = [*study(), run('LS', 'cyclic', [(16, 0.5), (32, 0.6)]), run('CL', 'wsd-s', [(16, 0.5)])]
         found = compare(curves)
@@ -109,6 +167,8 @@ class TestCompare:
         ]
         found = compare(curves, alignment=Alignment('fit'))
         assert found.methods['MX'].gap.how == ('fit',) * 4
+        assert found.methods['MX'].fit_residuals == pytest.approx({16: 0, 64: 0, 128: 0}, abs=1e-9)
+        assert compare(curves).methods['MX'].fit_residuals is None
         assert found.methods['MX'].improvement.cyclic == pytest.approx([20, -70, -10, -40], abs=1e-9)
 
     @pytest.mark.parametrize(
