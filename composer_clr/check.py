@@ -94,7 +94,7 @@ def check_recipe(recipe: Recipe) -> str:
         >>> from composer_clr.recipe import load_recipe
         >>> told = check_recipe(load_recipe('quickstart/digits', ['progress_bar=false']))
         >>> print(*told.splitlines()[:2], sep='\\n')
-        digits-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
+        digits-baseline-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
         points            4ep, 8ep, 16ep, 32ep, 64ep
     """
     # Here, since the command line's own module imports this one for --check alone.

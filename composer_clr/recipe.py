@@ -237,7 +237,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Example:
         >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
-        'digits-standard-4ep-seed17'
+        'digits-baseline-standard-4ep-seed17'
     """
     config = OmegaConf.structured(Recipe)
     for source, own_keys in _with_bases(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import inf
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from composer_clr.curve import CurveError, TradeoffCurve
-from composer_clr.methods import BASELINE, method_algorithms, method_name
+from composer_clr.methods import method_algorithms, method_name
 from composer_clr.recipe import KINDS, Recipe, RecipeError, load_recipe
 from composer_clr.recipe_cycles import RecipeCycles, recipe_cycles
 
@@ -40,8 +40,8 @@ def study(
             the methods that have it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
         kinds (Sequence[str]): Which kinds of run. Default: ``('cyclic', 'standard')``.
-        methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them; all but the
-            baseline end the run's name with theirs. Default: ``()``, the recipe's own algorithms.
+        methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them. Default:
+            ``()``, the recipe's own.
 
     Yields:
         list[str]: The recipe and the ``key=value`` pairs of one run.
@@ -55,9 +55,7 @@ def study(
         schedule.kind=cyclic seed=17 max_duration=4ep
         schedule.kind=standard seed=17 max_duration=4ep
         schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
-        run_name=digits-cyclic-4ep-seed17-LS
         schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
-        run_name=digits-standard-4ep-seed17-LS
     """
     for swept, option in _SWEPT.items():
         if swept in map(_key, overrides):
@@ -67,14 +65,17 @@ def study(
             raise RecipeError(f'--kinds {kind}: a run is either of {", ".join(KINDS)}')
     folders: set[str] = set()
     for name in names:
-        for method, with_method in _with_methods(name, overrides, methods):
+        for method, with_method in _with_methods(overrides, methods):
             for run in _runs(name, with_method, seeds, kinds):
-                if method != BASELINE:
-                    run = run.named(f'{run.recipe.run_name}-{method}')
+                if method not in (None, run.recipe.snapshot.method):
+                    raise RecipeError(
+                        f'--methods {method}: {name} has a method of its own and makes {run.recipe.snapshot.method} of '
+                        'it: leave --methods out, or sweep a recipe without algorithms and snapshot.method'
+                    )
                 if run.folder in folders:
                     raise RecipeError(
-                        f'{name}: several runs would write to {run.folder}: put ${{schedule.kind}}, ${{max_duration}} '
-                        'and ${seed} into run_name, and name nothing twice'
+                        f'{name}: several runs would write to {run.folder}: put ${{snapshot.method}}, '
+                        '${schedule.kind}, ${max_duration} and ${seed} into run_name, and name nothing twice'
                     )
                 folders.add(run.folder)
                 if not run.is_complete():
@@ -98,10 +99,6 @@ class _PlannedRun:
     def folder(self) -> str:
         return self.recipe.snapshot.folder.replace('{run_name}', self.recipe.run_name)
 
-    def named(self, run_name: str) -> _PlannedRun:
-        others = [override for override in self.overrides if _key(override) != 'run_name']
-        return replace(self, overrides=[*others, f'run_name={run_name}'])
-
     def is_complete(self) -> bool:
         """Whether the folder holds this run's curve, whole.
 
@@ -113,11 +110,11 @@ class _PlannedRun:
         except CurveError:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
-        ours = (self.recipe.snapshot.method or method_name(self.recipe.algorithms), self.recipe.schedule.kind)
+        ours = self.recipe.snapshot.method, self.recipe.schedule.kind
         if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
-                f'{times}, and not of {", ".join(ours)}, with points at {self.troughs} ({self.unit}): '
+                f'{times}, and not of {ours[0]}, {ours[1]}, with points at {self.troughs} ({self.unit}): '
                 'give this one a run_name or snapshot.folder of its own'
             )
         return len(times) == len(self.troughs)
@@ -130,32 +127,21 @@ class _PlannedRun:
         )
 
 
-def _with_methods(name: str, overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each method that is to be told in run names, and the overrides that it is trained with."""
+def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
+    """Each method that was asked for, and the overrides that it is trained with."""
     if not methods:
-        yield BASELINE, list(overrides)
+        yield None, list(overrides)
         return
     try:
         algorithms = {method_name(found): found for found in map(method_algorithms, methods)}
     except ValueError as error:
         raise RecipeError(f'--methods: {error}') from error
     swept = {algorithm for found in algorithms.values() for algorithm in found}
-    others = [override for override in overrides if _algorithm(override) not in swept]
-    own = load_recipe(name, others)
-    if own.algorithms or own.snapshot.method:
-        raise RecipeError(
-            f'{name} has a method of its own ({own.snapshot.method or method_name(own.algorithms)}): '
-            'leave --methods out, or sweep a recipe without algorithms and snapshot.method'
-        )
     for method, found in algorithms.items():
         # First all algorithms in their order, then what else is said of them.
-        yield (
-            method,
-            [
-                *(f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in found.items()),
-                *(override for override in overrides if _algorithm(override) in found or override in others),
-            ],
-        )
+        added = [f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in found.items()]
+        others = swept - set(found)
+        yield method, [*added, *(override for override in overrides if _algorithm(override) not in others)]
 
 
 def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[_PlannedRun]:

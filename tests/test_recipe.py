@@ -34,7 +34,7 @@ def test_a_file_of_ones_own_and_overrides(minimal):
 
 def test_overrides_reach_what_refers_to_them():
     recipe = load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep', 'seed=3'])
-    assert recipe.run_name == 'digits-standard-4ep-seed3'
+    assert recipe.run_name == 'digits-baseline-standard-4ep-seed3'
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_all_but_the_time_is_kept(tmp_path):
 
 
 def test_batches_where_there_are_no_epochs():
-    points = [replace(point, epoch=None, batch=10 * point.epoch) for point in SLOW.points]
+    points = [replace(point, epoch=None, batch=10 * int(point.epoch or 0)) for point in SLOW.points]
     assert times(without_slow_start([TradeoffCurve(SLOW.run, points)], 20)) == [pytest.approx([10, 20, 40, 80])]
 
 

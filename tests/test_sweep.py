@@ -17,6 +17,9 @@ ALL = [
 ]
 
 
+RUN_NAME = 'run_name=digits-baseline-${schedule.kind}-${max_duration}-seed${seed}'
+
+
 def listed(*arguments, **options):
     return [shlex.join(run) for run in study(*arguments, **options)]
 
@@ -64,31 +67,35 @@ def test_every_recipe(tmp_path):
 
 class TestComplete:
     def test_complete_runs_are_left_out(self):
-        save('digits-standard-8ep-seed17', 'standard', [8])
+        save('digits-baseline-standard-8ep-seed17', 'standard', [8])
         # Four of the cyclic run's five points are not all: it is run again.
-        save('digits-cyclic-64ep-seed17', 'cyclic', [4, 8, 16, 32])
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4, 8, 16, 32])
         assert listed(DIGITS) == [run for run in ALL if 'max_duration=8ep' not in run]
 
     def test_a_whole_study_leaves_nothing(self):
-        save('digits-cyclic-8ep-seed17', 'cyclic', [4, 8])
+        save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4, 8])
         for epochs in (4, 8):
-            save(f'digits-standard-{epochs}ep-seed17', 'standard', [epochs])
+            save(f'digits-baseline-standard-{epochs}ep-seed17', 'standard', [epochs])
         assert listed(DIGITS, ['max_duration=8ep']) == []
 
     def test_a_point_in_the_batch_that_passed_its_trough(self):
-        save('digits-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])
+        save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])
         assert len(listed(DIGITS, ['max_duration=8ep'])) == 2
 
     def test_a_broken_file_is_no_curve(self):
-        save('digits-cyclic-64ep-seed17', 'cyclic', [4])
-        Path('runs/quickstart/digits-cyclic-64ep-seed17/curve.json').write_text('{')
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4])
+        Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17/curve.json').write_text('{')
         assert listed(DIGITS) == ALL
 
     @pytest.mark.parametrize(
         ('saved', 'overrides', 'match'),
         [
-            (('cyclic', [4, 8, 16, 32, 64]), ['algorithms.LabelSmoothing.smoothing=0.1'], 'and not of LS, cyclic'),
-            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine'], 'and not of mine, cyclic'),
+            (
+                ('cyclic', [4, 8, 16, 32, 64]),
+                ['algorithms.LabelSmoothing.smoothing=0.1', RUN_NAME],
+                'not of LS, cyclic',
+            ),
+            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine', RUN_NAME], 'and not of mine, cyclic'),
             (
                 ('standard', [64]),
                 [],
@@ -104,10 +111,10 @@ class TestComplete:
         ids=['method', 'named-method', 'kind', 'schedule', 'longer'],
     )
     def test_another_runs_curve_is_not_taken_for_this_ones(self, saved, overrides, match):
-        save('digits-cyclic-64ep-seed17', *saved)
+        save('digits-baseline-cyclic-64ep-seed17', *saved)
         with pytest.raises(RecipeError, match=match) as caught:
             listed(DIGITS, overrides)
-        assert str(caught.value).startswith('runs/quickstart/digits-cyclic-64ep-seed17 holds')
+        assert str(caught.value).startswith('runs/quickstart/digits-baseline-cyclic-64ep-seed17 holds')
 
 
 class TestMethods:
@@ -115,7 +122,7 @@ class TestMethods:
         runs = list(study(DIGITS, ['max_duration=4ep'], methods=['baseline', 'MX+LS', 'CL+BP'], kinds=['cyclic']))
         recipes = [load_recipe(name, overrides) for name, *overrides in runs]
         assert [recipe.run_name for recipe in recipes] == [
-            f'digits-cyclic-4ep-seed17{method}' for method in ('', '-LS+MX', '-BP+CL')
+            f'digits-{method}-cyclic-4ep-seed17' for method in ('baseline', 'LS+MX', 'BP+CL')
         ]
         assert [list(recipe.algorithms.items()) for recipe in recipes] == [
             [],
@@ -127,24 +134,19 @@ class TestMethods:
         runs = list(
             study(
                 DIGITS,
-                ['algorithms.MixUp.alpha=0.4', 'max_duration=4ep', 'run_name=a-${schedule.kind}-${seed}'],
+                ['algorithms.MixUp.alpha=0.4', 'max_duration=4ep', 'run_name=a-${seed}-${snapshot.method}'],
                 methods=['LS', 'LS+MX'],
                 kinds=['cyclic'],
                 seeds=[1, 2],
             )
         )
         recipes = [load_recipe(name, overrides) for name, *overrides in runs]
-        assert [recipe.run_name for recipe in recipes] == [
-            'a-cyclic-1-LS',
-            'a-cyclic-2-LS',
-            'a-cyclic-1-LS+MX',
-            'a-cyclic-2-LS+MX',
-        ]
+        assert [recipe.run_name for recipe in recipes] == ['a-1-LS', 'a-2-LS', 'a-1-LS+MX', 'a-2-LS+MX']
         assert [recipe.algorithms.get('MixUp') for recipe in recipes] == [None, None, {'alpha': 0.4}, {'alpha': 0.4}]
         assert list(recipes[3].algorithms) == ['MixUp', 'LabelSmoothing']
 
     def test_complete_ones_are_left_out(self):
-        save('digits-cyclic-4ep-seed17-LS', 'cyclic', [4], method='LS')
+        save('digits-LS-cyclic-4ep-seed17', 'cyclic', [4], method='LS')
         runs = listed(DIGITS, ['max_duration=4ep'], methods=['baseline', 'LS'])
         assert ['LabelSmoothing' in run for run in runs] == [False, False, True]
         assert 'schedule.kind=standard' in runs[2]
@@ -154,15 +156,23 @@ class TestMethods:
         [
             ([], ['LS', 'XX'], "--methods: 'XX' has 'XX': a method is baseline, or BP, CL, LS, MX joined by"),
             ([], [''], '--methods: '),
-            (['algorithms.EMA.half_life=3ba'], ['LS'], r'has a method of its own \(EMA\): leave --methods out'),
-            (['algorithms.LabelSmoothing.smoothing=1'], ['MX'], r'has a method of its own \(LS\)'),
-            (['snapshot.method=mine'], ['MX'], r'has a method of its own \(mine\)'),
+            (
+                ['algorithms.EMA.half_life=3ba'],
+                ['LS'],
+                r'--methods LS: .* has a method of its own and makes LS\+EMA of it: leave --methods out',
+            ),
+            (['algorithms.LabelSmoothing.smoothing=1'], ['MX'], r'makes LS\+MX of it'),
+            (['snapshot.method=mine'], ['MX'], 'makes mine of it'),
         ],
         ids=['unknown', 'empty', 'another-algorithm', 'a-method-not-named', 'a-name'],
     )
     def test_refused(self, overrides, methods, match):
         with pytest.raises(RecipeError, match=match):
             listed(DIGITS, overrides, methods=methods)
+
+    def test_runs_whose_names_do_not_tell_the_method_are_refused(self):
+        with pytest.raises(RecipeError, match=r'several runs would write to .*: put \$\{snapshot.method\}'):
+            listed(DIGITS, [RUN_NAME], methods=['baseline', 'LS'])
 
     def test_arguments_are_copies(self):
         method_algorithms('MX')['MixUp']['alpha'] = 9
@@ -179,7 +189,7 @@ def test_kinds_can_be_chosen():
         (['seed=3'], 'seed is what a sweep goes through: leave it out, and give --seeds'),
         (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through.*--kinds'),
         (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
-        (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put \$\{schedule.kind\}'),
+        (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
     ],
 )
@@ -189,7 +199,9 @@ def test_refused(overrides, match):
 
 
 def test_a_recipe_named_twice_is_refused():
-    with pytest.raises(RecipeError, match='several runs would write to runs/quickstart/digits-cyclic-64ep-seed17'):
+    with pytest.raises(
+        RecipeError, match='several runs would write to runs/quickstart/digits-baseline-cyclic-64ep-seed17'
+    ):
         listed([*DIGITS, *DIGITS])
 
 

@@ -22,7 +22,9 @@ def test_the_first_point_of_the_quickstart_is_the_standard_runs(tmp_path, monkey
     for overrides in (['schedule.kind=cyclic'], ['schedule.kind=standard', 'max_duration=4ep']):
         assert main(['quickstart/digits', *SHRUNK, *overrides]) == 0
     cyclic, standard = (
-        torch.load(tmp_path / f'runs/quickstart/digits-{run}-seed17/cycle0-ba8.pt', weights_only=True)['state']['model']
+        torch.load(tmp_path / f'runs/quickstart/digits-baseline-{run}-seed17/cycle0-ba8.pt', weights_only=True)[
+            'state'
+        ]['model']
         for run in ('cyclic-8ep', 'standard-4ep')
     )
     assert cyclic.keys() == standard.keys()
@@ -130,7 +132,7 @@ def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(tmp_path):
 
 
 def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
-    folder = tmp_path / 'runs/quickstart/digits-cyclic-8ep-seed17'
+    folder = tmp_path / 'runs/quickstart/digits-baseline-cyclic-8ep-seed17'
     folder.mkdir(parents=True)
     (folder / 'curve.json').write_text('{}')
     overrides = ['max_duration=8ep', 'progress_bar=false', 'snapshot.overwrite=false']
