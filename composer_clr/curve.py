@@ -132,7 +132,8 @@ class TradeoffCurve:
             first = min(error.errors(), key=lambda e: e['loc'] != ('format',))
             place = '.'.join(map(str, first['loc']))
             raise CurveError(
-                f'{source}: not a curve of format 1: {place}{": " if place else ""}{first["msg"]}'
+                f'{source}: not a curve of format 1: {place}{": " if place else ""}{first["msg"]}; '
+                'give a curve.json that ParetoSnapshot wrote'
             ) from error
 
     @classmethod
