@@ -121,6 +121,12 @@ class TestTables:
         ]
         assert answers_notes(told) == ['LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%']
 
+    def test_a_time_out_of_the_measured_range_is_noted_too(self):
+        assert answers_notes(answer(STUDY[:1], within_s=[1])) == [
+            'MX, cyclic: measured from 5 s to 8.33 min, from 20.00% to 60.00%'
+        ]
+        assert answers_notes(answer(STUDY[:1], within_s=[5])) == []
+
     def test_without_a_baseline_there_is_no_speedup(self):
         assert 'speedup' not in shown(answers_table(answer(STUDY[:1], reach=[0.4])))[2]
 
