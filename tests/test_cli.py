@@ -166,7 +166,8 @@ def test_sweep(monkeypatch, capsys):
     ids=['sh', 'xargs', 'a submit command'],
 )
 def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way, capsys):
-    (tmp_path / 'show').write_text('#!/bin/sh\nfor word; do printf "%s|" "$word"; done; echo\n')
+    # Written at once, so that two that run side by side do not mix their lines.
+    (tmp_path / 'show').write_text('#!/bin/sh\nline=\nfor word; do line="$line$word|"; done\nprintf "%s\\n" "$line"\n')
     (tmp_path / 'show').chmod(0o755)
     arguments = ['--methods', 'LS+MX', '--kinds', 'cyclic', '--seeds', '1,2', '--launcher', str(tmp_path / 'show')]
     assert call(monkeypatch, 'sweep', 'quickstart/digits', *arguments, 'optimizer.name=It\'s "one"') == 0
