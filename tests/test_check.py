@@ -45,7 +45,7 @@ def test_what_the_run_would_be(monkeypatch):
     assert told['evaluation'].startswith('5 times 1 batches of ')
     # 77,754 weights of 4 bytes, and batch norm's statistics.
     assert told['snapshots'] == '5 of 313.8 kB: 1.6 MB'
-    assert told['snapshot.folder'].startswith('runs/quickstart/digits-cyclic-64ep-seed17: 1.6 MB of ')
+    assert told['snapshot.folder'].startswith('runs/quickstart/digits-baseline-cyclic-64ep-seed17: 1.6 MB of ')
     assert 'checkpoint.folder' not in told
 
 
@@ -77,7 +77,7 @@ def test_nothing_is_left_behind(monkeypatch):
         evaluate(self, evaluator, *others, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, '_eval_loop', counted)
-    kept = Path('runs/quickstart/digits-cyclic-64ep-seed17/curve.json')
+    kept = Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17/curve.json')
     kept.parent.mkdir(parents=True)
     kept.write_text('a curve')
     told = lines(['data.eval_batch_size=90', 'checkpoint.folder=ck', 'checkpoint.autoresume=true'])
