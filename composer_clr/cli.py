@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -184,6 +185,48 @@ def export(
     typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
 
 
+@app.command('import-wandb')
+def import_wandb(
+    sources: Annotated[list[str], typer.Argument(help='ENTITY/PROJECT, or folders that W&B wrote offline.')],
+    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
+    name: Annotated[str | None, typer.Option(help='Regular expression of run names.')] = None,
+    group: Annotated[str | None, typer.Option(help='Group of the runs.')] = None,
+    tag: Annotated[list[str] | None, typer.Option(help='A tag that runs must have; may be given again.')] = None,
+    config: Annotated[list[str] | None, typer.Option(help='key=value of their config; may be given again.')] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help='Key of a metric; by default metrics/..., not train.')
+    ] = None,
+    lr_key: Annotated[str | None, typer.Option(help='Key of the learning rate.')] = None,
+    time_key: Annotated[str | None, typer.Option(help='Key of the training time.')] = None,
+    time_unit: Annotated[str | None, typer.Option(help='seconds, minutes, hours or days; by default told.')] = None,
+    method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
+    batches_per_epoch: Annotated[float | None, typer.Option(help='By default told from time/epoch.')] = None,
+    window: Annotated[float, typer.Option(help='Epochs before a trough that its best value is looked for.')] = 0.0,
+    strict: Strict = False,
+) -> None:
+    """Recover curves from the learning rates and metrics that W&B runs logged, and write them as a long CSV."""
+    from composer_clr.long_csv import write_long_csv
+    from composer_clr.wandb_history import Keys
+    from composer_clr.wandb_import import import_curves
+    from composer_clr.wandb_online import RunFilter
+
+    keys = Keys(
+        lr=lr_key,
+        time=time_key,
+        time_unit=time_unit,  # type: ignore[arg-type]
+        metrics=tuple(metric or ()),
+        method=method_key,
+        batches_per_epoch=batches_per_epoch,
+        window_epochs=window,
+    )
+    keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
+    curves, errors = import_curves(sources, keys, keep, strict=strict)
+    _tell(errors)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_long_csv(output, curves)
+    typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
+
+
 @app.command()
 def schedule(
     recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
@@ -261,9 +304,13 @@ def _read(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) -> list[
     from composer_clr.slow_start import without_slow_start
 
     curves, errors = read_sources(paths, strict=strict)
+    _tell(errors)
+    return without_slow_start(curves, slow_start)
+
+
+def _tell(errors: Sequence[CurveError]) -> None:
     for error in errors:
         typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
-    return without_slow_start(curves, slow_start)
 
 
 def _write_json(path: Path | None, record: dict[str, Any]) -> None:
@@ -284,6 +331,17 @@ def _number(option: str, text: str, read: Callable[[str], float]) -> float:
         return read(text)
     except ValueError as error:
         raise CurveError(f'{option} {text}: {error}') from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A key and a value, in YAML's notation as in a recipe's overrides."""
+    key, equals, value = text.partition('=')
+    if not key or not equals:
+        raise CurveError(f'--config {text!r} is not key=value, such as pareto.kind=cyclic')
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise CurveError(f'--config {text!r}: its value is not valid YAML') from error
 
 
 def _show(table: Table, notes: Sequence[str]) -> None:

@@ -146,6 +146,7 @@ class SnapshotRecipe:
         peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
         method (str | None): Name of the method. Default: ``None``, made of the algorithms.
         overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
+        log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
     """
 
     folder: str = '{run_name}/pareto'
@@ -155,6 +156,7 @@ class SnapshotRecipe:
     peak_window: str = '0ep'
     method: str | None = None
     overwrite: bool = False
+    log_artifact: bool = False
 
 
 @dataclass

@@ -66,6 +66,10 @@ class RunFolder:
         """The local path to make a file at before it is published."""
         return part_of(self._local / name)
 
+    def location(self, name: str) -> str:
+        """The path, or the URI in an object store, of a file that is in its place."""
+        return str(self._local / name) if self._store is None else f'{self.uri.rstrip("/")}/{name}'
+
     def publish(self, name: str) -> None:
         """Put the file made at :meth:`aside` in its place, on disk before it is seen.
 

@@ -14,6 +14,7 @@ from composer.utils.checkpoint import save_checkpoint
 
 from composer_clr.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
+from composer_clr.live import LiveCurve
 from composer_clr.peak_window import PeakWindow
 from composer_clr.run_folder import RunFolder
 from composer_clr.run_record import describe_run
@@ -35,7 +36,9 @@ class ParetoSnapshot(Callback):
     ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
     evaluates at a trough, so that the metrics are those of the saved weights.
 
-    Logged at each trough, to every logger:
+    Logged at each trough, to every logger, with a table ``pareto/points`` of all points so far to those that take
+    tables; Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_live.WandBCurve`). A logger that
+    fails is warned of, and training goes on.
 
     =================================  ===========================================================
     key                                value
@@ -69,6 +72,7 @@ class ParetoSnapshot(Callback):
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more.
         overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
             from a checkpoint goes on with its own curve in any case. Default: ``False``.
+        log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if there
@@ -100,6 +104,7 @@ class ParetoSnapshot(Callback):
         method: str | None = None,
         kind: str | None = None,
         overwrite: bool = False,
+        log_artifact: bool = False,
     ):
         if not folder:
             raise ValueError(f"{folder=}: name a folder for curve.json, such as '{{run_name}}/pareto'")
@@ -108,6 +113,8 @@ class ParetoSnapshot(Callback):
                 raise ValueError(f"directions[{name!r}]={direction!r}: best is either 'max' or 'min'")
         if isinstance(metrics, str):
             raise ValueError(f'metrics={metrics!r}: give a list of names, [{metrics!r}]')
+        if log_artifact and not save_weights:
+            raise ValueError('log_artifact=True logs the snapshots, and save_weights=False makes none: save them')
         self.scheduler = scheduler
         self.folder = folder
         self.metrics = metrics
@@ -119,6 +126,7 @@ class ParetoSnapshot(Callback):
         self.method = method
         self.kind = kind
         self.overwrite = overwrite
+        self.log_artifact = log_artifact
 
         self._points: list[TradeoffPoint] = []
         self._started_at: str | None = None
@@ -129,6 +137,7 @@ class ParetoSnapshot(Callback):
         self._schedule: TrainerSchedule | None = None
         self._run: Run | None = None
         self._run_folder: RunFolder | None = None
+        self._live: LiveCurve | None = None
         # What the evaluation that is going on has measured so far, and the weights that it is over.
         self._evaluated: dict[str, float] = {}
         self._checkpoint: str | None = None
@@ -162,7 +171,6 @@ class ParetoSnapshot(Callback):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuse what cannot work, before the first batch; then have every evaluator asked about troughs."""
-        del logger
         self._check_trainer(state)
         if state.timestamp.batch.value == 0:
             # A run from its beginning, whatever this callback or the checkpoint's may have seen before.
@@ -176,6 +184,13 @@ class ParetoSnapshot(Callback):
         self._started_at = self._started_at or datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=self._started_at)
         self._open_folder(state)
+        self._live = LiveCurve(
+            logger,
+            self.curve,
+            resumed=state.timestamp.batch.value > 0,
+            directions=self.directions,
+            log_artifact=self.log_artifact,
+        )
         ask_at_troughs_too(state, lambda state: bool(self._cycles_completed(state)), self._just_recorded)
         self._clock.training_starts(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
 
@@ -219,9 +234,10 @@ class ParetoSnapshot(Callback):
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         """Record the point if this evaluation stands at a trough."""
+        del logger
         completed = self._cycles_completed(state)
         if completed:
-            self._record(state, logger, completed)
+            self._record(state, completed)
             self._window.restart()
         elif self._schedule is not None:
             t = now(state, self._schedule.unit)
@@ -245,7 +261,7 @@ class ParetoSnapshot(Callback):
     def _just_recorded(self, state: State) -> bool:
         return bool(self._points) and self._points[-1].batch == state.timestamp.batch.value
 
-    def _record(self, state: State, logger: Logger, completed: list[int]) -> None:
+    def _record(self, state: State, completed: list[int]) -> None:
         loader_length, timestamp = state.dataloader_len, state.timestamp
         total_wct_s = timestamp.total_wct.total_seconds()
         point = TradeoffPoint(
@@ -265,7 +281,14 @@ class ParetoSnapshot(Callback):
         self._points.extend(replace(point, cycle=cycle) for cycle in completed)
         if dist.get_global_rank() == 0:
             self._write_curve()
-        logger.log_metrics(_logged(point))
+        assert self._live is not None
+        assert self._run_folder is not None
+        self._live.log(
+            self.curve,
+            new=len(completed),
+            step=point.batch,
+            snapshot=self._run_folder.location(self._checkpoint) if self.log_artifact and self._checkpoint else None,
+        )
 
     def _save_weights(self, state: State, cycle: int) -> str:
         """Save the weights, on all ranks together; only rank 0 makes a file."""
@@ -352,11 +375,3 @@ def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:
     """Composer records torch's version as an object of torch's own, which ``weights_only=True`` refuses to load."""
     metadata = state_dict['state']['metadata']
     metadata['torch_version'] = str(metadata['torch_version'])
-
-
-def _logged(point: TradeoffPoint) -> dict[str, Any]:
-    place = {'cycle': point.cycle, 'wall_clock_train_s': point.wall_clock_train_s, 'lr': point.lr}
-    if point.epoch is not None:
-        place['epoch'] = point.epoch
-    peaks = {f'peak/{name}': value for name, value in point.peak_metrics.items()}
-    return {f'pareto/{name}': value for name, value in {**place, **point.metrics, **peaks}.items()}

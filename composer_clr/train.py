@@ -46,12 +46,14 @@ from composer_clr.recipe import (
 from composer_clr.recipe import __doc__ as recipe_help
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
+from composer_clr.wandb_start import logger_arguments, wandb_errors_in_one_line
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
 _DATA = {'cifar10': cifar10_dataspecs, 'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
 
 
+@wandb_errors_in_one_line()
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
     """Build the Trainer that a recipe describes; ``fit()`` runs it.
 
@@ -107,9 +109,13 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     """Make the loggers that a recipe names.
 
     Raises:
-        RecipeError: If Composer has none of a name, or an argument is wrong.
+        RecipeError: If Composer has none of a name, an argument is wrong, or nobody is logged in to W&B.
     """
-    return _all_named('loggers', composer.loggers, recipe.loggers)
+    loggers = dict(recipe.loggers)
+    if 'WandBLogger' in loggers:
+        resumable = recipe.checkpoint.autoresume
+        loggers['WandBLogger'] = logger_arguments(loggers['WandBLogger'], recipe.run_name, resumable=resumable)
+    return _all_named('loggers', composer.loggers, loggers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,108 @@
+"""Where a logged learning rate has its troughs: told from the numbers alone, whatever schedule made them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ['Trough', 'find_troughs']
+
+# A rise or a fall counts when it is more than this part of the cycle's own height, so that rounding is none.
+_COUNTS = 0.02
+
+
+class Trough(NamedTuple):
+    """Where a cycle ends, in the unit of the times that were given.
+
+    Attributes:
+        restart (float): Where the cycle started: the trough before it, or the first sample.
+        time (float): The last sample at the cycle's lowest rate.
+        until (float): The next sample, by which the rate has risen; infinity at the end of training.
+        lr (float): The rate at ``time``.
+    """
+
+    restart: float
+    time: float
+    until: float
+    lr: float
+
+
+def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
+    r"""Find the troughs of a learning rate that was sampled while training.
+
+    A trough is the last of the lowest samples between a fall and the rise after it, each of more than 2% of the height
+    of the cycle (its peak over the lowest rate of the run). What only rises, such as a warmup, has none; nor has what
+    stays as it is.
+
+    The end of training is the last trough if the rate has come down by then. With :math:`n` samples since the peak, and
+    :math:`h` the height over the lowest earlier trough (over 0, where there is none), it has if what is left is at most
+    :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample before its end keeps; or,
+    for a first cycle, which may end on a rate well above 0, if the last step is at most a tenth of the steepest, or
+    :math:`\tfrac{3 \pi}{2n}` of it. A run that was stopped before that has no point at its end.
+
+    Args:
+        times (ArrayLike): When each sample was logged, in batches or any other unit; of several at one time the last
+            counts. Shape ``(n,)``.
+        rates (ArrayLike): The rates; those that are no finite number, or negative, are passed over. Shape ``(n,)``.
+
+    Returns:
+        list[Trough]: In order.
+
+    Raises:
+        ValueError: If there are not as many times as rates.
+
+    Example:
+        A warmup of 2, two cosine cycles of 4, logged one batch late as Composer does:
+
+        >>> rates = [0, 0.5, 1, 0.85, 0.5, 0.15, 1, 0.85, 0.5, 0.15]
+        >>> [trough.time for trough in find_troughs(range(1, 11), rates)]
+        [6.0, 10.0]
+    """
+    t, lr = _clean(times, rates)
+    if len(t) < 2:
+        return []
+    floor = float(lr.min())
+    rounding = 1e-9 * (float(lr.max()) - floor)
+    found: list[Trough] = []
+    restart, top, low = float(t[0]), 0, None
+    for i in range(1, len(t)):
+        enough = _COUNTS * (lr[top] - floor) + rounding
+        if low is None:
+            if lr[i] >= lr[top]:
+                top = i
+            elif lr[i] < lr[top] - enough:
+                low = i
+        elif lr[i] <= lr[low] + rounding:
+            low = i
+        elif lr[i] > lr[low] + enough:
+            found.append(Trough(restart, float(t[low]), float(t[low + 1]), float(lr[low])))
+            restart, top, low = float(t[low]), i, None
+    if low is not None and _has_come_down(t[top:], lr[top:], min((trough.lr for trough in found), default=None)):
+        found.append(Trough(restart, float(t[low]), math.inf, float(lr[low])))
+    return found
+
+
+def _clean(times: ArrayLike, rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """In order of time, one usable sample at each."""
+    t, lr = np.asarray(times, dtype=np.float64), np.asarray(rates, dtype=np.float64)
+    if t.shape != lr.shape or t.ndim != 1:
+        raise ValueError(f'times of shape {t.shape} and rates of shape {lr.shape}: give one rate for each time')
+    usable = np.isfinite(t) & np.isfinite(lr) & (lr >= 0)
+    t, lr = t[usable], lr[usable]
+    order = np.argsort(t, kind='stable')
+    t, lr = t[order], lr[order]
+    last = np.append(t[1:] != t[:-1], True) if len(t) else np.array([], dtype=bool)
+    return t[last], lr[last]
+
+
+def _has_come_down(t: NDArray[np.float64], lr: NDArray[np.float64], floor: float | None) -> bool:
+    """Whether the samples from a peak on end at the bottom of a cycle."""
+    n = len(t) - 1
+    left = (lr[-1] - (floor or 0.0)) / (lr[0] - (floor or 0.0))
+    if left <= max(0.01, 1.5 * math.sin(math.pi / (2 * n)) ** 2):
+        return True
+    steepness = np.abs(np.diff(lr) / np.diff(t))
+    return floor is None and bool(steepness[-1] <= max(0.1, 1.5 * math.pi / n) * steepness.max())
