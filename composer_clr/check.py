@@ -105,7 +105,7 @@ def check_recipe(recipe: Recipe) -> str:
     with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:
         aside = replace(
             recipe,
-            snapshot=replace(recipe.snapshot, folder=folder, overwrite=True),
+            snapshot=replace(recipe.snapshot, folder=folder, overwrite=True, log_artifact=False),
             checkpoint=CheckpointRecipe(),
             loggers={},
         )

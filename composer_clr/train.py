@@ -46,7 +46,7 @@ from composer_clr.recipe import (
 from composer_clr.recipe import __doc__ as recipe_help
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
-from composer_clr.wandb_start import logger_arguments, wandb_errors_in_one_line
+from composer_clr.wandb_start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
@@ -115,7 +115,12 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     if 'WandBLogger' in loggers:
         resumable = recipe.checkpoint.autoresume
         loggers['WandBLogger'] = logger_arguments(loggers['WandBLogger'], recipe.run_name, resumable=resumable)
-    return _all_named('loggers', composer.loggers, loggers)
+    elif recipe.snapshot.log_artifact:
+        raise RecipeError('snapshot.log_artifact=true logs to Weights & Biases: add loggers.WandBLogger.project=NAME')
+    made = _all_named('loggers', composer.loggers, loggers)
+    if 'WandBLogger' in loggers:
+        look_for_no_checkpoints_offline(made, loggers['WandBLogger'])
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
     :math:`h` the height over the lowest earlier trough (over 0, where there is none), it has if what is left is at most
     :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample before its end keeps; or,
     for a first cycle, which may end on a rate well above 0, if the last step is at most a tenth of the steepest, or
-    :math:`\tfrac{3 \pi}{2n}` of it. A run that was stopped before that has no point at its end.
+    :math:`\tfrac{3 \pi}{2n}` of it up to half. A run that was stopped before that has no point at its end.
 
     Args:
         times (ArrayLike): When each sample was logged, in batches or any other unit; of several at one time the last
@@ -105,4 +105,4 @@ def _has_come_down(t: NDArray[np.float64], lr: NDArray[np.float64], floor: float
     if left <= max(0.01, 1.5 * math.sin(math.pi / (2 * n)) ** 2):
         return True
     steepness = np.abs(np.diff(lr) / np.diff(t))
-    return floor is None and bool(steepness[-1] <= max(0.1, 1.5 * math.pi / n) * steepness.max())
+    return floor is None and bool(steepness[-1] <= min(0.5, max(0.1, 1.5 * math.pi / n)) * steepness.max())

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curve import CurveError
 from composer_clr.wandb_history import RunHistory
 
 __all__ = ['logged_values', 'read_histories', 'run_files']
+
+# Its type stubs are of another protobuf.
+_Record: Any = wandb_internal_pb2.Record
 
 
 def run_files(path: Path) -> list[Path]:
@@ -67,7 +70,7 @@ def logged_values(file: Path, key: str) -> set[float]:
 class _Gathered:
     """A run as its files tell it, one after the other."""
 
-    def __init__(self, record: Record):
+    def __init__(self, record: Any):
         run = record.run
         self.run_id, self.name, self.group = run.run_id, run.display_name or run.run_id, run.run_group
         self.tags = tuple(run.tags)
@@ -124,8 +127,8 @@ def _records(file: Path) -> Iterator[bytes]:
         store.close()
 
 
-def _parsed(data: bytes) -> Record:
-    record = Record()
+def _parsed(data: bytes) -> Any:
+    record = _Record()
     try:
         record.ParseFromString(data)
     except DecodeError:
@@ -137,7 +140,7 @@ def _name(item: Any) -> str:
     return item.key or '.'.join(item.nested_key)
 
 
-def _row(record: Record, want: Callable[[str], bool]) -> dict[str, float]:
+def _row(record: Any, want: Callable[[str], bool]) -> dict[str, float]:
     """A history row's numbers under the wanted keys."""
     row = {}
     for item in record.history.item:

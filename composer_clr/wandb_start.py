@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
+from composer.loggers import LoggerDestination, WandBLogger
+
 from composer_clr.recipe import RecipeError
 
-__all__ = ['logger_arguments', 'run_id', 'wandb_errors_in_one_line']
+__all__ = ['logger_arguments', 'look_for_no_checkpoints_offline', 'run_id', 'wandb_errors_in_one_line']
 
 _REMEDY = "run 'wandb login', set WANDB_API_KEY, or train with WANDB_MODE=offline"
 _NOT_ONLINE = ('offline', 'disabled', 'dryrun')
@@ -63,12 +65,34 @@ def wandb_errors_in_one_line() -> Iterator[None]:
         raise RecipeError(f'loggers.WandBLogger: {" ".join(str(error).split())}: {_REMEDY}') from error
 
 
+def look_for_no_checkpoints_offline(loggers: Iterable[LoggerDestination], arguments: Mapping[str, Any]) -> None:
+    """Let a run with ``autoresume`` start offline: Composer would ask W&B for its first checkpoint, and fail.
+
+    Args:
+        loggers (Iterable[LoggerDestination]): The run's loggers.
+        arguments (Mapping[str, Any]): Those of its ``WandBLogger``, from :func:`logger_arguments`.
+    """
+    if _mode(arguments['init_kwargs']) in _NOT_ONLINE:
+        for logger in loggers:
+            if isinstance(logger, WandBLogger):
+                logger.download_file = _nothing_offline
+
+
+def _nothing_offline(remote_file_name: str, *_: Any, **__: Any) -> None:
+    raise FileNotFoundError(f'{remote_file_name}: W&B is offline')
+
+
+def _mode(init: Mapping[str, Any]) -> str | None:
+    """In wandb's own order: the argument, the environment, what ``wandb offline`` has written."""
+    import wandb
+
+    if os.environ.get('WANDB_DISABLED', '').lower() in ('true', '1'):
+        return 'disabled'
+    return init.get('mode') or os.environ.get('WANDB_MODE') or wandb.api.settings().get('mode')
+
+
 def _check_login(init: Mapping[str, Any]) -> None:
     import wandb
 
-    # In wandb's own order: the argument, the environment, what `wandb offline` has written.
-    mode = init.get('mode') or os.environ.get('WANDB_MODE') or wandb.api.settings().get('mode')
-    if mode in _NOT_ONLINE or os.environ.get('WANDB_DISABLED', '').lower() in ('true', '1'):
-        return
-    if wandb.api.api_key is None:
+    if _mode(init) not in _NOT_ONLINE and wandb.api.api_key is None:
         raise RecipeError(f'loggers.WandBLogger: nobody is logged in to Weights & Biases: {_REMEDY}')

@@ -1,0 +1,95 @@
+"""What W&B logged offline, read back by its own reader, with none of the package's reading in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
+
+
+class Logged:
+    """The records of one run folder: history rows, axes, config and summary, as they stood at its end."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self.axes: dict[str, str] = {}
+        self.config: dict[str, Any] = {}
+        self.summary: dict[str, Any] = {}
+        self.artifacts: list[Any] = []
+        self.run: Any = None
+        file = next(folder.glob('*.wandb'))
+        if file.stat().st_size:
+            self._read(file)
+
+    def _read(self, file: Path) -> None:
+        store = DataStore()
+        store.open_for_scan(str(file))
+        while True:
+            try:
+                data = store.scan_data()
+            except AssertionError:  # a kill has cut it short
+                break
+            if data is None:
+                break
+            record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+            record.ParseFromString(data)
+            kind = record.WhichOneof('record_type')
+            if kind == 'history':
+                self.rows.append(_items(record.history.item))
+            elif kind == 'metric':
+                self.axes[record.metric.glob_name or record.metric.name] = record.metric.step_metric
+            elif kind == 'run':
+                self.run = record.run
+            elif kind == 'config':
+                self.config |= _items(record.config.update)
+            elif kind == 'summary':
+                self.summary |= _items(record.summary.update)
+            elif kind == 'artifact':
+                self.artifacts.append(record.artifact)
+        store.close()
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The rows that hold a point."""
+        return [row for row in self.rows if 'pareto/cycle' in row]
+
+    def table(self, key: str) -> tuple[list[str], list[list[Any]]]:
+        """The last table that was logged under a key: its columns and rows."""
+        # One of wandb's two backends takes nested values apart, the other does not.
+        paths = [row.get(f'{key}.path') or row.get(key, {}).get('path') for row in self.rows]
+        table = json.loads((self.folder / 'files' / [path for path in paths if path][-1]).read_text())
+        return table['columns'], table['data']
+
+
+def _items(items: Any) -> dict[str, Any]:
+    return {item.key or '.'.join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def folders(directory: Path) -> list[Path]:
+    """The run folders that W&B wrote, in order of time."""
+    return sorted((directory / 'wandb').glob('offline-run-*'))
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """W&B offline, with all of its files in a folder of the test's own."""
+    go_offline(tmp_path, monkeypatch)
+    yield tmp_path
+    wandb.teardown()
+
+
+def go_offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It reads the environment when it is first started in a process.
+    wandb.teardown()
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    monkeypatch.setenv('WANDB_SILENT', 'true')
+    monkeypatch.delenv('WANDB_API_KEY', raising=False)
+    for name in ('WANDB_DIR', 'WANDB_DATA_DIR', 'WANDB_CACHE_DIR', 'WANDB_CONFIG_DIR'):
+        monkeypatch.setenv(name, str(folder))
