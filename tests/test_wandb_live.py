@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 import wandb
+from composer.algorithms import LabelSmoothing
+from composer.callbacks import LRMonitor, SpeedMonitor
 from composer.loggers import InMemoryLogger, LoggerDestination, WandBLogger
 from composer.models import ComposerClassifier
+from composer.optim import CosineAnnealingWarmRestartsScheduler, CosineAnnealingWithWarmupScheduler
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve, cli
+from composer_clr.long_csv import read_long_csv
 from composer_clr.train import main
 from tests.wandb_runs import Logged, folders, go_offline, offline
 
@@ -201,17 +206,10 @@ def test_a_metric_that_is_no_number_is_logged_as_that_and_not_drawn(offline, mak
     assert 'pareto/best/cycle' not in logged.summary
 
 
+@pytest.mark.slow
 def test_a_dead_service_is_warned_of_once_and_training_goes_on(offline):
     """In a process of its own, which ends as it should too: W&B has hooks in a process's output and exit."""
-    done = subprocess.run(
-        [sys.executable, '-m', 'tests.wandb_service_killed'],
-        cwd=offline,
-        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parent.parent)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = in_its_own_process(offline, 'tests.wandb_service_killed')
     assert done.returncode == 0, done.stderr
     assert 'killed 1' in done.stdout
     assert 'trained' in done.stdout
@@ -262,3 +260,107 @@ def test_artifacts_are_refused_without_a_place_for_them(make_trainer):
         trainer.fit()
     with pytest.raises(ValueError, match='log_artifact=True .*save_weights=False'):
         ParetoSnapshot(log_artifact=True, save_weights=False)
+
+
+def imported(monkeypatch, folder: Path, *arguments: str) -> list[TradeoffCurve]:
+    """What ``composer-clr import-wandb`` writes, read back."""
+    monkeypatch.setattr(sys, 'argv', ['composer-clr', 'import-wandb', str(folder), '-o', 'back.csv', *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    return read_long_csv('back.csv')
+
+
+def test_the_same_curve_comes_back_out_of_the_learning_rate(quickstart, curve, monkeypatch, tmp_path):
+    """The reader leaves out what is under pareto/: the curve rests on Composer's own logging."""
+    monkeypatch.chdir(tmp_path)
+    (recovered,) = imported(monkeypatch, quickstart)
+    assert (recovered.run.kind, recovered.run.method, recovered.run.seed) == ('cyclic', 'baseline', 17)
+    assert_alike(recovered, curve)
+
+
+def assert_alike(recovered: TradeoffCurve, curve: TradeoffCurve) -> None:
+    """The same troughs and metrics, exactly; times to within a batch, the interval that they were logged at."""
+    assert [p.epoch for p in recovered.points] == [p.epoch for p in curve.points]
+    assert [p.metrics for p in recovered.points] == [p.metrics for p in curve.points]
+    assert [p.peak_metrics for p in recovered.points] == [p.peak_metrics for p in curve.points]
+    batch_s = [p.wall_clock_train_s / p.batch for p in curve.points]
+    for ours, theirs, interval_s in zip(recovered.points, curve.points, batch_s, strict=True):
+        assert ours.wall_clock_train_s == pytest.approx(theirs.wall_clock_train_s, abs=interval_s)
+
+
+@pytest.mark.parametrize(
+    ('scheduler', 'troughs'),
+    [
+        pytest.param(CosineAnnealingWarmRestartsScheduler('2ep', 2.0), [2, 6], id="Composer's restarts"),
+        pytest.param(CyclicCosineScheduler('2ep', 1.0, '1ep'), [3, 5, 7], id='a constant period'),
+        pytest.param(CosineAnnealingWithWarmupScheduler('1ep', '1dur', alpha_f=0.3), [7], id='a standard run'),
+    ],
+)
+def test_other_schedules_too(scheduler, troughs, make_trainer, offline, monkeypatch):
+    trainer = make_trainer(
+        schedulers=scheduler,
+        max_duration=f'{troughs[-1]}ep',
+        eval_interval='1ep',
+        algorithms=[LabelSmoothing()],
+        callbacks=[
+            ParetoSnapshot(folder='out', peak_window='1ep'),
+            LRMonitor(),
+            SpeedMonitor(window_size=2, time_unit='seconds'),
+        ],
+        loggers=wandb_logger(),
+    )
+    trainer.fit()
+    trainer.close()
+    (recovered,) = imported(monkeypatch, offline, '--window', '1')
+    assert [p.epoch for p in recovered.points] == troughs
+    assert recovered.run.method == 'LS'
+    assert_alike(recovered, TradeoffCurve.read('out'))
+
+
+def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, '-m', *command],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def test_killed_between_troughs_and_resumed_a_run_has_every_point_once(offline):
+    """SIGKILL after the troughs at 8, 16 and 32, with a checkpoint at 42: the first folder ends before the third."""
+    killed = in_its_own_process(offline, 'tests.wandb_killed_and_resumed', '45')
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(TradeoffCurve.read(offline / 'out').points) == 3
+    resumed = in_its_own_process(offline, 'tests.wandb_killed_and_resumed', '-1')
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = map(Logged, folders(offline))
+    assert second.run.run_id == 'killed'
+    # W&B writes in blocks, and the kill has cost it the last: there is something to make good for.
+    assert len(first.points) < 3
+    cycles = [row['pareto/cycle'] for row in first.points + second.points]
+    assert cycles == [0, 1, 2, 3]
+    points = TradeoffCurve.read(offline / 'out').points
+    for row, point in zip(first.points + second.points, points, strict=True):
+        assert row[f'pareto/{ACCURACY}'] == point.metrics[ACCURACY]
+        assert row['pareto/wall_clock_train_s'] == point.wall_clock_train_s
+    assert len(second.table('pareto/points')[1]) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('rank_zero_only', ['true', 'false'])
+def test_two_ranks_log_once(offline, rank_zero_only):
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'loggers.WandBLogger.project=clr', 'snapshot.folder=out']
+    overrides.append(f'loggers.WandBLogger.rank_zero_only={rank_zero_only}')
+    done = in_its_own_process(
+        offline, 'composer.cli.launcher', '-n', '2', '-m', 'composer_clr.train', 'quickstart/digits', *overrides
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [Logged(folder) for folder in folders(offline)]
+    assert len(runs) == {'true': 1, 'false': 2}[rank_zero_only]
+    with_points = [run for run in runs if run.points]
+    assert [[row['pareto/cycle'] for row in run.points] for run in with_points] == [[0, 1]]
+    assert len(with_points[0].table('pareto/points')[1]) == 2
