@@ -109,12 +109,12 @@ def _records(file: Path) -> Iterator[bytes]:
     """The records of a file up to the first that is not whole."""
     store = DataStore()
     try:
-        store.open_for_scan(str(file))
-    except OSError as error:
-        raise CurveError(f'{file}: cannot be read ({error})') from error
-    except Exception as error:  # the reader asserts and unpacks
-        raise CurveError(f'{file}: no run can be read from it: {error}') from error
-    try:
+        try:
+            store.open_for_scan(str(file))
+        except OSError as error:
+            raise CurveError(f'{file}: cannot be read ({error})') from error
+        except Exception as error:  # the reader asserts and unpacks
+            raise CurveError(f'{file}: no run can be read from it: {error}') from error
         while True:
             try:
                 data = store.scan_data()

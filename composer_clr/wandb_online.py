@@ -122,6 +122,8 @@ def read_history(run: Any, want: Callable[[str], bool]) -> RunHistory:
 def _take(history: RunHistory, key: str, rows: list[dict[str, Any]]) -> None:
     by_step = dict(zip(*(known.tolist() for known in history.series.get(key, _NOTHING)), strict=True))
     by_step |= {float(row['_step']): number for row in rows if (number := _number(row.get(key))) is not None}
+    if not by_step:
+        return
     steps = np.array(sorted(by_step), dtype=np.float64)
     history.series[key] = steps, np.array([by_step[step] for step in steps], dtype=np.float64)
 
