@@ -2,6 +2,7 @@
 
 import pytest
 import wandb
+import wandb.errors
 from composer.loggers import WandBLogger
 
 from composer_clr.recipe import RecipeError, load_recipe
