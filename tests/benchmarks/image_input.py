@@ -28,7 +28,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from composer_clr.data.imagefolder import ImageFolderDataset, collate_images
+from composer_clr.data.image_loader import collate_images
+from composer_clr.data.imagefolder import ImageFolderDataset
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from tests.photographs import SIZES, photographs, window
 
