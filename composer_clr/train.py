@@ -29,6 +29,7 @@ from composer.utils import dist, reproducibility
 
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
+from composer_clr.data.extras import streaming_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
@@ -49,7 +50,12 @@ from composer_clr.snapshot import ParetoSnapshot
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
-_DATA = {'cifar10': cifar10_dataspecs, 'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
+_DATA = {
+    'cifar10': cifar10_dataspecs,
+    'digits': digits_dataspecs,
+    'imagefolder': imagefolder_dataspecs,
+    'streaming': streaming_dataspecs,
+}
 
 
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:

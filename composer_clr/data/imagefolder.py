@@ -43,9 +43,7 @@ class ImageFolderDataset(Dataset):
         (torch.Size([3, 224, 224]), torch.uint8, 'n01440764')
     """
 
-    def __init__(
-        self, folder: str | Path, transform: Callable[[Pixels], torch.Tensor], decode: Decode = decode_rgb
-    ):
+    def __init__(self, folder: str | Path, transform: Callable[[Pixels], torch.Tensor], decode: Decode = decode_rgb):
         self.folder = Path(folder).expanduser()
         self.transform, self.decode = transform, decode
         if not self.folder.is_dir():
