@@ -42,7 +42,7 @@ def convert_images(
         source (Path): Folder with ``train/`` and ``val/``, a folder for each class in either.
         target (Path): Folder for the result.
         conversion (Conversion): How to convert.
-        processes (int): Processes to convert in, 1 or more.
+        processes (int): Processes to convert in; 1: this one.
         progress (Callable): Told how many images are done, and of how many.
 
     Returns:
@@ -70,25 +70,36 @@ def convert_images(
     done = total - sum(len(job.files) for job in waiting)
     progress(done, total)
     unreadable: list[str] = []
-    # Started afresh, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn'), start_process) as pool:
-        working = {pool.submit(make, job, conversion): job for job in waiting}
-        try:
-            for finished in as_completed(working):
-                unreadable += finished.result()
-                done += len(working[finished].files)
-                progress(done, total)
-        except BrokenProcessPool as error:
-            raise ConversionError('a process was ended from outside, for memory perhaps: call again') from error
-        except OSError as error:
-            pool.shutdown(cancel_futures=True)
-            raise ConversionError(f'{target} cannot be written to ({error}): call again when it can') from error
+    try:
+        for job, broken in _made(waiting, conversion, processes):
+            unreadable += broken
+            done += len(job.files)
+            progress(done, total)
+    except BrokenProcessPool as error:
+        raise ConversionError('a process was ended from outside, for memory perhaps: call again') from error
+    except OSError as error:
+        raise ConversionError(f'{target} cannot be written to ({error}): call again when it can') from error
     if unreadable and not conversion.skip_unreadable:
         raise ConversionError(
             f'{len(unreadable)} files are no readable images, such as {unreadable[0]}: replace them and call again, '
             'or leave them out with --skip-unreadable'
         )
     return {split: _finish(folder, target / split, conversion) for split, folder in folders.items()}
+
+
+def _made(jobs: list[Job], conversion: Conversion, processes: int) -> Iterator[tuple[Job, list[str]]]:
+    """Each job when it is done, with its files that are no images."""
+    if processes == 1:
+        yield from ((job, make(job, conversion)) for job in jobs)
+        return
+    # Started afresh, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn'), start_process) as pool:
+        working = {pool.submit(make, job, conversion): job for job in jobs}
+        try:
+            for finished in as_completed(working):
+                yield working[finished], finished.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion, shuffled: bool) -> Iterator[Job]:

@@ -20,13 +20,14 @@ from composer_clr.data.image_loader import evaluation_dataspec, loading
 from composer_clr.data.transforms import EvalTransform, Normalize, Pixels, TrainTransform, decode_rgb
 
 try:
-    from streaming import LocalDataset, Stream, StreamingDataset
-    from streaming.base.format import Reader
+    from streaming import Stream, StreamingDataset
+    from streaming.base.format import Reader, reader_from_json
+    from streaming.base.spanner import Spanner
     from streaming.base.world import World
 except ImportError as error:
     raise ValueError("data.name=streaming needs MosaicML Streaming: pip install 'composer_clr[streaming]'") from error
 
-__all__ = ['ShardImages', 'StreamedImages', 'streaming_dataspecs']
+__all__ = ['ShardImages', 'StreamedImages', 'crop_seed', 'streaming_dataspecs']
 
 # Encodings whose stored bytes are those of an image file.
 _FILES = ('bytes', 'jpeg', 'png')
@@ -63,11 +64,12 @@ class StreamedImages(StreamingDataset):
 
     def get_item(self, sample_id: int, retry: int = 7) -> tuple[torch.Tensor, int]:
         """The image of this number among all, transformed, and its label."""
-        encoded, label, source = _stored(super().get_item(sample_id, retry), self._columns, self, sample_id)
-        _check_label(label, self._num_classes, source)
+        shard, within = self.spanner[sample_id]
+        encoded, label, source = _checked(
+            super().get_item(sample_id, retry), self._columns, self._num_classes, self.shards[shard], within
+        )
         # In an epoch's iteration the next one is counted already.
-        seed = np.random.SeedSequence((self.shuffle_seed, self.next_epoch, int(sample_id)))
-        generator = torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+        generator = torch.Generator().manual_seed(crop_seed(self.shuffle_seed, self.next_epoch - 1, sample_id))
         return self._transform(self._decode(encoded, source), generator), label
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
@@ -96,17 +98,35 @@ class ShardImages(Dataset):
         columns: tuple[str, str] = ('x', 'y'),
         num_classes: int | None = None,
     ):
-        self.shards = LocalDataset(str(folder))
-        _read_images_as_stored(self.shards.shards, columns)
+        index = json.loads((folder / 'index.json').read_text(encoding='utf-8'))
+        self._shards = [reader_from_json(str(folder), '', shard) for shard in index['shards']]
+        _read_images_as_stored(self._shards, columns)
+        samples = np.array([shard.samples for shard in self._shards])
+        self._length, self._spanner = int(samples.sum()), Spanner(samples)
         self._transform, self._columns, self._num_classes = transform, columns, num_classes
 
     def __len__(self) -> int:
-        return len(self.shards)
+        return self._length
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        encoded, label, source = _stored(self.shards[index], self._columns, self.shards, index)
-        _check_label(label, self._num_classes, source)
+        if not 0 <= index < len(self):
+            raise IndexError(f'{index=} of {len(self)} images')
+        shard, within = self._spanner[index]
+        reader = self._shards[shard]
+        encoded, label, source = _checked(reader[within], self._columns, self._num_classes, reader, within)
         return self._transform(decode_rgb(encoded, source)), label
+
+
+def crop_seed(seed: int, epoch: int, image: int) -> int:
+    """The seed of the random numbers of one image's crop in one epoch, of 64 bits.
+
+    Example:
+        >>> crop_seed(17, 0, 5) == crop_seed(17, 0, 5)
+        True
+        >>> len({crop_seed(seed, epoch, image) for seed in (1, 2) for epoch in (0, 1) for image in (0, 1)})
+        8
+    """
+    return int(np.random.SeedSequence((seed, epoch + 1, image)).generate_state(1, np.uint64)[0])
 
 
 def streaming_dataspecs(
@@ -124,7 +144,7 @@ def streaming_dataspecs(
     columns: tuple[str, str] = ('x', 'y'),
     streaming: dict[str, Any] | None = None,
 ) -> tuple[DataSpec, DataSpec]:
-    """Training and evaluation data of shards, in ``train/`` and ``val/``, as ``composer-clr convert-images`` makes them.
+    """Training and evaluation data of shards, in ``train/`` and ``val/``, as ``convert-images`` makes them.
 
     The shards of ``val/`` are fetched before training and read by number, each image once on any number of ranks. Those
     of ``train/`` are fetched while training goes on. Everything that the indices can tell is checked here.
@@ -209,20 +229,15 @@ def _read_images_as_stored(shards: list[Reader], columns: tuple[str, str]) -> No
         shard.column_encodings = list(encodings.values())  # type: ignore[attr-defined]
 
 
-def _stored(
-    sample: dict[str, Any], columns: tuple[str, str], shards: LocalDataset | StreamingDataset, index: int
+def _checked(
+    sample: dict[str, Any], columns: tuple[str, str], num_classes: int | None, shard: Reader, within: int
 ) -> tuple[torch.Tensor, int, str]:
     """An image's bytes, its label, and what to call it in an error."""
-    shard, within = shards.spanner[index]
-    file = shards.shards[shard]
-    source = f'image {within} of {Path(file.dirname) / (file.split or "") / file.raw_data.basename}'  # type: ignore[attr-defined]
-    image, label = (sample[column] for column in columns)
-    return torch.from_numpy(np.frombuffer(image, dtype=np.uint8).copy()), int(label), source
-
-
-def _check_label(label: int, num_classes: int | None, source: str) -> None:
+    source = f'image {within} of {Path(shard.dirname) / (shard.split or "") / shard.raw_data.basename}'  # type: ignore[attr-defined]
+    image, label = sample[columns[0]], int(sample[columns[1]])
     if num_classes is not None and not 0 <= label < num_classes:
         raise ValueError(f'{source} is of class {label}, which {num_classes=} has not')
+    return torch.frombuffer(bytearray(image), dtype=torch.uint8), label, source
 
 
 def _fetch(folder: Path, remote: str | None, split: str, shards: bool) -> None:
