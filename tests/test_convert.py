@@ -30,10 +30,10 @@ import sys
 from pathlib import Path
 from composer_clr.data.conversion import Conversion
 from composer_clr.data.convert import convert_images
-source, target, form = sys.argv[1:]
+source, target, form, processes = sys.argv[1:]
 if __name__ == '__main__':
     conversion = Conversion(100, format=form, shard_images=4)
-    convert_images(Path(source), Path(target), conversion, 2, lambda done, total: None)
+    convert_images(Path(source), Path(target), conversion, int(processes), lambda done, total: None)
 """
 
 
@@ -143,8 +143,15 @@ def test_a_folder_is_a_folder_again(images, tmp_path):
     assert {tuple(shape.tolist()) for shape, _ in copies} == {(3, 60, 75)}  # type: ignore[misc]
 
 
-@pytest.mark.parametrize('form', ['mds', 'folder'])
-def test_killed_and_called_again_it_comes_to_the_same(form, tmp_path):
+@pytest.mark.parametrize(
+    ('form', 'processes'),
+    [
+        pytest.param('mds', '1', id='mds'),
+        pytest.param('folder', '1', id='folder'),
+        pytest.param('mds', '2', id='mds-in-two-processes', marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_called_again_it_comes_to_the_same(form, processes, tmp_path):
     if form == 'mds':
         needs_streaming()
     images = tmp_path / 'images'
@@ -153,7 +160,7 @@ def test_killed_and_called_again_it_comes_to_the_same(form, tmp_path):
     conversion = Conversion(100, format=form, shard_images=4)
     target = tmp_path / 'killed'
     process = subprocess.Popen(
-        [sys.executable, '-c', KILLED, str(images), str(target), form], stdout=subprocess.DEVNULL
+        [sys.executable, '-c', KILLED, str(images), str(target), form, processes], stdout=subprocess.DEVNULL
     )
     until = time.monotonic() + 120
     while time.monotonic() < until and len(list(target.glob('train/.made.*'))) < 3:
