@@ -124,7 +124,7 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
         assert len(copies) == count
         index = json.loads((tmp_path / 'mds' / split / 'index.json').read_text())
         assert index['classes'] == ['class0', 'class1']
-        unused = list(originals)
+        unused = list(originals)  # type: ignore[arg-type]
         for image, label in copies:  # type: ignore[misc]
             distances = [float((image.int() - other.int()).abs().float().mean()) for other, _ in unused]
             nearest = int(np.argmin(distances))

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from composer_clr.data.decoders import Decode, decoder_named
-from composer_clr.data.image_loader import evaluation_dataspec, loading
+from composer_clr.data.image_loader import collate_images, evenly_spaced
+from composer_clr.data.loaders import dataspecs
 from composer_clr.data.transforms import EvalTransform, Normalize, Pixels, TrainTransform, decode_rgb
 
 __all__ = ['ImageFolderDataset', 'imagefolder_dataspecs']
@@ -120,18 +121,14 @@ def imagefolder_dataspecs(
         raise ValueError(f'{train.folder} has {len(train)} images, less than a batch of {ranks} x {batch_size}')
     if ranks > 1:
         _check_ranks(train, held_out)
-    return (
-        DataSpec(
-            DataLoader(
-                train,
-                batch_size,
-                sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
-                drop_last=True,
-                **loading(num_workers),
-            ),
-            microbatch_transforms=Normalize(),
-        ),
-        evaluation_dataspec(held_out, eval_batch_size, num_workers, eval_images),
+    return dataspecs(
+        train,
+        held_out if eval_images is None else evenly_spaced(held_out, eval_images),
+        batch_size,
+        eval_batch_size,
+        num_workers=num_workers,
+        on_device=Normalize(),
+        collate_fn=collate_images,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from composer_clr.data.transforms import Pixels, decode_rgb
 
 try:
-    from nvidia import nvimgcodec
+    nvimgcodec: Any = import_module('nvidia.nvimgcodec')
 except ImportError as error:
     raise ValueError("decoder='region' needs nvImageCodec: pip install 'composer_clr[region]'") from error
 
@@ -37,10 +38,11 @@ def decode_region(encoded: torch.Tensor, source: str) -> Pixels:
     content = encoded.numpy()
     try:
         stream = nvimgcodec.CodeStream(content)
-        lazily = stream.codec_name == 'jpeg' and stream.num_channels == 3 and bytes(content[-2:]) == _END_OF_IMAGE
-    except RuntimeError:  # no image that it knows
-        lazily = False
-    return RegionImage(encoded, source, stream) if lazily else decode_rgb(encoded, source)
+        if stream.codec_name == 'jpeg' and stream.num_channels == 3 and bytes(content[-2:]) == _END_OF_IMAGE:
+            return RegionImage(encoded, source, stream)
+    except RuntimeError:  # no image that it knows: it is parsed when first asked about
+        pass
+    return decode_rgb(encoded, source)
 
 
 class RegionImage:

@@ -316,7 +316,7 @@ def _check_classes(indices: dict[str, dict[str, Any]], num_classes: int | None) 
         raise ValueError(
             'training and evaluation classes differ: train/index.json and val/index.json are not of a pair'
         )
-    if None not in (train, num_classes) and num_classes != len(train):
+    if train is not None and num_classes not in (None, len(train)):
         raise ValueError(f'{num_classes=}, but the shards have {len(train)} classes')
 
 

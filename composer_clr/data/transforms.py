@@ -111,7 +111,7 @@ class TrainTransform:
 
     def __call__(self, image: Pixels, generator: torch.Generator | None = None) -> torch.Tensor:
         """The random numbers are the generator's; by default torch's own, which each loader process has for itself."""
-        top, left, height, width = self._box(*image.shape[-2:], generator)
+        top, left, height, width = self._box(image.shape[-2], image.shape[-1], generator)
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
         return (crop.flip(-1) if torch.rand(1, generator=generator).item() < self.flip else crop)[0]
@@ -119,8 +119,10 @@ class TrainTransform:
     def _box(self, height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
         """Top, left, height and width of a random part; of ten tries the first that lies within the image."""
         for _ in range(10):
-            area = height * width * torch.empty(1).uniform_(*self.scale, generator=generator).item()
-            ratio = torch.exp(torch.empty(1).uniform_(*self._log_ratio, generator=generator)).item()
+            area = height * width * torch.empty(1).uniform_(self.scale[0], self.scale[1], generator=generator).item()
+            ratio = torch.exp(
+                torch.empty(1).uniform_(self._log_ratio[0], self._log_ratio[1], generator=generator)
+            ).item()
             across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < across <= width and 0 < down <= height:
                 top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
