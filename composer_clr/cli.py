@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from composer_clr.curve import CurveError, TradeoffCurve
+from composer_clr.data.conversion import ConversionError
 from composer_clr.durations import read_duration
 from composer_clr.recipe import RecipeError
 from composer_clr.sources import read_sources
@@ -291,11 +292,51 @@ def sweep(
         typer.echo(command)
 
 
+@app.command()
+def convert_images(
+    source: Annotated[Path, typer.Argument(help='Folder with train/ and val/, a folder for each class in either.')],
+    target: Annotated[Path, typer.Argument(help='Folder for the result; new, or that of an interrupted call.')],
+    short_side: Annotated[int, typer.Option(help='What a longer short side is resized to, in pixels.')] = 400,
+    quality: Annotated[int, typer.Option(help='JPEG quality of resized images, 1 to 95.')] = 90,
+    form: Annotated[
+        str, typer.Option('--format', help='mds: shards for data.name=streaming. folder: for data.name=imagefolder.')
+    ] = 'mds',
+    shard_images: Annotated[int, typer.Option(help='Images of a shard.')] = 1000,
+    processes: Annotated[int | None, typer.Option(help='By default one for each core.')] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option('--skip-unreadable', help='Leave out files that are broken.')
+    ] = False,
+) -> None:
+    """Make smaller copies of an ImageFolder's images, which load faster; interrupted, call it again and it goes on.
+
+    What it does to accuracy has not been tested: evaluation pixels differ by about 2 of 255 on average at a short side
+    of 400. Give all the runs of a comparison the same copies. Images that are small already are kept byte for byte.
+    """
+    import os
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from composer_clr.data import convert
+
+    conversion = convert.Conversion(short_side, quality, form, shard_images, skip_unreadable)
+    bar = Progress(BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+    with bar:
+        task = bar.add_task('images')
+        made = convert.convert_images(
+            source,
+            target,
+            conversion,
+            processes or len(os.sched_getaffinity(0)),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(f'{target}: ' + ', '.join(f'{count} images in {split}' for split, count in made.items()))
+
+
 def main() -> None:
     """The entry point: errors in what was asked for are one line and exit status 2."""
     try:
         app()
-    except (CurveError, RecipeError) as error:
+    except (CurveError, RecipeError, ConversionError) as error:
         typer.echo(f'composer-clr: {printable(str(error))}', err=True)
         raise SystemExit(2) from error
 

@@ -67,6 +67,8 @@ class Run:
         model (str | None): Name of the network.
         world_size (int): Number of ranks.
         schedule (dict): The scheduler, its arguments and the troughs.
+        evaluation (dict[str, dict[str, int]]): By evaluator, on how many ``samples`` it runs, ``of`` how many that its
+            data set has; without one whose data have no length.
         versions (dict[str, str]): Of this package, Composer, torch and Python.
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
@@ -79,6 +81,7 @@ class Run:
     model: str | None = None
     world_size: int = 1
     schedule: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, dict[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     started_at: str | None = None
     parent: dict[str, Any] | None = None

@@ -68,7 +68,7 @@ class DataRecipe:
 
     Attributes:
         name (str): ``digits``, or ``imagefolder`` for a folder with ``train/`` and ``val/`` and a folder for each
-            class in either.
+            class in either, or ``streaming`` for MDS shards of the same.
         path (str | None): The folder, for data that lie in one.
         batch_size (int): Training images a batch, over all ranks.
         eval_batch_size (int): Evaluation images a batch, over all ranks.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence, Sized
+from typing import cast
 
 import composer
 import torch
-from composer.core import State
+from composer.core import Evaluator, State
 from composer.models import ComposerClassifier
 from composer.utils import dist
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from composer_clr._version import __version__
 from composer_clr.curve import Run
@@ -47,6 +50,7 @@ def describe_run(
             'unit': schedule.unit.value,
             'troughs': troughs,
         },
+        evaluation=_evaluation(state.evaluators),
         versions={
             'composer_clr': __version__,
             'mosaicml': composer.__version__,
@@ -55,6 +59,24 @@ def describe_run(
         },
         started_at=started_at,
     )
+
+
+def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
+    """On how many samples each evaluator runs, of how many: a part of a set is not to pass for the whole."""
+    told = {}
+    for evaluator in evaluators:
+        loader = evaluator.dataloader.dataloader
+        dataset = getattr(loader, 'dataset', None)
+        # An iterable's length is that of one rank, or of nothing.
+        if not isinstance(loader, DataLoader) or not isinstance(dataset, Sized) or isinstance(dataset, IterableDataset):
+            continue
+        samples = len(dataset)
+        if loader.batch_size is not None and evaluator.subset_num_batches not in (None, -1):
+            samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
+        told[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
+    return told
 
 
 def _network_name(model: torch.nn.Module) -> str:

@@ -29,6 +29,7 @@ from composer.utils import dist, reproducibility
 
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
+from composer_clr.data.extras import streaming_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
@@ -50,7 +51,12 @@ from composer_clr.wandb_start import logger_arguments, look_for_no_checkpoints_o
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
-_DATA = {'cifar10': cifar10_dataspecs, 'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
+_DATA = {
+    'cifar10': cifar10_dataspecs,
+    'digits': digits_dataspecs,
+    'imagefolder': imagefolder_dataspecs,
+    'streaming': streaming_dataspecs,
+}
 
 
 @wandb_errors_in_one_line()

@@ -18,7 +18,8 @@ from composer.utils import reproducibility
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from composer_clr.data.imagefolder import ImageFolderDataset, collate_images, imagefolder_dataspecs
+from composer_clr.data.image_loader import collate_images
+from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from composer_clr.networks import SmallResNet
 from tests.photographs import photographs, write_folder

@@ -21,7 +21,7 @@ from composer.optim import (
     CosineAnnealingWarmRestartsScheduler,
     CosineAnnealingWithWarmupScheduler,
 )
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Subset, default_collate
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -687,3 +687,23 @@ def test_a_run_that_reaches_no_trough_has_a_curve_without_points(make_trainer):
     with pytest.warns(UserWarning, match='it reaches no trough'):
         make_trainer(schedulers=CyclicCosineScheduler('8ep', 2, '8ep'), callbacks=snapshot(), max_duration='1ep').fit()
     assert curve().points == []
+
+
+def test_the_curve_says_on_how_many_samples_it_was_evaluated(make_trainer):
+    whole = loader(40, batch_size=20, seed=1)
+    part = DataLoader(Subset(Subset(whole.dataset, range(30)), range(0, 30, 3)), 4)
+    make_trainer(
+        eval_dataloader=[
+            Evaluator(label='whole', dataloader=whole, metric_names=['MulticlassAccuracy']),
+            Evaluator(label='part', dataloader=part, metric_names=['MulticlassAccuracy']),
+            Evaluator(label='cut', dataloader=whole, metric_names=['MulticlassAccuracy'], subset_num_batches=1),
+        ],
+        schedulers=doubling(),
+        callbacks=snapshot(),
+        max_duration='2ep',
+    ).fit()
+    assert curve().run.evaluation == {
+        'whole': {'samples': 40, 'of': 40},
+        'part': {'samples': 10, 'of': 40},
+        'cut': {'samples': 20, 'of': 40},
+    }

@@ -9,7 +9,7 @@ from composer.utils import dist
 from torchvision.datasets import CIFAR10
 from torchvision.transforms import v2
 
-from composer_clr.data.imagefolder import collate_images
+from composer_clr.data.image_loader import collate_images
 from composer_clr.data.loaders import dataspecs
 from composer_clr.data.transforms import Normalize
 

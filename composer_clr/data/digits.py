@@ -6,7 +6,7 @@ import torch
 from composer.core import DataSpec
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from composer_clr.data.loaders import dataspecs
 
@@ -53,12 +53,7 @@ def digits_dataspecs(
     for name, wanted, there in (('train_images', train_images, train_x), ('eval_images', eval_images, eval_x)):
         if not 1 <= wanted <= len(there):
             raise ValueError(f'{name}={wanted}: the digits have between 1 and {len(there)} of these')
-    train_x, train_y, eval_x, eval_y = (
-        train_x[:train_images],
-        train_y[:train_images],
-        eval_x[:eval_images],
-        eval_y[:eval_images],
-    )
+    train_x, train_y = train_x[:train_images], train_y[:train_images]
     mean, deviation = train_x.mean(), train_x.std()
 
     def images(flat: torch.Tensor) -> torch.Tensor:
@@ -66,4 +61,6 @@ def digits_dataspecs(
 
     train = TensorDataset(images(train_x), train_y)
     held_out = TensorDataset(images(eval_x), eval_y)
+    if eval_images < len(held_out):
+        held_out = Subset(held_out, range(eval_images))
     return dataspecs(train, held_out, batch_size, eval_batch_size, num_workers=num_workers)

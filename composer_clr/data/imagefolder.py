@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from composer_clr.data.transforms import EvalTransform, Normalize, TrainTransform, decode_rgb
+from composer_clr.data.decoders import Decode, decoder_named
+from composer_clr.data.image_loader import collate_images, evenly_spaced
+from composer_clr.data.loaders import dataspecs
+from composer_clr.data.transforms import EvalTransform, Normalize, Pixels, TrainTransform, decode_rgb
 
-__all__ = ['ImageFolderDataset', 'collate_images', 'imagefolder_dataspecs']
+__all__ = ['ImageFolderDataset', 'imagefolder_dataspecs']
 
 
 class ImageFolderDataset(Dataset):
@@ -28,6 +31,7 @@ class ImageFolderDataset(Dataset):
     Args:
         folder (str | Path): Folder of the class folders.
         transform (Callable): Makes of an image, uint8 of (3, height, width), one of the size that batches have.
+        decode (Callable): Makes of a file's bytes and its name an image. Default: :func:`decode_rgb`.
 
     Raises:
         ValueError: If there is no such folder, no class folder in it, or a class folder without images.
@@ -40,9 +44,9 @@ class ImageFolderDataset(Dataset):
         (torch.Size([3, 224, 224]), torch.uint8, 'n01440764')
     """
 
-    def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, folder: str | Path, transform: Callable[[Pixels], torch.Tensor], decode: Decode = decode_rgb):
         self.folder = Path(folder).expanduser()
-        self.transform = transform
+        self.transform, self.decode = transform, decode
         if not self.folder.is_dir():
             raise ValueError(f'there is no folder {self.folder}')
         try:
@@ -64,25 +68,8 @@ class ImageFolderDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         path = self.folder / os.fsdecode(self.files[index])
-        image = decode_rgb(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
+        image = self.decode(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
         return self.transform(image), int(self.labels[index])
-
-
-def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
-    """A batch of images and labels; the images' bytes stay in the order that they were decoded in, channels last.
-
-    Shape:
-        Images of (channels, height, width) to (batch, channels, height, width), labels to (batch,).
-
-    Example:
-        >>> images, labels = collate_images([(torch.zeros(3, 32, 32, dtype=torch.uint8), 5)] * 4)
-        >>> images.shape, images.is_contiguous(memory_format=torch.channels_last), labels
-        (torch.Size([4, 3, 32, 32]), True, tensor([5, 5, 5, 5]))
-    """
-    # As rows of pixels an image is one piece of memory, which torch's collate copies at once, in a worker straight
-    # into the memory that it shares with the training process.
-    images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
-    return [images.permute(0, 3, 1, 2), labels]
 
 
 def imagefolder_dataspecs(
@@ -94,6 +81,8 @@ def imagefolder_dataspecs(
     train_size: int = 224,
     eval_resize: int = 256,
     eval_size: int = 224,
+    eval_images: int | None = None,
+    decoder: str = 'whole',
 ) -> tuple[DataSpec, DataSpec]:
     """Training and evaluation data of a folder with ``train/`` and ``val/``, a folder for each class in either.
 
@@ -110,6 +99,10 @@ def imagefolder_dataspecs(
         train_size (int): Side of the training images, in pixels, :class:`TrainTransform`. Default: ``224``.
         eval_resize (int): What the shorter side of an evaluation image is resized to, in pixels. Default: ``256``.
         eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
+        eval_images (int | None): How many of the evaluation images to take, spread evenly over them; the curve says so.
+            Default: ``None``, all.
+        decoder (str): ``whole``; or ``region``, which decodes of a training image only its crop: the same pixels,
+            sooner, and it needs the extra of this name. Default: ``'whole'``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training data, shuffled, the incomplete last batch of an epoch left out, and
@@ -120,7 +113,7 @@ def imagefolder_dataspecs(
         ValueError: If a folder is missing or empty, the classes of the two differ from each other or from
             ``num_classes`` in number, there are fewer training images than make a batch, or ranks see different files.
     """
-    train = ImageFolderDataset(Path(path) / 'train', TrainTransform(train_size))
+    train = ImageFolderDataset(Path(path) / 'train', TrainTransform(train_size), decoder_named(decoder))
     held_out = ImageFolderDataset(Path(path) / 'val', EvalTransform(eval_resize, eval_size))
     _check_classes(train, held_out, num_classes)
     ranks = dist.get_world_size()
@@ -128,27 +121,14 @@ def imagefolder_dataspecs(
         raise ValueError(f'{train.folder} has {len(train)} images, less than a batch of {ranks} x {batch_size}')
     if ranks > 1:
         _check_ranks(train, held_out)
-    loading = {
-        'collate_fn': collate_images,
-        'num_workers': num_workers,
-        'persistent_workers': num_workers > 0,
-        'pin_memory': torch.cuda.is_available(),
-    }
-    return (
-        DataSpec(
-            DataLoader(
-                train,
-                batch_size,
-                sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
-                drop_last=True,
-                **loading,
-            ),
-            microbatch_transforms=Normalize(),
-        ),
-        DataSpec(
-            DataLoader(held_out, eval_batch_size, sampler=dist.get_sampler(held_out), **loading),
-            microbatch_transforms=Normalize(),
-        ),
+    return dataspecs(
+        train,
+        held_out if eval_images is None else evenly_spaced(held_out, eval_images),
+        batch_size,
+        eval_batch_size,
+        num_workers=num_workers,
+        on_device=Normalize(),
+        collate_fn=collate_images,
     )
 
 

@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Protocol
 
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import pil_to_tensor
 
-__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'TrainTransform', 'decode_rgb']
+__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'Pixels', 'TrainTransform', 'decode_rgb']
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Pixels(Protocol):
+    """An image of (3, height, width) that gives a part of itself: a uint8 tensor, or one that is not yet decoded."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __getitem__(self, part: tuple[slice, slice, slice], /) -> torch.Tensor: ...
 
 
 def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
@@ -97,13 +106,32 @@ class TrainTransform:
     ):
         if size < 1:
             raise ValueError(f'{size=}: images are at least one pixel wide')
-        self.size, self.scale, self.ratio, self.flip = size, list(scale), list(ratio), flip
+        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
+        self._log_ratio = torch.log(torch.tensor(ratio)).tolist()
 
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        top, left, height, width = RandomResizedCrop.get_params(image, self.scale, self.ratio)
+    def __call__(self, image: Pixels, generator: torch.Generator | None = None) -> torch.Tensor:
+        """The random numbers are the generator's; by default torch's own, which each loader process has for itself."""
+        top, left, height, width = self._box(image.shape[-2], image.shape[-1], generator)
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
-        return (crop.flip(-1) if torch.rand(1) < self.flip else crop)[0]
+        return (crop.flip(-1) if torch.rand(1, generator=generator).item() < self.flip else crop)[0]
+
+    def _box(self, height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
+        """Top, left, height and width of a random part; of ten tries the first that lies within the image."""
+        for _ in range(10):
+            area = height * width * torch.empty(1).uniform_(self.scale[0], self.scale[1], generator=generator).item()
+            ratio = torch.exp(
+                torch.empty(1).uniform_(self._log_ratio[0], self._log_ratio[1], generator=generator)
+            ).item()
+            across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < across <= width and 0 < down <= height:
+                top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
+                left = int(torch.randint(0, width - across + 1, (1,), generator=generator))
+                return top, left, down, across
+        # A panorama or a tower: its middle, in the allowed proportions that are nearest to its own.
+        ratio = min(max(width / height, min(self.ratio)), max(self.ratio))
+        down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
+        return (height - down) // 2, (width - across) // 2, down, across
 
 
 class EvalTransform:
@@ -132,7 +160,7 @@ class EvalTransform:
             raise ValueError(f'{crop=} of {resize=}: the evaluation crop is 1 pixel or more, and resize or less')
         self.resize, self.crop = resize, crop
 
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+    def __call__(self, image: Pixels) -> torch.Tensor:
         height, width = image.shape[-2:]
         short = min(height, width)
         resized = [self.resize * side // short for side in (height, width)]

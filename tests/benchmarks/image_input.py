@@ -1,16 +1,18 @@
-"""Images a second of the ImageFolder path, over torchvision's usual one: ``python -m tests.benchmarks.image_input``.
+"""Images a second of our ways to read them, over torchvision's usual one: ``python -m tests.benchmarks.image_input``.
 
-Both load the same files in batches, round after round, in turn, in one process with one thread and no workers. The
+All load the same images in batches, round after round, in turn, in one process with one thread and no workers. The
 usual path is torchvision's ``ImageFolder`` with PIL: ``RandomResizedCrop``, flip, ``ToTensor`` and ``Normalize`` in
 training, ``Resize`` and ``CenterCrop`` in place of the first two in evaluation. Ours ends with a batch of uint8, as it
-is handed to the device, which normalises it.
+is handed to the device, which normalises it. Where the extras are installed, MDS shards of the originals and decoding
+by region come in too.
 
 The files are windows of the photographs that come with scikit-image and scikit-learn, of about 500 x 400 pixels at
-quality 90 to 96, and copies of them with a short side of at most 400 and of 256 at quality 90. The copies are compared
-with the usual path on the originals. Printed are the median and the range of the ratio, round by round, in seconds of
-processor time; the files are in the page cache. Options: ``--subsampling 0`` keeps the originals' colours at full
-resolution; ``--spread`` gives them the spread of sizes that photographs in the wild have: one in five is larger, up to
-1400 pixels wide.
+quality 90 to 96, and copies of them with a short side of at most 400 and of 256, all encoded anew at quality 90. (The
+converter leaves images that are small already as they are.) The copies are compared with the usual path on the
+originals. Printed are the median and the range of the ratio, round by round, in seconds of processor time of the whole
+process, threads included; the files are in the page cache. Options: ``--subsampling 0`` keeps the originals' colours at
+full resolution; ``--spread`` gives them the spread of sizes that photographs in the wild have: one in five is larger,
+up to 1400 pixels wide.
 """
 
 from __future__ import annotations
@@ -19,16 +21,18 @@ import argparse
 import random
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median
 
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from composer_clr.data.imagefolder import ImageFolderDataset, collate_images
+from composer_clr.data.image_loader import collate_images
+from composer_clr.data.imagefolder import ImageFolderDataset
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from tests.photographs import SIZES, photographs, window
 
@@ -62,6 +66,34 @@ def size_of(file: Path) -> tuple[int, int]:
         return picture.size
 
 
+def ways(folder: Path, phase: str) -> dict[str, Dataset]:
+    """Our data sets, by what they read and how."""
+    transform = TrainTransform() if phase == 'training' else EvalTransform()
+    kinds = ('originals', *COPIES)
+    found: dict[str, Dataset] = {kind: ImageFolderDataset(folder / kind, transform) for kind in kinds}
+    if find_spec('streaming'):
+        from streaming import MDSWriter
+
+        from composer_clr.data.streaming import ShardImages, StreamedImages
+
+        shards = folder / 'shards'
+        if not shards.exists():
+            with MDSWriter(columns={'x': 'bytes', 'y': 'int'}, out=str(shards)) as writer:
+                for file in sorted((folder / 'originals/class').iterdir()):
+                    writer.write({'x': file.read_bytes(), 'y': 0})
+        found['MDS shards of the originals'] = (
+            StreamedImages(TrainTransform(), local=str(shards), batch_size=BATCH, shuffle=True)
+            if phase == 'training'
+            else ShardImages(shards, transform)
+        )
+    if find_spec('nvidia') and find_spec('nvidia.nvimgcodec') and phase == 'training':
+        from composer_clr.data.region import decode_region
+
+        for kind in kinds:
+            found[f'{kind}, by region'] = ImageFolderDataset(folder / kind, transform, decode_region)
+    return found
+
+
 def seconds(loader: DataLoader) -> float:
     # Of the processor: on a machine that others use too, the clock on the wall measures them.
     began = time.process_time()
@@ -81,7 +113,6 @@ def main() -> None:
         'training': [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *as_numbers],
         'evaluation': [transforms.Resize(256), transforms.CenterCrop(224), *as_numbers],
     }
-    ours = {'training': TrainTransform(), 'evaluation': EvalTransform()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_files(folder, options.subsampling, options.spread)
@@ -93,9 +124,8 @@ def main() -> None:
         print(f'{ROUNDS} rounds, one thread; images a second, ours over the usual path on the originals')
         for phase in usual:
             loaders = {'usual': DataLoader(ImageFolder(folder / 'originals', transforms.Compose(usual[phase])), BATCH)}
-            for kind in ('originals', *COPIES):
-                data = ImageFolderDataset(folder / kind, ours[phase])
-                loaders[kind] = DataLoader(data, BATCH, collate_fn=collate_images)
+            for name, data in ways(folder, phase).items():
+                loaders[name] = DataLoader(data, BATCH, collate_fn=collate_images)
             times: dict[str, list[float]] = {kind: [] for kind in loaders}
             for turn in range(-1, ROUNDS):
                 for kind in sorted(loaders, reverse=bool(turn % 2)):
@@ -104,7 +134,7 @@ def main() -> None:
                     if turn >= 0:  # the first one warms the page cache
                         times[kind].append(elapsed)
             print(f'{phase}, usual: {FILES / median(times["usual"]):.0f} images/s')
-            for kind in ('originals', *COPIES):
+            for kind in [name for name in loaders if name != 'usual']:
                 ratios = [slow / fast for slow, fast in zip(times['usual'], times[kind], strict=True)]
                 spread = f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})'
                 print(f'{phase}, ours on {kind}: {FILES / median(times[kind]):.0f} images/s, {spread}')
