@@ -113,6 +113,13 @@ class ScheduleRecipe:
         t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
         alpha_f (float): What each decay ends at, as a part of ``optimizer.lr``. Default: ``0.0``.
         cycle_ends (list[str] | None): The troughs, in place of ``t_0`` and ``t_mult``.
+        shape (str): How a cycle decays: ``cosine``, ``linear``, ``1-sqrt`` or ``triangle``. The standard run of a
+            shape is one cycle of it, from the end of the warmup to the end of training. Default: ``'cosine'``.
+        peak_decay (float | list[float] | str | None): What the peak is multiplied by at every restart, or at each in
+            turn; ``sqrt`` makes it one over the square root of the period. Default: ``None``, every peak is 1.
+        t_rewarmup (str | float | None): Length of a linear rise after each restart: a time, or a part of each cycle.
+        t_hold (str | float | None): Length of a constant part before each decay: a time, or a part of each cycle, such
+            as ``0.9``. With it the cyclic run's curve is of the kind ``wsd-s``.
     """
 
     kind: str = MISSING
@@ -121,6 +128,10 @@ class ScheduleRecipe:
     t_mult: float = 2.0
     alpha_f: float = 0.0
     cycle_ends: list[str] | None = None
+    shape: str = 'cosine'
+    peak_decay: Any = None
+    t_rewarmup: str | float | None = None
+    t_hold: str | float | None = None
 
 
 @dataclass

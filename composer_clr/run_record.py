@@ -16,7 +16,7 @@ from composer_clr.methods import method_name
 from composer_clr.times import horizon, spell
 from composer_clr.trainer_schedule import TrainerSchedule
 
-__all__ = ['describe_run']
+__all__ = ['cyclic_kind', 'describe_run']
 
 
 def describe_run(
@@ -28,7 +28,7 @@ def describe_run(
         state (State): The trainer's state.
         schedule (TrainerSchedule): Its cycles.
         method (str | None): Name of the method; ``None``: made of the Trainer's algorithms.
-        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough and ``'cyclic'`` for more.
+        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough, :func:`cyclic_kind` for more.
         started_at (str): When the run first started.
     """
     until = horizon(state, schedule.unit)
@@ -36,7 +36,7 @@ def describe_run(
     one_trough = troughs is not None and len(troughs) <= 1
     return Run(
         run_name=state.run_name,
-        kind=kind or ('standard' if one_trough else 'cyclic'),
+        kind=kind or ('standard' if one_trough else cyclic_kind(schedule.description.get('t_hold'))),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,
         model=_network_name(state.model),
@@ -55,6 +55,16 @@ def describe_run(
         },
         started_at=started_at,
     )
+
+
+def cyclic_kind(t_hold: object) -> str:
+    """The kind of curve that a run of several cycles draws, by whether its cycles hold their peak before they decay.
+
+    Example:
+        >>> cyclic_kind(None), cyclic_kind(0.9)
+        ('cyclic', 'wsd-s')
+    """
+    return 'wsd-s' if t_hold else 'cyclic'
 
 
 def _network_name(model: torch.nn.Module) -> str:

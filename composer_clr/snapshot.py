@@ -66,7 +66,8 @@ class ParetoSnapshot(Callback):
             own ``eval_interval`` makes there, and never past the cycle's restart. Default: ``'0ep'``.
         method (str | None): Name of the training method. Default: ``None``, made of the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
-        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more.
+        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
+            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
         overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
             from a checkpoint goes on with its own curve in any case. Default: ``False``.
 

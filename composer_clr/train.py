@@ -44,6 +44,7 @@ from composer_clr.recipe import (
     shipped_recipes,
 )
 from composer_clr.recipe import __doc__ as recipe_help
+from composer_clr.run_record import cyclic_kind
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
 
@@ -205,17 +206,25 @@ def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.O
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
+    names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
+    arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
+    ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
     if recipe.kind == 'standard':
-        return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)
+        ends = {'cycle_ends': ['1dur']}
     try:
-        return CyclicCosineScheduler(recipe.t_0, recipe.t_mult, recipe.t_warmup, recipe.alpha_f, recipe.cycle_ends)
+        made = CyclicCosineScheduler(**ends, **arguments)
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
+    if recipe.kind == 'standard' and recipe.shape == 'cosine' and not recipe.t_hold:
+        # With one cycle there is no restart, and so nothing that Composer's own scheduler does not do.
+        return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)
+    return made
 
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.kind})
+    kind = 'standard' if recipe.schedule.kind == 'standard' else cyclic_kind(recipe.schedule.t_hold)
+    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': kind})
 
 
 def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any]:
