@@ -10,18 +10,20 @@ from composer_clr._version import __version__ as __version__
 if TYPE_CHECKING:
     from composer_clr.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curve import TradeoffPoint as TradeoffPoint
+    from composer_clr.in_cycles import InCycles as InCycles
     from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
     from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
     'CyclicCosineScheduler': 'composer_clr.scheduler',
+    'InCycles': 'composer_clr.in_cycles',
     'ParetoSnapshot': 'composer_clr.snapshot',
     'TradeoffCurve': 'composer_clr.curve',
     'TradeoffPoint': 'composer_clr.curve',
 }
 
-__all__ = ['CyclicCosineScheduler', 'ParetoSnapshot', 'TradeoffCurve', 'TradeoffPoint', '__version__']
+__all__ = ['CyclicCosineScheduler', 'InCycles', 'ParetoSnapshot', 'TradeoffCurve', 'TradeoffPoint', '__version__']
 
 
 def __getattr__(name: str) -> Any:

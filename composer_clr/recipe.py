@@ -208,7 +208,8 @@ class Recipe:
         schedule (ScheduleRecipe): The learning rate over time.
         algorithms (dict): Composer's algorithms by class name, each with its arguments, in order:
             ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
-            one that the base has; so for callbacks and loggers.
+            one that the base has; so for callbacks and loggers. ``in_cycles: true`` makes one go by the cycles rather
+            than by the whole run; see :class:`~composer_clr.InCycles`.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
         callbacks (dict): Composer's callbacks by class name, each with its arguments: ``{SpeedMonitor: {}}``.

@@ -21,7 +21,7 @@ import composer.optim
 import torch
 import torchvision
 from composer import Trainer
-from composer.core import Callback, DataSpec
+from composer.core import Algorithm, Callback, DataSpec
 from composer.loggers import LoggerDestination
 from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
@@ -30,6 +30,7 @@ from composer.utils import dist, reproducibility
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.in_cycles import InCycles
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
 from composer_clr.progress import TroughProgress
@@ -82,7 +83,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'eval_subset_num_batches': eval_subset_num_batches,
         'optimizers': _optimizer(recipe.optimizer, model),
         'schedulers': _schedule(recipe.schedule),
-        'algorithms': _all_named('algorithms', composer.algorithms, recipe.algorithms),
+        'algorithms': [_algorithm(*item) for item in recipe.algorithms.items() if item[1] is not False],
         'loggers': build_loggers(recipe),
         'callbacks': [
             *_all_named('callbacks', composer.callbacks, recipe.callbacks),
@@ -225,6 +226,16 @@ def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
     kind = 'standard' if recipe.schedule.kind == 'standard' else cyclic_kind(recipe.schedule.t_hold)
     return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': kind})
+
+
+def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
+    """An algorithm of Composer's, by the cycles if its ``in_cycles`` is true."""
+    arguments = dict(arguments or {})
+    in_cycles = arguments.pop('in_cycles', False)
+    if not isinstance(in_cycles, bool):
+        raise RecipeError(f'algorithms.{name}.in_cycles={in_cycles!r}: give true or false')
+    made = _named('algorithms', composer.algorithms, name, arguments)
+    return _built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': made}) if in_cycles else made
 
 
 def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any]:
