@@ -16,7 +16,7 @@ from composer_clr.thaw import FrozenLayers
 from composer_clr.times import spell
 from composer_clr.trainer_schedule import trainer_schedule
 
-__all__ = ['InCycles', 'warn_of_run_clocks']
+__all__ = ['InCycles', 'check_run_clocks']
 
 # What an algorithm does after a batch or an epoch belongs to the cycle of that batch, at a trough too.
 _AFTER_A_BATCH = {event for event in Event if event.name.startswith('EVAL')} | {
@@ -91,10 +91,7 @@ class InCycles(Algorithm):
                     f"{name}: {key}='{spell(time)}' does not go by the clock of a cycle: "
                     "give it as a part of the cycle, in 'dur'"
                 )
-        if isinstance(algorithm, SWA) and algorithm.schedule_swa_lr:
-            raise ValueError(
-                'SWA: schedule_swa_lr=True drives the learning rate, as the schedule of the cycles does: leave it out'
-            )
+        _check_leaves_rate(algorithm)
         self.algorithm = algorithm
         self.scheduler = scheduler
         self._frozen = FrozenLayers()
@@ -211,9 +208,14 @@ class _CycleState:
         return Time(self._elapsed, TimeUnit.DURATION)
 
 
-def warn_of_run_clocks(state: State) -> None:
-    """Warn of algorithms that read the clock of the whole run, where the run has several troughs."""
+def check_run_clocks(state: State) -> None:
+    """Warn of algorithms that read the clock of the whole run, where the run has several troughs.
+
+    Raises:
+        ValueError: If one of them drives the learning rate beside the schedule.
+    """
     for algorithm in state.algorithms:
+        _check_leaves_rate(algorithm)
         times = _times(algorithm)
         reads = isinstance(algorithm, (ProgressiveResizing, LayerFreezing, SelectiveBackprop, SWA)) or any(
             time.unit == TimeUnit.DURATION and time.value > 0 for time in times.values()
@@ -227,6 +229,13 @@ def warn_of_run_clocks(state: State) -> None:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _check_leaves_rate(algorithm: Algorithm) -> None:
+    if isinstance(algorithm, SWA) and algorithm.schedule_swa_lr:
+        raise ValueError(
+            'SWA: schedule_swa_lr=True drives the learning rate, as the schedule of the cycles does: leave it out'
+        )
 
 
 def _times(algorithm: Algorithm) -> dict[str, Time]:

@@ -206,7 +206,7 @@ class Recipe:
         data (DataRecipe): The images.
         optimizer (OptimizerRecipe): The optimizer.
         schedule (ScheduleRecipe): The learning rate over time.
-        algorithms (dict): Composer's algorithms by class name, each with its arguments, in order:
+        algorithms (dict): Composer's algorithms and ours by class name, each with its arguments, in order:
             ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
             one that the base has; so for callbacks and loggers. ``in_cycles: true`` makes one go by the cycles rather
             than by the whole run; see :class:`~composer_clr.InCycles`.

@@ -14,7 +14,7 @@ from composer.utils.checkpoint import save_checkpoint
 
 from composer_clr.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
-from composer_clr.in_cycles import warn_of_run_clocks
+from composer_clr.in_cycles import check_run_clocks
 from composer_clr.peak_window import PeakWindow
 from composer_clr.run_folder import RunFolder
 from composer_clr.run_record import describe_run
@@ -174,7 +174,7 @@ class ParetoSnapshot(Callback):
         warn_if_cut(schedule.cycles, schedule.unit, state)
         until = horizon(state, schedule.unit)
         if until is None or schedule.cycles.bounds(0)[1] < until:
-            warn_of_run_clocks(state)
+            check_run_clocks(state)
         check_metric_names('metrics', self.metrics or (), state)
         check_metric_names('directions', self.directions, state)
         self._window.length = self._window_length(state, schedule)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from types import ModuleType
 from typing import Any
@@ -27,10 +27,12 @@ from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 
+from composer_clr.batch_size import CyclicBatchSize
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.in_cycles import InCycles
+from composer_clr.in_step import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
 from composer_clr.progress import TroughProgress
@@ -51,6 +53,9 @@ from composer_clr.snapshot import ParetoSnapshot
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
 
+_ALGORITHMS = {
+    made.__name__: made for made in (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
+}
 _DATA = {'cifar10': cifar10_dataspecs, 'digits': digits_dataspecs, 'imagefolder': imagefolder_dataspecs}
 
 
@@ -229,12 +234,15 @@ def _snapshot(recipe: Recipe) -> ParetoSnapshot:
 
 
 def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
-    """An algorithm of Composer's, by the cycles if its ``in_cycles`` is true."""
+    """An algorithm of Composer's or ours, by the cycles if its ``in_cycles`` is true."""
     arguments = dict(arguments or {})
     in_cycles = arguments.pop('in_cycles', False)
     if not isinstance(in_cycles, bool):
         raise RecipeError(f'algorithms.{name}.in_cycles={in_cycles!r}: give true or false')
-    made = _named('algorithms', composer.algorithms, name, arguments)
+    if name in _ALGORITHMS:
+        made = _built(f'algorithms.{name}', _ALGORITHMS[name], arguments)
+    else:
+        made = _named('algorithms', composer.algorithms, name, arguments, also=_ALGORITHMS)
     return _built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': made}) if in_cycles else made
 
 
@@ -242,11 +250,13 @@ def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any
     return [_named(key, module, name, arguments) for name, arguments in chosen.items() if arguments is not False]
 
 
-def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None) -> Any:
+def _named(
+    key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None, also: Iterable[str] = ()
+) -> Any:
     """An object of a class that a module of Composer's or torch's has, by name."""
     if not isinstance(getattr(module, name, None), type):
         classes = [known for known, item in vars(module).items() if isinstance(item, type)]
-        raise RecipeError(_unknown(key, name, classes))
+        raise RecipeError(_unknown(key, name, [*classes, *also]))
     return _built(f'{key}.{name}', getattr(module, name), arguments or {})
 
 
