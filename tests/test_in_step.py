@@ -47,7 +47,7 @@ def run(make_trainer, algorithms, *, watch=None, optimizer=sgd, **changes) -> An
         'model': model,
         'optimizers': optimizer(model),
         'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', alpha_f=0.1),
-        'callbacks': [ParetoSnapshot(folder='out', overwrite=True), *([watch] if watch else [])],
+        'callbacks': [ParetoSnapshot(folder='out', overwrite=True, save_weights=False), *([watch] if watch else [])],
         'algorithms': algorithms,
     }
     trainer = make_trainer(**{**arguments, **changes})
@@ -136,14 +136,14 @@ EACH = pytest.mark.parametrize('make', PARTS.values(), ids=PARTS)
 
 
 @EACH
-@pytest.mark.parametrize('batch', [23, 41, 67])
-def test_a_resume_is_exact(make_trainer, make, batch):
-    whole, rest = Watch(), Watch()
-    run(make_trainer, make(), watch=whole, save_folder='ck', save_interval=f'{batch}ba', save_filename='ba{batch}.pt',
+def test_a_resume_is_exact(make_trainer, make):
+    whole, plain = Watch(), Watch()
+    run(make_trainer, make(), watch=whole, save_folder='ck', save_interval='22ba', save_filename='ba{batch}.pt',
         save_num_checkpoints_to_keep=-1)  # fmt: skip
-    run(make_trainer, make(), watch=rest, load_path=f'ck/ba{batch}.pt')
-    assert rest.losses == whole.losses[batch:]
-    plain = Watch()
+    for batch in (22, 44, 66):
+        rest = Watch()
+        run(make_trainer, make(), watch=rest, load_path=f'ck/ba{batch}.pt')
+        assert rest.losses == whole.losses[batch:]
     run(make_trainer, [], watch=plain)
     assert plain.losses != whole.losses, 'the part does something'
 
