@@ -57,7 +57,7 @@ class Cycles:
         self._unread = iter(ends)
         self._exhausted = False
 
-    def _read_past(self, t: int) -> None:
+    def _read_past(self, t: float) -> None:
         """Read troughs until one lies beyond ``t``, or none is left."""
         while not self._exhausted and self._bounds[-1] <= t:
             end = next(self._unread, None)

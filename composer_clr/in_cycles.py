@@ -77,7 +77,8 @@ class InCycles(Algorithm):
         del scheduler
         # Checkpoints keep the state of one algorithm a class, by its qualified name.
         name = type(algorithm).__name__
-        return super().__new__(type(name, (cls,), {'__qualname__': f'InCycles[{name}]', '__module__': cls.__module__}))
+        named: Any = type(name, (cls,), {'__qualname__': f'InCycles[{name}]', '__module__': cls.__module__})
+        return super().__new__(named)
 
     def __init__(self, algorithm: Algorithm, scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None):
         if not isinstance(algorithm, Algorithm):
@@ -159,7 +160,8 @@ class InCycles(Algorithm):
         self._frozen.freeze_again(state.model)
         if self._warming is not None:
             # The rate is kept in the network's modules, but in no checkpoint.
-            self.algorithm.apply(Event.BATCH_START, _CycleState(state, self._warming), Logger(state))
+            seen: Any = _CycleState(state, self._warming)
+            self.algorithm.apply(Event.BATCH_START, seen, Logger(state))
 
     def _restarted(self, event: Event, state: State) -> bool:
         if event != Event.BATCH_START or self._clock is None:
@@ -245,7 +247,7 @@ def _times(algorithm: Algorithm) -> dict[str, Time]:
     if isinstance(algorithm, SWA):
         return {'swa_start': algorithm.swa_start, 'swa_end': algorithm.swa_end}
     if isinstance(algorithm, StochasticDepth):
-        return {'drop_warmup': algorithm.drop_warmup}
+        return {'drop_warmup': algorithm.drop_warmup} if isinstance(algorithm.drop_warmup, Time) else {}
     return {}
 
 

@@ -267,12 +267,13 @@ def stretch(name: str, value: object, counted: Callable[[str, object], float]) -
 
 def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> float | tuple[float, ...] | str | None:
     if peak_decay is None or peak_decay == 'sqrt':
-        return peak_decay  # type: ignore[return-value]
-    several = isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str)
-    factors = tuple(peak_decay) if several else (peak_decay,)
-    for factor in factors:
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
-            raise ValueError(
-                f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'"
-            )
-    return tuple(map(float, factors)) if several else float(factors[0])
+        return None if peak_decay is None else 'sqrt'
+    if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str):
+        return tuple(_checked_factor(factor, peak_decay) for factor in peak_decay)
+    return _checked_factor(peak_decay, peak_decay)
+
+
+def _checked_factor(factor: object, peak_decay: object) -> float:
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+        raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
+    return float(factor)

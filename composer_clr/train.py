@@ -250,9 +250,7 @@ def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any
     return [_named(key, module, name, arguments) for name, arguments in chosen.items() if arguments is not False]
 
 
-def _named(
-    key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None, also: Iterable[str] = ()
-) -> Any:
+def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None, also: Iterable[str] = ()) -> Any:
     """An object of a class that a module of Composer's or torch's has, by name."""
     if not isinstance(getattr(module, name, None), type):
         classes = [known for known, item in vars(module).items() if isinstance(item, type)]

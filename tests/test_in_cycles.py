@@ -41,7 +41,7 @@ class Watch(Callback):
         self.seen.append(self.look(state))
 
     def after_train_batch(self, state, logger):
-        self.losses.append(float(state.loss))
+        self.losses.append(float(state.loss))  # type: ignore[arg-type]
 
     def eval_batch_start(self, state, logger):
         self.evaluated.add(tuple(state.batch[0].shape[2:]))
@@ -202,7 +202,8 @@ def test_ema_and_swa_start_anew_after_each_trough(make_trainer):
         started: ClassVar[list[bool]] = []
 
         def batch_start(self, state, logger):
-            self.started.append(state.algorithms[0].algorithm.ema_started)
+            (algorithm,) = state.algorithms
+            self.started.append(algorithm.algorithm.ema_started)  # type: ignore[attr-defined]
 
     first = InCycles(MAKE['EMA']())
     run(make_trainer, first, watch=Average())
@@ -216,7 +217,7 @@ def test_swa_averages_within_the_cycle_alone(make_trainer):
         seen: ClassVar[list[tuple[bool, bool, int]]] = []
 
         def batch_start(self, state, logger):
-            swa = state.algorithms[0].algorithm
+            swa = state.algorithms[0].algorithm  # type: ignore[attr-defined]
             self.seen.append((swa.swa_started, swa.swa_completed, swa.step_counter))
 
     run(make_trainer, InCycles(SWA('0.4dur', '0.7dur', '3ba')), watch=Counts(), max_duration='100ba')
@@ -318,7 +319,7 @@ def test_an_algorithm_of_ones_own(make_trainer):
             return event == Event.BATCH_START
 
         def apply(self, event, state, logger):
-            self.seen.append(float(state.get_elapsed_duration()))
+            self.seen.append(float(state.get_elapsed_duration()))  # type: ignore[arg-type]
 
     trainer = run(make_trainer, InCycles(Clock()), max_duration='100ba')
     assert Clock.seen == [t / 40 for t in range(40)] + [t / 60 for t in range(60)]

@@ -34,7 +34,7 @@ class Watch(Callback):
         self.seen.append(self.look(state))
 
     def after_train_batch(self, state, logger):
-        self.losses.append(float(state.loss))
+        self.losses.append(float(state.loss))  # type: ignore[arg-type]
 
 
 def sgd(model, **changes):
@@ -173,7 +173,7 @@ def points_of_two_classes(count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize('make', [torch.optim.SGD, DecoupledSGDW, torch.optim.AdamW], ids=lambda make: make.__name__)
 def test_gathered_batches_are_one_larger_batch(make_trainer, make):
     # 10 batches of 4, gathered by 5: the same as 2 batches of 20, by torch alone.
-    extra = {'momentum': 0.9} if make is not torch.optim.AdamW else {}
+    extra: dict[str, Any] = {'momentum': 0.9} if make is not torch.optim.AdamW else {}
     model = linear_model()
     network = copy.deepcopy(model.module)
     run(
