@@ -301,6 +301,11 @@ class TestRefused:
         with pytest.raises(ValueError, match='schedule_swa_lr=True drives the learning rate'):
             InCycles(SWA(schedule_swa_lr=True, swa_lr=0.1))
 
+    @QUIET_SWA
+    def test_swa_that_drives_the_learning_rate_of_a_cyclic_run(self, make_trainer):
+        with pytest.raises(ValueError, match='schedule_swa_lr=True drives the learning rate'):
+            run(make_trainer, SWA(schedule_swa_lr=True, swa_lr=0.1))
+
     def test_the_same_algorithm_twice(self, make_trainer):
         both = [InCycles(ProgressiveResizing()), ProgressiveResizing()]
         with pytest.raises(ValueError, match='ProgressiveResizing is among the algorithms twice'):
