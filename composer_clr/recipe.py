@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from composer_clr.methods import method_name
 from composer_clr.nearest_name import did_you_mean
+from composer_clr.shapes import cyclic_kind
 
 __all__ = [
     'CheckpointRecipe',
@@ -132,6 +133,11 @@ class ScheduleRecipe:
     peak_decay: Any = None
     t_rewarmup: str | float | None = None
     t_hold: str | float | None = None
+
+    @property
+    def curve_kind(self) -> str:
+        """The kind of curve that the run draws, as its record has it."""
+        return cyclic_kind(self.t_hold) if self.kind == 'cyclic' else self.kind
 
 
 @dataclass

@@ -13,10 +13,11 @@ from composer.utils import dist
 from composer_clr._version import __version__
 from composer_clr.curve import Run
 from composer_clr.methods import method_name
+from composer_clr.shapes import cyclic_kind
 from composer_clr.times import horizon, spell
 from composer_clr.trainer_schedule import TrainerSchedule
 
-__all__ = ['cyclic_kind', 'describe_run']
+__all__ = ['describe_run']
 
 
 def describe_run(
@@ -55,16 +56,6 @@ def describe_run(
         },
         started_at=started_at,
     )
-
-
-def cyclic_kind(t_hold: object) -> str:
-    """The kind of curve that a run of several cycles draws, by whether its cycles hold their peak before they decay.
-
-    Example:
-        >>> cyclic_kind(None), cyclic_kind(0.9)
-        ('cyclic', 'wsd-s')
-    """
-    return 'wsd-s' if t_hold else 'cyclic'
 
 
 def _network_name(model: torch.nn.Module) -> str:

@@ -13,7 +13,17 @@ from typing import NamedTuple
 
 from composer_clr.nearest_name import did_you_mean
 
-__all__ = ['SHAPES', 'CycleShape', 'Stretch', 'cosine', 'cycle_shape', 'linear', 'one_minus_sqrt', 'stretch']
+__all__ = [
+    'SHAPES',
+    'CycleShape',
+    'Stretch',
+    'cosine',
+    'cycle_shape',
+    'cyclic_kind',
+    'linear',
+    'one_minus_sqrt',
+    'stretch',
+]
 
 
 def cosine(tau: float) -> float:
@@ -237,6 +247,16 @@ def cycle_shape(
     if shape == 'cosine' and peak_decay is None and not any(t_rewarmup) and not any(t_hold):
         return None
     return CycleShape(SHAPES[shape], peak_decay, t_rewarmup, t_hold)
+
+
+def cyclic_kind(t_hold: object) -> str:
+    """The kind of curve that a run of several cycles draws, by whether its cycles hold their peak before they decay.
+
+    Example:
+        >>> cyclic_kind(None), cyclic_kind(0.9)
+        ('cyclic', 'wsd-s')
+    """
+    return 'wsd-s' if t_hold else 'cyclic'
 
 
 def stretch(name: str, value: object, counted: Callable[[str, object], float]) -> Stretch:

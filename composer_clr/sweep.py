@@ -110,7 +110,7 @@ class _PlannedRun:
         except CurveError:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
-        ours = self.recipe.snapshot.method, self.recipe.schedule.kind
+        ours = self.recipe.snapshot.method, self.recipe.schedule.curve_kind
         if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '

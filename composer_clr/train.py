@@ -47,7 +47,6 @@ from composer_clr.recipe import (
     shipped_recipes,
 )
 from composer_clr.recipe import __doc__ as recipe_help
-from composer_clr.run_record import cyclic_kind
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
 
@@ -229,8 +228,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    kind = 'standard' if recipe.schedule.kind == 'standard' else cyclic_kind(recipe.schedule.t_hold)
-    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': kind})
+    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.curve_kind})
 
 
 def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
