@@ -8,20 +8,41 @@ from typing import TYPE_CHECKING, Any
 from composer_clr._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from composer_clr.batch_size import CyclicBatchSize as CyclicBatchSize
     from composer_clr.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curve import TradeoffPoint as TradeoffPoint
+    from composer_clr.in_cycles import InCycles as InCycles
+    from composer_clr.in_step import CyclicGradientClipping as CyclicGradientClipping
+    from composer_clr.in_step import CyclicMomentum as CyclicMomentum
+    from composer_clr.in_step import CyclicWeightDecay as CyclicWeightDecay
     from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
     from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
+    'CyclicBatchSize': 'composer_clr.batch_size',
     'CyclicCosineScheduler': 'composer_clr.scheduler',
+    'CyclicGradientClipping': 'composer_clr.in_step',
+    'CyclicMomentum': 'composer_clr.in_step',
+    'CyclicWeightDecay': 'composer_clr.in_step',
+    'InCycles': 'composer_clr.in_cycles',
     'ParetoSnapshot': 'composer_clr.snapshot',
     'TradeoffCurve': 'composer_clr.curve',
     'TradeoffPoint': 'composer_clr.curve',
 }
 
-__all__ = ['CyclicCosineScheduler', 'ParetoSnapshot', 'TradeoffCurve', 'TradeoffPoint', '__version__']
+__all__ = [
+    'CyclicBatchSize',
+    'CyclicCosineScheduler',
+    'CyclicGradientClipping',
+    'CyclicMomentum',
+    'CyclicWeightDecay',
+    'InCycles',
+    'ParetoSnapshot',
+    'TradeoffCurve',
+    'TradeoffPoint',
+    '__version__',
+]
 
 
 def __getattr__(name: str) -> Any:

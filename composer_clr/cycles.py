@@ -11,6 +11,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
+
+from composer_clr.shapes import CycleShape
 
 __all__ = ['Cycles', 'geometric_ends', 'nearest_end']
 
@@ -27,6 +30,7 @@ class Cycles:
         start (int): End of the warmup and restart of cycle 0, :math:`b_0 \ge 0`.
         ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. An endless iterator is fine:
             it is read only as far as it has been asked about.
+        shape (CycleShape | None): What the multiplier does within a cycle. Default: ``None``, the plain cosine.
 
     Raises:
         ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle. An endless
@@ -42,17 +46,18 @@ class Cycles:
         (1, 2)
     """
 
-    def __init__(self, start: int, ends: Iterable[int]):
+    def __init__(self, start: int, ends: Iterable[int], shape: CycleShape | None = None):
         if start < 0:
             raise ValueError(f'the warmup ends at {start}, before training starts; give it a length of 0 or more')
         self.start = start
+        self.shape = shape
         # Bounds b_0, b_1, ... read so far. A table and a bisection find a cycle at the same cost wherever it lies, and
         # exactly; the closed form with a logarithm is neither near the boundaries.
         self._bounds = [start]
         self._unread = iter(ends)
         self._exhausted = False
 
-    def _read_past(self, t: int) -> None:
+    def _read_past(self, t: float) -> None:
         """Read troughs until one lies beyond ``t``, or none is left."""
         while not self._exhausted and self._bounds[-1] <= t:
             end = next(self._unread, None)
@@ -72,7 +77,7 @@ class Cycles:
         cycle = bisect_right(self._bounds, t) - 1
         return cycle if 0 <= cycle < len(self._bounds) - 1 else None
 
-    def multiplier(self, t: int, alpha_f: float = 0.0) -> float:
+    def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
         r"""The learning rate multiplier at time ``t``.
 
         .. math::
@@ -83,11 +88,14 @@ class Cycles:
                 \alpha_f & \text{after the last trough}
             \end{cases}
 
-        The arithmetic is, operation for operation, that of Composer's ``CosineAnnealingWithWarmupScheduler``, so that
-        the first cycle agrees with it bit for bit.
+        where another shape takes the place of the second line, if the cycles have one: see
+        :class:`~composer_clr.shapes.CycleShape`.
+
+        The plain cosine's arithmetic is, operation for operation, that of Composer's
+        ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit for bit.
 
         Args:
-            t (int): Time since the start of training, :math:`\ge 0`.
+            t (float): Time since the start of training, :math:`\ge 0`.
             alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
 
         Returns:
@@ -107,8 +115,35 @@ class Cycles:
                 return alpha_f
         following = bisect_right(bounds, t)
         restart = bounds[following - 1]
+        if self.shape is not None:
+            period, first_period = bounds[following] - restart, bounds[1] - self.start
+            return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
         tau = (t - restart) / (bounds[following] - restart)
         return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
+
+    def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
+        """Refuse a shape that does not fit into every cycle that starts before ``until``.
+
+        Raises:
+            ValueError: If rise and hold leave a cycle no decay, or its peak is missing or below ``alpha_f``.
+        """
+        if self.shape is None:
+            return
+        self._read_past(until)
+        for cycle, (restart, trough) in enumerate(pairwise(self._bounds)):
+            if restart < until:
+                self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
+
+    def peak(self, cycle: int) -> float:
+        """The multiplier that a cycle decays from.
+
+        Raises:
+            IndexError: If the schedule has fewer cycles.
+        """
+        restart, trough = self.bounds(cycle)
+        if self.shape is None:
+            return 1.0
+        return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
 
     def bounds(self, cycle: int) -> tuple[int, int]:
         """Restart and trough of a cycle.
@@ -190,7 +225,7 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
     period_numerator = int(period * denominator)
     while True:
         end_numerator += period_numerator
-        yield _round_half_even(end_numerator, denominator)
+        yield round_half_even(end_numerator, denominator)
         end_numerator *= shrink
         denominator *= shrink
         period_numerator *= growth
@@ -209,6 +244,6 @@ def nearest_end(cycles: Cycles, t: int) -> int | None:
     return min(candidates, key=lambda end: abs(end - t), default=None)
 
 
-def _round_half_even(numerator: int, denominator: int) -> int:
+def round_half_even(numerator: int, denominator: int) -> int:
     whole, rest = divmod(numerator, denominator)
     return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))

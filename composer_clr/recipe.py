@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from composer_clr.methods import method_name
 from composer_clr.nearest_name import did_you_mean
+from composer_clr.shapes import cyclic_kind
 
 __all__ = [
     'CheckpointRecipe',
@@ -113,6 +114,13 @@ class ScheduleRecipe:
         t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
         alpha_f (float): What each decay ends at, as a part of ``optimizer.lr``. Default: ``0.0``.
         cycle_ends (list[str] | None): The troughs, in place of ``t_0`` and ``t_mult``.
+        shape (str): How a cycle decays: ``cosine``, ``linear``, ``1-sqrt`` or ``triangle``. The standard run of a
+            shape is one cycle of it, from the end of the warmup to the end of training. Default: ``'cosine'``.
+        peak_decay (float | list[float] | str | None): What the peak is multiplied by at every restart, or at each in
+            turn; ``sqrt`` makes it one over the square root of the period. Default: ``None``, every peak is 1.
+        t_rewarmup (str | float | None): Length of a linear rise after each restart: a time, or a part of each cycle.
+        t_hold (str | float | None): Length of a constant part before each decay: a time, or a part of each cycle, such
+            as ``0.9``. With it the cyclic run's curve is of the kind ``wsd-s``.
     """
 
     kind: str = MISSING
@@ -121,6 +129,15 @@ class ScheduleRecipe:
     t_mult: float = 2.0
     alpha_f: float = 0.0
     cycle_ends: list[str] | None = None
+    shape: str = 'cosine'
+    peak_decay: Any = None
+    t_rewarmup: str | float | None = None
+    t_hold: str | float | None = None
+
+    @property
+    def curve_kind(self) -> str:
+        """The kind of curve that the run draws, as its record has it."""
+        return cyclic_kind(self.t_hold) if self.kind == 'cyclic' else self.kind
 
 
 @dataclass
@@ -197,9 +214,10 @@ class Recipe:
         data (DataRecipe): The images.
         optimizer (OptimizerRecipe): The optimizer.
         schedule (ScheduleRecipe): The learning rate over time.
-        algorithms (dict): Composer's algorithms by class name, each with its arguments, in order:
+        algorithms (dict): Composer's algorithms and ours by class name, each with its arguments, in order:
             ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
-            one that the base has; so for callbacks and loggers.
+            one that the base has; so for callbacks and loggers. ``in_cycles: true`` makes one go by the cycles rather
+            than by the whole run; see :class:`~composer_clr.InCycles`.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
         callbacks (dict): Composer's callbacks by class name, each with its arguments: ``{SpeedMonitor: {}}``.

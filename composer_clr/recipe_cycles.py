@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from composer_clr.cycles import Cycles, geometric_ends
 from composer_clr.recipe import Recipe, RecipeError
+from composer_clr.shapes import cycle_shape, stretch
 
 __all__ = ['RecipeCycles', 'recipe_cycles']
 
@@ -48,7 +50,7 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
     """
     whole, unit = _parsed('max_duration', recipe.max_duration)
 
-    def counted(key: str, text: str | None) -> Fraction:
+    def counted(key: str, text: Any) -> Fraction:
         value, own_unit = _parsed(f'schedule.{key}', text)
         if own_unit == 'dur':
             return value * whole
@@ -66,8 +68,18 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
     else:
         ends = geometric_ends(warmup, counted('t_0', schedule.t_0), schedule.t_mult)
     try:
-        told = RecipeCycles(Cycles(round(warmup), ends), int(whole), unit)
+        shape = cycle_shape(
+            schedule.shape,
+            schedule.peak_decay,
+            stretch('t_rewarmup', schedule.t_rewarmup, lambda key, text: float(counted(key, text))),
+            stretch('t_hold', schedule.t_hold, lambda key, text: float(counted(key, text))),
+            warmed_up=bool(warmup),
+        )
+        told = RecipeCycles(Cycles(round(warmup), ends, shape), int(whole), unit)
+        told.cycles.check_shape(told.until, schedule.alpha_f)
         troughs = told.troughs
+    except RecipeError:
+        raise
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
     if unit == 'ep' and schedule.cycle_ends is None:
@@ -81,8 +93,8 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
     return told
 
 
-def _parsed(key: str, text: str | None) -> tuple[Fraction, str]:
-    match = _TIME.fullmatch(text or '')
+def _parsed(key: str, text: Any) -> tuple[Fraction, str]:
+    match = _TIME.fullmatch(str(text or ''))
     if match is None:
         raise RecipeError(f"{key}={text!r} is not a time: write '8ep', '500ba' or the like")
     return Fraction(match[1]), match[2]

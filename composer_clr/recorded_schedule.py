@@ -13,10 +13,12 @@ import numpy as np
 from composer_clr.curve import CurveError, TradeoffCurve
 from composer_clr.cycles import Cycles
 from composer_clr.mean_curve import Array
+from composer_clr.multiplier_line import multiplier_line
+from composer_clr.shapes import CycleShape, cycle_shape, stretch
 
 __all__ = ['RecordedSchedule', 'recorded_schedule']
 
-# What these do between troughs is known: a linear warmup, then a cosine in each cycle.
+# What these do between troughs is known: a linear warmup, then in each cycle a cosine, or what the record says.
 _COSINES = ('CyclicCosineScheduler', 'CosineAnnealingWarmRestartsScheduler')
 _COUNTS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 _TIME = re.compile(r'([0-9.e+-]+)(ep|ba|sp|tok|dur)')
@@ -61,14 +63,9 @@ class RecordedSchedule:
     def multipliers(self, points_a_cycle: int = 200) -> tuple[Array, Array]:
         """The multiplier over training, to draw: epochs, and the multiplier at each.
 
-        A trough comes twice: with the multiplier that its cycle ends on, and with the 1 that the next starts from.
+        A trough comes twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
         """
-        bounds = (self.cycles.start, *self.troughs)
-        times, values = ([0], [0.0]) if self.cycles.start else ([], [])
-        for restart, trough in pairwise(bounds):
-            inner = sorted({*np.linspace(restart, trough, points_a_cycle).astype(int).tolist()} - {trough})
-            times += [*inner, trough]
-            values += [*(self.cycles.multiplier(t, self.alpha_f) for t in inner), self.alpha_f]
+        times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_a_cycle=points_a_cycle)
         return np.array(times) / self.per_epoch, np.array(values)
 
 
@@ -92,10 +89,11 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
         if not (isinstance(alpha_f, (int, float)) and 0 <= alpha_f <= 1):
             raise ValueError(f'its alpha_f is {alpha_f!r}')
         per_epoch = _per_epoch(curve, record.get('unit'))
-        start = _counted(record, record.get('t_warmup', '0ba'), per_epoch)
+        start = _counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch)
         if not math.isfinite(start):
             raise ValueError(f'its warmup is {start:g} long')
-        cycles = Cycles(round(start), troughs)
+        cycles = Cycles(round(start), troughs, _shape(record, per_epoch))
+        cycles.check_shape(max(troughs), alpha_f)
         cycles.troughs(until=max(troughs))
     except ValueError as error:
         raise CurveError(
@@ -118,20 +116,35 @@ def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:
     return amount / epochs
 
 
-def _counted(record: dict[str, Any], time: Any, per_epoch: float) -> float:
+def _shape(record: dict[str, Any], per_epoch: float) -> CycleShape | None:
+    """What a cycle does, of a schedule that is no plain cosine; a record without these keys is of one."""
+
+    def counted(name: str, time: object) -> float:
+        return _counted(record, name, time, per_epoch)
+
+    return cycle_shape(
+        record.get('shape', 'cosine'),
+        record.get('peak_decay'),
+        stretch('t_rewarmup', record.get('t_rewarmup'), counted),
+        stretch('t_hold', record.get('t_hold'), counted),
+        warmed_up=_counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch) > 0,
+    )
+
+
+def _counted(record: dict[str, Any], name: str, time: Any, per_epoch: float) -> float:
     """A recorded time in the schedule's unit, scaled as the run scaled it."""
     read = _TIME.fullmatch(time) if isinstance(time, str) else None
     if read is None:
-        raise ValueError(f'its t_warmup is {time!r}')
+        raise ValueError(f'its {name} is {time!r}')
     amount, unit, ssr = float(read[1]), read[2], record.get('ssr', 1.0)
     if unit == 'dur':
         # Composer has scaled the duration already.
         whole = record.get('max_duration')
         if not isinstance(whole, str) or whole.endswith('dur'):
             raise ValueError(f'its max_duration is {whole!r}')
-        return amount * _counted({**record, 'ssr': 1.0}, whole, per_epoch)
+        return amount * _counted({**record, 'ssr': 1.0}, 'max_duration', whole, per_epoch)
     if unit not in ('ep', record['unit']) and amount:
-        raise ValueError(f'its t_warmup is {time!r}, its unit {record["unit"]!r}')
+        raise ValueError(f'its {name} is {time!r}, its unit {record["unit"]!r}')
     if not (isinstance(ssr, (int, float)) and ssr > 0):
         raise ValueError(f'its ssr is {ssr!r}')
     return amount * ssr * (per_epoch if unit == 'ep' else 1)

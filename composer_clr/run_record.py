@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 from composer_clr._version import __version__
 from composer_clr.curve import Run
 from composer_clr.methods import method_name
+from composer_clr.shapes import cyclic_kind
 from composer_clr.times import horizon, spell
 from composer_clr.trainer_schedule import TrainerSchedule
 
@@ -31,7 +32,7 @@ def describe_run(
         state (State): The trainer's state.
         schedule (TrainerSchedule): Its cycles.
         method (str | None): Name of the method; ``None``: made of the Trainer's algorithms.
-        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough and ``'cyclic'`` for more.
+        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough, :func:`cyclic_kind` for more.
         started_at (str): When the run first started.
     """
     until = horizon(state, schedule.unit)
@@ -39,7 +40,7 @@ def describe_run(
     one_trough = troughs is not None and len(troughs) <= 1
     return Run(
         run_name=state.run_name,
-        kind=kind or ('standard' if one_trough else 'cyclic'),
+        kind=kind or ('standard' if one_trough else cyclic_kind(schedule.description.get('t_hold'))),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,
         model=_network_name(state.model),

@@ -28,7 +28,7 @@ def learning_rate_and_accuracy(
     method: str = 'baseline',
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw a cyclic run over its epochs: the learning rate, and the accuracy at each trough.
+    """Draw a run of several cycles over its epochs: the learning rate, and the accuracy at each trough.
 
     The learning rate is told as its multiplier, over the optimizer's own. Several seeds are averaged, with the
     standard deviation as error bars.
@@ -75,7 +75,7 @@ def learning_rate_and_accuracy(
     made.set_xlim(0, 1.03 * x[-1])
     made.set_xlabel(schedule.axis)
     made.set_ylabel(lines.value_label)
-    made.set_title(f'{method}, cyclic')
+    made.set_title(f'{method}, {runs[0].run.kind}')
     return figure_of(made), made
 
 
@@ -145,8 +145,11 @@ def _look(curves: Sequence[TradeoffCurve], method: str) -> dict[str, str]:
 
 
 def _cyclic(curves: Sequence[TradeoffCurve], method: str) -> list[TradeoffCurve]:
-    found = [curve for curve in curves if curve.points and (curve.run.method, curve.run.kind) == (method, 'cyclic')]
-    if not found:
-        methods = sorted({curve.run.method for curve in curves if curve.run.kind == 'cyclic' and curve.points})
-        raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (there are those of {methods})')
-    return found
+    """The method's runs of several cycles: the cyclic ones, or where it has none those of WSD-S."""
+    with_points = [curve for curve in curves if curve.points]
+    for kind in ('cyclic', 'wsd-s'):
+        found = [curve for curve in with_points if (curve.run.method, curve.run.kind) == (method, kind)]
+        if found:
+            return found
+    methods = sorted({curve.run.method for curve in with_points if curve.run.kind in ('cyclic', 'wsd-s')})
+    raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (there are those of {methods})')

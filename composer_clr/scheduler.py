@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 from composer.core import State, Time, TimeUnit
 from composer.optim import ComposerScheduler
 
 from composer_clr.cycles import Cycles, geometric_ends, nearest_end
+from composer_clr.shapes import CycleShape, cycle_shape, stretch
 from composer_clr.times import common_unit, horizon, in_unit, increasing, now, parse_time, spell
 
 __all__ = ['CyclicCosineScheduler', 'warn_if_cut']
@@ -30,6 +32,11 @@ class CyclicCosineScheduler(ComposerScheduler):
     where cycle :math:`i` runs from its restart :math:`b_i` to its trough :math:`b_{i+1}`, with :math:`b_0 = t_{warmup}`
     and :math:`b_{k+1} = \operatorname{round}(t_{warmup} + t_0 \sum_{i=0}^{k} t_{mult}^i)`.
 
+    Other shapes than the cosine, by ``shape``, ``peak_decay``, ``t_rewarmup`` and ``t_hold``, stand in place of the
+    second line; their formula is at :class:`~composer_clr.shapes.CycleShape`. Whatever the shape, the troughs are in
+    the same places and the multiplier comes down to ``alpha_f`` at each. With ``t_hold`` the schedule is the WSD-S of
+    the literature: from each trough it goes on at the constant rate, and decays only before the next.
+
     The warmup is part of the schedule, since of several schedulers Composer applies only the last. The first cycle is,
     bit for bit, Composer's ``CosineAnnealingWithWarmupScheduler`` run to the first trough.
 
@@ -47,10 +54,22 @@ class CyclicCosineScheduler(ComposerScheduler):
         alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
         cycle_ends (Sequence[str | Time]): The troughs spelled out, in increasing order, in place of ``t_0`` and
             ``t_mult``. After the last one the multiplier stays at ``alpha_f``. Default: ``None``.
+        shape (str): How a cycle decays: ``'cosine'``, ``'linear'``, ``'1-sqrt'``, or ``'triangle'``, which rises along
+            a line through the first half of each cycle and falls along one through the second (a warmup takes the
+            place of the first cycle's rise). Default: ``'cosine'``.
+        peak_decay (float | Sequence[float] | str | None): What the peak is multiplied by at every restart, in (0, 1];
+            or a list, a factor for each restart in turn; or ``'sqrt'``, which makes the peak of cycle :math:`i`
+            :math:`\min(1, \sqrt{T_0 / T_i})`, :math:`T_i` being its period. Default: ``None``, every peak is 1.
+        t_rewarmup (str | Time | float | None): Length of a linear rise from ``alpha_f`` to the peak after each restart,
+            in place of the jump: a time, or a part of each cycle in [0, 1). Cycle 0 has ``t_warmup``. Default:
+            ``None``, the jump.
+        t_hold (str | Time | float | None): Length of a constant part before each decay: a time, or a part of each cycle
+            in [0, 1), such as 0.9 to decay through the last tenth. Default: ``None``, none.
 
     Raises:
         ValueError: On construction, if an argument is out of range. On the first use, if the times cannot be converted
-            into each other, need a dataloader length that there is none of, or the warmup goes past the first trough.
+            into each other, need a dataloader length that there is none of, the warmup goes past the first trough, or
+            the shape does not fit into every cycle of the run.
 
     Example:
         The paper's schedule: troughs at 16, 32, 64, 128, 256 and 512 epochs.
@@ -64,8 +83,16 @@ class CyclicCosineScheduler(ComposerScheduler):
         >>> CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep')
         CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep', alpha_f=0.0)
 
+        WSD-S with the (1-sqrt) decay through the last tenth of each cycle:
+
+        >>> CyclicCosineScheduler(t_0='8ep', t_warmup='8ep', shape='1-sqrt', t_hold=0.9)
+        CyclicCosineScheduler(t_0='8ep', t_mult=2.0, t_warmup='8ep', alpha_f=0.0, shape='1-sqrt', t_hold=0.9)
+
     Source:
-        Portes et al. 2022, arXiv:2206.00832; cosine restarts after Loshchilov and Hutter 2017, arXiv:1608.03983.
+        Portes et al. 2022, arXiv:2206.00832; cosine restarts, and peaks that decay, after Loshchilov and Hutter 2017,
+        arXiv:1608.03983; the triangle after Smith 2017, arXiv:1506.01186; a hold before the decay (WSD) after Hu et al.
+        2024, arXiv:2404.06395, in cycles (WSD-S) after Wen et al. 2024, arXiv:2410.05192; the (1-sqrt) decay after
+        Hägele et al. 2024, arXiv:2405.18392.
     """
 
     def __init__(
@@ -75,6 +102,11 @@ class CyclicCosineScheduler(ComposerScheduler):
         t_warmup: str | Time = '0ba',
         alpha_f: float = 0.0,
         cycle_ends: Sequence[str | Time] | None = None,
+        *,
+        shape: str = 'cosine',
+        peak_decay: float | Sequence[float] | str | None = None,
+        t_rewarmup: str | Time | float | None = None,
+        t_hold: str | Time | float | None = None,
     ):
         self.t_warmup = parse_time('t_warmup', t_warmup)
         if self.t_warmup.value < 0:
@@ -89,6 +121,12 @@ class CyclicCosineScheduler(ComposerScheduler):
             self.t_0 = self._checked_period(t_0)
         else:
             self.cycle_ends = self._checked_ends(t_0, cycle_ends)
+        self.shape = shape
+        self.peak_decay = peak_decay
+        self.t_rewarmup = _checked_length('t_rewarmup', t_rewarmup)
+        self.t_hold = _checked_length('t_hold', t_hold)
+        # What can be told of the shape without a run; its lengths are counted once there is one.
+        self._cycle_shape({name: Fraction(time.value) for name, time in self._times().items()})
         self._resolved: tuple[tuple, Cycles, TimeUnit] | None = None
         self._attached_under: tuple | None = None
 
@@ -158,6 +196,13 @@ class CyclicCosineScheduler(ComposerScheduler):
         )
         if self._resolved is None or self._resolved[0] != under:
             cycles, unit = self._resolve(state, ssr)
+            # The Trainer's constructor asks before it has scaled max_duration, which the next call then checks against.
+            scaled = bool(state.schedulers) or ssr == 1.0
+            until = horizon(state, unit) if scaled else cycles.start + 1
+            if until is None:
+                # How many cycles the run has is not known; the first restart is where most of what is wrong shows.
+                until = (cycles.next_trough(cycles.start) or cycles.start) + 1
+            cycles.check_shape(until, self.alpha_f)
             self._resolved = (under, cycles, unit)
         return self._resolved[1], self._resolved[2]
 
@@ -182,21 +227,45 @@ class CyclicCosineScheduler(ComposerScheduler):
     def describe(self) -> dict[str, object]:
         """The arguments as plain values, for the record of a run."""
         if self.cycle_ends is not None:
-            shape: dict[str, object] = {'cycle_ends': [spell(end) for end in self.cycle_ends]}
+            periods: dict[str, object] = {'cycle_ends': [spell(end) for end in self.cycle_ends]}
         else:
             assert self.t_0 is not None
             t_mult = self.t_mult if isinstance(self.t_mult, int) else float(self.t_mult)
-            shape = {'t_0': spell(self.t_0), 't_mult': t_mult}
-        return {**shape, 't_warmup': spell(self.t_warmup), 'alpha_f': self.alpha_f}
+            periods = {'t_0': spell(self.t_0), 't_mult': t_mult}
+        given = {
+            'shape': self.shape if self.shape != 'cosine' else None,
+            'peak_decay': _plain(self.peak_decay),
+            't_rewarmup': _plain(self.t_rewarmup),
+            't_hold': _plain(self.t_hold),
+        }
+        other = {name: value for name, value in given.items() if value is not None}
+        return {**periods, 't_warmup': spell(self.t_warmup), 'alpha_f': self.alpha_f, **other}
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in self.describe().items())})'
 
     def _times(self) -> dict[str, Time]:
         if self.cycle_ends is not None:
-            return {f'cycle_ends[{i}]': end for i, end in enumerate(self.cycle_ends)} | {'t_warmup': self.t_warmup}
-        assert self.t_0 is not None
-        return {'t_0': self.t_0, 't_warmup': self.t_warmup}
+            times = {f'cycle_ends[{i}]': end for i, end in enumerate(self.cycle_ends)}
+        else:
+            assert self.t_0 is not None
+            times = {'t_0': self.t_0}
+        lengths = {'t_warmup': self.t_warmup, 't_rewarmup': self.t_rewarmup, 't_hold': self.t_hold}
+        return times | {name: length for name, length in lengths.items() if isinstance(length, Time)}
+
+    def _cycle_shape(self, exact: Mapping[str, Fraction]) -> CycleShape | None:
+        """The shape of the cycles, its lengths taken from what they come to in the unit of the cycles."""
+
+        def counted(name: str, _: object) -> float:
+            return float(exact.get(name, 0))
+
+        return cycle_shape(
+            self.shape,
+            self.peak_decay,
+            stretch('t_rewarmup', self.t_rewarmup, counted),
+            stretch('t_hold', self.t_hold, counted),
+            warmed_up=bool(self.t_warmup.value),
+        )
 
     def _mixes_dur(self) -> bool:
         units = {time.unit for time in self._times().values() if time.value}
@@ -208,15 +277,16 @@ class CyclicCosineScheduler(ComposerScheduler):
         times = self._times()
         unit = common_unit(times, state)
         exact = {name: in_unit(name, time, state, ssr) for name, time in times.items() if time.value}
-        warmup = exact.pop('t_warmup', Fraction(0))
+        shape = self._cycle_shape(exact)
+        warmup = exact.get('t_warmup', Fraction(0))
         if self.t_0 is not None:
             if exact['t_0'] < 1:
                 raise ValueError(
                     f"t_0='{spell(self.t_0)}' at scale_schedule_ratio={ssr:g} makes a first cycle of "
                     f'{float(exact["t_0"]):g}{unit.value}: it must be at least 1{unit.value} long'
                 )
-            return Cycles(round(warmup), geometric_ends(warmup, exact['t_0'], self.t_mult)), unit
-        ends = [round(end) for end in exact.values()]
+            return Cycles(round(warmup), geometric_ends(warmup, exact['t_0'], self.t_mult), shape), unit
+        ends = [round(exact[f'cycle_ends[{i}]']) for i in range(len(self.cycle_ends or ()))]
         if round(warmup) >= ends[0]:
             raise ValueError(
                 f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, "
@@ -228,7 +298,7 @@ class CyclicCosineScheduler(ComposerScheduler):
                 f'cycle_ends={[spell(end) for end in self.cycle_ends or ()]} come to {counted} in this run: '
                 'list the troughs in strictly increasing order'
             )
-        return Cycles(round(warmup), ends), unit
+        return Cycles(round(warmup), ends, shape), unit
 
     def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
         """What can be told only once the Trainer is set up, looked at once for each duration of the run."""
@@ -247,6 +317,23 @@ class CyclicCosineScheduler(ComposerScheduler):
                 f'give {self!r} alone (its warmup is built in)'
             )
         warn_if_cut(cycles, unit, state)
+
+
+def _checked_length(name: str, length: str | Time | float | None) -> Time | float | None:
+    """A length as a time, or as a number where it is a part of each cycle."""
+    if length is None or isinstance(length, (int, float)):
+        return length
+    time = parse_time(name, length)
+    if time.value < 0:
+        raise ValueError(f"{name}='{spell(time)}': a length cannot be negative")
+    return time
+
+
+def _plain(value: Any) -> object:
+    """An argument as the record of a run keeps it."""
+    if isinstance(value, Time):
+        return spell(value)
+    return [float(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:

@@ -14,12 +14,13 @@ from composer.utils.checkpoint import save_checkpoint
 
 from composer_clr.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
+from composer_clr.in_cycles import check_run_clocks
 from composer_clr.live import LiveCurve
 from composer_clr.peak_window import PeakWindow
 from composer_clr.run_folder import RunFolder
 from composer_clr.run_record import describe_run
 from composer_clr.scheduler import CyclicCosineScheduler, warn_if_cut
-from composer_clr.times import COUNTED, common_unit, in_unit, now, parse_time
+from composer_clr.times import COUNTED, common_unit, horizon, in_unit, now, parse_time
 from composer_clr.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.training_clock import TrainingClock
 
@@ -69,7 +70,8 @@ class ParetoSnapshot(Callback):
             own ``eval_interval`` makes there, and never past the cycle's restart. Default: ``'0ep'``.
         method (str | None): Name of the training method. Default: ``None``, made of the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
-        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more.
+        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
+            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
         overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
             from a checkpoint goes on with its own curve in any case. Default: ``False``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
@@ -178,6 +180,9 @@ class ParetoSnapshot(Callback):
             self._window.restart()
         schedule = self._schedule = trainer_schedule(state, self.scheduler)
         warn_if_cut(schedule.cycles, schedule.unit, state)
+        until = horizon(state, schedule.unit)
+        if until is None or schedule.cycles.bounds(0)[1] < until:
+            check_run_clocks(state)
         check_metric_names('metrics', self.metrics or (), state)
         check_metric_names('directions', self.directions, state)
         self._window.length = self._window_length(state, schedule)

@@ -110,7 +110,7 @@ class _PlannedRun:
         except CurveError:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
-        ours = self.recipe.snapshot.method, self.recipe.schedule.kind
+        ours = self.recipe.snapshot.method, self.recipe.schedule.curve_kind
         if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
@@ -147,7 +147,7 @@ def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[
 def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[_PlannedRun]:
     """Every run of one recipe with one method."""
     told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
-    _check_warmup(cyclic, told)
+    _check_lengths(cyclic, told)
     others = [override for override in overrides if _key(override) != 'max_duration']
     durations = {
         'cyclic': [(cyclic.max_duration, told.troughs)],
@@ -160,13 +160,14 @@ def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequ
                 yield _PlannedRun(name, run, troughs, told.unit)
 
 
-def _check_warmup(recipe: Recipe, told: RecipeCycles) -> None:
-    warmup = recipe.schedule.t_warmup
-    if warmup.endswith('dur') and not warmup.startswith('0dur'):
-        raise RecipeError(
-            f'schedule.t_warmup={warmup}: runs of other durations would warm up for other times; '
-            f'give it in {told.unit!r}'
-        )
+def _check_lengths(recipe: Recipe, told: RecipeCycles) -> None:
+    for key in ('t_warmup', 't_hold'):
+        length = str(getattr(recipe.schedule, key))
+        if length.endswith('dur') and not length.startswith('0dur'):
+            raise RecipeError(
+                f'schedule.{key}={length}: runs of other durations would have another length of it; '
+                f'give it in {told.unit!r}'
+            )
 
 
 def _key(override: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from types import ModuleType
 from typing import Any
@@ -21,16 +21,19 @@ import composer.optim
 import torch
 import torchvision
 from composer import Trainer
-from composer.core import Callback, DataSpec
+from composer.core import Algorithm, Callback, DataSpec
 from composer.loggers import LoggerDestination
 from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 
+from composer_clr.batch_size import CyclicBatchSize
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.extras import streaming_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.in_cycles import InCycles
+from composer_clr.in_step import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
 from composer_clr.nearest_name import did_you_mean
 from composer_clr.networks import SmallResNet
 from composer_clr.progress import TroughProgress
@@ -56,6 +59,9 @@ _DATA = {
     'digits': digits_dataspecs,
     'imagefolder': imagefolder_dataspecs,
     'streaming': streaming_dataspecs,
+}
+_ALGORITHMS = {
+    made.__name__: made for made in (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
 }
 
 
@@ -89,7 +95,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'eval_subset_num_batches': eval_subset_num_batches,
         'optimizers': _optimizer(recipe.optimizer, model),
         'schedulers': _schedule(recipe.schedule),
-        'algorithms': _all_named('algorithms', composer.algorithms, recipe.algorithms),
+        'algorithms': [_algorithm(*item) for item in recipe.algorithms.items() if item[1] is not False],
         'loggers': build_loggers(recipe),
         'callbacks': [
             *_all_named('callbacks', composer.callbacks, recipe.callbacks),
@@ -222,28 +228,48 @@ def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.O
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
+    names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
+    arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
+    ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
     if recipe.kind == 'standard':
-        return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)
+        ends = {'cycle_ends': ['1dur']}
     try:
-        return CyclicCosineScheduler(recipe.t_0, recipe.t_mult, recipe.t_warmup, recipe.alpha_f, recipe.cycle_ends)
+        made = CyclicCosineScheduler(**ends, **arguments)
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
+    if recipe.kind == 'standard' and recipe.shape == 'cosine' and not recipe.t_hold:
+        # With one cycle there is no restart, and so nothing that Composer's own scheduler does not do.
+        return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)
+    return made
 
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.kind})
+    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.curve_kind})
+
+
+def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
+    """An algorithm of Composer's or ours, by the cycles if its ``in_cycles`` is true."""
+    arguments = dict(arguments or {})
+    in_cycles = arguments.pop('in_cycles', False)
+    if not isinstance(in_cycles, bool):
+        raise RecipeError(f'algorithms.{name}.in_cycles={in_cycles!r}: give true or false')
+    if name in _ALGORITHMS:
+        made = _built(f'algorithms.{name}', _ALGORITHMS[name], arguments)
+    else:
+        made = _named('algorithms', composer.algorithms, name, arguments, also=_ALGORITHMS)
+    return _built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': made}) if in_cycles else made
 
 
 def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any]:
     return [_named(key, module, name, arguments) for name, arguments in chosen.items() if arguments is not False]
 
 
-def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None) -> Any:
+def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None, also: Iterable[str] = ()) -> Any:
     """An object of a class that a module of Composer's or torch's has, by name."""
     if not isinstance(getattr(module, name, None), type):
         classes = [known for known, item in vars(module).items() if isinstance(item, type)]
-        raise RecipeError(_unknown(key, name, classes))
+        raise RecipeError(_unknown(key, name, [*classes, *also]))
     return _built(f'{key}.{name}', getattr(module, name), arguments or {})
 
 

@@ -80,8 +80,8 @@ def trainer_schedule(
     else:
         found = 'no scheduler' if scheduler is None else f'the scheduler {type(scheduler).__name__}'
         raise ValueError(
-            f'ParetoSnapshot does not know the troughs of {found}: train with CyclicCosineScheduler, or give the '
-            "troughs yourself, ParetoSnapshot(scheduler=['16ep', '32ep'])"
+            f'the troughs of {found} are not known: train with CyclicCosineScheduler, or give them yourself, '
+            "scheduler=['16ep', '32ep']"
         )
     return TrainerSchedule(cycles, unit, {'scheduler': type(scheduler).__name__, **arguments, 'ssr': ssr})
 
@@ -134,4 +134,10 @@ def _one_decay(
     trough = _as_composer_counts(t_max, state, ssr)
     until = horizon(state, unit)
     # Both schedulers stay at alpha_f after t_max, so the point is what training ends with.
-    return Cycles(0, [trough if until is None else max(trough, until)]), unit
+    end = trough if until is None else max(trough, until)
+    start = 0
+    if isinstance(scheduler, CosineAnnealingWithWarmupScheduler):
+        t_warmup = parse_time('t_warmup', scheduler.t_warmup)
+        if t_warmup.value and common_unit({'t_warmup': t_warmup}, state) == unit:
+            start = _as_composer_counts(t_warmup, state, ssr if scheduler.scale_warmup else 1.0)
+    return Cycles(start if start < end else 0, [end]), unit

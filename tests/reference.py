@@ -24,3 +24,47 @@ def multipliers(
             part = Fraction(batch - restart, trough - restart)
             yield cycle, batch, alpha_f + (1 - alpha_f) * 0.5 * (1 + math.cos(math.pi * float(part)))
         restart = trough
+
+
+def shaped_multipliers(
+    bounds: list[int],
+    decay: str,
+    *,
+    peaks: list[float],
+    rise: Fraction | int = 0,
+    hold: Fraction | int = 0,
+    alpha_f: float = 0.0,
+) -> Iterator[tuple[int, float]]:
+    """Yield (batch, multiplier) for every batch of cycles of another shape, drawn as polygons and curves by hand.
+
+    Rise and hold are batches, or a Fraction of each cycle. A triangle's multiplier is told by its distance from the
+    middle of the cycle, as Smith has it.
+    """
+    for batch in range(bounds[0]):
+        yield batch, batch / bounds[0]
+    for cycle in range(len(bounds) - 1):
+        restart, trough = bounds[cycle], bounds[cycle + 1]
+        period, height = trough - restart, peaks[cycle] - alpha_f
+        up = rise * period if isinstance(rise, Fraction) else rise
+        flat = hold * period if isinstance(hold, Fraction) else hold
+        if cycle == 0:
+            up = 0
+        for batch in range(restart, trough):
+            since, left = batch - restart, trough - batch
+            if decay == 'triangle':
+                part = 1 - abs(1 - 2 * Fraction(since, period))
+                if cycle == 0 and bounds[0] > 0:
+                    part = Fraction(left, period)
+                yield batch, alpha_f + height * float(part)
+            elif since < up:
+                yield batch, alpha_f + height * float(Fraction(since) / up)
+            elif since < up + flat:
+                yield batch, peaks[cycle]
+            else:
+                remaining = float(Fraction(left) / (period - up - flat))
+                falls = {
+                    'cosine': math.sin(math.pi / 2 * remaining) ** 2,
+                    'linear': remaining,
+                    '1-sqrt': 1 - (1 - remaining) ** 0.5,
+                }
+                yield batch, alpha_f + height * falls[decay]

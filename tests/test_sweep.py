@@ -78,6 +78,11 @@ class TestComplete:
             save(f'digits-baseline-standard-{epochs}ep-seed17', 'standard', [epochs])
         assert listed(DIGITS, ['max_duration=8ep']) == []
 
+    def test_a_whole_curve_of_the_kind_that_the_schedule_makes(self):
+        save('digits-baseline-cyclic-4ep-seed17', 'wsd-s', [4])
+        held = ['max_duration=4ep', 'schedule.t_hold=0.9']
+        assert listed(DIGITS, held, kinds=['cyclic']) == []
+
     def test_a_point_in_the_batch_that_passed_its_trough(self):
         save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])
         assert len(listed(DIGITS, ['max_duration=8ep'])) == 2
@@ -189,6 +194,7 @@ def test_kinds_can_be_chosen():
         (['seed=3'], 'seed is what a sweep goes through: leave it out, and give --seeds'),
         (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through.*--kinds'),
         (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
+        (['schedule.t_hold=0.01dur'], 'schedule.t_hold=0.01dur: runs of other durations'),
         (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
     ],

@@ -1,0 +1,57 @@
+"""Layers that Composer's ``LayerFreezing`` freezes, kept so that they can be thawed and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from composer.core import State
+
+__all__ = ['FrozenLayers']
+
+
+class FrozenLayers:
+    """The weights that are frozen, by name.
+
+    ``LayerFreezing`` takes frozen weights out of the optimizers, which leaves optimizer states that no fresh run can
+    load. Here they stay in: they get no gradients, and optimizers pass over weights without.
+
+    Attributes:
+        names (list[str]): The frozen weights.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    @contextmanager
+    def kept_in_optimizers(self, state: State) -> Iterator[None]:
+        """Whatever the block freezes stays in the optimizers."""
+        wanted = {name for name, weight in _weights(state.model) if weight.requires_grad}
+        groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+        weights = [list(group['params']) for group in groups]
+        yield
+        for group, params in zip(groups, weights, strict=True):
+            group['params'] = params
+        for name, weight in _weights(state.model):
+            if name in wanted and not weight.requires_grad:
+                weight.grad = None
+                self.names.append(name)
+
+    def freeze_again(self, model: torch.nn.Module) -> None:
+        """Freeze, in a network that was loaded from a checkpoint, what was frozen when it was saved."""
+        for name, weight in _weights(model):
+            if name in self.names:
+                weight.requires_grad = False
+
+    def thaw(self, model: torch.nn.Module) -> None:
+        """Train every weight again that was frozen."""
+        for name, weight in _weights(model):
+            if name in self.names:
+                weight.requires_grad = True
+        self.names = []
+
+
+def _weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """The weights by names that are the same with and without ``DistributedDataParallel``."""
+    return (model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model).named_parameters()
