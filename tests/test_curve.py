@@ -51,6 +51,7 @@ def test_the_file_as_documented():
         'schedule',
         'versions',
         'started_at',
+        'evaluation',
         'parent',
     }
     assert record['points'][0] == {
