@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from composer_clr.in_step import CyclicWeightDecay as CyclicWeightDecay
     from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
     from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
+    from composer_clr.trough_average import TroughAverage as TroughAverage
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     'ParetoSnapshot': 'composer_clr.snapshot',
     'TradeoffCurve': 'composer_clr.curve',
     'TradeoffPoint': 'composer_clr.curve',
+    'TroughAverage': 'composer_clr.trough_average',
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     'ParetoSnapshot',
     'TradeoffCurve',
     'TradeoffPoint',
+    'TroughAverage',
     '__version__',
 ]
 

@@ -234,7 +234,8 @@ class ParetoSnapshot(Callback):
         assert label is not None, 'the Trainer sets the label of the evaluator that runs'
         for name, metric in state.eval_metrics[label].items():
             key = f'{label}/{name}'
-            if self.metrics is None or key in self.metrics:
+            # A metric that is asked for is wanted of other weights too: averaged/eval/MulticlassAccuracy.
+            if self.metrics is None or any(key == wanted or key.endswith(f'/{wanted}') for wanted in self.metrics):
                 self._evaluated.update(scalars(key, metric.compute()))
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
@@ -248,6 +249,17 @@ class ParetoSnapshot(Callback):
             t = now(state, self._schedule.unit)
             self._window.note(t, self._evaluated, self._schedule.cycles.next_trough(t))
         self._clock.resume()
+
+    def save_beside(self, state: State, suffix: str) -> None:
+        """Save what the network holds now beside the snapshot of the trough that is being evaluated, if there is one.
+
+        Args:
+            state (State): The trainer's state.
+            suffix (str): Comes after the snapshot's name: ``cycle0-ba20-{suffix}.pt``.
+        """
+        completed = self._cycles_completed(state)
+        if completed:
+            self._save_weights(state, completed[-1], f'-{suffix}')
 
     def close(self, state: State, logger: Logger) -> None:
         del state, logger
@@ -295,10 +307,10 @@ class ParetoSnapshot(Callback):
             snapshot=self._run_folder.location(self._checkpoint) if self.log_artifact and self._checkpoint else None,
         )
 
-    def _save_weights(self, state: State, cycle: int) -> str:
+    def _save_weights(self, state: State, cycle: int, suffix: str = '') -> str:
         """Save the weights, on all ranks together; only rank 0 makes a file."""
         assert self._run_folder is not None
-        name = f'cycle{cycle}-ba{state.timestamp.batch.value}.pt'
+        name = f'cycle{cycle}-ba{state.timestamp.batch.value}{suffix}.pt'
         made = save_checkpoint(
             state, str(self._run_folder.aside(name)), weights_only=True, ignore_keys=_make_loadable_without_pickle
         )
