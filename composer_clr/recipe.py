@@ -41,7 +41,7 @@ _YAMLS = next(
     folder for folder in (Path(__file__).parent / 'yamls', Path(__file__).parent.parent / 'yamls') if folder.is_dir()
 )
 
-KINDS = ('cyclic', 'standard')
+KINDS = ('cyclic', 'standard', 'branch')
 
 
 class RecipeError(ValueError):
@@ -108,7 +108,9 @@ class ScheduleRecipe:
 
     Attributes:
         kind (str): ``cyclic``: cosine cycles, a point of the curve at each trough. ``standard``: one cosine from the
-            end of the warmup to the end of training, one point. Nothing else differs between the two.
+            end of the warmup to the end of training, one point. ``branch``: the standard run of a schedule with
+            ``t_hold``, which saves a checkpoint where each shorter one leaves it, and may be started from one
+            (``checkpoint.load_path``). Nothing else differs between them.
         t_warmup (str): Length of the linear warmup. Default: ``'0ba'``.
         t_0 (str | None): Period of the first cycle.
         t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
@@ -162,6 +164,8 @@ class SnapshotRecipe:
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
         peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
         method (str | None): Name of the method. Default: ``None``, made of the algorithms.
+        kind (str | None): Name of the kind of curve, by which curves are told apart and compared with the standard
+            one. Default: ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
         overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
     """
@@ -172,6 +176,7 @@ class SnapshotRecipe:
     save_weights: bool = True
     peak_window: str = '0ep'
     method: str | None = None
+    kind: str | None = None
     overwrite: bool = False
     log_artifact: bool = False
 
@@ -220,7 +225,8 @@ class Recipe:
             than by the whole run; see :class:`~composer_clr.InCycles`.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
-        callbacks (dict): Composer's callbacks by class name, each with its arguments: ``{SpeedMonitor: {}}``.
+        callbacks (dict): Composer's callbacks and :class:`~composer_clr.TroughAverage` by class name, each with its
+            arguments: ``{SpeedMonitor: {}}``.
         loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
         checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
     """
@@ -243,6 +249,11 @@ class Recipe:
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     checkpoint: CheckpointRecipe = field(default_factory=CheckpointRecipe)
+
+    @property
+    def curve_kind(self) -> str:
+        """The kind of curve that the run draws, as its record has it."""
+        return self.snapshot.kind or self.schedule.curve_kind
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -278,7 +289,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         recipe = OmegaConf.to_object(config)
     assert isinstance(recipe, Recipe)
     if recipe.schedule.kind not in KINDS:
-        raise RecipeError(f"schedule.kind={recipe.schedule.kind!r}: a schedule is either 'cyclic' or 'standard'")
+        raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: a schedule is either of {", ".join(KINDS)}')
     return recipe
 
 

@@ -11,7 +11,7 @@ from composer_clr.cycles import Cycles, geometric_ends
 from composer_clr.recipe import Recipe, RecipeError
 from composer_clr.shapes import cycle_shape, stretch
 
-__all__ = ['RecipeCycles', 'recipe_cycles']
+__all__ = ['RecipeCycles', 'branch_file', 'recipe_cycles']
 
 _TIME = re.compile(r'(\d+(?:\.\d+)?(?:e\d+)?)(ep|ba|sp|tok|dur)')
 
@@ -91,6 +91,16 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
                 "place: give its times and max_duration in 'ba'"
             )
     return told
+
+
+def branch_file(duration: str) -> str:
+    """Name of the checkpoint that the branch of a duration starts from.
+
+    Example:
+        >>> branch_file('16ep')
+        'branch-to-16ep.pt'
+    """
+    return f'branch-to-{duration}.pt'
 
 
 def _parsed(key: str, text: Any) -> tuple[Fraction, str]:

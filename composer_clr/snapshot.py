@@ -70,7 +70,8 @@ class ParetoSnapshot(Callback):
             own ``eval_interval`` makes there, and never past the cycle's restart. Default: ``'0ep'``.
         method (str | None): Name of the training method. Default: ``None``, made of the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
-        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
+        kind (str | None): Kind of curve. A run of the kind ``'branch'`` that starts from another run's checkpoint names
+            it as its ``parent``, and has none of its points. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
             ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
         overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
             from a checkpoint goes on with its own curve in any case. Default: ``False``.
@@ -132,6 +133,9 @@ class ParetoSnapshot(Callback):
 
         self._points: list[TradeoffPoint] = []
         self._started_at: str | None = None
+        # Of which run the state is, and which one that run was branched off.
+        self._of_run: str | None = None
+        self._parent: dict[str, Any] | None = None
         self._clock = TrainingClock()
         self._window = PeakWindow(0, self.directions)
 
@@ -149,6 +153,8 @@ class ParetoSnapshot(Callback):
         return {
             'points': [asdict(point) for point in self._points],
             'started_at': self._started_at,
+            'run_name': self._of_run,
+            'parent': self._parent,
             'paused_s': self._clock.paused_s,
             'spinning_s': self._clock.spinning_s,
             'seen': [[t, dict(metrics)] for t, metrics in self._window.seen],
@@ -157,6 +163,8 @@ class ParetoSnapshot(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._points = [TradeoffPoint(**point) for point in state['points']]
         self._started_at = state['started_at']
+        # Checkpoints from before there were branches say nothing of them.
+        self._of_run, self._parent = state.get('run_name'), state.get('parent')
         self._clock = TrainingClock(state['paused_s'], state['spinning_s'])
         self._window.seen = [(t, dict(metrics)) for t, metrics in state['seen']]
 
@@ -174,10 +182,21 @@ class ParetoSnapshot(Callback):
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuse what cannot work, before the first batch; then have every evaluator asked about troughs."""
         self._check_trainer(state)
+        branches_off = self._branches_off(state)
         if state.timestamp.batch.value == 0:
             # A run from its beginning, whatever this callback or the checkpoint's may have seen before.
             self._points, self._started_at, self._clock = [], None, TrainingClock()
             self._window.restart()
+            self._parent = None
+        elif branches_off:
+            self._parent = {
+                'run_name': self._of_run,
+                'batch': state.timestamp.batch.value,
+                'wall_clock_train_s': self._clock.train_s(state.timestamp.total_wct.total_seconds()),
+            }
+            self._points, self._started_at = [], None
+            self._window.restart()
+        self._of_run = state.run_name
         schedule = self._schedule = trainer_schedule(state, self.scheduler)
         warn_if_cut(schedule.cycles, schedule.unit, state)
         until = horizon(state, schedule.unit)
@@ -188,11 +207,12 @@ class ParetoSnapshot(Callback):
         self._window.length = self._window_length(state, schedule)
         self._started_at = self._started_at or datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=self._started_at)
-        self._open_folder(state)
+        self._run = replace(self._run, parent=self._parent)
+        self._open_folder(state, new=branches_off or state.timestamp.batch.value == 0)
         self._live = LiveCurve(
             logger,
             self.curve,
-            resumed=state.timestamp.batch.value > 0,
+            resumed=state.timestamp.batch.value > 0 and not branches_off,
             directions=self.directions,
             log_artifact=self.log_artifact,
         )
@@ -261,10 +281,32 @@ class ParetoSnapshot(Callback):
         if completed:
             self._save_weights(state, completed[-1], f'-{suffix}')
 
+    def save_file(self, state: State, name: str, *, weights_only: bool) -> None:
+        """Save a checkpoint into the folder of the curve, whole at once; on all ranks together.
+
+        Args:
+            state (State): The trainer's state, after ``FIT_START``.
+            name (str): The file's name.
+            weights_only (bool): Whether it holds the weights alone, or all that a run can be resumed from.
+        """
+        assert self._run_folder is not None, 'training has not started'
+        made = save_checkpoint(
+            state,
+            str(self._run_folder.aside(name)),
+            weights_only=weights_only,
+            ignore_keys=_make_loadable_without_pickle,
+        )
+        if made is not None:
+            self._run_folder.publish(name)
+
     def close(self, state: State, logger: Logger) -> None:
         del state, logger
         if self._run_folder is not None:
             self._run_folder.close()
+
+    def _branches_off(self, state: State) -> bool:
+        """Whether this is a branch that starts from another run's checkpoint, whose points are not its own."""
+        return self.kind == 'branch' and state.timestamp.batch.value > 0 and self._of_run not in (None, state.run_name)
 
     def _cycles_completed(self, state: State) -> list[int]:
         """The cycles that the last batch completed and that have no point yet."""
@@ -309,13 +351,8 @@ class ParetoSnapshot(Callback):
 
     def _save_weights(self, state: State, cycle: int, suffix: str = '') -> str:
         """Save the weights, on all ranks together; only rank 0 makes a file."""
-        assert self._run_folder is not None
         name = f'cycle{cycle}-ba{state.timestamp.batch.value}{suffix}.pt'
-        made = save_checkpoint(
-            state, str(self._run_folder.aside(name)), weights_only=True, ignore_keys=_make_loadable_without_pickle
-        )
-        if made is not None:
-            self._run_folder.publish(name)
+        self.save_file(state, name, weights_only=True)
         return name
 
     def _write_curve(self) -> None:
@@ -347,16 +384,15 @@ class ParetoSnapshot(Callback):
             )
         return round(in_unit('peak_window', self.peak_window, state))
 
-    def _open_folder(self, state: State) -> None:
+    def _open_folder(self, state: State, new: bool) -> None:
         """Rank 0 looks at the folder; what it finds wrong is raised on every rank, so that none is left waiting."""
-        resumed = state.timestamp.batch.value > 0
         found: list[Exception | None] = [None]
         try:
             self._run_folder = RunFolder(_filled_in(self.folder, state.run_name))
             if dist.get_global_rank() == 0:
                 self._run_folder.prepare()
-                self._check_free(self._run_folder, resumed)
-                if not resumed:
+                self._check_free(self._run_folder, resumed=not new)
+                if new:
                     # Without points yet: tells that the folder can be written to while nothing has been spent.
                     self._write_curve()
         except Exception as error:

@@ -13,9 +13,9 @@ from typing import Any
 from composer_clr.curve import CurveError, TradeoffCurve
 from composer_clr.methods import method_algorithms, method_name
 from composer_clr.recipe import KINDS, Recipe, RecipeError, load_recipe
-from composer_clr.recipe_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipe_cycles import RecipeCycles, branch_file, recipe_cycles
 
-__all__ = ['study']
+__all__ = ['run_folder', 'study']
 
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
 _COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
@@ -26,20 +26,22 @@ def study(
     overrides: Sequence[str] = (),
     *,
     seeds: Sequence[int] = (17,),
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = ('cyclic', 'standard'),
     methods: Sequence[str] = (),
 ) -> Iterator[list[str]]:
     """The recipe and overrides of each run that a comparison needs.
 
-    That is, for every recipe, method and seed, the cyclic run and a standard run to each of its troughs. Runs whose
-    curve is complete on this machine are left out.
+    That is, for every recipe, method and seed, the cyclic run and a standard run to each of its troughs. Of kind
+    ``branch``, first the trunk, which is the branch to the last trough, then a branch off it to each of the others.
+    Runs whose curve is complete on this machine are left out.
 
     Args:
         names (Sequence[str]): The recipes.
         overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm that ``methods`` name are for
             the methods that have it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
-        kinds (Sequence[str]): Which kinds of run. Default: ``('cyclic', 'standard')``.
+        kinds (Sequence[str]): Which kinds of run: ``cyclic``, ``standard``, ``branch``. Default: the first
+            two.
         methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them. Default:
             ``()``, the recipe's own.
 
@@ -82,6 +84,11 @@ def study(
                     yield [name, *run.overrides]
 
 
+def run_folder(recipe: Recipe) -> str:
+    """Where a recipe's run keeps its curve."""
+    return recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+
+
 @dataclass(frozen=True)
 class _PlannedRun:
     """A run of the study: its recipe as its overrides make it, and the troughs of its whole curve."""
@@ -97,7 +104,7 @@ class _PlannedRun:
 
     @property
     def folder(self) -> str:
-        return self.recipe.snapshot.folder.replace('{run_name}', self.recipe.run_name)
+        return run_folder(self.recipe)
 
     def is_complete(self) -> bool:
         """Whether the folder holds this run's curve, whole.
@@ -110,7 +117,7 @@ class _PlannedRun:
         except CurveError:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
-        ours = self.recipe.snapshot.method, self.recipe.schedule.curve_kind
+        ours = self.recipe.snapshot.method, self.recipe.curve_kind
         if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
@@ -152,11 +159,15 @@ def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequ
     durations = {
         'cyclic': [(cyclic.max_duration, told.troughs)],
         'standard': [(f'{trough}{told.unit}', [trough]) for trough in told.troughs],
+        'branch': [(f'{trough}{told.unit}', [trough]) for trough in (told.troughs[-1:] + told.troughs[:-1])],
     }
     for seed in seeds:
         for kind in kinds:
             for duration, troughs in durations[kind]:
                 run = [f'schedule.kind={kind}', f'seed={seed}', f'max_duration={duration}', *others]
+                if kind == 'branch' and duration != durations[kind][0][0]:
+                    trunk = load_recipe(name, [*run[:2], f'max_duration={durations[kind][0][0]}', *others])
+                    run.append(f'checkpoint.load_path={run_folder(trunk)}/{branch_file(duration)}')
                 yield _PlannedRun(name, run, troughs, told.unit)
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import composer.algorithms
@@ -28,6 +28,7 @@ from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 
 from composer_clr.batch_size import CyclicBatchSize
+from composer_clr.branches import BranchPoints
 from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.extras import streaming_dataspecs
@@ -48,8 +49,10 @@ from composer_clr.recipe import (
     shipped_recipes,
 )
 from composer_clr.recipe import __doc__ as recipe_help
+from composer_clr.recipe_cycles import recipe_cycles
 from composer_clr.scheduler import CyclicCosineScheduler
 from composer_clr.snapshot import ParetoSnapshot
+from composer_clr.trough_average import TroughAverage
 from composer_clr.wandb_start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
 __all__ = ['build_loggers', 'build_trainer', 'fit', 'main']
@@ -63,6 +66,7 @@ _DATA = {
 _ALGORITHMS = {
     made.__name__: made for made in (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
 }
+_CALLBACKS = SimpleNamespace(**vars(composer.callbacks), TroughAverage=TroughAverage)
 
 
 @wandb_errors_in_one_line()
@@ -98,9 +102,10 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'algorithms': [_algorithm(*item) for item in recipe.algorithms.items() if item[1] is not False],
         'loggers': build_loggers(recipe),
         'callbacks': [
-            *_all_named('callbacks', composer.callbacks, recipe.callbacks),
+            *_all_named('callbacks', _CALLBACKS, recipe.callbacks),
             TroughProgress(),
             _snapshot(recipe),
+            *_branch_points(recipe),
             *callbacks,
         ],
         'max_duration': recipe.max_duration,
@@ -231,7 +236,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
     names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
     arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
     ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
-    if recipe.kind == 'standard':
+    if recipe.kind in ('standard', 'branch'):
         ends = {'cycle_ends': ['1dur']}
     try:
         made = CyclicCosineScheduler(**ends, **arguments)
@@ -245,7 +250,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.schedule.curve_kind})
+    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.curve_kind})
 
 
 def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
@@ -261,11 +266,29 @@ def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:
     return _built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': made}) if in_cycles else made
 
 
-def _all_named(key: str, module: ModuleType, chosen: dict[str, Any]) -> list[Any]:
+def _branch_points(recipe: Recipe) -> list[BranchPoints]:
+    if recipe.schedule.kind != 'branch':
+        return []
+    if not recipe.schedule.t_hold:
+        raise RecipeError(
+            'schedule.kind=branch: a branch leaves a trunk of constant rate: give schedule.t_hold=0.8, to decay over the '
+            'last fifth of the time after the warmup, or another part'
+        )
+    told = recipe_cycles(recipe)
+    return [BranchPoints([f'{trough}{told.unit}' for trough in told.troughs])]
+
+
+def _all_named(key: str, module: ModuleType | SimpleNamespace, chosen: dict[str, Any]) -> list[Any]:
     return [_named(key, module, name, arguments) for name, arguments in chosen.items() if arguments is not False]
 
 
-def _named(key: str, module: ModuleType, name: str, arguments: dict[str, Any] | None, also: Iterable[str] = ()) -> Any:
+def _named(
+    key: str,
+    module: ModuleType | SimpleNamespace,
+    name: str,
+    arguments: dict[str, Any] | None,
+    also: Iterable[str] = (),
+) -> Any:
     """An object of a class that a module of Composer's or torch's has, by name."""
     if not isinstance(getattr(module, name, None), type):
         classes = [known for known, item in vars(module).items() if isinstance(item, type)]

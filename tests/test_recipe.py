@@ -46,7 +46,7 @@ def test_overrides_reach_what_refers_to_them():
         ('seed=many', "seed: Value 'many'"),
         ('model.num_classes=1.5', "model.num_classes: Value '1.5'"),
         ('snapshot.metrics=3', 'snapshot.metrics: Invalid value'),
-        ('schedule.kind=cylic', "schedule.kind='cylic'.*'cyclic' or 'standard'"),
+        ('schedule.kind=cylic', "schedule.kind='cylic'.*cyclic, standard, branch"),
         ('model=3', 'model=3'),
         ('seed', "'seed' is not key=value"),
         ('=3', "'=3' is not key=value"),
