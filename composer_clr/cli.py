@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from composer_clr.curve import CurveError, TradeoffCurve
@@ -77,9 +78,11 @@ def plot(
     given = {'mode': align, 'axis': axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in given.items() if value is not None}
     curves = _read(runs, strict, slow_start)
+    # Side by side stand the averaged weights' curves too; the other figures are of the runs.
+    shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
     drawn = draw(
         figure,
-        curves,
+        shown,
         metric,
         peak=peak,
         methods=methods.split(',') if methods else (),
@@ -109,14 +112,14 @@ def compare(
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Compare cyclic with standard curves: gaps, what methods gain on each, the ranking, what it cost."""
+    """Compare cyclic curves, and those of every other kind, with standard ones: gaps, what methods gain on each, the ranking, what it cost."""
     from composer_clr import compare as comparing
     from composer_clr.pairing import Alignment
     from composer_clr.report import comparison_notes, comparison_table
 
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
-    comparison = comparing.compare(
-        _read(runs, strict, slow_start),
+    comparisons, left_out = comparing.compare_kinds(
+        _with_metric_sets(_read(runs, strict, slow_start), metric),
         metric,
         baseline=baseline,
         alignment=alignment,
@@ -124,8 +127,14 @@ def compare(
         lower_is_better=lower_is_better,
         strict=strict,
     )
-    _write_json(json_file, comparing.record(comparison))
-    _show(comparison_table(comparison), comparison_notes(comparison))
+    _write_json(json_file, comparing.record_kinds(comparisons))
+    notes = [
+        note if len(comparisons) == 1 else f'{escape(printable(kind))}: {note}'
+        for kind, comparison in comparisons.items()
+        for note in comparison_notes(comparison)
+    ]
+    notes.extend(escape(printable(f'{kind}: not compared, {why}')) for kind, why in left_out.items())
+    _show(comparison_table(*comparisons.values()), notes)
 
 
 @app.command()
@@ -383,6 +392,13 @@ def _setting(text: str) -> tuple[str, Any]:
         return key, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise CurveError(f'--config {text!r}: its value is not valid YAML') from error
+
+
+def _with_metric_sets(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
+    """The curves and those of their second metrics, unless a metric of such a set is asked for by its full name."""
+    from composer_clr.metric_sets import METRIC_SETS, with_metric_sets
+
+    return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)
 
 
 def _show(table: Table, notes: Sequence[str]) -> None:

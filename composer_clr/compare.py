@@ -1,9 +1,9 @@
-"""A whole study compared, method by method: do cyclic and standard curves lie together, say the same, cost less?"""
+"""A whole study compared, method by method: do one-run and standard curves lie together, say the same, cost less?"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,7 @@ from composer_clr.mean_curve import Array, MeanCurve, check_counted_alike, mean_
 from composer_clr.metrics import default_metric, is_fraction, is_lower_better, measured
 from composer_clr.pairing import INTERPOLATED, Alignment
 
-__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'record']
-
-_KINDS = ('cyclic', 'standard')
+__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds', 'record', 'record_kinds']
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +31,10 @@ class Improvement:
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
-    """One method's curves and figures: see :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`.
+    """One method's curves and figures; ``cyclic`` is the curve of whichever kind is compared with the standard.
 
-    With a fit, ``fit_residuals`` are the standard curve's, measured minus fitted, by epoch or time as it was fitted.
+    See :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`. With a fit, ``fit_residuals`` are the
+    standard curve's, measured minus fitted, by epoch or time as it was fitted.
     """
 
     cyclic: MeanCurve
@@ -61,6 +60,7 @@ class Comparison:
         methods (dict[str, MethodComparison]): Each method that has both kinds of curve, the baseline first.
         agreement (dict[float, float | None]): :func:`ranking_agreement`, by epoch.
         skipped (dict[str, str]): Each method that could not be compared, and why.
+        kind (str): The kind of curve that was compared with the standard one.
     """
 
     metric: str
@@ -72,23 +72,28 @@ class Comparison:
     methods: dict[str, MethodComparison]
     agreement: dict[float, float | None]
     skipped: dict[str, str]
+    kind: str = 'cyclic'
 
 
 def compare(
     curves: Iterable[TradeoffCurve],
     metric: str | None = None,
     *,
+    kind: str = 'cyclic',
     baseline: str = 'baseline',
     alignment: Alignment = INTERPOLATED,
     peak: bool = False,
     lower_is_better: bool | None = None,
     strict: bool = True,
 ) -> Comparison:
-    """Compare cyclic with standard curves. Methods that have curves of one kind only are named in ``skipped``.
+    """Compare cyclic curves, or those of another kind, with standard ones.
+
+    Methods that have curves of one of the two kinds only are named in ``skipped``.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs of the study, cyclic and standard, of one seed or several.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
+        kind (str): The kind of curve to compare with the standard one. Default: ``'cyclic'``.
         baseline (str): The method that improvements are over. Default: ``'baseline'``.
         alignment (Alignment): How points are paired. Default: interpolation in log epochs.
         peak (bool): Whether to take the best value near each point. Default: ``False``.
@@ -112,12 +117,12 @@ def compare(
 
     compared: dict[str, MethodComparison] = {}
     skipped: dict[str, str] = {}
-    for method, group in _by_method(runs, baseline).items():
-        if missing := _missing(group):
+    for method, group in _by_method(runs, baseline, kind).items():
+        if missing := _missing(group, kind):
             skipped[method] = missing
             continue
         try:
-            cyclic, standard = _both_kinds(group, method, metric, peak)
+            cyclic, standard = _both_kinds(group, method, kind, metric, peak)
             base = compared.get(baseline)
             over = (base.cyclic, base.standard) if base else (cyclic, standard)
             gained = _improvement((cyclic, standard), over, alignment, lower, scale)
@@ -148,15 +153,52 @@ def compare(
         methods=compared,
         agreement=dict(zip(base.cyclic.epoch.tolist(), taus, strict=True)),
         skipped=skipped,
+        kind=kind,
     )
 
 
-def _by_method(runs: Iterable[TradeoffCurve], baseline: str) -> dict[str, list[TradeoffCurve]]:
+def compare_kinds(
+    curves: Iterable[TradeoffCurve], metric: str | None = None, *, strict: bool = True, **options: Any
+) -> tuple[dict[str, Comparison], dict[str, str]]:
+    """Compare every kind of curve with the standard one: cyclic runs, WSD-S, branches, averaged weights.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs of the study, of any kinds.
+        metric (str | None): As for :func:`compare`, shared by all of them.
+        strict (bool): Whether what cannot be compared stops everything. Default: ``True``.
+        **options: The other arguments of :func:`compare`.
+
+    Returns:
+        tuple[dict[str, Comparison], dict[str, str]]: By kind, cyclic first; and each kind that could not be compared,
+        and why.
+
+    Raises:
+        CurveError: As for :func:`compare`; if not ``strict``, only where no kind can be compared.
+    """
+    runs = [curve for curve in curves if curve.points]
+    metric = metric or default_metric(runs, peak=options.get('peak', False))
+    others = {run.run.kind for run in runs} - {'standard'}
+    kinds = sorted(others, key=lambda kind: (kind != 'cyclic', kind)) or ['cyclic']
+    compared: dict[str, Comparison] = {}
+    errors: dict[str, CurveError] = {}
+    for kind in kinds:
+        try:
+            compared[kind] = compare(runs, metric, kind=kind, strict=strict, **options)
+        except CurveError as error:
+            if strict:
+                raise
+            errors[kind] = error
+    if not compared:
+        raise errors[kinds[0]]
+    return compared, {kind: str(error) for kind, error in errors.items()}
+
+
+def _by_method(runs: Iterable[TradeoffCurve], baseline: str, kind: str) -> dict[str, list[TradeoffCurve]]:
     """The runs of each method, the baseline first, since all others are measured by it."""
     groups: dict[str, list[TradeoffCurve]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.run.method, []).append(run)
-    if missing := _missing(groups[baseline]):
+    if missing := _missing(groups[baseline], kind):
         others = [method for method in groups if method != baseline]
         raise CurveError(
             f'the baseline {baseline!r} has {missing}: name them too, or choose another baseline (there are {others})'
@@ -164,14 +206,17 @@ def _by_method(runs: Iterable[TradeoffCurve], baseline: str) -> dict[str, list[T
     return groups
 
 
-def _missing(group: Iterable[TradeoffCurve]) -> str:
-    missing = sorted(set(_KINDS) - {run.run.kind for run in group})
+def _missing(group: Iterable[TradeoffCurve], kind: str) -> str:
+    missing = sorted({kind, 'standard'} - {run.run.kind for run in group})
     return f'no {" and no ".join(missing)} runs' if missing else ''
 
 
-def _both_kinds(group: Iterable[TradeoffCurve], method: str, metric: str, peak: bool) -> tuple[MeanCurve, MeanCurve]:
-    means = mean_curves((run for run in group if run.run.kind in _KINDS), metric, peak=peak)
-    cyclic, standard = (means[method, kind] for kind in _KINDS)
+def _both_kinds(
+    group: Iterable[TradeoffCurve], method: str, kind: str, metric: str, peak: bool
+) -> tuple[MeanCurve, MeanCurve]:
+    kinds = (kind, 'standard')
+    means = mean_curves((run for run in group if run.run.kind in kinds), metric, peak=peak)
+    cyclic, standard = (means[method, kind] for kind in kinds)
     for curve in (cyclic, standard):
         if len(curve.epoch) < 2:
             names = sorted({run.place for run in group if run.run.kind == curve.kind})
@@ -222,6 +267,17 @@ def record(comparison: Comparison) -> dict[str, Any]:
         'ranking_agreement': _by_epoch(comparison.agreement, comparison.agreement.values()),
         'skipped': comparison.skipped,
     }
+
+
+def record_kinds(compared: Mapping[str, Comparison]) -> dict[str, Any]:
+    """Comparisons of several kinds as strict JSON has them: :func:`record` of the first, and ``methods`` of each by kind.
+
+    Returns:
+        dict: As from :func:`record`, for the cyclic curves where there are some; and under ``kinds``, by kind, what
+        ``methods`` holds.
+    """
+    first = next(iter(compared.values()))
+    return {**record(first), 'kinds': {kind: record(comparison)['methods'] for kind, comparison in compared.items()}}
 
 
 def _method_record(figures: MethodComparison) -> dict[str, Any]:

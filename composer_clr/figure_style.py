@@ -52,8 +52,8 @@ _SPARE = (
     ('#00798C', 'd'),
     ('#A0522D', 'H'),
 )
-_DASHES = {'standard': '-', 'cyclic': '--'}
-_SPARE_DASHES = (':', '-.', (0, (5, 1, 1, 1, 1, 1)))
+_DASHES: dict[str, Any] = {'standard': '-', 'cyclic': '--', 'wsd-s': '-.', 'branch': ':'}
+_SPARE_DASHES = ((0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 1, 1, 4)))
 # More methods than these are not told apart in one figure, nor named beside it.
 MOST_METHODS = 24
 # Of more lines than these, a legend names the methods and the kinds, not each line.

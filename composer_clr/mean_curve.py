@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -31,6 +31,9 @@ class MeanCurve:
         value (Array): Mean of the metric.
         samples (tuple[dict[str, float], ...]): For each point, the value of each seed that reached it. Runs without a
             seed have a label of their own.
+        shared_s (Array | None): Of the time of each point, the mean seconds that lie on a run which other points lie on
+            too: nothing for runs of their own, all of it for the points of one run, the trunk's part for branches.
+            Default: ``None``, all of it.
     """
 
     method: str
@@ -39,6 +42,7 @@ class MeanCurve:
     time_s: Array
     value: Array
     samples: tuple[dict[str, float], ...]
+    shared_s: Array | None = None
 
     @property
     def spread(self) -> Array:
@@ -84,7 +88,8 @@ def _mean(
     method: str, kind: str, runs: Sequence[tuple[str, TradeoffCurve]], metric: str, peak: bool, allow_nan: bool
 ) -> MeanCurve:
     check_counted_alike(curve for _, curve in runs)
-    at: dict[float, dict[str, tuple[str, float, float]]] = defaultdict(dict)
+    at: dict[float, dict[str, tuple[str, float, float, float]]] = defaultdict(dict)
+    trunks = {curve.run.parent.get('run_name') for _, curve in runs if curve.run.parent is not None}
     for seed, curve in runs:
         name = curve.place
         # Cycles that end with the same batch have points that are alike: they are one here.
@@ -94,12 +99,27 @@ def _mean(
                     f'{method}, {kind}: runs {at[epoch][seed][0]!r} and {name!r} both have {seed} and '
                     f'epoch {epoch:g}: leave one out, or give them methods or seeds of their own'
                 )
-            at[epoch][seed] = name, _time(name, point), _value(name, point, metric, peak, allow_nan)
+            time_s, value = _time(name, point), _value(name, point, metric, peak, allow_nan)
+            at[epoch][seed] = name, time_s, value, _shared(curve, time_s, trunks)
     epochs = sorted(at)
-    times = [fmean(time_s for _, time_s, _ in at[epoch].values()) for epoch in epochs]
-    samples = tuple({seed: value for seed, (_, _, value) in at[epoch].items()} for epoch in epochs)
+    times = [fmean(time_s for _, time_s, _, _ in at[epoch].values()) for epoch in epochs]
+    samples = tuple({seed: value for seed, (_, _, value, _) in at[epoch].items()} for epoch in epochs)
     means = [fmean(sample.values()) for sample in samples]
-    return MeanCurve(method, kind, np.array(epochs), np.array(times), np.array(means), samples)
+    shared = [fmean(shared_s for *_, shared_s in at[epoch].values()) for epoch in epochs]
+    return MeanCurve(method, kind, np.array(epochs), np.array(times), np.array(means), samples, np.array(shared))
+
+
+def _shared(curve: TradeoffCurve, time_s: float, trunks: Collection[object]) -> float:
+    """How much of a point's time lies on a run that other points lie on: its own, or the trunk that it left."""
+    if curve.run.parent is None:
+        return time_s if len(curve.points) > 1 or curve.run.run_name in trunks else 0.0
+    shared_s = curve.run.parent.get('wall_clock_train_s')
+    if not isinstance(shared_s, (int, float)) or not 0 <= shared_s <= time_s:
+        raise CurveError(
+            f'run {curve.run.run_name!r}: its parent has wall_clock_train_s {shared_s!r}, which must be the seconds at '
+            f'which it left it, up to {time_s:g}: correct the file or leave the run out'
+        )
+    return float(shared_s)
 
 
 def point_epoch(point: TradeoffPoint) -> float:

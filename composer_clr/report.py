@@ -17,22 +17,35 @@ from composer_clr.terminal import printable
 __all__ = ['comparison_notes', 'comparison_table', 'safe', 'schedule_notes', 'schedule_table']
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """A row a method: its gap at each point and on average, what its gains say on both curves, what it costs."""
-    unit = 'points' if comparison.scale == 100 else 'units'
-    epochs = sorted({float(epoch) for figures in comparison.methods.values() for epoch in figures.gap.epoch})
+def comparison_table(*comparisons: Comparison) -> Table:
+    """A row a method: its gap at each point and on average, what its gains say on both curves, what it costs.
+
+    Of several kinds of curve, the rows of a method stand together, one a kind.
+    """
+    first = comparisons[0]
+    unit = 'points' if first.scale == 100 else 'units'
+    every = [figures for comparison in comparisons for figures in comparison.methods.values()]
+    epochs = sorted({float(epoch) for figures in every for epoch in figures.gap.epoch})
+    compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
     table = Table(
-        title=f'cyclic minus standard, {safe(comparison.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
+        title=f'{compared} minus standard, {safe(first.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
     )
     table.add_column('method')
+    if len(comparisons) > 1:
+        table.add_column('kind')
     for epoch in epochs:
         table.add_column(f'{epoch:g}', justify='right')
     for heading in ('mean gap', 'sem', 'cosine', 'cost ratio'):
         table.add_column(heading, justify='right')
-    for method, figures in comparison.methods.items():
+    methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
+    rows = [
+        (method, one.kind, one.methods[method]) for method in methods for one in comparisons if method in one.methods
+    ]
+    for method, kind, figures in rows:
         at = dict(zip(figures.gap.epoch.tolist(), figures.gap.value.tolist(), strict=True))
         table.add_row(
             safe(method),
+            *([safe(kind)] if len(comparisons) > 1 else []),
             *(_signed(at.get(epoch), digits=2) for epoch in epochs),
             _signed(figures.gap.mean),
             _plain(figures.gap.mean_sem),

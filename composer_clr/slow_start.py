@@ -85,6 +85,11 @@ def _corrected(curve: TradeoffCurve, pace: _Pace) -> TradeoffCurve:
         epoch = point_epoch(point)
         time_s = epoch * pace.s_per_epoch if epoch < pace.since else point.wall_clock_train_s - pace.lost_s
         points.append(replace(point, wall_clock_train_s=time_s))
-    corrected = replace(curve, points=points)
+    run = curve.run
+    if run.parent is not None and isinstance(run.parent.get('wall_clock_train_s'), (int, float)):
+        # The trunk had lost it before the branch left.
+        left_s = max(0.0, run.parent['wall_clock_train_s'] - pace.lost_s)
+        run = replace(run, parent={**run.parent, 'wall_clock_train_s': left_s})
+    corrected = replace(curve, run=run, points=points)
     corrected.source = curve.source
     return corrected

@@ -69,6 +69,7 @@ def test_compare(monkeypatch, study, capsys):
     assert 'cost ratio by the formula: 1.500' in out
     written = json.loads((study / 'out' / 'compare.json').read_text())
     assert list(written)[:5] == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
+    assert written['kinds'] == {'cyclic': written['methods']}
     assert written['methods']['baseline']['gap']['by_epoch'] == pytest.approx({'4': 8.0, '8': -4.0})
 
 
