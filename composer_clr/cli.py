@@ -341,6 +341,33 @@ def convert_images(
     typer.echo(f'{target}: ' + ', '.join(f'{count} images in {split}' for split, count in made.items()))
 
 
+@app.command()
+def ensemble(
+    recipe: Annotated[str, typer.Argument(help='The recipe that the run was trained with.')],
+    overrides: Annotated[list[str] | None, typer.Argument(help='The same key=value pairs.')] = None,
+    most: Annotated[int | None, typer.Option(min=1, help='The largest ensemble; by default all troughs.')] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option('--csv', help='Write curves of kinds ensemble-2, ensemble-3, ... as a long CSV.')
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Evaluate ensembles of a run's snapshots: the mean of the probabilities of the last k troughs, at each trough.
+
+    The recipe tells the network and the data, which curve.json does not hold, and with them the run's folder.
+    """
+    from composer_clr.ensemble import as_curves
+    from composer_clr.ensemble_run import ensembles_of_recipe
+    from composer_clr.long_csv import write_long_csv
+    from composer_clr.report import ensemble_table
+
+    curve, points = ensembles_of_recipe(recipe, overrides or [], most)
+    if csv_file is not None:
+        csv_file.parent.mkdir(parents=True, exist_ok=True)
+        write_long_csv(csv_file, as_curves(curve, points))
+    _write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
+    _show(ensemble_table(points), [])
+
+
 def main() -> None:
     """The entry point: errors in what was asked for are one line and exit status 2."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -14,7 +15,10 @@ from composer_clr.fit import FIT_LABEL
 from composer_clr.recipe_cycles import RecipeCycles
 from composer_clr.terminal import printable
 
-__all__ = ['comparison_notes', 'comparison_table', 'safe', 'schedule_notes', 'schedule_table']
+if TYPE_CHECKING:
+    from composer_clr.ensemble import EnsemblePoint
+
+__all__ = ['comparison_notes', 'comparison_table', 'ensemble_table', 'safe', 'schedule_notes', 'schedule_table']
 
 
 def comparison_table(*comparisons: Comparison) -> Table:
@@ -80,6 +84,24 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     )
     notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
     return [safe(note) for note in notes]
+
+
+def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
+    """A row a trough: the accuracy of the last 1, 2, 3, ... snapshots together, which is also the inference cost."""
+    table = Table(title='accuracy in %, by snapshots and so by forward passes', title_justify='left', box=SIMPLE_HEAD)
+    table.add_column('trough')
+    sizes = sorted({point.members for point in points})
+    for size in sizes:
+        table.add_column(str(size), justify='right')
+    for cycle in sorted({point.cycle for point in points}):
+        at = {point.members: point for point in points if point.cycle == cycle}
+        accuracies = {size: next(iter(point.metrics.values())) for size, point in at.items()}
+        epoch = at[1].epoch
+        table.add_row(
+            f'cycle {cycle}' if epoch is None else f'{epoch:g}ep',
+            *(f'{100 * accuracies[size]:.2f}' if size in accuracies else '' for size in sizes),
+        )
+    return table
 
 
 def schedule_table(told: RecipeCycles) -> Table:
