@@ -112,7 +112,7 @@ def compare(
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Compare cyclic curves, and those of every other kind, with standard ones: gaps, what methods gain on each, the ranking, what it cost."""
+    """Compare every kind of curve with the standard one: gaps, what methods gain on each, the ranking, what it cost."""
     from composer_clr import compare as comparing
     from composer_clr.pairing import Alignment
     from composer_clr.report import comparison_notes, comparison_table

@@ -270,7 +270,7 @@ def record(comparison: Comparison) -> dict[str, Any]:
 
 
 def record_kinds(compared: Mapping[str, Comparison]) -> dict[str, Any]:
-    """Comparisons of several kinds as strict JSON has them: :func:`record` of the first, and ``methods`` of each by kind.
+    """Comparisons of several kinds as strict JSON has them: :func:`record` of the first, and the figures of each.
 
     Returns:
         dict: As from :func:`record`, for the cyclic curves where there are some; and under ``kinds``, by kind, what

@@ -57,8 +57,8 @@ def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tenso
 
     Example:
         >>> sure, unsure = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.3, 0.7]])
-        >>> mean_probability_scores([sure, unsure], torch.tensor([0]))[0], mean_probability_scores([unsure], torch.tensor([0]))[0]
-        (1.0, 0.0)
+        >>> [mean_probability_scores(members, torch.tensor([0]))[0] for members in ([unsure], [sure, unsure])]
+        [0.0, 1.0]
 
     Source:
         Huang et al. 2017, arXiv:1704.00109: snapshot ensembles.
@@ -166,6 +166,6 @@ def _check_recorded(curve: TradeoffCurve, point: TradeoffPoint, name: str, accur
     recorded = point.metrics.get(name, math.nan)
     if abs(recorded - accuracy) > _SAME_ACCURACY:
         raise CurveError(
-            f'run {curve.run.run_name!r}: snapshot {point.checkpoint} has accuracy {accuracy:.4f}, and {recorded:.4f} was '
-            'recorded of it: give the recipe that the run had, with the same overrides'
+            f'run {curve.run.run_name!r}: snapshot {point.checkpoint} has accuracy {accuracy:.4f}, and {recorded:.4f} '
+            'was recorded of it: give the recipe that the run had, with the same overrides'
         )

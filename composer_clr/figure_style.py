@@ -170,7 +170,7 @@ def explain(
         beside (bool): Whether there may be room for a long legend beside the Axes: on a figure of one's own.
     """
     if len(drawn) <= _LINES_NAMED:
-        return ax.legend(frameon=False)
+        return ax.legend(frameon=False, handlelength=3.5)  # long enough to tell dashes apart
     handles = [*kind_handles(drawn, among), *method_handles(drawn, among)]
     columns = 1 if beside and len(handles) <= _NAMES_A_COLUMN else 2
     place: dict[str, Any] = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}

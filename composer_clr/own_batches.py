@@ -22,10 +22,11 @@ def check_readable(state: State, what_for: str) -> None:
     loader = state.train_dataloader
     data = loader.dataset if isinstance(loader, DataLoader) else None
     read = getattr(type(data), '__getitem__', Dataset.__getitem__)
-    if data is None or not hasattr(data, '__len__') or read is Dataset.__getitem__:
+    has_size = getattr(loader, 'batch_size', None) is not None
+    if not has_size or not hasattr(data, '__len__') or read is Dataset.__getitem__:
         raise ValueError(
             f'{what_for} reads training images by their number, which a {type(data or loader).__name__} does not give: '
-            'train from a DataLoader over a dataset with a length and items'
+            'train from a DataLoader with a batch_size, over a dataset with a length and items'
         )
 
 
@@ -47,7 +48,8 @@ def own_batches(state: State, seed: int, count: int | None = None, train_data: D
         Any: A batch, no larger than the microbatch in training, which is what batch norm sees there.
     """
     loader = state.train_dataloader
-    assert isinstance(loader, DataLoader) and loader.batch_size is not None, 'check_readable has asked'
+    assert isinstance(loader, DataLoader), 'check_readable has asked'
+    assert loader.batch_size is not None, 'check_readable has asked'
     data_spec = train_data or state.evaluators[0].dataloader
     size, micro = loader.batch_size, state.device_train_microbatch_size
     if isinstance(micro, int):

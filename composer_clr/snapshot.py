@@ -70,9 +70,9 @@ class ParetoSnapshot(Callback):
             own ``eval_interval`` makes there, and never past the cycle's restart. Default: ``'0ep'``.
         method (str | None): Name of the training method. Default: ``None``, made of the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
-        kind (str | None): Kind of curve. A run of the kind ``'branch'`` that starts from another run's checkpoint names
-            it as its ``parent``, and has none of its points. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
-            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
+        kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
+            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay. A run of the kind ``'branch'``
+            that starts from another run's checkpoint names it as its ``parent``, and has none of its points.
         overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
             from a checkpoint goes on with its own curve in any case. Default: ``False``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.

@@ -271,8 +271,8 @@ def _branch_points(recipe: Recipe) -> list[BranchPoints]:
         return []
     if not recipe.schedule.t_hold:
         raise RecipeError(
-            'schedule.kind=branch: a branch leaves a trunk of constant rate: give schedule.t_hold=0.8, to decay over the '
-            'last fifth of the time after the warmup, or another part'
+            'schedule.kind=branch: a branch leaves a trunk of constant rate: give schedule.t_hold=0.8, to decay over '
+            'the last fifth of the time after the warmup, or another part'
         )
     told = recipe_cycles(recipe)
     return [BranchPoints([f'{trough}{told.unit}' for trough in told.troughs])]

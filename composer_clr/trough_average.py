@@ -166,8 +166,8 @@ class TroughAverage(OtherWeights):
 
 
 def _time_or_fraction(name: str, value: str | Time | float) -> Time | float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not value > 0 or (name == 'window' and value > 1):
+    if isinstance(value, (int, float)):
+        if isinstance(value, bool) or not value > 0 or (name == 'window' and value > 1):
             allowed = 'above 0 and at most 1' if name == 'window' else 'above 0'
             raise ValueError(f"{name}={value}: a fraction of the cycle is {allowed}; for a time give '2ep' or the like")
         return float(value)

@@ -40,7 +40,7 @@ class Shuffled(TensorDataset):
 
     def __getitem__(self, index):
         x, y = super().__getitem__(index)
-        return x + 0.01 * (torch.rand(()).item() + random.random() + np.random.rand()), y
+        return x + 0.01 * (torch.rand(()).item() + random.random() + np.random.rand()), y  # noqa: NPY002 - the state that transforms of images draw from
 
 
 def jittered() -> DataLoader:
@@ -63,7 +63,7 @@ class Recorder(Callback):
 
     def batch_start(self, state: State, logger: Logger) -> None:
         states = reproducibility.get_rng_state()
-        self.dice.append((torch.rand(3).tolist(), random.random(), np.random.rand()))
+        self.dice.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
         reproducibility.load_rng_state(states)
 
 
@@ -298,9 +298,9 @@ def test_fitting_in_two_steps(make_trainer):
     trainer = make_trainer(
         schedulers=doubling(), callbacks=[TroughAverage(), ParetoSnapshot(folder='out')], max_duration=None
     )
-    with pytest.warns(UserWarning, match='middle of a cycle|after the last'):
+    with pytest.warns(UserWarning, match='middle of a cycle'):
         trainer.fit(duration='3ep')
-        trainer.fit(duration='5ep')
+    trainer.fit(duration='5ep')
     assert [len(point.metrics) for point in points('out')] == [4, 4, 4]
     assert [e.label for e in trainer.state.evaluators] == ['eval']
 

@@ -1,4 +1,6 @@
-"""Which way to draw a curve from one run comes nearest to the standard one: ``python -m tests.benchmarks.one_run_curves``.
+"""Which way to draw a curve from one run comes nearest to the standard one.
+
+``python -m tests.benchmarks.one_run_curves FOLDER`` makes the whole study; ``--help`` tells how to make less of it.
 
 The quickstart's network and data are trained in every way that this package knows, with ten seeds a line, under the
 baseline and under label smoothing with MixUp. Printed is a Markdown table: each line's gap to the standard cosine curve
@@ -39,9 +41,11 @@ RECIPE = 'quickstart/digits'
 HELD = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']
 # Each line: the kind of run, and what it changes in the recipe.
 LINES: dict[str, tuple[str, list[str]]] = {
-    'standard': ('standard', []),
     # Weights averaged at the troughs leave the run as it is: its points hold both.
+    'standard': ('standard', ['callbacks.TroughAverage={window: 0.25}']),
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
+    # The control of averaging: a window of the trough alone, so that only batch norm's statistics are other ones.
+    'statistics': ('cyclic', ['callbacks.TroughAverage={window: 1.0e-6}']),
     'linear': ('cyclic', ['schedule.shape=linear']),
     '1-sqrt': ('cyclic', ['schedule.shape=1-sqrt']),
     'triangle': ('cyclic', ['schedule.shape=triangle']),
@@ -56,9 +60,12 @@ METHODS = {
     'baseline': [],
     'LS+MX': ['algorithms.MixUp={alpha: 0.2}', 'algorithms.LabelSmoothing={smoothing: 0.1}'],
 }
+DRAWN = ('standard', 'cyclic', 'cyclic-averaged', 'wsd-s', 'branch')
 EXPLAINED = {
     'cyclic': 'cyclic, as in the paper',
     'cyclic-averaged': 'cyclic, weights averaged over the last quarter of each cycle',
+    'statistics-averaged': "cyclic, batch norm's statistics alone measured anew",
+    'standard-averaged': 'standard, weights averaged over the last quarter of each run',
     'linear': 'linear decays',
     '1-sqrt': '1-sqrt decays',
     'triangle': 'triangles',
@@ -125,12 +132,13 @@ def train_all(options: argparse.Namespace) -> None:
 def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Comparison], dict[str, float]]:
     """Each kind's comparison with the standard curve, and its cost in batches of training."""
     curves, _ = read_sources([options.folder / method])
-    curves = with_metric_sets(curves)
+    # The control's plain points are those of the cyclic line once more.
+    curves = [curve for curve in with_metric_sets(curves) if curve.run.kind != 'statistics']
     found, left_out = compare_kinds(curves, baseline=method, alignment=Alignment('exact'), strict=False)
     for kind, why in left_out.items():
         print(f'{method}, {kind}: {why}', file=sys.stderr)
     (options.folder / f'{method}.json').write_text(json.dumps(record_kinds(found), indent=1) + '\n', encoding='utf-8')
-    draw([curve for curve in curves if curve.run.kind != 'constant'], options.folder / f'{method}.png')
+    draw([curve for curve in curves if curve.run.kind in DRAWN], options.folder / f'{method}.png')
     metric = next(iter(found.values())).metric
     batches = mean_curves(map(in_batches, curves), metric)
     costs = {
