@@ -15,7 +15,10 @@ from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr.recipe import load_recipe
+from composer_clr.train import build_trainer
 from tests.conftest import loader
+from tests.launcher import launch
 
 ACCURACY = 'eval/MulticlassAccuracy'
 
@@ -357,3 +360,22 @@ def test_refused_before_the_first_batch(make_trainer, average, changes, match):
 def test_refused_on_construction(arguments, match):
     with pytest.raises(ValueError, match=match):
         TroughAverage(**arguments)
+
+
+def test_two_ranks_keep_one_average_and_count_each_image_once(tmp_path):
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
+    average = 'callbacks.TroughAverage={window: 0.5, save_weights: true}'
+    done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, average, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    curve = TradeoffCurve.read(next(tmp_path.rglob('curve.json')))
+    trainer = build_trainer(load_recipe('quickstart/digits', ['progress_bar=false', 'data.arguments.eval_images=899']))
+    network, images = trainer.state.model, trainer.state.evaluators[0].dataloader.dataloader
+    for point in curve.points:
+        for label, suffix in (('eval', ''), ('averaged/eval', '-averaged')):
+            saved = next(tmp_path.rglob(f'cycle{point.cycle}-ba{point.batch}{suffix}.pt'))
+            network.load_state_dict(torch.load(saved, weights_only=True)['state']['model'])
+            network.eval()
+            with torch.no_grad():
+                right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in images)  # type: ignore[union-attr]
+            assert point.metrics[f'{label}/MulticlassAccuracy'] * 899 == pytest.approx(right, abs=1e-3)
+    trainer.close()
