@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from composer_clr.batch_size import CyclicBatchSize as CyclicBatchSize
     from composer_clr.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curve import TradeoffPoint as TradeoffPoint
+    from composer_clr.fast_cycles import FastCycles as FastCycles
     from composer_clr.in_cycles import InCycles as InCycles
     from composer_clr.in_step import CyclicGradientClipping as CyclicGradientClipping
     from composer_clr.in_step import CyclicMomentum as CyclicMomentum
@@ -27,6 +28,7 @@ _HOMES = {
     'CyclicMomentum': 'composer_clr.in_step',
     'CyclicWeightDecay': 'composer_clr.in_step',
     'InCycles': 'composer_clr.in_cycles',
+    'FastCycles': 'composer_clr.fast_cycles',
     'ParetoSnapshot': 'composer_clr.snapshot',
     'TradeoffCurve': 'composer_clr.curve',
     'TradeoffPoint': 'composer_clr.curve',
@@ -39,6 +41,7 @@ __all__ = [
     'CyclicGradientClipping',
     'CyclicMomentum',
     'CyclicWeightDecay',
+    'FastCycles',
     'InCycles',
     'ParetoSnapshot',
     'TradeoffCurve',

@@ -40,6 +40,8 @@ class TradeoffPoint:
         metrics (dict[str, float]): ``label/metric`` to its value at the trough.
         peak_metrics (dict[str, float]): The best value within the peak window before the trough.
         checkpoint (str | None): The snapshot's file name, beside ``curve.json``; ``None`` where none was saved.
+        extra (dict[str, dict[str, float]]): Of a second set of metrics, what training it took beyond the run's own:
+            ``{'fast-cycles': {'train_s': 1.9, 'batches': 18}}``.
     """
 
     cycle: int
@@ -53,6 +55,7 @@ class TradeoffPoint:
     metrics: dict[str, float]
     peak_metrics: dict[str, float]
     checkpoint: str | None = None
+    extra: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_RECORD)

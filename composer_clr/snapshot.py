@@ -147,6 +147,7 @@ class ParetoSnapshot(Callback):
         # What the evaluation that is going on has measured so far, and the weights that it is over.
         self._evaluated: dict[str, float] = {}
         self._checkpoint: str | None = None
+        self._extra: dict[str, dict[str, float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
@@ -236,7 +237,7 @@ class ParetoSnapshot(Callback):
         """Give every rank, at a trough, the weights that rank 0 will save."""
         del logger
         self._clock.pause()
-        self._evaluated, self._checkpoint = {}, None
+        self._evaluated, self._checkpoint, self._extra = {}, None, {}
         if self._cycles_completed(state):
             share_buffers(state.model)
 
@@ -280,6 +281,10 @@ class ParetoSnapshot(Callback):
         completed = self._cycles_completed(state)
         if completed:
             self._save_weights(state, completed[-1], f'-{suffix}')
+
+    def note_extra(self, name: str, cost: dict[str, float]) -> None:
+        """Tell what a second set of metrics of the coming point has taken: ``train_s`` and ``batches``."""
+        self._extra[name] = cost
 
     def save_file(self, state: State, name: str, *, weights_only: bool) -> None:
         """Save a checkpoint into the folder of the curve, whole at once; on all ranks together.
@@ -335,6 +340,7 @@ class ParetoSnapshot(Callback):
             metrics=dict(self._evaluated),
             peak_metrics=self._window.peaks(self._evaluated),
             checkpoint=self._checkpoint,
+            extra=self._extra,
         )
         # A batch longer than a cycle completes several at once: each has its point, and they are alike.
         self._points.extend(replace(point, cycle=cycle) for cycle in completed)

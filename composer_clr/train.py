@@ -33,6 +33,7 @@ from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.extras import streaming_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.fast_cycles import FastCycles
 from composer_clr.in_cycles import InCycles
 from composer_clr.in_step import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
 from composer_clr.nearest_name import did_you_mean
@@ -66,7 +67,7 @@ _DATA = {
 _ALGORITHMS = {
     made.__name__: made for made in (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
 }
-_CALLBACKS = SimpleNamespace(**vars(composer.callbacks), TroughAverage=TroughAverage)
+_CALLBACKS = SimpleNamespace(**vars(composer.callbacks), TroughAverage=TroughAverage, FastCycles=FastCycles)
 
 
 @wandb_errors_in_one_line()

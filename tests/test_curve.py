@@ -66,6 +66,7 @@ def test_the_file_as_documented():
         'metrics': {'eval/acc': 0.71},
         'peak_metrics': {'eval/acc': 0.72},
         'checkpoint': 'cycle0-ba10000.pt',
+        'extra': {},
     }
 
 

@@ -46,6 +46,7 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
     # The control of averaging: a window of the trough alone, so that only batch norm's statistics are other ones.
     'statistics': ('cyclic', ['callbacks.TroughAverage={window: 1.0e-6}']),
+    'fast': ('cyclic', ['callbacks.FastCycles={t_swa: 1ep, swa_amplitude: 0.1, cycles: 3}']),
     'linear': ('cyclic', ['schedule.shape=linear']),
     '1-sqrt': ('cyclic', ['schedule.shape=1-sqrt']),
     'triangle': ('cyclic', ['schedule.shape=triangle']),
@@ -66,6 +67,7 @@ EXPLAINED = {
     'cyclic-averaged': 'cyclic, weights averaged over the last quarter of each cycle',
     'statistics-averaged': "cyclic, batch norm's statistics alone measured anew",
     'standard-averaged': 'standard, weights averaged over the last quarter of each run',
+    'fast-fast-cycles': 'cyclic, three fast cycles of an epoch off each trough, averaged',
     'linear': 'linear decays',
     '1-sqrt': '1-sqrt decays',
     'triangle': 'triangles',
@@ -132,8 +134,8 @@ def train_all(options: argparse.Namespace) -> None:
 def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Comparison], dict[str, float]]:
     """Each kind's comparison with the standard curve, and its cost in batches of training."""
     curves, _ = read_sources([options.folder / method])
-    # The control's plain points are those of the cyclic line once more.
-    curves = [curve for curve in with_metric_sets(curves) if curve.run.kind != 'statistics']
+    # Whose plain points are those of the cyclic line once more.
+    curves = [curve for curve in with_metric_sets(curves) if curve.run.kind not in ('statistics', 'fast')]
     found, left_out = compare_kinds(curves, baseline=method, alignment=Alignment('exact'), strict=False)
     for kind, why in left_out.items():
         print(f'{method}, {kind}: {why}', file=sys.stderr)
