@@ -32,10 +32,10 @@ class FastCycles(OtherWeights):
     the optimizer's own rate :math:`\eta_{max}`. The weights after the last batch of each cycle are averaged, all alike.
 
     Network and optimizer are copies; the images come in an order of their own. So the run is bit for bit the run
-    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``, and what
-    it took is in the point's ``extra``: seconds and batches. The branch trains with the network's own loss: Composer's
-    algorithms that act on batches or losses, such as MixUp, have no part in it. Under several ranks each trains the
-    same branch.
+    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``,
+    and what it took is in the point's ``extra``: seconds and batches. The branch trains with the network's own loss:
+    Composer's algorithms that act on batches or losses, such as MixUp, have no part in it. Under several ranks each
+    trains the same branch.
 
     Args:
         t_swa (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.

@@ -74,7 +74,8 @@ class OtherWeights(Callback):
             raise ValueError(
                 f'{name} needs whole weights on each rank, which FSDP does not keep: leave one of them out'
             )
-        if any(isinstance(algorithm, EMA) for algorithm in state.algorithms):
+        # By the cycles an algorithm is wrapped: InCycles(EMA()).
+        if any(isinstance(getattr(algorithm, 'algorithm', algorithm), EMA) for algorithm in state.algorithms):
             raise ValueError(f'{name} and EMA both put other weights into the evaluation: leave one of them out')
         if not state.evaluators:
             raise ValueError(f'{name} has nothing to evaluate: give eval_dataloader to the Trainer')

@@ -103,7 +103,7 @@ def test_its_cost_is_counted():
 @pytest.mark.parametrize(
     ('arguments', 'match'),
     [
-        ({'t_swa': '0ba'}, "t_swa='0ba': give the period of a fast cycle in 'ep' or 'ba'"),
+        ({'t_swa': '0ba'}, "t_swa='0ba': give the period"),
         ({'t_swa': '100sp'}, "t_swa='100sp': give the period"),
         ({'swa_amplitude': 0.0}, 'swa_amplitude=0.0: a part'),
         ({'swa_amplitude': 2.0}, 'swa_amplitude=2.0: a part'),

@@ -14,7 +14,7 @@ from composer.models import ComposerClassifier
 from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr import CyclicCosineScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
 from composer_clr.recipe import load_recipe
 from composer_clr.train import build_trainer
 from tests.conftest import loader
@@ -329,6 +329,7 @@ class Endless(IterableDataset):
         ({'window': '11ba'}, {}, r"window='11ba' is longer than cycle 0, which lasts '1ep': .* at most '1ep'"),
         ({'window': '40sp'}, {}, "window='40sp' cannot be counted in 'ba'"),
         ({}, {'algorithms': EMA(half_life='10ba')}, 'TroughAverage and EMA both put other weights'),
+        ({}, {'algorithms': InCycles(EMA(half_life='10ba'))}, 'TroughAverage and EMA both put other weights'),
         ({}, {'eval_dataloader': None}, 'nothing to evaluate'),
         ({}, {'train_dataloader': DataLoader(Endless(), 4), 'train_subset_num_batches': 10}, 'by their number'),
         ({'save_weights': True}, {'callbacks': []}, 'give the Trainer one'),
