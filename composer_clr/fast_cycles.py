@@ -110,8 +110,7 @@ class FastCycles(OtherWeights):
                 with get_precision_context(state.precision, state.precision_config):
                     loss = model.loss(model(batch), batch)  # type: ignore[operator]
                 loss.backward()
-                # The class's own: a scheduler has put a counter around the step of the optimizer that was copied.
-                type(optimizer).step(optimizer)
+                optimizer.step()
                 if (step + 1) % period == 0:
                     average.add(dict(model.named_parameters()), step)
         snapshot = self._snapshot(state)
