@@ -116,3 +116,20 @@ def test_branches_counted_in_samples_leave_after_the_last_batch_in_time(make_tra
         for path in Path('out').glob('branch-*')
     }
     assert batches == {'branch-to-50sp.pt': 6, 'branch-to-90sp.pt': 11}
+
+
+def test_the_points_of_the_run_that_was_left_are_not_the_branchs(make_trainer):
+    saving = {'save_folder': 'own', 'save_interval': '1ep', 'save_num_checkpoints_to_keep': -1}
+    schedule = CyclicCosineScheduler('1ep', 2, '1ep')
+    make_trainer(schedulers=schedule, callbacks=ParetoSnapshot(folder='trunk'), max_duration='4ep', **saving).fit()
+    make_trainer(
+        schedulers=CyclicCosineScheduler(cycle_ends=['5ep']),
+        callbacks=ParetoSnapshot(folder='branch', kind='branch'),
+        max_duration='5ep',
+        run_name='branch',
+        load_path='own/ep3-ba30-rank0.pt',
+    ).fit()
+    curve = TradeoffCurve.read('branch')
+    assert [point.batch for point in curve.points] == [50]
+    assert curve.run.parent is not None
+    assert (curve.run.parent['run_name'], curve.run.parent['batch']) == ('run', 30)
