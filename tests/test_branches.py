@@ -27,15 +27,15 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('branches')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for run in study('quickstart/digits', SHORT, kinds=['branch', 'standard']):
-            assert main(['quickstart/digits', *run]) == 0
-        assert not list(study('quickstart/digits', SHORT, kinds=['branch', 'standard']))
+        for run in study(['quickstart/digits'], SHORT, kinds=['branch', 'standard']):
+            assert main(run) == 0
+        assert not list(study(['quickstart/digits'], SHORT, kinds=['branch', 'standard']))
     return folder / 'runs/quickstart'
 
 
 def test_the_commands_are_the_trunk_then_its_branches():
-    runs = [shlex.join(run) for run in study('quickstart/digits', HELD, kinds=['branch'])]
-    trunk = 'runs/quickstart/digits-branch-64ep-seed17'
+    runs = [shlex.join(run[1:]) for run in study(['quickstart/digits'], HELD, kinds=['branch'])]
+    trunk = 'runs/quickstart/digits-baseline-branch-64ep-seed17'
     assert runs == [
         f'schedule.kind=branch seed=17 max_duration=64ep {" ".join(HELD)}',
         *(
@@ -49,7 +49,7 @@ def test_the_commands_are_the_trunk_then_its_branches():
 @pytest.mark.parametrize('epochs', [4, 8, 16])
 def test_a_branch_is_bit_for_bit_the_run_alone(trained, epochs):
     branch, alone = (
-        TradeoffCurve.read(trained / f'digits-{kind}-{epochs}ep-seed17') for kind in ('branch', 'standard')
+        TradeoffCurve.read(trained / f'digits-baseline-{kind}-{epochs}ep-seed17') for kind in ('branch', 'standard')
     )
     assert (branch.run.kind, alone.run.kind) == ('branch', 'standard')
     assert [p.epoch for p in branch.points] == [p.epoch for p in alone.points] == [epochs]
@@ -61,16 +61,16 @@ def test_a_branch_is_bit_for_bit_the_run_alone(trained, epochs):
 
 
 def test_each_branch_names_where_it_left_the_trunk(trained):
-    curves = {n: TradeoffCurve.read(trained / f'digits-branch-{n}ep-seed17') for n in (4, 8, 16)}
+    curves = {n: TradeoffCurve.read(trained / f'digits-baseline-branch-{n}ep-seed17') for n in (4, 8, 16)}
     assert curves[16].run.parent is None
     # Two batches an epoch, a warmup of two epochs, four fifths of the rest held: 4 + 0.8 x 4 and 4 + 0.8 x 12.
     for epochs, batch in ((4, 7), (8, 13)):
         parent, point = curves[epochs].run.parent, curves[epochs].points[0]
         assert parent is not None
-        assert (parent['run_name'], parent['batch']) == ('digits-branch-16ep-seed17', batch)
+        assert (parent['run_name'], parent['batch']) == ('digits-baseline-branch-16ep-seed17', batch)
         assert 0 < parent['wall_clock_train_s'] < point.wall_clock_train_s
     assert curves[4].run.parent['wall_clock_train_s'] < curves[8].run.parent['wall_clock_train_s']
-    assert sorted(p.name for p in (trained / 'digits-branch-16ep-seed17').iterdir()) == [
+    assert sorted(p.name for p in (trained / 'digits-baseline-branch-16ep-seed17').iterdir()) == [
         'branch-to-4ep.pt',
         'branch-to-8ep.pt',
         'curve.json',
@@ -82,15 +82,15 @@ def test_each_branch_names_where_it_left_the_trunk(trained):
 @pytest.mark.filterwarnings('ignore:CheckpointSaver is not in the state_dict')
 def test_a_branch_that_broke_off_goes_on_with_the_same_parent(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    trunk = trained / 'digits-branch-16ep-seed17'
+    trunk = trained / 'digits-baseline-branch-16ep-seed17'
     own = ['checkpoint.folder=own', 'checkpoint.interval=1ba', 'checkpoint.keep=-1']
     run = ['schedule.kind=branch', 'seed=17', *SHORT, 'max_duration=8ep', *own]
     assert main(['quickstart/digits', *run, f'checkpoint.load_path={trunk}/branch-to-8ep.pt']) == 0
-    first = TradeoffCurve.read('runs/quickstart/digits-branch-8ep-seed17')
+    first = TradeoffCurve.read('runs/quickstart/digits-baseline-branch-8ep-seed17')
     assert (
         main(['quickstart/digits', *run, 'checkpoint.folder=again', 'checkpoint.load_path=own/ep7-ba15-rank0.pt']) == 0
     )
-    again = TradeoffCurve.read('runs/quickstart/digits-branch-8ep-seed17')
+    again = TradeoffCurve.read('runs/quickstart/digits-baseline-branch-8ep-seed17')
     assert again.run.parent == first.run.parent
     assert again.points[0].metrics == first.points[0].metrics
 

@@ -98,7 +98,9 @@ def test_on_the_command_line(folder, monkeypatch, capsys):
 
 def test_another_recipe_is_refused(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    without = [override for override in RUN if 'BlurPool' not in override]
+    without = [override for override in RUN if 'BlurPool' not in override] + [
+        f'run_name={next(iter((folder / "runs/quickstart").iterdir())).name}'
+    ]
     with pytest.raises(CurveError, match='no weights of this network: give the recipe that the run had'):
         ensembles_of_recipe('quickstart/digits', without)
     with pytest.raises(CurveError, match=r'was recorded of it: give the recipe'):

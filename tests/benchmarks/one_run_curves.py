@@ -57,10 +57,7 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'wsd-s': ('cyclic', HELD),
     'branch': ('branch', HELD),
 }
-METHODS = {
-    'baseline': [],
-    'LS+MX': ['algorithms.MixUp={alpha: 0.2}', 'algorithms.LabelSmoothing={smoothing: 0.1}'],
-}
+METHODS = ('baseline', 'LS+MX')
 DRAWN = ('standard', 'cyclic', 'cyclic-averaged', 'wsd-s', 'branch')
 EXPLAINED = {
     'cyclic': 'cyclic, as in the paper',
@@ -88,15 +85,14 @@ def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
                 kind, changes = LINES[line]
                 overrides = [
                     f'max_duration={options.max_duration}',
-                    f'run_name={method}-{line}-${{max_duration}}-seed${{seed}}',
+                    f'run_name=${{snapshot.method}}-{line}-${{max_duration}}-seed${{seed}}',
                     f'snapshot.folder={options.folder}/{method}/{{run_name}}',
                     f'snapshot.kind={line}',
                     'snapshot.save_weights=false',
                     'progress_bar=false',
-                    *METHODS[method],
                     *changes,
                 ]
-                runs = list(study(RECIPE, overrides, seeds=[seed], kinds=[kind]))
+                runs = list(study([RECIPE], overrides, seeds=[seed], kinds=[kind], methods=[method]))
                 if runs:
                     yield runs
 
@@ -110,7 +106,7 @@ def train_chain(runs: list[list[str]]) -> list[str]:
         told = io.StringIO()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            status = train([RECIPE, *run])
+            status = train(run)
         if status:
             failed.append(f'{" ".join(run)}: {told.getvalue().strip()}')
     return failed
@@ -197,7 +193,7 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--max-duration', default='64ep')
     parser.add_argument('--lines', nargs='+', choices=list(LINES), default=list(LINES))
-    parser.add_argument('--methods', nargs='+', choices=list(METHODS), default=list(METHODS))
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     options = parser.parse_args()
     train_all(options)
     told = table(options)
