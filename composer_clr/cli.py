@@ -72,6 +72,7 @@ def plot(
     import matplotlib as mpl
 
     mpl.use('agg')
+    from composer_clr.figure_style import show_as_written
     from composer_clr.figures import draw
     from composer_clr.pairing import Alignment
 
@@ -90,6 +91,7 @@ def plot(
         alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
         lower_is_better=lower_is_better,
     )
+    show_as_written(drawn)
     output.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(output, dpi=200)
     points = sum(len(curve.points) for curve in curves)

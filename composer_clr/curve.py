@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from composer_clr.bounded_file import bounded_text
 from composer_clr.whole_file import write_whole
 
 __all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint']
@@ -42,6 +43,7 @@ class TradeoffPoint:
         checkpoint (str | None): The snapshot's file name, beside ``curve.json``; ``None`` where none was saved.
         extra (dict[str, dict[str, float]]): Of a second set of metrics, what training it took beyond the run's own:
             ``{'fast-cycles': {'train_s': 1.9, 'batches': 18}}``.
+        diverged (bool): Whether the last batch's loss or a weight was no finite number. Default: ``False``.
     """
 
     cycle: int
@@ -56,6 +58,7 @@ class TradeoffPoint:
     peak_metrics: dict[str, float]
     checkpoint: str | None = None
     extra: dict[str, dict[str, float]] = field(default_factory=dict)
+    diverged: bool = False
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -153,10 +156,8 @@ class TradeoffCurve:
         if path.is_dir():
             path = path / CURVE_FILE
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise CurveError(f'{path}: larger than {_MAX_BYTES >> 20} MiB, which no curve is')
-            text = path.read_text(encoding='utf-8')
-        except (OSError, UnicodeDecodeError) as error:
+            text = bounded_text(path, _MAX_BYTES)
+        except (OSError, ValueError) as error:
             raise CurveError(f'{path}: cannot be read ({error})') from error
         curve = cls.from_json(text, str(path))
         curve.source = str(path)

@@ -12,8 +12,11 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
+
+from composer_clr.terminal import printable
 
 __all__ = [
     'MOST_METHODS',
@@ -30,6 +33,7 @@ __all__ = [
     'method_colour',
     'method_handles',
     'method_marker',
+    'show_as_written',
 ]
 
 # Okabe and Ito's palette, told apart by colour-blind readers and in print, less its yellow, which print loses. The
@@ -203,3 +207,20 @@ def kind_order(kind: str) -> tuple[bool, bool, str]:
 
 def _filling(kind: str) -> str | None:
     return None if kind == 'standard' else 'white'
+
+
+def show_as_written(figure: Figure) -> None:
+    """Have a figure's text drawn as it is written.
+
+    A name from a file may hold dollar signs, which are no mathematics there, and characters that do not print, which an
+    SVG may not hold. Numbers along the axes stay matplotlib's.
+
+    Args:
+        figure (Figure): The figure, complete.
+    """
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    numbers = {label for axis in axes for label in [*axis.get_ticklabels(which='both'), axis.get_offset_text()]}
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and text not in numbers:
+            text.set_parse_math(False)
+            text.set_text('\n'.join(map(printable, text.get_text().split('\n'))))

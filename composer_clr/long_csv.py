@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from composer_clr.bounded_file import bounded_text
 from composer_clr.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.whole_file import write_whole
 
@@ -19,6 +20,7 @@ __all__ = ['COLUMNS', 'PEAK', 'read_long_csv', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 PEAK = 'peak:'
+_MAX_BYTES = 64 * 2**20
 
 
 class _Row(NamedTuple):
@@ -111,10 +113,10 @@ def _check_distinct(curves: Sequence[TradeoffCurve]) -> None:
 def _rows(path: Path) -> list[_Row]:
     try:
         # Spreadsheets put a byte order mark before the first column's name.
-        text = path.read_text(encoding='utf-8-sig')
+        text = bounded_text(path, _MAX_BYTES, encoding='utf-8-sig')
         reader = csv.reader(io.StringIO(text, newline=''), strict=True)
         lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
     if len(lines) < 2:
         raise CurveError(f'{path}: holds no rows: give a header and one row for each point')

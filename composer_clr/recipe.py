@@ -8,9 +8,11 @@ that names another one as its ``base`` is that one with its own keys on top. A v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from composer_clr.bounded_file import bounded_text
 from composer_clr.methods import method_name
 from composer_clr.nearest_name import did_you_mean
+from composer_clr.recipe_text import MAX_BYTES, check_plain, check_references
+from composer_clr.run_name import check_run_name
 from composer_clr.shapes import cyclic_kind
+from composer_clr.terminal import printable
 
 __all__ = [
     'CheckpointRecipe',
@@ -42,10 +48,16 @@ _YAMLS = next(
 )
 
 KINDS = ('cyclic', 'standard', 'branch')
+ON_NAN = ('stop', 'continue')
+# Keys within keys: none is empty, and no list is reached into.
+_KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be run: the message names the key and what would be right."""
+    """A recipe that cannot be run: the message names the key and what would be right, on one line."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 @dataclass
@@ -167,6 +179,7 @@ class SnapshotRecipe:
         kind (str | None): Name of the kind of curve, by which curves are told apart and compared with the standard
             one. Default: ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
         overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
+        on_nan (str): ``stop`` or ``continue`` after the trough at which training has diverged. Default: ``'stop'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
     """
 
@@ -178,6 +191,7 @@ class SnapshotRecipe:
     method: str | None = None
     kind: str | None = None
     overwrite: bool = False
+    on_nan: str = 'stop'
     log_artifact: bool = False
 
 
@@ -189,7 +203,8 @@ class CheckpointRecipe:
         folder (str | None): Where they go. Default: ``None``, none are written.
         interval (str): How often. Default: ``'1ep'``.
         keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
-        autoresume (bool): Whether to go on from the newest in the folder. Default: ``False``.
+        autoresume (bool): Whether to go on from the newest in the folder, and to write over those that a killed run
+            left half made. Default: ``False``.
         load_path (str | None): A checkpoint to start from. It is unpickled: load only what you trust.
     """
 
@@ -275,14 +290,17 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         with _errors_of(source):
             config = OmegaConf.merge(config, own_keys)
     for override in overrides:
-        key, equals, _ = override.partition('=')
-        if not equals or not key:
+        key, equals, value = override.partition('=')
+        if not equals or not _KEY.fullmatch(key):
             raise RecipeError(f'{override!r} is not key=value, such as schedule.kind=standard')
         with _errors_of(override):
+            _check(check_plain, value, override)
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
-    if config.snapshot.method is None:
-        config.snapshot.method = method_name(name for name, chosen in config.algorithms.items() if chosen is not False)
     with _errors_of(name):
+        _check(check_references, OmegaConf.to_container(config), name)
+        if config.snapshot.method is None:
+            chosen = (algorithm for algorithm, choice in config.algorithms.items() if choice is not False)
+            config.snapshot.method = method_name(chosen)
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise RecipeError(f'{name} leaves {", ".join(missing)} open: give {missing[0]}=VALUE')
@@ -290,6 +308,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     assert isinstance(recipe, Recipe)
     if recipe.schedule.kind not in KINDS:
         raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: a schedule is either of {", ".join(KINDS)}')
+    if recipe.snapshot.on_nan not in ON_NAN:
+        raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: give 'stop' or 'continue'")
+    try:
+        check_run_name(recipe.run_name)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
     return recipe
 
 
@@ -309,7 +333,11 @@ def _with_bases(name: str) -> list[tuple[str, Any]]:
     paths = [_path_of(name, Path())]
     while True:
         with _errors_of(name):
-            own_keys = OmegaConf.create(_text(name, paths[-1]))
+            text = _text(name, paths[-1])
+            _check(partial(check_plain, mapping=True), text, name)
+            own_keys = OmegaConf.create(text)
+            # First of all: to ask for a key is to follow its references.
+            _check(check_references, OmegaConf.to_container(own_keys), name)
         chain.insert(0, (name, own_keys))
         base = own_keys.get('base') if isinstance(own_keys, DictConfig) else None
         if base is None:
@@ -330,9 +358,16 @@ def _path_of(name: str, folder: Path) -> Path:
 
 def _text(name: str, path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+        return bounded_text(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise RecipeError(f'{name}: cannot be read ({error})') from error
+
+
+def _check(check: Callable[[Any], None], value: Any, source: str) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise RecipeError(f'{source}: {error}') from error
 
 
 @contextmanager
@@ -348,7 +383,7 @@ def _errors_of(source: str) -> Iterator[None]:
         raise RecipeError(f'{source}: {error.full_key}: {what}') from error
     except RecipeError:
         raise
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{source}: not a mapping of the recipe's keys ({error})") from error
     except YAMLError as error:
         raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{source}: not a mapping of the recipe's keys ({error})") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -13,13 +15,16 @@ from composer.utils import dist, format_name_with_dist
 from composer.utils.checkpoint import save_checkpoint
 
 from composer_clr.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.divergence import has_diverged
 from composer_clr.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
 from composer_clr.in_cycles import check_run_clocks
 from composer_clr.live import LiveCurve
 from composer_clr.peak_window import PeakWindow
-from composer_clr.run_folder import RunFolder
+from composer_clr.run_folder import RunFolder, snapshot_name
+from composer_clr.run_name import check_run_name
 from composer_clr.run_record import describe_run
 from composer_clr.scheduler import CyclicCosineScheduler, warn_if_cut
+from composer_clr.starting import take_over, with_later
 from composer_clr.times import COUNTED, common_unit, horizon, in_unit, now, parse_time
 from composer_clr.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.training_clock import TrainingClock
@@ -73,15 +78,26 @@ class ParetoSnapshot(Callback):
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
             ``'wsd-s'`` where the schedule's cycles hold their peak before they decay. A run of the kind ``'branch'``
             that starts from another run's checkpoint names it as its ``parent``, and has none of its points.
-        overwrite (bool): Whether a new run may take the place of a curve that is in the folder already. A run resumed
-            from a checkpoint goes on with its own curve in any case. Default: ``False``.
+        overwrite (bool): Whether a new run may take the place of a curve that is in the folder already, whose snapshots
+            are then removed. A run resumed from a checkpoint goes on with its own curve in any case. Default:
+            ``False``.
+        autoresume (bool): Whether the Trainer was given ``autoresume``, of which it tells its callbacks nothing. A run
+            that then finds its own curve but had no checkpoint yet keeps that curve aside (``curve-1.json``) and
+            starts over. Default: ``False``.
+        on_nan (str): What follows the trough at which training has diverged, that is, at which the last batch's loss
+            or a weight is no finite number. Its point is recorded as it is, with ``diverged`` true. Then ``'stop'``
+            ends training, with a warning, and ``'continue'`` goes on. Default: ``'stop'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if there
-            is no evaluation data, no schedule with troughs, or no metric of a name that was asked for.
+            is no evaluation data, no schedule with troughs, no metric of a name that was asked for, or a run that has
+            diverged already and is to stop.
         FileExistsError: At ``FIT_START``, if the folder holds a curve and ``overwrite`` is false.
+        FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
         NotADirectoryError: At ``FIT_START``, if the folder cannot be made.
+        OSError: If ``curve.json`` cannot be written: at ``FIT_START``, or at a trough. Snapshots that cannot be are
+            warned of, and their points have no ``checkpoint``.
 
     Example:
         >>> from composer_clr import CyclicCosineScheduler, ParetoSnapshot
@@ -107,6 +123,8 @@ class ParetoSnapshot(Callback):
         method: str | None = None,
         kind: str | None = None,
         overwrite: bool = False,
+        autoresume: bool = False,
+        on_nan: str = 'stop',
         log_artifact: bool = False,
     ):
         if not folder:
@@ -116,6 +134,8 @@ class ParetoSnapshot(Callback):
                 raise ValueError(f"directions[{name!r}]={direction!r}: best is either 'max' or 'min'")
         if isinstance(metrics, str):
             raise ValueError(f'metrics={metrics!r}: give a list of names, [{metrics!r}]')
+        if on_nan not in ('stop', 'continue'):
+            raise ValueError(f"{on_nan=}: what follows a loss that is no number is either 'stop' or 'continue'")
         if log_artifact and not save_weights:
             raise ValueError('log_artifact=True logs the snapshots, and save_weights=False makes none: save them')
         self.scheduler = scheduler
@@ -129,9 +149,13 @@ class ParetoSnapshot(Callback):
         self.method = method
         self.kind = kind
         self.overwrite = overwrite
+        self.autoresume = autoresume
+        self.on_nan = on_nan
         self.log_artifact = log_artifact
 
         self._points: list[TradeoffPoint] = []
+        # Recorded by this run after the checkpoint that it goes on from: kept until they are made again.
+        self._later: list[TradeoffPoint] = []
         self._started_at: str | None = None
         # Of which run the state is, and which one that run was branched off.
         self._of_run: str | None = None
@@ -198,6 +222,7 @@ class ParetoSnapshot(Callback):
             self._points, self._started_at = [], None
             self._window.restart()
         self._of_run = state.run_name
+        self._check_not_diverged()
         schedule = self._schedule = trainer_schedule(state, self.scheduler)
         warn_if_cut(schedule.cycles, schedule.unit, state)
         until = horizon(state, schedule.unit)
@@ -295,12 +320,18 @@ class ParetoSnapshot(Callback):
             weights_only (bool): Whether it holds the weights alone, or all that a run can be resumed from.
         """
         assert self._run_folder is not None, 'training has not started'
-        made = save_checkpoint(
-            state,
-            str(self._run_folder.aside(name)),
-            weights_only=weights_only,
-            ignore_keys=_make_loadable_without_pickle,
-        )
+        try:
+            made = save_checkpoint(
+                state,
+                str(self._run_folder.aside(name)),
+                weights_only=weights_only,
+                ignore_keys=_make_loadable_without_pickle,
+            )
+        except (OSError, RuntimeError):
+            if dist.get_global_rank() == 0:
+                # The others wait, at the end of save_checkpoint, for the file to be there.
+                dist.barrier()
+            raise
         if made is not None:
             self._run_folder.publish(name)
 
@@ -341,11 +372,11 @@ class ParetoSnapshot(Callback):
             peak_metrics=self._window.peaks(self._evaluated),
             checkpoint=self._checkpoint,
             extra=self._extra,
+            diverged=has_diverged(state),
         )
         # A batch longer than a cycle completes several at once: each has its point, and they are alike.
         self._points.extend(replace(point, cycle=cycle) for cycle in completed)
-        if dist.get_global_rank() == 0:
-            self._write_curve()
+        _on_rank_zero(self._write_curve)
         assert self._live is not None
         assert self._run_folder is not None
         self._live.log(
@@ -354,17 +385,61 @@ class ParetoSnapshot(Callback):
             step=point.batch,
             snapshot=self._run_folder.location(self._checkpoint) if self.log_artifact and self._checkpoint else None,
         )
+        if point.diverged:
+            self._diverged(state, point)
 
-    def _save_weights(self, state: State, cycle: int, suffix: str = '') -> str:
-        """Save the weights, on all ranks together; only rank 0 makes a file."""
-        name = f'cycle{cycle}-ba{state.timestamp.batch.value}{suffix}.pt'
-        self.save_file(state, name, weights_only=True)
+    def _save_weights(self, state: State, cycle: int, suffix: str = '') -> str | None:
+        """Save the weights, on all ranks together; only rank 0 makes a file. Training goes on where it cannot."""
+        assert self._run_folder is not None
+        name = snapshot_name(cycle, state.timestamp.batch.value, suffix)
+        try:
+            self.save_file(state, name, weights_only=True)
+        # torch tells of a write that failed by a RuntimeError of its own.
+        except (OSError, RuntimeError) as error:
+            if dist.get_global_rank() > 0:
+                raise
+            with suppress(OSError):
+                self._run_folder.discard(name)
+            what = str(error).partition('\n')[0]
+            warnings.warn(
+                f"folder='{self._run_folder.uri}': the weights of cycle {cycle} are NOT saved ({what}): training goes "
+                'on, and the point will name no checkpoint',
+                UserWarning,
+                stacklevel=2,
+            )
+            return None
         return name
 
     def _write_curve(self) -> None:
         assert self._run_folder is not None
-        self._run_folder.aside(CURVE_FILE).write_text(self.curve.to_json(), encoding='utf-8')
-        self._run_folder.publish(CURVE_FILE)
+        assert self._run is not None
+        try:
+            self._run_folder.write_curve(TradeoffCurve(self._run, with_later(self._points, self._later)))
+        except OSError as error:
+            raise OSError(
+                f"folder='{self._run_folder.uri}': {CURVE_FILE} cannot be written, so training stops at cycle "
+                f'{self._points[-1].cycle} ({error}): the points recorded before are kept; mend it, then resume from '
+                'the last checkpoint'
+            ) from error
+
+    def _diverged(self, state: State, point: TradeoffPoint) -> None:
+        stops = self.on_nan == 'stop'
+        warnings.warn(
+            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is no finite '
+            f'number; {"training stops here" if stops else "it goes on"} (on_nan={self.on_nan!r})',
+            UserWarning,
+            stacklevel=2,
+        )
+        if stops:
+            state.stop_training()
+
+    def _check_not_diverged(self) -> None:
+        if self.on_nan == 'stop' and self._points and self._points[-1].diverged:
+            point = self._points[-1]
+            raise ValueError(
+                f'the checkpoint is of a run that had diverged by cycle {point.cycle}, batch {point.batch}: start from '
+                "an earlier one with a lower learning rate, or go on with on_nan='continue'"
+            )
 
     def _check_trainer(self, state: State) -> None:
         if any(type(other) is type(self) and other is not self for other in state.callbacks):
@@ -390,36 +465,45 @@ class ParetoSnapshot(Callback):
             )
         return round(in_unit('peak_window', self.peak_window, state))
 
-    def _open_folder(self, state: State, new: bool) -> None:
-        """Rank 0 looks at the folder; what it finds wrong is raised on every rank, so that none is left waiting."""
-        found: list[Exception | None] = [None]
-        try:
-            self._run_folder = RunFolder(_filled_in(self.folder, state.run_name))
-            if dist.get_global_rank() == 0:
-                self._run_folder.prepare()
-                self._check_free(self._run_folder, resumed=not new)
-                if new:
-                    # Without points yet: tells that the folder can be written to while nothing has been spent.
-                    self._write_curve()
-        except Exception as error:
-            found = [error]
-        dist.broadcast_object_list(found)
-        if found[0] is not None:
-            raise found[0]
+    def _open_folder(self, state: State, *, new: bool) -> None:
+        """Rank 0 looks at the folder, and writes the curve: whether it can be is known while nothing has been spent."""
+        if self._run_folder is not None:
+            self._run_folder.close()
+        folder = self._run_folder = RunFolder(_filled_in(self.folder, state.run_name))
 
-    def _check_free(self, folder: RunFolder, resumed: bool) -> None:
-        assert self._run is not None
-        kept = None if self.overwrite else folder.curve(CURVE_FILE)
-        if kept is None or not kept.points or (resumed and kept.run.run_name == self._run.run_name):
-            return
-        raise FileExistsError(
-            f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{kept.run.run_name}' with "
-            f'{len(kept.points)} points: name another folder or run_name, or set overwrite=True to give it up'
-        )
+        def claim() -> None:
+            folder.prepare()
+            self._later = take_over(
+                folder,
+                self.curve,
+                resumed=not new,
+                overwrite=self.overwrite,
+                autoresume=self.autoresume,
+            )
+
+        try:
+            _on_rank_zero(claim)
+        except BaseException:
+            folder.close()
+            raise
+
+
+def _on_rank_zero(call: Callable[[], None]) -> None:
+    """What goes wrong on rank 0 is raised on every rank, so that none is left waiting."""
+    failed: list[Exception | None] = [None]
+    if dist.get_global_rank() == 0:
+        try:
+            call()
+        except Exception as error:
+            failed = [error]
+    dist.broadcast_object_list(failed)
+    if failed[0] is not None:
+        raise failed[0]
 
 
 def _filled_in(folder: str, run_name: str) -> str:
     """The folder with the run's name in it; Composer would fill in again what still looks like a placeholder."""
+    check_run_name(run_name)
     remedy = "in folder only {run_name} and Composer's other placeholders may stand in braces, in run_name nothing may"
     try:
         uri = format_name_with_dist(folder, run_name)

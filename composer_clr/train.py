@@ -117,6 +117,8 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'save_folder': recipe.checkpoint.folder,
         'save_interval': recipe.checkpoint.interval,
         'save_num_checkpoints_to_keep': recipe.checkpoint.keep,
+        # A checkpoint that a kill has cut off would stop every later start, though nothing names it.
+        'save_overwrite': recipe.checkpoint.autoresume,
         'autoresume': recipe.checkpoint.autoresume,
         'load_path': recipe.checkpoint.load_path,
     }
@@ -175,13 +177,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fit(trainer: Trainer) -> None:
-    """Train.
+    """Train, unless the run was resumed at its end.
 
     Raises:
         RecipeError: If the run is refused before its first batch is done.
         OSError: If it breaks off later: an image cannot be read, or the curve cannot be written.
     """
-    starts_at = trainer.state.timestamp.batch
+    starts_at, duration = trainer.state.timestamp.batch, trainer.state.max_duration
+    if duration is not None and trainer.state.timestamp >= duration:
+        # Resumed at its end, as a job that is started again until it succeeds is.
+        print(f'composer_clr.train: {trainer.state.run_name} has trained for {duration} already', file=sys.stderr)
+        return
     try:
         trainer.fit()
     except (ValueError, OSError) as error:
@@ -251,7 +257,8 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    return _built('snapshot', ParetoSnapshot, {**arguments, 'kind': recipe.curve_kind})
+    arguments |= {'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
+    return _built('snapshot', ParetoSnapshot, arguments)
 
 
 def _algorithm(name: str, arguments: dict[str, Any] | None) -> Algorithm:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ['part_of', 'put_in_place', 'write_whole']
+__all__ = ['PART', 'part_of', 'put_in_place', 'write_whole']
+
+# What the name of a file that is being made starts with.
+PART = '.part-'
 
 
 def part_of(path: Path) -> Path:
@@ -14,7 +18,7 @@ def part_of(path: Path) -> Path:
     Hidden, in the same folder so that a rename will do, and with its ending kept, by which Composer chooses how it
     saves.
     """
-    return path.with_name(f'.part-{path.name}')
+    return path.with_name(PART + path.name)
 
 
 def put_in_place(path: Path) -> None:
@@ -26,9 +30,14 @@ def put_in_place(path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file by rename."""
-    part_of(path).write_text(text, encoding='utf-8')
-    put_in_place(path)
+    """Write a text file by rename; what could not be written is not left behind."""
+    try:
+        part_of(path).write_text(text, encoding='utf-8')
+        put_in_place(path)
+    except BaseException:
+        with suppress(OSError):
+            part_of(path).unlink(missing_ok=True)
+        raise
 
 
 def _flush(path: Path) -> None:

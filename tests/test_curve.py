@@ -67,6 +67,7 @@ def test_the_file_as_documented():
         'peak_metrics': {'eval/acc': 0.72},
         'checkpoint': 'cycle0-ba10000.pt',
         'extra': {},
+        'diverged': False,
     }
 
 
