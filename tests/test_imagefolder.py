@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransf
 from composer_clr.networks import SmallResNet
 from tests.photographs import photographs, write_folder
 
-SMALL = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
+SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
 
 
 @pytest.fixture(scope='module')
@@ -62,7 +63,7 @@ def test_the_content_decides_not_the_name(tmp_path):
     for name, (mode, form) in odd.items():
         photo.convert(mode).save(tmp_path / f'class/{name}.JPEG', form)
     usual = torchvision.datasets.ImageFolder(str(tmp_path), transforms.PILToTensor())
-    ours = ImageFolderDataset(tmp_path, lambda image: image)
+    ours = ImageFolderDataset(tmp_path, lambda image: image[:, :, :])
     assert len(ours) == 4
     for (image, label), (reference, number) in zip(ours, usual, strict=True):  # type: ignore[arg-type]
         assert image.shape == reference.shape == (3, 40, 48)

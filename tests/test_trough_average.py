@@ -122,7 +122,8 @@ def slow_average(weights: list[dict], steps: range, half_life: float | None) -> 
     """The formula, term by term, in 64 bits; the weights after batch t are at index t - 1."""
     shares = {t: 1.0 if half_life is None else 2.0 ** (-(steps[-1] - t) / half_life) for t in steps}
     return {
-        name: sum(share * weights[t - 1][name].double() for t, share in shares.items()) / sum(shares.values())
+        name: torch.stack([share * weights[t - 1][name].double() for t, share in shares.items()]).sum(0)
+        / sum(shares.values())
         for name in weights[0]
     }
 
@@ -190,10 +191,8 @@ def test_batches_go_through_the_transforms(make_trainer):
         return [10 * batch[0], batch[1]]
 
     spec = DataSpec(loader(40), microbatch_transforms=tenfold)
-    for folder, average in (('given', {'train_data': spec}), ('evaluators', {}), ('none', {'train_data': loader(40)})):
-        average = TroughAverage(window='5ba', save_weights=True, **average)
-        if folder == 'none':
-            average.train_data = DataSpec(loader(40))
+    for folder, train_data in (('given', spec), ('evaluators', None), ('none', DataSpec(loader(40)))):
+        average = TroughAverage(window='5ba', save_weights=True, train_data=train_data)
         evaluation = DataSpec(loader(40, 20, seed=1), microbatch_transforms=tenfold)
         trained(make_trainer, folder, average, train_dataloader=spec, eval_dataloader=evaluation, algorithms=[])
     given, evaluators, none = (

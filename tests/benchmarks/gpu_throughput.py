@@ -102,7 +102,7 @@ def images_per_s(given: argparse.Namespace, *, ours: bool, channels_last: bool, 
 
 def main() -> None:
     """Measure, and print a line for each setting."""
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser = argparse.ArgumentParser(description='Images per second with our parts on over plain Composer.')
     parser.add_argument('--network', default='resnet50')
     parser.add_argument('--images', type=int, default=256, help='images a batch')
     parser.add_argument('--size', type=int, default=224, help='side of an image, in pixels')
