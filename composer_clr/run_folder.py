@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from composer.utils import maybe_create_object_store_from_uri, parse_uri, retry
 
 from composer_clr.curve import CURVE_FILE, TradeoffCurve
 from composer_clr.folder_lock import FolderLock
+from composer_clr.run_cost import in_bytes
 from composer_clr.whole_file import PART, part_of, put_in_place
 
 __all__ = ['RunFolder', 'snapshot_name']
@@ -77,6 +79,18 @@ class RunFolder:
         self._lock = FolderLock(self._local)
         for part in self._local.glob(f'{PART}*'):
             part.unlink(missing_ok=True)
+
+    def check_room(self, needed_bytes: int) -> None:
+        """Refuse a local folder without room for a file that will have to fit in.
+
+        Raises:
+            OSError: If there is not as much room on its disk.
+        """
+        if self._store is None and (free_bytes := shutil.disk_usage(self._local).free) < needed_bytes:
+            raise OSError(
+                f"folder='{self.uri}': the first snapshot takes {in_bytes(needed_bytes)}, but {in_bytes(free_bytes)} "
+                'are free: make room, name another folder, or set save_weights=False'
+            )
 
     def curve(self, name: str = CURVE_FILE) -> TradeoffCurve | None:
         """The curve that is kept here already; ``None`` where there is none.

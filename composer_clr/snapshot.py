@@ -96,6 +96,7 @@ class ParetoSnapshot(Callback):
         FileExistsError: At ``FIT_START``, if the folder holds a curve and ``overwrite`` is false.
         FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
         NotADirectoryError: At ``FIT_START``, if the folder cannot be made.
+        OSError: At ``FIT_START``, if it has no room for the first snapshot, or the curve cannot be written to it.
         OSError: If ``curve.json`` cannot be written: at ``FIT_START``, or at a trough. Snapshots that cannot be are
             warned of, and their points have no ``checkpoint``.
 
@@ -469,10 +470,13 @@ class ParetoSnapshot(Callback):
         """Rank 0 looks at the folder, and writes the curve: whether it can be is known while nothing has been spent."""
         if self._run_folder is not None:
             self._run_folder.close()
-        folder = self._run_folder = RunFolder(_filled_in(self.folder, state.run_name))
+        folder, model = RunFolder(_filled_in(self.folder, state.run_name)), state.model
+        self._run_folder = folder
 
         def claim() -> None:
             folder.prepare()
+            if self.save_weights:
+                folder.check_room(sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())))
             self._later = take_over(
                 folder,
                 self.curve,

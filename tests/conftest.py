@@ -53,7 +53,7 @@ def at(state: State, **counts: int) -> State:
 
 
 def classifier(seed: int = 0) -> ComposerClassifier:
-    """A network of 22 weights, the same for the same seed."""
+    """A network of 29 weights, the same for the same seed."""
     reproducibility.seed_all(seed)
     return ComposerClassifier(
         torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2)), num_classes=2

@@ -11,6 +11,7 @@ import shutil
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -341,3 +342,22 @@ def test_started_over_without_a_checkpoint_the_earlier_curve_is_kept_aside(make_
     aside = TradeoffCurve.read(Path('out/curve-1.json'))
     assert [p.batch for p in aside.points] == [20]
     assert aside.points[0].metrics == curve().points[0].metrics
+
+
+def test_no_room_for_the_first_snapshot_is_seen_before_the_first_batch(make_trainer, monkeypatch):
+    # 29 weights, and batch norm's statistics: 6 numbers, and a count of 8 bytes.
+    needed = 29 * 4 + 6 * 4 + 8
+    for free, save_weights, refused in ((needed - 1, True, True), (needed, True, False), (0, False, False)):
+        monkeypatch.setattr(
+            composer_clr.run_folder.shutil, 'disk_usage', lambda folder, free=free: SimpleNamespace(free=free)
+        )
+        trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=save_weights, overwrite=True))
+        if refused:
+            with pytest.raises(OSError, match=r'the first snapshot takes 148 B, but 147 B are free: make room'):
+                trainer.fit()
+            assert trainer.state.timestamp.batch == 0
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)
+                trainer.fit()
+        trainer.close()
