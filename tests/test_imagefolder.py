@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -23,6 +21,7 @@ from composer_clr.data.image_loader import collate_images
 from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from composer_clr.networks import SmallResNet
+from tests.launcher import launch
 from tests.photographs import photographs, write_folder
 
 SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
@@ -272,14 +271,7 @@ def test_two_ranks_evaluate_each_image_once_and_refuse_different_files(images, t
         print('accuracy', float(trainer.state.eval_metric_values['MulticlassAccuracy']))
         """)
     )
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / 'composer'), '-n', '2', 'script.py'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = launch(2, 'script.py', folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f'ranks 0 and 1 see different files in {images}/train: 48 and 51 images' in done.stdout
     # 33 images do not divide by two: the one that fills up, of class 0, would make it 12 of 34.

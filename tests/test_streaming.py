@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
@@ -28,6 +26,7 @@ from composer_clr.data.convert import convert_images
 from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
 from composer_clr.data.transforms import EvalTransform, TrainTransform
 from composer_clr.networks import SmallResNet
+from tests.launcher import launch
 from tests.photographs import write_folder
 
 pytest.importorskip('streaming', reason='the extra streaming is not installed')
@@ -331,14 +330,7 @@ def test_two_ranks_share_an_epoch_evaluate_each_image_once_and_refuse_different_
         print('accuracy', float(trainer.state.eval_metric_values['MulticlassAccuracy']))
         """)
     )
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / 'composer'), '-n', '2', 'script.py'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = launch(2, 'script.py', folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'ranks 0 and 1 see different shards: train/index.json is not the same' in done.stdout
     assert done.stdout.count('epoch 3 [16, 16, 16]') == 2
