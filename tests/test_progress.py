@@ -76,5 +76,5 @@ def test_it_works_without_a_bar_and_with_troughs_in_samples(make_trainer):
 
 
 def test_a_schedule_whose_troughs_are_not_known_is_refused(make_trainer):
-    with pytest.raises(ValueError, match='does not know the troughs of no scheduler'):
+    with pytest.raises(ValueError, match='the troughs of no scheduler are not known'):
         make_trainer(callbacks=TroughProgress()).fit()
