@@ -107,7 +107,7 @@ class _PlannedRun:
         return run_folder(self.recipe)
 
     def is_complete(self) -> bool:
-        """Whether the folder holds this run's curve, whole.
+        """Whether the folder holds this run's curve, whole, or up to where it diverged: made again, it would again.
 
         Raises:
             RecipeError: If it holds that of another run, for which this one would be taken.
@@ -124,7 +124,7 @@ class _PlannedRun:
                 f'{times}, and not of {ours[0]}, {ours[1]}, with points at {self.troughs} ({self.unit}): '
                 'give this one a run_name or snapshot.folder of its own'
             )
-        return len(times) == len(self.troughs)
+        return len(times) == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
 
     def _has_passed(self, times: Sequence[float | None]) -> bool:
         """Whether the times are the first troughs, or those of the batches that passed them."""

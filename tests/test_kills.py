@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 
 from composer_clr import TradeoffCurve
 from tests.kills import DONE, WHERE, Kill, moments, trained
+from tests.wandb_runs import Logged, folders
 
 ARGUMENTS = [
     'quickstart/digits',
@@ -42,9 +43,11 @@ def started(folder: Path, arguments: list[str], kill: Kill | None, environment: 
     return process
 
 
-def train(folder: Path, arguments: list[str], kill: Kill | None = None) -> int | None:
+def train(
+    folder: Path, arguments: list[str], kill: Kill | None = None, environment: dict[str, str] | None = None
+) -> int | None:
     """Train in a process of its own until it ends or is killed, and give its exit code."""
-    process = started(folder, arguments, kill)
+    process = started(folder, arguments, kill, environment)
     process.join(300)
     code = process.exitcode
     process.close()
@@ -107,28 +110,44 @@ def check_same(killed: Path, whole: Path) -> None:
     assert times == sorted(times)
 
 
+def check_logged_once(killed: Path) -> None:
+    """Over all of the run's folders of W&B, each point is one row, and says what the curve says."""
+    rows = [row for folder in folders(killed) for row in Logged(folder).points]
+    metric = 'eval/MulticlassAccuracy'
+    logged = sorted((row['pareto/cycle'], row[f'pareto/{metric}']) for row in rows)
+    assert logged == [(point['cycle'], point['metrics'][metric]) for point in points(killed)]
+
+
 def check_kills(
-    tmp_path: Path, number: int, epochs: int, troughs: list[int], seed: int, more_arguments: Sequence[str] = ()
+    tmp_path: Path,
+    number: int,
+    epochs: int,
+    troughs: list[int],
+    seed: int,
+    more_arguments: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    check_end: Callable[[Path], None] = lambda killed: None,
 ) -> None:
     """Kill a run so often; one that comes to its end before all of its kills is compared, and begun anew."""
     draw, met = random.Random(seed), Counter()
     arguments = [*ARGUMENTS, f'max_duration={epochs}ep', 'run_name=run', *more_arguments]
-    assert train(tmp_path / 'whole', arguments) == 0
+    assert train(tmp_path / 'whole', arguments, None, environment) == 0
     lives = 0
     while met.total() < number:
         lives += 1
         killed, passed = tmp_path / f'killed{lives}', []
         left = number - met.total()
         for kill in moments(draw, left, epochs * LOADER_LENGTH, troughs, batch_s=0.02):
-            code = train(killed, arguments, kill)
+            code = train(killed, arguments, kill, environment)
             assert code in (-9, 0), f'seed {seed}: {kill} ended with {code}'
             passed = check_whole(killed, passed)
             if code == 0:
                 break
             met[(killed / f'{WHERE}0').read_text().strip()] += 1
         if not (killed / DONE).exists():
-            assert train(killed, arguments) == 0
+            assert train(killed, arguments, None, environment) == 0
         check_same(killed, tmp_path / 'whole')
+        check_end(killed)
     print(f'\nseed {seed}, {number} kills in {lives} runs: {", ".join(f"{met[p]} in {p}" for p in sorted(met))}')
 
 
@@ -139,6 +158,20 @@ def test_killed_five_times(tmp_path):
 @pytest.mark.slow
 def test_killed_fifty_times(tmp_path):
     check_kills(tmp_path, 50, epochs=64, troughs=[24, 48, 96, 192, 384], seed=secrets.randbelow(10**6))
+
+
+@pytest.mark.slow
+def test_killed_ten_times_weights_and_biases_has_every_point_once(tmp_path):
+    check_kills(
+        tmp_path,
+        10,
+        epochs=16,
+        troughs=[24, 48, 96],
+        seed=secrets.randbelow(10**6),
+        more_arguments=['loggers.WandBLogger.project=clr'],
+        environment={'WANDB_MODE': 'offline', 'WANDB_SILENT': 'true'},
+        check_end=check_logged_once,
+    )
 
 
 # Two ranks, of which one is killed.

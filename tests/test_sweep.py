@@ -72,6 +72,15 @@ class TestComplete:
         save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4, 8, 16, 32])
         assert listed(DIGITS) == [run for run in ALL if 'max_duration=8ep' not in run]
 
+    def test_a_run_that_diverged_is_not_made_again(self):
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4, 8])
+        assert ALL[0] in listed(DIGITS)
+        file = Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17')
+        curve = TradeoffCurve.read(file)
+        last = replace(curve.points[-1], diverged=True)
+        replace(curve, points=[curve.points[0], last]).write(file / 'curve.json')
+        assert listed(DIGITS) == ALL[1:]
+
     def test_a_whole_study_leaves_nothing(self):
         save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4, 8])
         for epochs in (4, 8):
