@@ -177,6 +177,7 @@ def test_killed_ten_times_weights_and_biases_has_every_point_once(tmp_path):
 # Two ranks, of which one is killed.
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_ends_the_launch_and_the_next_one_goes_on(tmp_path):
     arguments = [*ARGUMENTS, 'max_duration=4ep', 'run_name=run']
     (tmp_path / 'killed').mkdir()

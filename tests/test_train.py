@@ -131,6 +131,7 @@ def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(tmp_path):
     trainer.close()
 
 
+@pytest.mark.slow
 def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
     folder = tmp_path / 'runs/quickstart/digits-baseline-cyclic-8ep-seed17'
     folder.mkdir(parents=True)

@@ -330,6 +330,7 @@ def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> sub
     )
 
 
+@pytest.mark.slow
 def test_killed_between_troughs_and_resumed_a_run_has_every_point_once(offline):
     """SIGKILL after the troughs at 8, 16 and 32, with a checkpoint at 42."""
     killed = in_its_own_process(offline, 'tests.wandb_killed_and_resumed', '45')
