@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from composer_clr.bounded_file import bounded_text
+from composer_clr.terminal import printable
 from composer_clr.whole_file import write_whole
 
 __all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint']
@@ -22,7 +23,11 @@ _RECORD = ConfigDict(ser_json_inf_nan='strings')
 
 
 class CurveError(ValueError):
-    """A curve that cannot be read: the message names the file and what is wrong with it."""
+    """A curve that cannot be read: the message names the file and what is wrong with it, on one line."""
+
+    def __init__(self, message: str):
+        # It may quote what is in the file.
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True, config=_RECORD)

@@ -98,7 +98,7 @@ def _read_file(file: Path, want: Callable[[str], bool], runs: dict[str, _Gathere
         elif kind == 'history' and run is not None:
             row = _row(record, lambda name: name == '_step' or want(name))
             step = row.pop('_step', None)
-            if step is not None:
+            if step is not None and math.isfinite(step):
                 for name, value in row.items():
                     run.series[name][step] = value
     if run is None:

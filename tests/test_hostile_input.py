@@ -57,6 +57,9 @@ FOUND_OVERRIDES = [
     '',
 ]
 FOUND_JSON = [
+    json.dumps(
+        {'format': 1, 'run': {'run_name': 'r', 'kind': 'k', 'method': 'm', 'versions': {'a\nb': 3}}, 'points': []}
+    ),
     '[' * 100_000,
     '{"format": 1, "run": {"run_name": "r", "kind": "k", "method": "m", "seed": 1e999}, "points": []}',
     '{"format": 1, "run": {"run_name": "\\ud800", "kind": "k", "method": "m"}, "points": []}',

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
@@ -104,8 +104,14 @@ def check(folder: Path, made: tuple[list[Any], list[tuple[int, int]], int]) -> N
     refused_or(lambda: logged_values(file, 'pareto/cycle'), CurveError)
 
 
+# Cases that the reader once fell over, kept.
+NO_STEP = record(run='a', config=[]), record(row=[('_step', 'NaN'), ('lr-SGD/group0', '1'), ('metrics/eval/acc', '1')])
+
+
 @attempts(FEW)
 @given(made=odd_files())
+@example(made=([*NO_STEP], [], 0))
+@example(made=([record(run='\n', config=[])], [], 0))
 def test_few_odd_run_folders(tmp_path, made):
     check(tmp_path, made)
 
