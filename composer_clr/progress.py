@@ -38,38 +38,47 @@ class TroughProgress(Callback):
         self.scheduler = scheduler
         self._schedule: TrainerSchedule | None = None
         self._until: int | None = None
+        self._bars: list[ProgressBarLogger] = []
         self._first: tuple[float, int] | None = None
-        self._seconds_left: float | None = None
+        self._last = (0.0, 0)
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        del logger
         self._schedule = trainer_schedule(state, self.scheduler)
         self._until = horizon(state, self._schedule.unit)
-        self._first = self._seconds_left = None
+        self._bars = [bar for bar in logger.destinations if isinstance(bar, ProgressBarLogger)]
+        self._first = None
 
     def batch_end(self, state: State, logger: Logger) -> None:
+        del logger
         assert self._schedule is not None
-        t, clock_s = now(state, self._schedule.unit), time.monotonic()
-        trough = self._schedule.cycles.next_trough(t)
+        self._last = time.monotonic(), now(state, self._schedule.unit)
         if self._first is None:
-            self._first = clock_s, t
-        since_s, since_t = clock_s - self._first[0], t - self._first[1]
-        if trough is None or (self._until is not None and trough > self._until):
-            self._seconds_left, shown = None, 'no more'
-        elif not since_t:
-            return
-        else:
-            self._seconds_left = since_s / since_t * (trough - t)
-            shown = (
-                f'{spell(Time(trough, self._schedule.unit), state)} in {timedelta(seconds=round(self._seconds_left))}'
-            )
-        for destination in logger.destinations:
-            if isinstance(destination, ProgressBarLogger) and destination.train_pbar is not None:
-                # First in line, since a narrow bar cuts the end; drawn when the bar is next told the loss.
-                others = {k: v for k, v in destination.train_pbar.metrics.items() if k != 'trough'}
-                destination.train_pbar.metrics = {'trough': shown, **others}
+            self._first = self._last
+        elif self._bars:
+            trough, seconds = self._next()
+            shown = 'no more'
+            if trough is not None:
+                left = timedelta(seconds=round(seconds))
+                shown = f'{spell(Time(trough, self._schedule.unit), state)} in {left}'
+            for bar in self._bars:
+                if bar.train_pbar is not None:
+                    # First in line, since a narrow bar cuts the end; drawn when the bar is next told the loss.
+                    others = {key: value for key, value in bar.train_pbar.metrics.items() if key != 'trough'}
+                    bar.train_pbar.metrics = {'trough': shown, **others}
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         del state
-        if self._seconds_left is not None:
-            logger.log_metrics({'time/to_next_trough_s': self._seconds_left})
+        if self._first is not None and self._last != self._first:
+            trough, seconds = self._next()
+            if trough is not None:
+                logger.log_metrics({'time/to_next_trough_s': seconds})
+
+    def _next(self) -> tuple[int | None, float]:
+        """The next trough, and the seconds to it."""
+        assert self._schedule is not None
+        assert self._first is not None
+        (first_s, first_t), (last_s, last_t) = self._first, self._last
+        trough = self._schedule.cycles.next_trough(last_t)
+        if trough is None or (self._until is not None and trough > self._until):
+            return None, 0.0
+        return trough, (last_s - first_s) / (last_t - first_t) * (trough - last_t)
