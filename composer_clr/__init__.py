@@ -5,34 +5,34 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from composer_clr._version import __version__ as __version__
+__version__ = '0.1.0'
 
 if TYPE_CHECKING:
-    from composer_clr.batch_size import CyclicBatchSize as CyclicBatchSize
-    from composer_clr.curve import TradeoffCurve as TradeoffCurve
-    from composer_clr.curve import TradeoffPoint as TradeoffPoint
-    from composer_clr.fast_cycles import FastCycles as FastCycles
-    from composer_clr.in_cycles import InCycles as InCycles
-    from composer_clr.in_step import CyclicGradientClipping as CyclicGradientClipping
-    from composer_clr.in_step import CyclicMomentum as CyclicMomentum
-    from composer_clr.in_step import CyclicWeightDecay as CyclicWeightDecay
-    from composer_clr.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
-    from composer_clr.snapshot import ParetoSnapshot as ParetoSnapshot
-    from composer_clr.trough_average import TroughAverage as TroughAverage
+    from composer_clr.algorithms.batch_size import CyclicBatchSize as CyclicBatchSize
+    from composer_clr.algorithms.in_cycles import InCycles as InCycles
+    from composer_clr.algorithms.in_step import CyclicGradientClipping as CyclicGradientClipping
+    from composer_clr.algorithms.in_step import CyclicMomentum as CyclicMomentum
+    from composer_clr.algorithms.in_step import CyclicWeightDecay as CyclicWeightDecay
+    from composer_clr.averaging.fast_cycles import FastCycles as FastCycles
+    from composer_clr.averaging.trough_average import TroughAverage as TroughAverage
+    from composer_clr.curves.curve import TradeoffCurve as TradeoffCurve
+    from composer_clr.curves.curve import TradeoffPoint as TradeoffPoint
+    from composer_clr.recording.pareto_snapshot import ParetoSnapshot as ParetoSnapshot
+    from composer_clr.schedule.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
-    'CyclicBatchSize': 'composer_clr.batch_size',
-    'CyclicCosineScheduler': 'composer_clr.scheduler',
-    'CyclicGradientClipping': 'composer_clr.in_step',
-    'CyclicMomentum': 'composer_clr.in_step',
-    'CyclicWeightDecay': 'composer_clr.in_step',
-    'InCycles': 'composer_clr.in_cycles',
-    'FastCycles': 'composer_clr.fast_cycles',
-    'ParetoSnapshot': 'composer_clr.snapshot',
-    'TradeoffCurve': 'composer_clr.curve',
-    'TradeoffPoint': 'composer_clr.curve',
-    'TroughAverage': 'composer_clr.trough_average',
+    'CyclicBatchSize': 'composer_clr.algorithms.batch_size',
+    'CyclicCosineScheduler': 'composer_clr.schedule.scheduler',
+    'CyclicGradientClipping': 'composer_clr.algorithms.in_step',
+    'CyclicMomentum': 'composer_clr.algorithms.in_step',
+    'CyclicWeightDecay': 'composer_clr.algorithms.in_step',
+    'InCycles': 'composer_clr.algorithms.in_cycles',
+    'FastCycles': 'composer_clr.averaging.fast_cycles',
+    'ParetoSnapshot': 'composer_clr.recording.pareto_snapshot',
+    'TradeoffCurve': 'composer_clr.curves.curve',
+    'TradeoffPoint': 'composer_clr.curves.curve',
+    'TroughAverage': 'composer_clr.averaging.trough_average',
 }
 
 __all__ = [

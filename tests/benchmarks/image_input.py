@@ -34,7 +34,7 @@ from torchvision.datasets import ImageFolder
 from composer_clr.data.image_loader import collate_images
 from composer_clr.data.imagefolder import ImageFolderDataset
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
-from tests.photographs import SIZES, photographs, window
+from tests.helpers.photographs import SIZES, photographs, window
 
 ROUNDS, FILES, BATCH = 11, 96, 32
 COPIES = {'short side 400': 400, 'short side 256': 256}

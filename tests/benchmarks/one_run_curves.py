@@ -27,15 +27,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from composer_clr.compare import Comparison, compare_kinds, record_kinds
-from composer_clr.cost import measured_cost_ratio
-from composer_clr.curve import TradeoffCurve
-from composer_clr.mean_curve import mean_curves
-from composer_clr.metric_sets import with_metric_sets
-from composer_clr.pairing import Alignment
-from composer_clr.recipe_cycles import recipe_cycles
-from composer_clr.sources import read_sources
-from composer_clr.sweep import study
+from composer_clr.analysis.compare import Comparison, compare_kinds, record_kinds
+from composer_clr.analysis.cost import measured_cost_ratio
+from composer_clr.analysis.mean_curve import mean_curves
+from composer_clr.analysis.pairing import Alignment
+from composer_clr.curves.curve import TradeoffCurve
+from composer_clr.curves.metric_sets import with_metric_sets
+from composer_clr.curves.sources import read_sources
+from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.sweep import study
 
 RECIPE = 'quickstart/digits'
 HELD = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']
@@ -159,7 +159,7 @@ def draw(curves: list[TradeoffCurve], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.plots import accuracy_against_time
+    from composer_clr.figures.tradeoff import accuracy_against_time
 
     accuracy_against_time(curves)[0].savefig(path, dpi=200)
 
@@ -206,7 +206,7 @@ def main() -> None:
 
 
 def recipe_cycles_of(max_duration: str) -> str:
-    from composer_clr.recipe import load_recipe
+    from composer_clr.recipes.load import load_recipe
 
     return ', '.join(map(str, recipe_cycles(load_recipe(RECIPE, [f'max_duration={max_duration}'])).troughs))
 

@@ -17,9 +17,9 @@ from composer import Event, Trainer
 from composer.optim import CosineAnnealingScheduler
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
-from composer_clr.progress import TroughProgress
-from composer_clr.recipe import load_recipe
-from composer_clr.train import build_trainer
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.training.build import build_trainer
 
 PAIRS, DURATION = 15, '32ep'
 # The point itself: made while an evaluation stands still on the training clock.

@@ -1,0 +1,1 @@
+"""Composer algorithms that follow the cycles of the learning rate."""

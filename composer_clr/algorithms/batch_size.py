@@ -1,0 +1,162 @@
+"""Batch size in step with the cycles, by gradients that are gathered over several batches of the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from composer.algorithms import SAM, GradientClipping
+from composer.core import Event, Precision, State, Time, TimeUnit
+from composer.loggers import Logger
+
+from composer_clr.algorithms.in_step import CyclicGradientClipping, InStep
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+
+__all__ = ['CyclicBatchSize']
+
+
+class CyclicBatchSize(InStep):
+    r"""Batch size in step with the cycles: a step of the optimizer every :math:`n` batches of the loader.
+
+    .. math::
+        n(t) = \operatorname{round}(v(t)), \qquad g = \frac{1}{n} \sum_{j=1}^{n} g_j
+
+    with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Where no step is due the
+    gradients are put aside after the batch, and an optimizer passes over weights without gradients: neither weights nor
+    momentum move, and no weight decays. So it works with every precision but ``amp_fp16``, with one rank or several
+    under ``DistributedDataParallel``, and with microbatches.
+
+    * Every count stays one of the loader's batches: Composer's clock, the schedule, the points, the training time. The
+      number of steps is what shrinks. The learning rate is left as the schedule has it.
+    * Batches count alike, whatever their number of samples.
+    * The last batch before a trough always makes a step, of as many batches as there are, so that a point has learned
+      from all that was seen.
+    * Batch norm sees the loader's batches.
+
+    A checkpoint in between keeps the gradients gathered so far, beside plain values.
+
+    Args:
+        at_peak (int): Batches a step at the peaks, >= 1. Default: ``1``.
+        at_trough (int): Batches a step at the troughs, >= 1. Default: ``4``.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
+
+    Raises:
+        ValueError: If a number of batches is no whole number from 1 on; at ``FIT_START``, as for :class:`InStep`, and
+            under ``amp_fp16`` (one overflow would spoil a whole step), FSDP, automatic microbatches or ``SAM``, if
+            the schedule is not counted in batches, or if gradients would be clipped before they are gathered.
+
+    Example:
+        >>> CyclicBatchSize(at_trough=8)
+        CyclicBatchSize(at_peak=1, at_trough=8)
+
+    Source:
+        Smith et al. 2018, arXiv:1711.00489: a batch that grows in place of a learning rate that decays.
+    """
+
+    drives = 'batch size'
+
+    def __init__(
+        self,
+        at_peak: int = 1,
+        at_trough: int = 4,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(at_peak, at_trough, scheduler)
+        self.gathered = 0
+        self._gradients: dict[str, torch.Tensor] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), 'gathered': self.gathered, 'gradients': dict(self._gradients)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.gathered = int(state['gathered'])
+        self._gradients = dict(state['gradients'])
+
+    def match(self, event: Event, state: State) -> bool:
+        return super().match(event, state) or event == Event.AFTER_TRAIN_BATCH
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        super().apply(event, state, logger)
+        if event == Event.AFTER_TRAIN_BATCH:
+            self._gather(state)
+
+    def _gather(self, state: State) -> None:
+        self.gathered += 1
+        if self._step_is_due(state):
+            if self.gathered > 1:
+                self._hand_out(state)
+            self.gathered, self._gradients = 0, {}
+            return
+        for name, weight in _weights(state):
+            if weight.grad is not None:
+                aside = self._gradients.get(name)
+                self._gradients[name] = weight.grad.clone() if aside is None else aside.to(weight.grad) + weight.grad
+                weight.grad = None
+
+    def _hand_out(self, state: State) -> None:
+        for name, weight in _weights(state):
+            aside = self._gradients.get(name)
+            if aside is not None:
+                total = aside.to(weight) if weight.grad is None else aside.to(weight.grad) + weight.grad
+                weight.grad = total / self.gathered
+            elif weight.grad is not None:
+                weight.grad = weight.grad / self.gathered
+
+    def _step_is_due(self, state: State) -> bool:
+        assert self._schedule is not None
+        t = state.timestamp.batch.value
+        return self.gathered >= round(self.value) or bool(self._schedule.cycles.crossed(t, t + 1)) or self._ends(state)
+
+    def _ends(self, state: State) -> bool:
+        duration, timestamp = state.max_duration, state.timestamp
+        if duration is None:
+            return False
+        if duration.unit == TimeUnit.EPOCH and state.dataloader_len is not None:
+            return timestamp.batch.value + 1 >= duration.value * int(state.dataloader_len)
+        return duration.unit == TimeUnit.BATCH and timestamp.batch.value + 1 >= duration.value
+
+    def _checked(self, name: str, value: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f'CyclicBatchSize: {name}={value!r}: batches a step are a whole number, 1 or more')
+        return value
+
+    def _start(self, state: State) -> None:
+        assert self._schedule is not None
+        if state.timestamp.batch.value == 0:
+            self.gathered, self._gradients = 0, {}
+        if state.precision == Precision.AMP_FP16:
+            raise ValueError(
+                "CyclicBatchSize with precision='amp_fp16': one overflow would spoil a whole step; use 'amp_bf16'"
+            )
+        if state.auto_microbatching:
+            raise ValueError(
+                "CyclicBatchSize with device_train_microbatch_size='auto', which may take a batch twice: give a number"
+            )
+        if state.fsdp_enabled:
+            raise ValueError('CyclicBatchSize under FSDP is not supported: use DistributedDataParallel')
+        if self._schedule.unit != TimeUnit.BATCH:
+            raise ValueError(
+                f'CyclicBatchSize with a schedule counted in {self._schedule.unit.value!r} cannot tell the last batch '
+                "before a trough: give the schedule in 'ep' or 'ba'"
+            )
+        # After a batch Composer runs algorithms from the last to the first.
+        algorithms = list(state.algorithms)
+        if any(isinstance(other, SAM) for other in algorithms):
+            raise ValueError('CyclicBatchSize with SAM, which takes every batch twice: give one of them')
+        for other in algorithms[algorithms.index(self) :]:
+            if isinstance(other, (GradientClipping, CyclicGradientClipping)):
+                raise ValueError(
+                    f'CyclicBatchSize before {type(other).__name__}: the gradients would be clipped before they are '
+                    'gathered; list CyclicBatchSize after it'
+                )
+
+    def _set(self, state: State, value: float) -> None:
+        """Read by the next batch."""
+
+
+def _weights(state: State) -> list[tuple[str, torch.nn.Parameter]]:
+    model = state.model
+    network = model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
+    return list(network.named_parameters())

@@ -1,0 +1,285 @@
+"""Hyperparameters that move in step with the cycles of the learning rate: weight decay, momentum, gradient clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from composer.algorithms import GradientClipping
+from composer.core import Algorithm, Event, State, Time
+from composer.loggers import Logger
+
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import now
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+
+__all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InStep']
+
+
+class InStep(Algorithm):
+    r"""A value that moves between one at the peaks of the learning rate and another at its troughs.
+
+    .. math::
+        v(t) = v_{trough} + (v_{peak} - v_{trough}) \, \rho(t)
+
+    where :math:`\rho(t)` is the multiplier of the Trainer's schedule with :math:`\alpha_f = 0`: 0 at each trough, 1 at
+    the peaks (less, where ``peak_decay`` lowers them), whatever the shape, and the linear rise from 0 in the warmup.
+
+    As Composer steps its schedulers before it moves its clock, batch :math:`k` is trained at
+    :math:`v(\max(k - 1, 0))`: in step with its learning rate.
+
+    Args:
+        at_peak (float): :math:`v_{peak}`.
+        at_trough (float): :math:`v_{trough}`.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the cycles. Default: ``None``, the
+            Trainer's own scheduler.
+
+    Raises:
+        ValueError: At ``FIT_START``, if the cycles are not known, or another part drives the same hyperparameter.
+    """
+
+    drives = 'a value'
+
+    def __init__(
+        self,
+        at_peak: float,
+        at_trough: float,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        self.at_peak = self._checked('at_peak', at_peak)
+        self.at_trough = self._checked('at_trough', at_trough)
+        self.scheduler = scheduler
+        self.value = math.nan
+        self._schedule: TrainerSchedule | None = None
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(at_peak={self.at_peak!r}, at_trough={self.at_trough!r})'
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain values alone."""
+        return {'repr': repr(self), 'value': self.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value = float(state['value'])
+
+    def match(self, event: Event, state: State) -> bool:
+        del state
+        return event in (Event.FIT_START, Event.BATCH_END)
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        if event == Event.FIT_START:
+            self._schedule = trainer_schedule(state, self.scheduler)
+            self._check_alone(state)
+            self._start(state)
+            if state.timestamp.batch.value == 0 or math.isnan(self.value):
+                self.value = self._value_at(now(state, self._schedule.unit))
+        elif event == Event.BATCH_END:
+            assert self._schedule is not None
+            assert state.previous_timestamp is not None
+            # The scheduler has been stepped with the clock of before the batch.
+            before = state.previous_timestamp.get(self._schedule.unit).value
+            self.value = self._value_at(before)
+        else:
+            return
+        self._set(state, self.value)
+        logger.log_metrics({f'in_step/{self.drives.replace(" ", "_")}': self.value})
+
+    def _value_at(self, t: int) -> float:
+        assert self._schedule is not None
+        return self.at_trough + (self.at_peak - self.at_trough) * self._schedule.cycles.multiplier(t)
+
+    def _checked(self, name: str, value: float) -> float:
+        """Refuse a value that the hyperparameter cannot take."""
+        raise NotImplementedError
+
+    def _start(self, state: State) -> None:
+        """Look, at the start of training, whether there is anything to drive."""
+
+    def _set(self, state: State, value: float) -> None:
+        """Give the hyperparameter its value."""
+        raise NotImplementedError
+
+    def _check_alone(self, state: State) -> None:
+        for other in state.algorithms:
+            drives = getattr(other, 'drives', 'gradient clipping' if isinstance(other, GradientClipping) else None)
+            if other is not self and drives == self.drives:
+                raise ValueError(
+                    f'{type(self).__name__} and {type(other).__name__} both drive the {self.drives}: give one of them'
+                )
+
+
+class CyclicWeightDecay(InStep):
+    r"""Weight decay in step with the cycles, as a part of the optimizer's own: of each of its groups.
+
+    .. math::
+        \lambda_g(t) = \lambda_g \, \bigl(v_{trough} + (v_{peak} - v_{trough}) \, \rho(t)\bigr)
+
+    with :math:`\rho` as in :class:`InStep`. Composer's ``DecoupledSGDW`` and ``DecoupledAdamW`` multiply their weight
+    decay by the learning rate's multiplier already; this comes on top, so that
+    ``at_peak=1, at_trough=0`` makes a decay of :math:`\lambda_g \, \alpha(t) \, \rho(t)` a batch.
+
+    Args:
+        at_peak (float): Part of the optimizer's weight decay at the peaks, >= 0. Default: ``1.0``.
+        at_trough (float): Part of it at the troughs, >= 0. Default: ``0.0``.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
+
+    Raises:
+        ValueError: If a part is negative; at ``FIT_START``, as for :class:`InStep`, and if the optimizer decays none
+            of its weights.
+
+    Example:
+        >>> CyclicWeightDecay(at_trough=2.0)
+        CyclicWeightDecay(at_peak=1.0, at_trough=2.0)
+
+    Source:
+        Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 1: the schedule multiplier of the weight decay.
+    """
+
+    drives = 'weight decay'
+
+    def __init__(
+        self,
+        at_peak: float = 1.0,
+        at_trough: float = 0.0,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(at_peak, at_trough, scheduler)
+        self._own: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), 'own': self._own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._own = [float(decay) for decay in state['own']]
+
+    def _checked(self, name: str, value: float) -> float:
+        return _in_range(type(self).__name__, name, value, 0, math.inf, 'a part of the weight decay is 0 or more')
+
+    def _start(self, state: State) -> None:
+        # Of a resumed run, or one that is trained for longer, the groups hold what this part has made of them.
+        if state.timestamp.batch.value == 0 or not self._own:
+            self._own = [float(group['weight_decay']) for group in _groups(state, 'weight_decay')]
+        if not any(self._own):
+            raise ValueError(
+                'CyclicWeightDecay drives a part of the weight decay, but the optimizer has weight_decay=0: give it one'
+            )
+
+    def _set(self, state: State, value: float) -> None:
+        for group, own in zip(_groups(state, 'weight_decay'), self._own, strict=True):
+            group['weight_decay'] = own * value
+
+
+class CyclicMomentum(InStep):
+    r"""Momentum in step with the cycles: by default low where the learning rate is high.
+
+    :math:`v(t)` of :class:`InStep` is SGD's ``momentum``, or the first of Adam's ``betas``.
+
+    Args:
+        at_peak (float): Momentum at the peaks, in [0, 1). Default: ``0.85``.
+        at_trough (float): Momentum at the troughs, in [0, 1). Default: ``0.95``.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
+
+    Raises:
+        ValueError: If a momentum is out of range; at ``FIT_START``, as for :class:`InStep`, and if the optimizer has
+            neither ``momentum`` nor ``betas``.
+
+    Example:
+        >>> CyclicMomentum()
+        CyclicMomentum(at_peak=0.85, at_trough=0.95)
+
+    Source:
+        Smith 2018, arXiv:1803.09820, section 4.3: momentum that falls while the learning rate rises.
+    """
+
+    drives = 'momentum'
+
+    def __init__(
+        self,
+        at_peak: float = 0.85,
+        at_trough: float = 0.95,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(at_peak, at_trough, scheduler)
+
+    def _checked(self, name: str, value: float) -> float:
+        below_one = math.nextafter(1.0, 0.0)
+        return _in_range(type(self).__name__, name, value, 0, below_one, 'a momentum is at least 0 and less than 1')
+
+    def _set(self, state: State, value: float) -> None:
+        for group in _groups(state, 'momentum', 'betas'):
+            if 'betas' in group:
+                group['betas'] = (value, *group['betas'][1:])
+            else:
+                group['momentum'] = value
+
+
+class CyclicGradientClipping(InStep):
+    r"""Gradient clipping in step with the cycles: :math:`v(t)` of :class:`InStep` is the threshold.
+
+    The clipping itself is Composer's ``GradientClipping``.
+
+    Args:
+        clipping_type (str): ``'norm'``, ``'value'`` or ``'adaptive'``, as for ``GradientClipping``.
+        at_peak (float): Threshold at the peaks, > 0.
+        at_trough (float): Threshold at the troughs, > 0.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
+
+    Raises:
+        ValueError: If there is no such type, or a threshold is not above 0; at ``FIT_START``, as for :class:`InStep`.
+
+    Example:
+        >>> CyclicGradientClipping('norm', at_peak=1.0, at_trough=0.1)
+        CyclicGradientClipping(clipping_type='norm', at_peak=1.0, at_trough=0.1)
+
+    Source:
+        ``'norm'``: Pascanu et al. 2013, arXiv:1211.5063; ``'adaptive'``: Brock et al. 2021, arXiv:2102.06171. That
+        larger gradients come with larger learning rates is a conjecture; measure whether it helps.
+    """
+
+    drives = 'gradient clipping'
+
+    def __init__(
+        self,
+        clipping_type: str,
+        at_peak: float,
+        at_trough: float,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        if clipping_type not in ('norm', 'value', 'adaptive'):
+            raise ValueError(f"{clipping_type=}: give 'norm', 'value' or 'adaptive'")
+        super().__init__(at_peak, at_trough, scheduler)
+        self.clipping = GradientClipping(clipping_type, self.at_peak)
+
+    def __repr__(self) -> str:
+        arguments = f'clipping_type={self.clipping.clipping_type!r}, at_peak={self.at_peak!r}'
+        return f'{type(self).__name__}({arguments}, at_trough={self.at_trough!r})'
+
+    def match(self, event: Event, state: State) -> bool:
+        return super().match(event, state) or self.clipping.match(event, state)
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        super().apply(event, state, logger)
+        if self.clipping.match(event, state):
+            self.clipping.apply(event, state, logger)
+
+    def _checked(self, name: str, value: float) -> float:
+        return _in_range(type(self).__name__, name, value, math.ulp(0.0), math.inf, 'a threshold is above 0')
+
+    def _set(self, state: State, value: float) -> None:
+        self.clipping.clipping_threshold = value
+
+
+def _groups(state: State, *keys: str) -> list[dict[str, Any]]:
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+    for optimizer in state.optimizers:
+        if not all(any(key in group for key in keys) for group in optimizer.param_groups):
+            raise ValueError(f'{type(optimizer).__name__} has no {" or ".join(keys)} that could move with the cycles')
+    return groups
+
+
+def _in_range(part: str, name: str, value: float, least: float, most: float, remedy: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f'{part}: {name}={value!r}: {remedy}')
+    return float(value)

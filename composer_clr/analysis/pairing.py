@@ -1,0 +1,158 @@
+"""Points of one curve found on another, which was measured at other epochs or times.
+
+Between measured points, values are interpolated in the logarithm of epochs or time; beyond them there are none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from composer_clr.analysis.fit import fit_weights
+from composer_clr.analysis.mean_curve import Array, MeanCurve
+from composer_clr.curves.curve import CurveError
+
+__all__ = ['INTERPOLATED', 'Align', 'Alignment', 'Axis', 'Pairing', 'meet', 'pair', 'values_at']
+
+Align = Literal['interpolate', 'exact', 'nearest', 'fit']
+Axis = Literal['epoch', 'time']
+
+# Times and epochs that went through a text file, or a mean over seeds, and still are the same.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How points of two curves are brought together: the arguments of :func:`pair`, and the axis they lie on.
+
+    Args:
+        mode (str): ``'interpolate'``, ``'exact'``, ``'nearest'`` or ``'fit'``. Default: ``'interpolate'``.
+        axis (str): Whether curves are laid side by side by ``'epoch'`` or by ``'time'``. Default: ``'epoch'``.
+        tolerance (float): For ``'nearest'``, >= 0, in natural log units: 0.05 is 5 percent. Default: ``0.05``.
+
+    Raises:
+        CurveError: If an argument is none of these.
+    """
+
+    mode: Align = 'interpolate'
+    axis: Axis = 'epoch'
+    tolerance: float = 0.05
+
+    def __post_init__(self):
+        for name, given, choices in (('align', self.mode, get_args(Align)), ('axis', self.axis, get_args(Axis))):
+            if given not in choices:
+                raise CurveError(f'{name}={given!r}: choose one of {", ".join(choices)}')
+        if not self.tolerance >= 0:
+            raise CurveError(f'tolerance={self.tolerance}: give 0 or more, in log units (0.05 is 5 percent)')
+
+    def positions(self, curve: MeanCurve) -> Array:
+        """Where a curve's points lie on the axis."""
+        return curve.epoch if self.axis == 'epoch' else curve.time_s
+
+    def of_cyclic(self) -> Alignment:
+        """The same for cyclic curves, which are measured: a fit stands in for standard runs too few to interpolate."""
+        return replace(self, mode='interpolate') if self.mode == 'fit' else self
+
+
+INTERPOLATED = Alignment()
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Which points of one curve met another curve, and how.
+
+    Attributes:
+        kept (NDArray[intp]): Indices of the points that met it.
+        left_out (NDArray[intp]): Indices of the others.
+        weights (Array): A row for each kept point: what each measured point of the other curve counts there.
+        how (tuple[str, ...]): For each kept point ``'exact'``, ``'interpolated'``, ``'nearest'`` or ``'fit'``.
+    """
+
+    kept: npt.NDArray[np.intp]
+    left_out: npt.NDArray[np.intp]
+    weights: Array
+    how: tuple[str, ...]
+
+
+def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Pairing:
+    r"""Find each wanted position on a curve measured at others, in the logarithm of the position.
+
+    ==================  ============================================================================================
+    mode                a wanted position :math:`x` between measured :math:`a < x < b`
+    ==================  ============================================================================================
+    ``'interpolate'``   :math:`(1 - \lambda) v_a + \lambda v_b` with :math:`\lambda = \ln(x / a) / \ln(b / a)`
+    ``'exact'``         left out
+    ``'nearest'``       the value at the measured one nearest in :math:`|\ln(x / a)|`, if that is within ``tolerance``
+    ``'fit'``           the least squares parabola in :math:`\ln x` through all measured points; a fit, no measurement
+    ==================  ============================================================================================
+
+    A position outside the measured range is left out, except that ``'nearest'`` may reach out by its tolerance. Two
+    wanted positions may be nearest to the same measured one.
+
+    Args:
+        wanted (ArrayLike): Epochs or times, > 0.
+        measured (ArrayLike): Epochs or times of the other curve, > 0, in any order.
+        alignment (Alignment): Its mode and tolerance; the axis is the caller's. Default: interpolation.
+
+    Returns:
+        Pairing: Weights such that ``weights @ values`` are the other curve's values at the positions kept.
+
+    Raises:
+        CurveError: If a fit has fewer than three points.
+
+    Example:
+        >>> pairing = pair([15, 32, 1024], [16, 64, 512])
+        >>> pairing.how, pairing.kept.tolist(), pairing.left_out.tolist(), pairing.weights.round(6).tolist()
+        (('interpolated',), [1], [0, 2], [[0.5, 0.5, 0.0]])
+    """
+    x, knots = np.log(np.asarray(wanted, dtype=float)), np.log(np.asarray(measured, dtype=float))
+    distance = np.abs(x[:, None] - knots)
+    exact = distance.min(axis=1) <= _SAME
+    inside = exact | ((knots.min() < x) & (x < knots.max()))
+    each = np.eye(len(knots))
+    weights = each[distance.argmin(axis=1)]
+    if alignment.mode == 'exact':
+        met, otherwise = exact, ''
+    elif alignment.mode == 'nearest':
+        met, otherwise = exact | (distance.min(axis=1) <= alignment.tolerance), 'nearest'
+    elif alignment.mode == 'interpolate':
+        met, otherwise = inside, 'interpolated'
+        between, order = inside & ~exact, np.argsort(knots)
+        weights[between] = np.stack([np.interp(x[between], knots[order], one[order]) for one in each], axis=1)
+    else:
+        met, otherwise = inside, 'fit'
+        weights, exact = fit_weights(wanted, measured), np.zeros_like(exact)
+    how = tuple('exact' if same else otherwise for same in exact[met])
+    return Pairing(np.flatnonzero(met), np.flatnonzero(~met), weights[met], how)
+
+
+def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairing:
+    """Pair a cyclic curve's points with the standard curve.
+
+    Raises:
+        CurveError: If no point meets it, or a fit has fewer than three points.
+    """
+    wanted, measured = alignment.positions(cyclic), alignment.positions(standard)
+    try:
+        pairing = pair(wanted, measured, alignment)
+    except CurveError as error:
+        raise CurveError(f'{standard}: {error}') from error
+    if not len(pairing.kept):
+        raise CurveError(
+            f'{cyclic.method}: the cyclic curve ({alignment.axis} {wanted.min():g} to {wanted.max():g}) and the '
+            f"standard one ({measured.min():g} to {measured.max():g}) meet nowhere with align='{alignment.mode}': "
+            'train standard runs to both sides of a cyclic point, or align otherwise'
+        )
+    return pairing
+
+
+def values_at(curve: MeanCurve, positions: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Array:
+    """A curve's values at epochs or times of one's own choice, as :func:`pair` finds them; NaN where it has none."""
+    pairing = pair(positions, alignment.positions(curve), alignment)
+    values = np.full(len(pairing.kept) + len(pairing.left_out), math.nan)
+    values[pairing.kept] = pairing.weights @ curve.value
+    return values

@@ -1,0 +1,150 @@
+"""The cycles of a finished run, told from what its record says of the schedule."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from composer_clr.analysis.mean_curve import Array
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.schedule.cycles import Cycles
+from composer_clr.schedule.multiplier_line import multiplier_line
+from composer_clr.schedule.shapes import CycleShape, cycle_shape, stretch
+
+__all__ = ['RecordedSchedule', 'recorded_schedule']
+
+# What these do between troughs is known: a linear warmup, then in each cycle a cosine, or what the record says.
+_COSINES = ('CyclicCosineScheduler', 'CosineAnnealingWarmRestartsScheduler')
+_COUNTS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
+_TIME = re.compile(r'([0-9.e+-]+)(ep|ba|sp|tok|dur)')
+
+
+@dataclass(frozen=True)
+class RecordedSchedule:
+    """A run's cycles, and how they lie on an axis of epochs.
+
+    Attributes:
+        cycles (Cycles): Where they start and end, in batches, samples or tokens.
+        troughs (tuple[int, ...]): Their ends, up to the end of training.
+        alpha_f (float): The multiplier at a trough.
+        per_epoch (float): Batches, samples or tokens in an epoch; in a batch, where the train loader has no length.
+        axis (str): ``'epochs'`` or ``'batches'``.
+    """
+
+    cycles: Cycles
+    troughs: tuple[int, ...]
+    alpha_f: float
+    per_epoch: float
+    axis: str
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        """The length of each cycle."""
+        return tuple(trough - restart for restart, trough in pairwise((self.cycles.start, *self.troughs)))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all cycles are equally long, but for the rounding of their ends."""
+        return max(self.periods) - min(self.periods) <= 1
+
+    @property
+    def period_label(self) -> str:
+        """The period as a legend has it: ``'8 epochs'``, or ``'8 to 256 epochs'`` where it grows."""
+        ends = [self.periods[0], self.periods[-1]]
+        if self.is_constant:
+            ends = [sum(self.periods) / len(self.periods)]
+        return f'{" to ".join(f"{end / self.per_epoch:.4g}" for end in ends)} {self.axis}'
+
+    def multipliers(self, points_a_cycle: int = 200) -> tuple[Array, Array]:
+        """The multiplier over training, to draw: epochs, and the multiplier at each.
+
+        A trough comes twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
+        """
+        times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_a_cycle=points_a_cycle)
+        return np.array(times) / self.per_epoch, np.array(values)
+
+
+def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
+    """Tell a run's cycles from ``run.schedule``, as :class:`~composer_clr.ParetoSnapshot` records it.
+
+    Args:
+        curve (TradeoffCurve): The run, with a point at least, which tells the length of an epoch.
+
+    Raises:
+        CurveError: If the record does not tell the schedule: it was read from a CSV, was cut, or is of a scheduler
+            whose shape between troughs is not known.
+    """
+    record = curve.run.schedule
+    try:
+        if record.get('scheduler') not in _COSINES:
+            raise ValueError(f'its scheduler is {record.get("scheduler")!r}')
+        troughs, alpha_f = record.get('troughs'), record.get('alpha_f')
+        if not (isinstance(troughs, list) and troughs and all(type(trough) is int for trough in troughs)):
+            raise ValueError(f'its troughs are {troughs!r}')
+        if not (isinstance(alpha_f, (int, float)) and 0 <= alpha_f <= 1):
+            raise ValueError(f'its alpha_f is {alpha_f!r}')
+        per_epoch = _per_epoch(curve, record.get('unit'))
+        start = _counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch)
+        if not math.isfinite(start):
+            raise ValueError(f'its warmup is {start:g} long')
+        cycles = Cycles(round(start), troughs, _shape(record, per_epoch))
+        cycles.check_shape(max(troughs), alpha_f)
+        cycles.troughs(until=max(troughs))
+    except ValueError as error:
+        raise CurveError(
+            f'run {curve.place!r}: its record does not tell the learning rate ({error}): '
+            'give the curve.json of a run with cosine cycles'
+        ) from error
+    axis = 'batches' if curve.points[-1].epoch is None else 'epochs'
+    return RecordedSchedule(cycles, tuple(troughs), float(alpha_f), per_epoch, axis)
+
+
+def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:
+    if not isinstance(unit, str) or unit not in _COUNTS:
+        raise ValueError(f'its unit is {unit!r}')
+    if not curve.points:
+        raise ValueError('it has no points')
+    last = curve.points[-1]
+    amount, epochs = getattr(last, _COUNTS[unit]), last.batch if last.epoch is None else last.epoch
+    if not (amount > 0 and 0 < epochs < math.inf):
+        raise ValueError(f'its last point has {_COUNTS[unit]} {amount} and epoch {epochs}')
+    return amount / epochs
+
+
+def _shape(record: dict[str, Any], per_epoch: float) -> CycleShape | None:
+    """What a cycle does, of a schedule that is no plain cosine; a record without these keys is of one."""
+
+    def counted(name: str, time: object) -> float:
+        return _counted(record, name, time, per_epoch)
+
+    return cycle_shape(
+        record.get('shape', 'cosine'),
+        record.get('peak_decay'),
+        stretch('t_rewarmup', record.get('t_rewarmup'), counted),
+        stretch('t_hold', record.get('t_hold'), counted),
+        warmed_up=_counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch) > 0,
+    )
+
+
+def _counted(record: dict[str, Any], name: str, time: Any, per_epoch: float) -> float:
+    """A recorded time in the schedule's unit, scaled as the run scaled it."""
+    read = _TIME.fullmatch(time) if isinstance(time, str) else None
+    if read is None:
+        raise ValueError(f'its {name} is {time!r}')
+    amount, unit, ssr = float(read[1]), read[2], record.get('ssr', 1.0)
+    if unit == 'dur':
+        # Composer has scaled the duration already.
+        whole = record.get('max_duration')
+        if not isinstance(whole, str) or whole.endswith('dur'):
+            raise ValueError(f'its max_duration is {whole!r}')
+        return amount * _counted({**record, 'ssr': 1.0}, 'max_duration', whole, per_epoch)
+    if unit not in ('ep', record['unit']) and amount:
+        raise ValueError(f'its {name} is {time!r}, its unit {record["unit"]!r}')
+    if not (isinstance(ssr, (int, float)) and ssr > 0):
+        raise ValueError(f'its ssr is {ssr!r}')
+    return amount * ssr * (per_epoch if unit == 'ep' else 1)

@@ -1,0 +1,1 @@
+"""Networks made of a run's weights and evaluated at its troughs, without disturbing training."""

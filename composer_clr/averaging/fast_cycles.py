@@ -1,0 +1,120 @@
+"""At each trough: a few small fast cycles on a branch of its own, whose minima are averaged."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from composer.core import DataSpec, Precision, State, Time, get_precision_context
+from composer.loggers import Logger
+from composer.utils import reproducibility
+
+from composer_clr.averaging.train_batches import check_readable, own_batches
+from composer_clr.averaging.trough_weights import OtherWeights, plain_model
+from composer_clr.averaging.weight_average import WeightAverage
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import in_unit, parse_time, spell
+
+__all__ = ['FastCycles']
+
+
+class FastCycles(OtherWeights):
+    r"""Trains on from each trough for a few small fast cycles, which the run never sees, and averages their minima.
+
+    .. math::
+        \eta_j = a \, \eta_{max} \, \tfrac12 \Bigl(1 + \cos \pi \frac{j}{T}\Bigr) \quad (0 \le j < T)
+
+    is the learning rate of batch :math:`j` of each fast cycle, with the amplitude :math:`a`, the period :math:`T` and
+    the optimizer's own rate :math:`\eta_{max}`. The weights after the last batch of each cycle are averaged, all alike.
+
+    Network and optimizer are copies; the images come in an order of their own. So the run is bit for bit the run
+    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``,
+    and what it took is in the point's ``extra``: seconds and batches. The branch trains with the network's own loss:
+    Composer's algorithms that act on batches or losses, such as MixUp, have no part in it. Under several ranks each
+    trains the same branch.
+
+    Args:
+        t_swa (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
+        swa_amplitude (float): Its peak, as a part of the optimizer's own rate, in (0, 1]. Default: ``0.1``.
+        cycles (int): How many. Default: ``3``.
+        bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
+        save_weights (bool): Whether to save the average, as ``cycleN-baM-fast-cycles.pt``. Default: ``False``.
+        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): Likewise.
+
+    Raises:
+        ValueError: On construction, if an argument is out of range; at ``FIT_START``, if training images cannot be read
+            by their number, there are several optimizers, or the precision needs scaled gradients (``amp_fp16``).
+
+    Source:
+        Izmailov et al. 2018, arXiv:1803.05407, from a trough of Portes et al. 2022, arXiv:2206.00832.
+    """
+
+    prefix: ClassVar[str] = 'fast-cycles'
+
+    def __init__(
+        self,
+        t_swa: str | Time = '1ep',
+        swa_amplitude: float = 0.1,
+        cycles: int = 3,
+        *,
+        bn_batches: int = 50,
+        save_weights: bool = False,
+        train_data: DataSpec | None = None,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
+        self.t_swa = parse_time('t_swa', t_swa)
+        if self.t_swa.value <= 0 or self.t_swa.unit.value not in ('ep', 'ba'):
+            raise ValueError(
+                f"t_swa='{spell(self.t_swa)}': give the period of a fast cycle in epochs or batches, '1ep'"
+            )
+        if not 0 < swa_amplitude <= 1:
+            raise ValueError(f"{swa_amplitude=}: a part of the optimizer's own rate is above 0 and at most 1")
+        if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
+            raise ValueError(f'{cycles=}: give a whole number of fast cycles, at least 1')
+        self.swa_amplitude = swa_amplitude
+        self.cycles = cycles
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        super().fit_start(state, logger)
+        check_readable(state, 'FastCycles')
+        in_unit('t_swa', self.t_swa, state)  # an epoch needs a loader with a length
+        if len(state.optimizers) != 1:
+            raise ValueError(f'FastCycles trains on with one optimizer, and there are {len(state.optimizers)}')
+        if state.precision == Precision.AMP_FP16:
+            raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: take 'amp_bf16'")
+
+    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
+        """Train the branch and average its minima."""
+        began = time.monotonic()
+        period = round(in_unit('t_swa', self.t_swa, state))
+        # Copied together, so that the optimizer's copy holds the network's copy.
+        model, optimizer = copy.deepcopy((plain_model(state), state.optimizers[0]))
+        seed = state.rank_zero_seed + state.timestamp.batch.value
+        reproducibility.seed_all(seed % 2**32)
+        batches = own_batches(state, seed, train_data=self.train_data)
+        average = WeightAverage()
+        model.train()
+        with torch.enable_grad():
+            for step in range(self.cycles * period):
+                for group in optimizer.param_groups:
+                    share = (1 + math.cos(math.pi * (step % period) / period)) / 2
+                    group['lr'] = self.swa_amplitude * group.get('initial_lr', group['lr']) * share
+                optimizer.zero_grad()
+                batch = next(batches)
+                with get_precision_context(state.precision, state.precision_config):
+                    loss = model.loss(model(batch), batch)  # type: ignore[operator]
+                loss.backward()
+                optimizer.step()
+                if (step + 1) % period == 0:
+                    average.add(dict(model.named_parameters()), step)
+        snapshot = self._snapshot(state)
+        if snapshot is not None:
+            extra = {'train_s': time.monotonic() - began, 'batches': float(self.cycles * period)}
+            snapshot.note_extra(self.prefix, extra)
+        return average.mean

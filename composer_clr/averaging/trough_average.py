@@ -1,0 +1,179 @@
+"""At each trough: the weights averaged over the low end of its cycle, evaluated beside those in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from composer.core import DataSpec, State, Time, TimeUnit
+from composer.loggers import Logger
+
+from composer_clr.averaging.trough_weights import OtherWeights, plain_model
+from composer_clr.averaging.weight_average import WeightAverage
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import common_unit, horizon, in_unit, now, parse_time, spell
+from composer_clr.schedule.trainer_schedule import TrainerSchedule
+
+__all__ = ['TroughAverage']
+
+
+class TroughAverage(OtherWeights):
+    r"""Averages the weights over the end of each cycle and evaluates the average at its trough.
+
+    .. math::
+        \bar{w}_i = \frac{\sum_{t \in [b - \omega, \, b]} 2^{-(b - t) / h} \, w_t}
+                         {\sum_{t \in [b - \omega, \, b]} 2^{-(b - t) / h}}
+
+    where :math:`b = b_{i+1}` is the trough, :math:`\omega` the window, :math:`w_t` the weights after each batch in it,
+    and :math:`h` the half-life; without one all count alike. The window never reaches over the restart of its cycle.
+
+    The average's metrics are a second set in the same point of the curve, ``averaged/{label}/{metric}``. The run itself
+    is bit for bit the run without this callback: its weights, its random state and its loader are not touched. The time
+    that evaluation takes is in no training time; keeping the average, a pass over the weights at each batch of the
+    window, is.
+
+    The average so far is part of a checkpoint made within a window, as tensors, which ``weights_only=True`` loads.
+
+    Args:
+        window (str | Time | float): How far before the trough the average reaches: a time such as ``'2ep'``, no longer
+            than the shortest cycle, or a fraction of each cycle in (0, 1]. Default: ``0.25``.
+        half_life (str | Time | float | None): After what time weights count half, likewise a time or a fraction of the
+            cycle, > 0. Default: ``None``, all count alike.
+        bn_batches (int): How many batches of training images batch norm's statistics are measured on anew for the
+            average; 0 leaves those of the weights in training. Default: ``50``.
+        save_weights (bool): Whether to save the average beside the snapshot, as ``cycleN-baM-averaged.pt``.
+            Default: ``False``.
+        train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the training images
+            that batch norm is shown go through the transforms of the first evaluator's ``DataSpec``.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the troughs, as for
+            :class:`~composer_clr.ParetoSnapshot`. Default: ``None``, the Trainer's own scheduler.
+
+    Raises:
+        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
+            window is longer than a cycle, or the Trainer has no evaluation data, FSDP, or EMA.
+
+    Example:
+        >>> from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TroughAverage
+        >>> arguments = dict(
+        ...     schedulers=CyclicCosineScheduler(t_0='8ep', t_mult=2, t_warmup='8ep'),
+        ...     callbacks=[ParetoSnapshot(folder='runs/{run_name}'), TroughAverage(window=0.25)],
+        ...     max_duration='512ep',
+        ... )  # Trainer(model=..., train_dataloader=..., eval_dataloader=..., **arguments)
+
+    Source:
+        Izmailov et al. 2018, arXiv:1803.05407; over the end of a decay, Sanyal et al. 2023, arXiv:2306.03241.
+    """
+
+    prefix: ClassVar[str] = 'averaged'
+
+    def __init__(
+        self,
+        window: str | Time | float = 0.25,
+        half_life: str | Time | float | None = None,
+        *,
+        bn_batches: int = 50,
+        save_weights: bool = False,
+        train_data: DataSpec | None = None,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
+        self.window = _time_or_fraction('window', window)
+        self.half_life = None if half_life is None else _time_or_fraction('half_life', half_life)
+        self._average = WeightAverage()
+        # The trough whose average is kept, and whether it has come.
+        self._trough: int | None = None
+        self._passed = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average so far, where a checkpoint is made within a window."""
+        if self._trough is None or self._passed:
+            return {}
+        average = self._average
+        return {'trough': self._trough, 'mean': average.mean, 'total': average.total, 'last': average.last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._average, self._trough, self._passed = WeightAverage(), state.get('trough'), False
+        if self._trough is not None:
+            self._average.mean = dict(state['mean'])
+            self._average.total, self._average.last = state['total'], state['last']
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        super().fit_start(state, logger)
+        assert self._schedule is not None
+        if state.timestamp.batch.value == 0:
+            self._trough, self._passed = None, False
+        self._check_cycles(state, self._schedule)
+        if self._trough is not None:
+            where = {name: parameter.device for name, parameter in plain_model(state).named_parameters()}
+            self._average.mean = {name: mean.to(where[name]) for name, mean in self._average.mean.items()}
+            self._average.half_life = self._length('half_life', self.half_life, self._trough, state)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Take in the weights, if the window has begun; the evaluation of a trough comes right after."""
+        del logger
+        assert self._schedule is not None
+        t, completed = now(state, self._schedule.unit), self.crossed(state)
+        # A batch that ends in the next cycle still ends this one: what follows it is evaluated.
+        trough = self._schedule.cycles.bounds(completed[-1])[1] if completed else self._schedule.cycles.next_trough(t)
+        if trough is None:
+            return
+        window = self._length('window', self.window, trough, state)
+        assert window is not None
+        if t < trough - window:
+            return
+        if trough != self._trough:
+            self._average = WeightAverage(self._length('half_life', self.half_life, trough, state))
+            self._trough = trough
+        self._passed = bool(completed)
+        self._average.add(dict(plain_model(state).named_parameters()), t)
+
+    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
+        """The average over the window that ends at this trough."""
+        del state
+        return dict(self._average.mean)
+
+    def _length(self, name: str, given: Time | float | None, trough: int, state: State) -> float | None:
+        """A window or half-life in the schedule's unit, for the cycle that ends at a trough."""
+        assert self._schedule is not None
+        if given is None or isinstance(given, Time):
+            return None if given is None else float(in_unit(name, given, state))
+        cycle = self._schedule.cycles.index(trough - 1)
+        assert cycle is not None
+        restart, _ = self._schedule.cycles.bounds(cycle)
+        return given * (trough - restart)
+
+    def _check_cycles(self, state: State, schedule: TrainerSchedule) -> None:
+        times = {'window': self.window, 'half_life': self.half_life}
+        for name, given in times.items():
+            if isinstance(given, Time) and common_unit({name: given}, state) != schedule.unit:
+                raise ValueError(
+                    f'{name}={spell(given)!r} cannot be counted in {schedule.unit.value!r}, the unit of the schedule: '
+                    'give both in the same unit, or a fraction of the cycle'
+                )
+        until = horizon(state, schedule.unit)
+        for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
+            period = trough - schedule.cycles.bounds(cycle)[0]
+            window = self._length('window', self.window, trough, state)
+            assert window is not None
+            if window > period:
+                length = spell(Time(period, schedule.unit), state)
+                raise ValueError(
+                    f"window='{spell(self.window) if isinstance(self.window, Time) else self.window}' is longer than "
+                    f"cycle {cycle}, which lasts '{length}': weights are averaged within a cycle, give at most "
+                    f"'{length}' or a fraction of the cycle"
+                )
+
+
+def _time_or_fraction(name: str, value: str | Time | float) -> Time | float:
+    if isinstance(value, (int, float)):
+        if isinstance(value, bool) or not value > 0 or (name == 'window' and value > 1):
+            allowed = 'above 0 and at most 1' if name == 'window' else 'above 0'
+            raise ValueError(f"{name}={value}: a fraction of the cycle is {allowed}; for a time give '2ep' or the like")
+        return float(value)
+    time = parse_time(name, value)
+    if time.value <= 0:
+        raise ValueError(f'{name}={spell(time)!r}: it must be above 0')
+    if time.unit == TimeUnit.DURATION:
+        raise ValueError(f'{name}={spell(time)!r}: give a time such as 2ep, or a fraction of the cycle such as 0.25')
+    return time

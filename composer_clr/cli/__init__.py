@@ -1,0 +1,1 @@
+"""The commands of ``composer-clr`` and the tables that they print."""

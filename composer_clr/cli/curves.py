@@ -1,0 +1,197 @@
+"""The commands on curves: plot, compare, ask, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from composer_clr.cli.options import (
+    JsonFile,
+    LowerIsBetter,
+    Metric,
+    Peak,
+    Runs,
+    SlowStart,
+    Strict,
+    check_picture,
+    read_curves,
+    show,
+    write_json,
+)
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.utils.durations import read_duration
+from composer_clr.utils.text import printable
+
+__all__ = ['ask', 'compare', 'export', 'plot']
+
+
+def plot(
+    runs: Runs,
+    output: Annotated[Path, typer.Option('--output', '-o', help='PNG, SVG or PDF, by its ending.')] = Path('curve.png'),
+    figure: Annotated[
+        str,
+        typer.Option(help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time.'),
+    ] = '1C',
+    metric: Metric = None,
+    methods: Annotated[
+        str | None, typer.Option(help='Methods to draw, separated by commas: all by default; one for 1A and S1.')
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help='For 2 and 3, the method to compare with: baseline.')] = None,
+    align: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    axis: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    tolerance: Annotated[float | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
+    slow_start: SlowStart = 0.0,
+    strict: Strict = False,
+) -> None:
+    """Draw a figure: standard runs solid, cyclic ones dashed, error bars over seeds."""
+    check_picture(output)
+    import matplotlib as mpl
+
+    mpl.use('agg')
+    from composer_clr.analysis.pairing import Alignment
+    from composer_clr.figures.paper import draw
+    from composer_clr.figures.style import show_as_written
+
+    given = {'mode': align, 'axis': axis, 'tolerance': tolerance}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    curves = read_curves(runs, strict, slow_start)
+    # Side by side stand the averaged weights' curves too; the other figures are of the runs.
+    shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
+    drawn = draw(
+        figure,
+        shown,
+        metric,
+        peak=peak,
+        methods=methods.split(',') if methods else (),
+        baseline=baseline,
+        alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
+        lower_is_better=lower_is_better,
+    )
+    show_as_written(drawn)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    drawn.savefig(output, dpi=200)
+    points = sum(len(curve.points) for curve in curves)
+    typer.echo(f'{output}: {points} points of {len(curves)} runs')
+
+
+def compare(
+    runs: Runs,
+    metric: Metric = None,
+    baseline: Annotated[str, typer.Option(help='The method that improvements are over.')] = 'baseline',
+    align: Annotated[
+        str, typer.Option(help='interpolate, exact, nearest, or fit (a curve through few standard runs).')
+    ] = 'interpolate',
+    axis: Annotated[str, typer.Option(help='Lay curves side by side by epoch or by time.')] = 'epoch',
+    tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
+    peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
+    slow_start: SlowStart = 0.0,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+) -> None:
+    """Compare every kind of curve with the standard one: gaps, what methods gain on each, the ranking, what it cost."""
+    from composer_clr.analysis import compare as comparing
+    from composer_clr.analysis.pairing import Alignment
+    from composer_clr.cli.tables import comparison_notes, comparison_table
+
+    alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
+    comparisons, left_out = comparing.compare_kinds(
+        _with_metric_sets(read_curves(runs, strict, slow_start), metric),
+        metric,
+        baseline=baseline,
+        alignment=alignment,
+        peak=peak,
+        lower_is_better=lower_is_better,
+        strict=strict,
+    )
+    write_json(json_file, comparing.record_kinds(comparisons))
+    notes = [
+        note if len(comparisons) == 1 else f'{escape(printable(kind))}: {note}'
+        for kind, comparison in comparisons.items()
+        for note in comparison_notes(comparison)
+    ]
+    notes.extend(escape(printable(f'{kind}: not compared, {why}')) for kind, why in left_out.items())
+    show(comparison_table(*comparisons.values()), notes)
+
+
+def ask(
+    runs: Runs,
+    reach: Annotated[
+        list[str] | None, typer.Option(help='How long to this value, 0.75 or 75%? May be given more than once.')
+    ] = None,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='How good within this training time, 3600 (seconds), 90min or 2h? May be given more than once.'
+        ),
+    ] = None,
+    frontier: Annotated[bool, typer.Option('--frontier', help='Which points does no other point beat?')] = False,
+    metric: Metric = None,
+    baseline: Annotated[str, typer.Option(help='The method that speedups are over.')] = 'baseline',
+    peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
+    slow_start: SlowStart = 0.0,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+) -> None:
+    """Ask every curve how soon it reaches a value, how much sooner than the baseline, how good it is in a time."""
+    from composer_clr.analysis.ask import answer, answers_record
+    from composer_clr.cli.ask_tables import answers_notes, answers_table, frontier_table
+
+    if not (reach or within or frontier):
+        raise CurveError('nothing is asked: give --reach VALUE, --within TIME or --frontier')
+    told = answer(
+        read_curves(runs, strict, slow_start),
+        metric,
+        reach=[_number('--reach', value, _fraction) for value in reach or ()],
+        within_s=[_number('--within', time, read_duration) for time in within or ()],
+        baseline=baseline,
+        peak=peak,
+        lower_is_better=lower_is_better,
+    )
+    write_json(json_file, answers_record(told))
+    if reach or within:
+        show(answers_table(told), answers_notes(told))
+    if frontier:
+        show(frontier_table(told), [])
+
+
+def export(
+    runs: Runs,
+    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
+    strict: Strict = False,
+) -> None:
+    """Write runs as one long CSV, a row a point, which every command reads again."""
+    from composer_clr.curves.long_csv import write_long_csv
+
+    curves = read_curves(runs, strict)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_long_csv(output, curves)
+    typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
+
+
+def _fraction(text: str) -> float:
+    try:
+        return float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
+    except ValueError as error:
+        raise ValueError('is no number, write 0.75 or 75%') from error
+
+
+def _number(option: str, text: str, read: Callable[[str], float]) -> float:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise CurveError(f'{option} {text}: {error}') from error
+
+
+def _with_metric_sets(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
+    """The curves and those of their second metrics, unless a metric of such a set is asked for by its full name."""
+    from composer_clr.curves.metric_sets import METRIC_SETS, with_metric_sets
+
+    return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)

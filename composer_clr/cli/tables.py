@@ -1,0 +1,147 @@
+"""Comparisons and schedules as tables that a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from composer_clr.analysis.compare import Comparison
+from composer_clr.analysis.fit import FIT_LABEL
+from composer_clr.recipes.planned_cycles import RecipeCycles
+from composer_clr.utils.text import printable
+
+if TYPE_CHECKING:
+    from composer_clr.averaging.ensemble import EnsemblePoint
+
+__all__ = ['comparison_notes', 'comparison_table', 'ensemble_table', 'safe', 'schedule_notes', 'schedule_table']
+
+
+def comparison_table(*comparisons: Comparison) -> Table:
+    """A row a method: its gap at each point and on average, what its gains say on both curves, what it costs.
+
+    Of several kinds of curve, the rows of a method stand together, one a kind.
+    """
+    first = comparisons[0]
+    unit = 'points' if first.scale == 100 else 'units'
+    every = [figures for comparison in comparisons for figures in comparison.methods.values()]
+    epochs = sorted({float(epoch) for figures in every for epoch in figures.gap.epoch})
+    compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
+    table = Table(
+        title=f'{compared} minus standard, {safe(first.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
+    )
+    table.add_column('method')
+    if len(comparisons) > 1:
+        table.add_column('kind')
+    for epoch in epochs:
+        table.add_column(f'{epoch:g}', justify='right')
+    for heading in ('mean gap', 'sem', 'cosine', 'cost ratio'):
+        table.add_column(heading, justify='right')
+    methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
+    rows = [
+        (method, one.kind, one.methods[method]) for method in methods for one in comparisons if method in one.methods
+    ]
+    for method, kind, figures in rows:
+        at = dict(zip(figures.gap.epoch.tolist(), figures.gap.value.tolist(), strict=True))
+        table.add_row(
+            safe(method),
+            *([safe(kind)] if len(comparisons) > 1 else []),
+            *(_signed(at.get(epoch), digits=2) for epoch in epochs),
+            _signed(figures.gap.mean),
+            _plain(figures.gap.mean_sem),
+            _plain(figures.cosine_similarity),
+            _plain(figures.cost_ratio),
+        )
+    return table
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """What the table rests on: how points were paired, which were left out, which methods could not be compared."""
+    notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
+    taus = [(epoch, tau) for epoch, tau in comparison.agreement.items() if tau is not None]
+    if taus:
+        listed = ', '.join(f'{epoch:g}: {tau:.2f}' for epoch, tau in taus)
+        notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
+    paired: dict[str, list[str]] = defaultdict(list)
+    for method, figures in comparison.methods.items():
+        met = zip(figures.gap.how, figures.gap.epoch, strict=True)
+        left_out = zip(['left out'] * len(figures.gap.left_out), figures.gap.left_out, strict=True)
+        at: dict[str, list[str]] = defaultdict(list)
+        for how, epoch in [*met, *left_out]:
+            at[how].append(f'{epoch:g}')
+        for how in sorted(set(at) - {'exact'}):
+            paired[f'{how} at {", ".join(at[how])}'].append(method)
+    notes.extend(f'{how}: {", ".join(methods)}' for how, methods in paired.items())
+    notes.extend(
+        f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis}; residuals at '
+        + ', '.join(f'{position:g}: {_signed(residual)}' for position, residual in figures.fit_residuals.items())
+        for method, figures in comparison.methods.items()
+        if figures.fit_residuals is not None
+    )
+    notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
+    return [safe(note) for note in notes]
+
+
+def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
+    """A row a trough: the accuracy of the last 1, 2, 3, ... snapshots together, which is also the inference cost."""
+    table = Table(title='accuracy in %, by snapshots and so by forward passes', title_justify='left', box=SIMPLE_HEAD)
+    table.add_column('trough')
+    sizes = sorted({point.members for point in points})
+    for size in sizes:
+        table.add_column(str(size), justify='right')
+    for cycle in sorted({point.cycle for point in points}):
+        at = {point.members: point for point in points if point.cycle == cycle}
+        accuracies = {size: next(iter(point.metrics.values())) for size, point in at.items()}
+        epoch = at[1].epoch
+        table.add_row(
+            f'cycle {cycle}' if epoch is None else f'{epoch:g}ep',
+            *(f'{100 * accuracies[size]:.2f}' if size in accuracies else '' for size in sizes),
+        )
+    return table
+
+
+def schedule_table(told: RecipeCycles) -> Table:
+    """A row a cycle: where it starts and ends, and the point that it makes."""
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ('cycle', 'restart', 'trough', 'period'):
+        table.add_column(heading, justify='right')
+    for cycle in range(len(told.troughs)):
+        restart, trough = told.cycles.bounds(cycle)
+        table.add_row(str(cycle), *(f'{time}{told.unit}' for time in (restart, trough, trough - restart)))
+    return table
+
+
+def schedule_notes(told: RecipeCycles) -> list[str]:
+    """What the curve costs against a run for each of its points, and where it stops."""
+    troughs: Sequence[int] = told.troughs
+    if not troughs:
+        first = told.cycles.next_trough(told.until)
+        return [f'max_duration={told.until}{told.unit} reaches no trough: the first is at {first}{told.unit}']
+    separate = sum(troughs)
+    notes = [
+        f'{len(troughs)} points from one run of {told.until}{told.unit}; a run for each: '
+        f'{" + ".join(map(str, troughs))} = {separate}{told.unit}, {separate / told.until:.3f} times as much'
+    ]
+    if troughs[-1] != told.until:
+        notes.append(
+            f'max_duration={told.until}{told.unit} is no trough: the last is at {troughs[-1]}{told.unit}, '
+            'and the time after it makes no point'
+        )
+    return notes
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return '' if value is None else f'{value:+.{digits}f}'
+
+
+def _plain(value: float | None) -> str:
+    return '' if value is None else f'{value:.3f}'
+
+
+def safe(text: str) -> str:
+    """A name from a file: no escapes for the terminal, no markup for rich."""
+    return escape(printable(text))

@@ -1,0 +1,214 @@
+"""Curves as a long CSV, one row a point: for spreadsheets, other plotting tools, and results from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.utils.files import bounded_text, write_whole
+
+__all__ = ['COLUMNS', 'PEAK', 'read_long_csv', 'write_long_csv']
+
+COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
+PEAK = 'peak:'
+_MAX_BYTES = 64 * 2**20
+
+
+class _Row(NamedTuple):
+    line: int
+    kind: str
+    method: str
+    seed: int | None
+    epoch: float
+    time_s: float
+    metrics: dict[str, float]
+    peaks: dict[str, float]
+
+
+def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
+    """Read curves from a CSV with columns ``kind,method,seed,epoch,wall_clock_train_s,<metric>...,peak:<metric>...``.
+
+    A row of kind ``standard`` is a run of its own. Rows of any other kind are the points of one run where their kind,
+    method and seed are the same. A run is named by the file and line that it starts at, so that what is said of it
+    later can be found. What the table does not tell, such as learning rates and batches, is NaN or 0 in the points.
+
+    Args:
+        path (str | PathLike): The file; columns in any order, every other one is a metric. The ``seed`` column may be
+            missing and its cells empty; an empty metric cell is a value that was not measured.
+
+    Returns:
+        list[TradeoffCurve]: In the order of their first rows; points in the order of their epochs.
+
+    Raises:
+        CurveError: If the file cannot be read, a needed column is missing, or a cell is not what its column needs; the
+            message names the file, line and column.
+    """
+    runs: dict[tuple[str | int | None, ...], list[_Row]] = defaultdict(list)
+    for row in _rows(Path(path)):
+        runs[(row.line,) if row.kind == 'standard' else (row.kind, row.method, row.seed)].append(row)
+    return [_curve(path, rows) for rows in runs.values()]
+
+
+def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]) -> None:
+    """Write curves so that :func:`read_long_csv` reads them back: the columns are exact, the rest is left behind.
+
+    A value that is no finite number leaves its cell empty, as one that was not measured does.
+
+    Args:
+        path (str | PathLike): The file; it is replaced whole.
+        curves (Iterable[TradeoffCurve]): The runs.
+
+    Raises:
+        CurveError: If a point has no epoch, or two runs that are not standard share kind, method and seed, so that the
+            table could not tell them apart.
+    """
+    curves = list(curves)
+    _check_distinct(curves)
+    points = [point for curve in curves for point in curve.points]
+    metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
+    peaks = list(dict.fromkeys(name for point in points for name in point.peak_metrics))
+    table = io.StringIO(newline='')
+    writer = csv.writer(table, lineterminator='\n')
+    writer.writerow([*COLUMNS, *metrics, *(PEAK + name for name in peaks)])
+    for curve in curves:
+        run = curve.run
+        for point in curve.points:
+            if point.epoch is None:
+                raise CurveError(f'run {curve.place!r} counts no epochs, which a long CSV needs: keep its curve.json')
+            values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
+            writer.writerow(
+                [run.kind, run.method, run.seed, point.epoch, point.wall_clock_train_s, *map(_spelled, values)]
+            )
+    write_whole(Path(path), table.getvalue())
+
+
+def _spelled(value: float | None) -> str:
+    return repr(value) if value is not None and math.isfinite(value) else ''
+
+
+def _check_distinct(curves: Sequence[TradeoffCurve]) -> None:
+    seen: dict[tuple[str, str, int | None], str] = {}
+    for curve in curves:
+        run = curve.run
+        if run.kind == 'standard':
+            continue
+        key = run.kind, run.method, run.seed
+        if key in seen:
+            raise CurveError(
+                f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
+                'a long CSV cannot tell them apart, write them to two files'
+            )
+        seen[key] = curve.place
+
+
+def _rows(path: Path) -> list[_Row]:
+    try:
+        # Spreadsheets put a byte order mark before the first column's name.
+        text = bounded_text(path, _MAX_BYTES, encoding='utf-8-sig')
+        reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
+    if len(lines) < 2:
+        raise CurveError(f'{path}: holds no rows: give a header and one row for each point')
+    header = [name.strip() for name in lines[0][1]]
+    _check_header(path, header)
+    return [_row(path, line, header, cells) for line, cells in lines[1:]]
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in COLUMNS if name not in header and name != 'seed']
+    if missing:
+        raise CurveError(f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...')
+    if not set(header) - set(COLUMNS):
+        raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
+    faulty = sorted({name for name in header if header.count(name) > 1 or name in ('', PEAK)})
+    if faulty:
+        raise CurveError(f'{path}: line 1 has columns of one name or of none ({faulty}): name each once')
+
+
+def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
+    if len(cells) != len(header):
+        raise CurveError(f'{path}: line {line} has {len(cells)} cells, the header {len(header)}: make them match')
+    at = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    for name in ('kind', 'method'):
+        if not at[name]:
+            raise CurveError(f'{path}: line {line}, column {name}: is empty: say which {name} the run is of')
+    values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in COLUMNS and cell}
+    return _Row(
+        line,
+        at['kind'],
+        at['method'],
+        _seed(path, line, at.get('seed', '')),
+        _above_zero(path, line, 'epoch', at['epoch']),
+        _above_zero(path, line, 'wall_clock_train_s', at['wall_clock_train_s']),
+        {name: value for name, value in values.items() if not name.startswith(PEAK)},
+        {name.removeprefix(PEAK): value for name, value in values.items() if name.startswith(PEAK)},
+    )
+
+
+def _seed(path: Path, line: int, cell: str) -> int | None:
+    try:
+        return int(cell) if cell else None
+    except ValueError as error:
+        raise CurveError(
+            f'{path}: line {line}, column seed: {cell!r} is no whole number: correct or empty it'
+        ) from error
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = None
+    if value is None or not math.isfinite(value):
+        raise CurveError(
+            f'{path}: line {line}, column {column}: {cell!r} is no finite number: '
+            'correct it, or leave the cell empty where nothing was measured'
+        )
+    return value
+
+
+def _above_zero(path: Path, line: int, column: str, cell: str) -> float:
+    if not cell:
+        raise CurveError(f'{path}: line {line}, column {column}: is empty: every point needs one')
+    value = _number(path, line, column, cell)
+    if value <= 0:
+        raise CurveError(f'{path}: line {line}, column {column}: {cell} must be above 0')
+    return value
+
+
+def _curve(path: str | os.PathLike[str], rows: list[_Row]) -> TradeoffCurve:
+    first = rows[0]
+    rows = sorted(rows, key=lambda row: row.epoch)
+    for before, row in pairwise(rows):
+        if before.epoch == row.epoch:
+            raise CurveError(
+                f'{os.fspath(path)}: lines {before.line} and {row.line}, column epoch: both are {row.epoch:g} in '
+                f'{row.kind}, {row.method}: give the runs different seeds'
+            )
+    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed)
+    return TradeoffCurve(run, [_point(cycle, row) for cycle, row in enumerate(rows)])
+
+
+def _point(cycle: int, row: _Row) -> TradeoffPoint:
+    return TradeoffPoint(
+        cycle=cycle,
+        epoch=row.epoch,
+        batch=0,
+        sample=0,
+        token=0,
+        wall_clock_train_s=row.time_s,
+        wall_clock_total_s=math.nan,
+        lr=math.nan,
+        metrics=row.metrics,
+        peak_metrics=row.peaks,
+    )

@@ -1,0 +1,63 @@
+"""The best value of each metric within a window before a trough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from composer_clr.curves.metrics import is_lower_better
+
+__all__ = ['PeakWindow']
+
+
+class PeakWindow:
+    r"""Keeps the evaluations that the peak of the coming trough may look at.
+
+    The peak of a metric at trough :math:`b` is its best value over the evaluations at times in :math:`[b - w, b]`,
+    never before the cycle's restart. Values that are no number are passed over.
+
+    Args:
+        length (int): The window :math:`w`, in the unit that the cycles are counted in, :math:`\ge 0`.
+        directions (Mapping[str, str]): ``'max'`` or ``'min'``, by metric, where the name does not tell.
+        seen (list[tuple[int, dict[str, float]]]): Evaluations since the restart, each its time and metrics.
+
+    Example:
+        >>> window = PeakWindow(length=5, directions={})
+        >>> window.note(4, {'eval/accuracy': 0.9}, trough=10)
+        >>> window.note(6, {'eval/accuracy': 0.7}, trough=10)
+        >>> window.peaks({'eval/accuracy': 0.6})
+        {'eval/accuracy': 0.7}
+    """
+
+    def __init__(
+        self, length: int, directions: Mapping[str, str], seen: list[tuple[int, dict[str, float]]] | None = None
+    ):
+        self.length = length
+        self.directions = directions
+        self.seen = seen or []
+
+    def note(self, t: int, metrics: dict[str, float], trough: int | None) -> None:
+        """Keep an evaluation if the coming trough's window reaches back to it."""
+        if trough is not None and self.length and metrics and t >= trough - self.length:
+            self.seen.append((t, metrics))
+
+    def peaks(self, at_trough: Mapping[str, float]) -> dict[str, float]:
+        """The best of what was kept and of the values at the trough itself."""
+        best = {}
+        for name, value in at_trough.items():
+            values = [*(metrics[name] for _, metrics in self.seen if name in metrics), value]
+            comparable = [candidate for candidate in values if not math.isnan(candidate)]
+            choose = min if self._lower_is_better(name) else max
+            best[name] = choose(comparable) if comparable else math.nan
+        return best
+
+    def restart(self) -> None:
+        """A cycle restarts: what was before it is none of the next trough's."""
+        self.seen = []
+
+    def _lower_is_better(self, name: str) -> bool:
+        """Of a metric that gives several values (``eval/recall/0``), what holds for the metric holds for each."""
+        for metric, direction in self.directions.items():
+            if name == metric or name.startswith(f'{metric}/'):
+                return direction == 'min'
+        return is_lower_better(name.rstrip('0123456789').rstrip('/'))

@@ -1,0 +1,51 @@
+"""What of a curve is logged, under which names; and what happens where logging fails."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
+
+__all__ = ['PREFIX', 'bearable', 'point_numbers', 'point_values', 'points_table']
+
+PREFIX = 'pareto/'
+
+
+@contextmanager
+def bearable(destination: str) -> Iterator[None]:
+    """Turn any error of a logger into a warning: a point that it lost is in ``curve.json`` all the same."""
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(
+            f'{destination} failed ({type(error).__name__}: {error}): training goes on, and its points are kept in '
+            'curve.json',
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def point_values(point: TradeoffPoint) -> dict[str, float | None]:
+    """A point as a row of names and values."""
+    place = {
+        'cycle': point.cycle,
+        'epoch': point.epoch,
+        'wall_clock_train_s': point.wall_clock_train_s,
+        'lr': point.lr,
+    }
+    return {**place, **point.metrics, **{f'peak/{name}': value for name, value in point.peak_metrics.items()}}
+
+
+def points_table(curve: TradeoffCurve) -> tuple[list[str], list[list[float | None]]]:
+    """All points as a table: its columns, and a row for each point; ``None`` for what was not measured."""
+    values = [point_values(point) for point in curve.points]
+    columns = list(dict.fromkeys(name for row in values for name in row))
+    return columns, [[row.get(name) for name in columns] for row in values]
+
+
+def point_numbers(point: TradeoffPoint) -> dict[str, Any]:
+    """What of a point was measured, under the names that it is logged by."""
+    return {f'{PREFIX}{name}': value for name, value in point_values(point).items() if value is not None}

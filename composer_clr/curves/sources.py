@@ -1,0 +1,61 @@
+"""The curves that a command is given: ``curve.json`` files, folders searched for them, long CSVs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.curves.long_csv import read_long_csv
+
+__all__ = ['read_sources']
+
+
+def read_sources(
+    paths: Iterable[str | os.PathLike[str]], *, strict: bool = False
+) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Read every curve under the given files and folders.
+
+    Folders are searched to any depth for ``curve.json``; a CSV is read where it is named. A file that two paths lead
+    to is read once.
+
+    Args:
+        paths (Iterable[str | PathLike]): Files and folders.
+        strict (bool): Whether one bad file stops everything. Default: ``False``.
+
+    Returns:
+        tuple[list[TradeoffCurve], list[CurveError]]: The curves, in the order of the paths and of names within a
+        folder, and what was wrong with the files that could not be read.
+
+    Raises:
+        CurveError: If no curve can be read at all, or ``strict`` and one cannot.
+    """
+    curves: list[TradeoffCurve] = []
+    errors: list[CurveError] = []
+    read: set[Path] = set()
+    for file in _files(map(Path, paths)):
+        if isinstance(file, CurveError):
+            errors.append(file)
+        elif file.resolve() not in read:
+            read.add(file.resolve())
+            try:
+                curves.extend(read_long_csv(file) if file.suffix == '.csv' else [TradeoffCurve.read(file)])
+            except CurveError as error:
+                errors.append(error)
+        if errors and strict:
+            raise errors[0]
+    if not curves:
+        raise errors[0] if errors else CurveError('no runs are named: give curve.json files, folders or long CSVs')
+    return curves, errors
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path | CurveError]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(path.rglob(CURVE_FILE))
+        yield from found
+        if not found:
+            yield CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds runs')

@@ -1,0 +1,1 @@
+"""Smaller copies of image folders: ``composer-clr convert-images``."""

@@ -1,0 +1,166 @@
+"""Smaller copies of an ImageFolder's images, as MDS shards or as files: ``composer-clr convert-images``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from composer_clr.data.conversion.settings import Conversion, ConversionError
+from composer_clr.data.conversion.smaller_copies import Job, make, start_process
+from composer_clr.data.imagefolder import ImageFolderDataset
+from composer_clr.utils.files import write_whole
+
+__all__ = ['convert_images']
+
+SPLITS = ('train', 'val')
+_PLAN = 'conversion.json'
+# Training images are spread over the shards once for all, so that a shard is not of a single class.
+_ORDER_SEED = 0
+
+
+def convert_images(
+    source: Path, target: Path, conversion: Conversion, processes: int, progress: Callable[[int, int], None]
+) -> dict[str, int]:
+    """Convert ``train/`` and ``val/`` of an ImageFolder; called again after an interruption, it goes on.
+
+    A shard is made aside and renamed, so that it is complete or absent. An index is written when all the shards of its
+    split are there and their images have been counted.
+
+    Args:
+        source (Path): Folder with ``train/`` and ``val/``, a folder for each class in either.
+        target (Path): Folder for the result.
+        conversion (Conversion): How to convert.
+        processes (int): Processes to convert in; 1: this one.
+        progress (Callable): Told how many images are done, and of how many.
+
+    Returns:
+        dict[str, int]: Images of each split that were written, those of an earlier call included.
+
+    Raises:
+        ConversionError: If the source is no ImageFolder, ``target`` holds something else, or a file is no image.
+    """
+    if conversion.format == 'mds' and importlib.util.find_spec('streaming') is None:
+        raise ConversionError("--format mds needs MosaicML Streaming: pip install 'composer_clr[streaming]'")
+    try:
+        folders = {split: ImageFolderDataset(source / split, transform=torch.as_tensor) for split in SPLITS}
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
+    if folders['train'].classes != folders['val'].classes:
+        raise ConversionError(f'{source}: train/ and val/ do not have the same class folders')
+    _open_target(target, conversion, folders)
+    jobs = [
+        job
+        for split, folder in folders.items()
+        for job in _jobs(folder, target / split, conversion, shuffled=split == 'train')
+    ]
+    waiting = [job for job in jobs if not job.made.is_file()]
+    total = sum(len(job.files) for job in jobs)
+    done = total - sum(len(job.files) for job in waiting)
+    progress(done, total)
+    unreadable: list[str] = []
+    try:
+        for job, broken in _made(waiting, conversion, processes):
+            unreadable += broken
+            done += len(job.files)
+            progress(done, total)
+    except BrokenProcessPool as error:
+        raise ConversionError('a process was ended from outside, for memory perhaps: call again') from error
+    except OSError as error:
+        raise ConversionError(f'{target} cannot be written to ({error}): call again when it can') from error
+    if unreadable and not conversion.skip_unreadable:
+        raise ConversionError(
+            f'{len(unreadable)} files are no readable images, such as {unreadable[0]}: replace them and call again, '
+            'or leave them out with --skip-unreadable'
+        )
+    return {split: _finish(folder, target / split, conversion) for split, folder in folders.items()}
+
+
+def _made(jobs: list[Job], conversion: Conversion, processes: int) -> Iterator[tuple[Job, list[str]]]:
+    """Each job when it is done, with its files that are no images."""
+    if processes == 1:
+        yield from ((job, make(job, conversion)) for job in jobs)
+        return
+    # Started afresh, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn'), start_process) as pool:
+        working = {pool.submit(make, job, conversion): job for job in jobs}
+        try:
+            for finished in as_completed(working):
+                yield working[finished], finished.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion, shuffled: bool) -> Iterator[Job]:
+    order = list(range(len(folder)))
+    if shuffled:
+        random.Random(_ORDER_SEED).shuffle(order)
+    for shard, start in enumerate(range(0, len(order), conversion.shard_images)):
+        files = []
+        for number in order[start : start + conversion.shard_images]:
+            name = os.fsdecode(folder.files[number])
+            files.append((folder.folder / name, int(folder.labels[number]), name))
+        yield Job(tuple(files), target / f'.made.{shard:05}.json')
+
+
+def _open_target(target: Path, conversion: Conversion, folders: dict[str, ImageFolderDataset]) -> None:
+    """What is there already has to be of the same files and options."""
+    digest = hashlib.sha256()
+    for folder in folders.values():
+        digest.update(folder.files.tobytes() + folder.labels.tobytes())
+    plan = json.dumps({**asdict(conversion), 'skip_unreadable': None, 'files': digest.hexdigest()})
+    if (target / _PLAN).is_file():
+        if (target / _PLAN).read_text(encoding='utf-8') != plan:
+            raise ConversionError(
+                f'{target} holds a conversion of other files or with other options: name a new folder'
+            )
+        return
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConversionError(f'{target} is not empty, and no conversion was begun there: name a new folder')
+    for split in SPLITS:
+        (target / split).mkdir(parents=True)
+    write_whole(target / _PLAN, plan)
+
+
+def _finish(folder: ImageFolderDataset, target: Path, conversion: Conversion) -> int:
+    """Count what was made, and write the index of it."""
+    records = [json.loads(file.read_text(encoding='utf-8')) for file in sorted(target.glob('.made.*.json'))]
+    images, left_out = sum(record['images'] for record in records), [name for r in records for name in r['left_out']]
+    if conversion.format == 'mds':
+        shards = [record['shard'] for record in records if record['shard']]
+        there = sum(shard['samples'] for shard in shards)
+        wrong = [
+            shard['raw_data']['basename']
+            for shard in shards
+            if _bytes(target / shard['raw_data']['basename']) != shard['raw_data']['bytes']
+        ]
+    else:
+        there = len(ImageFolderDataset(target, transform=torch.as_tensor)) if images else 0
+        shards, wrong = [], []
+    if there != images or images + len(left_out) != len(folder) or wrong:
+        raise ConversionError(
+            f'{target} has {there} images of {len(folder)}, {len(left_out)} left out'
+            + (f', and {wrong[0]} is not whole' if wrong else '')
+            + ': remove it and convert again'
+        )
+    if conversion.format == 'mds':
+        index = {'version': 2, 'shards': shards, 'classes': folder.classes, 'left_out': left_out}
+        write_whole(target / 'index.json', json.dumps(index))
+    for part in target.glob('.part-*'):
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    return images
+
+
+def _bytes(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None

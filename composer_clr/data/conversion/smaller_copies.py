@@ -1,0 +1,113 @@
+"""One process's work in a conversion of images: a shard, or a part of a folder, at a time.
+
+Imports little: each process starts afresh.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from composer_clr.data.conversion.settings import Conversion
+from composer_clr.data.transforms import decode_rgb
+from composer_clr.utils.files import part_of, put_in_place, write_whole
+
+__all__ = ['Job', 'make', 'smaller_copy', 'start_process']
+
+
+@dataclass(frozen=True)
+class Job:
+    """Files that are converted in one go, and the file that is there when it is done."""
+
+    files: tuple[tuple[Path, int, str], ...]  # of each file its path, its class, and its name below the split
+    made: Path
+
+
+def smaller_copy(encoded: bytes, short_side: int, quality: int, source: str) -> bytes:
+    """An image file whose shorter side has at most so many pixels: a JPEG file, or the very bytes that it was.
+
+    Args:
+        encoded (bytes): The file's bytes.
+        short_side (int): Pixels of the shorter side.
+        quality (int): JPEG quality of a resized image.
+        source (str): Name of the file, for the error.
+
+    Raises:
+        OSError: If the bytes are no image, or not the whole of one.
+    """
+    pixels = decode_rgb(torch.from_numpy(np.frombuffer(encoded, dtype=np.uint8).copy()), source)
+    height, width = pixels.shape[-2:]
+    short = min(height, width)
+    if short <= short_side:
+        return encoded
+    size = (max(1, short_side * width // short), max(1, short_side * height // short))
+    file = io.BytesIO()
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    image.resize(size, Image.Resampling.BICUBIC).save(file, 'JPEG', quality=quality)
+    return file.getvalue()
+
+
+def start_process() -> None:
+    """What a process does first."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def make(job: Job, conversion: Conversion) -> list[str]:
+    """Convert the files of a job; the names of those that are no images are returned."""
+    copies, unreadable = [], []
+    for path, label, name in job.files:
+        try:
+            copies.append(
+                (smaller_copy(path.read_bytes(), conversion.short_side, conversion.quality, str(path)), label, name)
+            )
+        except OSError as error:
+            unreadable.append(str(error) if str(path) in str(error) else f'{path}: {error}')
+    if unreadable and not conversion.skip_unreadable:
+        return unreadable
+    record: dict[str, object] = {'images': len(copies), 'left_out': unreadable}
+    if conversion.format == 'mds':
+        record['shard'] = _write_shard(copies, job.made) if copies else None
+    else:
+        for content, _, name in copies:
+            file = job.made.parent / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part_of(file).write_bytes(content)
+            part_of(file).replace(file)
+    write_whole(job.made, json.dumps(record))
+    return unreadable
+
+
+def _write_shard(copies: list[tuple[bytes, int, str]], made: Path) -> dict[str, object]:
+    """Have Streaming write a shard of its own aside, and put it in its place under its number."""
+    from streaming import MDSWriter
+
+    name = f'shard.{made.name.split(".")[2]}.mds'
+    with tempfile.TemporaryDirectory(dir=made.parent, prefix='.part-') as aside:
+        with MDSWriter(columns={'x': 'bytes', 'y': 'int'}, out=f'{aside}/shard', size_limit=None) as writer:
+            for content, label, _ in copies:
+                writer.write({'x': content, 'y': label})
+        index = json.loads(Path(aside, 'shard/index.json').read_text(encoding='utf-8'))
+        (shard,) = index['shards']
+        Path(aside, 'shard', shard['raw_data']['basename']).replace(part_of(made.parent / name))
+    put_in_place(made.parent / name)
+    shard['raw_data']['basename'] = name
+    return shard

@@ -1,0 +1,1 @@
+"""One function per figure, each on an ``Axes`` that it is given."""

@@ -1,0 +1,78 @@
+"""The paper's figures by their numbers, to be drawn from anyone's curves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.methods import BASELINE
+from composer_clr.figures.cost import training_time
+from composer_clr.figures.improvement import improvement_over_baseline
+from composer_clr.figures.schedule import constant_periods, learning_rate_and_accuracy
+from composer_clr.figures.tradeoff import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['FIGURES', 'draw']
+
+# Each takes the curves, then metric=None and peak=False, and returns the figure and what it drew on: an Axes, or a
+# list of them where the figure has panels. What else one takes is in its signature.
+FIGURES: dict[str, Callable[..., tuple[Any, Any]]] = {
+    '1A': learning_rate_and_accuracy,
+    '1B': training_time,
+    '1C': accuracy_against_time,
+    '2': methods_beside_baseline,
+    '3': improvement_over_baseline,
+    '3D': training_time,
+    'S1': constant_periods,
+    'S2': standard_beside_cyclic,
+}
+
+
+def draw(
+    name: str,
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    methods: Sequence[str] = (),
+    **options: Any,
+) -> Figure:
+    """Draw a figure by its number.
+
+    Args:
+        name (str): A key of :data:`FIGURES`.
+        curves (Iterable[TradeoffCurve]): The runs.
+        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
+        methods (Sequence[str]): The methods to draw, beside the baseline where the figure needs it. Default: ``()``,
+            all; the baseline where the figure shows one.
+        **options (Any): Further arguments of the figure's function; those that are ``None`` are its defaults.
+
+    Raises:
+        CurveError: If there is no such figure, no run of a method, or an option that the figure does not take; and as
+            for the figure's function.
+    """
+    if name not in FIGURES:
+        raise CurveError(f'--figure {name}: choose one of {", ".join(FIGURES)}')
+    curves = list(curves)
+    taken = inspect.signature(FIGURES[name]).parameters
+    options = {option: value for option, value in options.items() if value is not None}
+    for option in options:
+        if option not in taken:
+            takers = [figure for figure, make in FIGURES.items() if option in inspect.signature(make).parameters]
+            raise CurveError(f'figure {name} has no {option}: leave it out (it is for {", ".join(takers)})')
+    known = {curve.run.method for curve in curves}
+    if unknown := [method for method in methods if method not in known]:
+        raise CurveError(f'no run is of the method {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')
+    if methods and 'method' in taken:
+        if len(methods) > 1:
+            raise CurveError(f'figure {name} shows one method, and {", ".join(methods)} are named: name one')
+        options['method'] = methods[0]
+    elif methods:
+        shown = {*methods, options.get('baseline', BASELINE)} if 'baseline' in taken else {*methods}
+        curves = [curve for curve in curves if curve.run.method in shown]
+    return FIGURES[name](curves, metric, peak=peak, **options)[0]

@@ -1,0 +1,155 @@
+"""Figures of what the schedule does: the learning rate over training, and cycles of constant periods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.figures.lines import mean_lines
+from composer_clr.figures.style import axes_or_new, draw_points, figure_of, method_colour, method_marker
+
+__all__ = ['constant_periods', 'learning_rate_and_accuracy']
+
+_PERIOD_MARKERS = 'sD^vPX<>'
+
+
+def learning_rate_and_accuracy(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    method: str = 'baseline',
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw a run of several cycles over its epochs: the learning rate, and the accuracy at each trough.
+
+    The learning rate is told as its multiplier, over the optimizer's own. Several seeds are averaged, with the
+    standard deviation as error bars.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs; cyclic ones of the method are drawn.
+        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
+        method (str): Whose runs to draw. Default: ``'baseline'``.
+        ax (Axes | None): Where to draw the accuracy; the learning rate is drawn on its twin. Default: ``None``, a new
+            figure.
+
+    Returns:
+        tuple[Figure, Axes]: What the accuracy was drawn on; the learning rate's is the figure's last.
+
+    Raises:
+        CurveError: If the method has no cyclic run, the schedule cannot be told from a run's record, or the runs have
+            different schedules; and as for :func:`mean_curves`.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, figure 1A.
+    """
+    curves = list(curves)
+    runs = _cyclic(curves, method)
+    lines = mean_lines(runs, metric, peak=peak)
+    schedule = recorded_schedule(runs[0])
+    x, alpha = schedule.multipliers()
+    for other in runs[1:]:
+        if not all(map(np.array_equal, recorded_schedule(other).multipliers(), (x, alpha))):
+            raise CurveError(
+                f'runs {runs[0].place!r} and {other.place!r} have different schedules: draw the runs of one at a time'
+            )
+    made = axes_or_new(ax, (7.2, 4.0))
+    rate = made.twinx()
+    rate.plot(x, alpha, color='#9A9A9A', linewidth=1.2)
+    rate.set_ylabel('learning rate / its maximum', color='#6A6A6A')
+    rate.tick_params(axis='y', colors='#6A6A6A')
+    rate.set_ylim(0, 1.05)
+    ((key, line),) = lines.means.items()
+    look = _look(curves, method)
+    draw_points(made, line.epoch, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
+    made.set_zorder(rate.get_zorder() + 1)
+    made.patch.set_visible(False)
+    made.set_xlim(0, 1.03 * x[-1])
+    made.set_xlabel(schedule.axis)
+    made.set_ylabel(lines.value_label)
+    made.set_title(f'{method}, {runs[0].run.kind}')
+    return figure_of(made), made
+
+
+def constant_periods(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    method: str = 'baseline',
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw cyclic runs of different constant periods beside the standard curve, against time.
+
+    Each run's period is told from its record. Runs whose periods grow are drawn too, labelled by the first and last.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs; cyclic and standard ones of the method are drawn.
+        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
+        method (str): Whose runs to draw. Default: ``'baseline'``.
+        ax (Axes | None): Where to draw. Default: ``None``, a new figure.
+
+    Returns:
+        tuple[Figure, Axes]: What was drawn on.
+
+    Raises:
+        CurveError: If the method has no cyclic run of constant period, or a period cannot be told from a run's record;
+            and as for :func:`mean_curves`.
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, figure S1.
+    """
+    curves = list(curves)
+    cyclic = [(curve, recorded_schedule(curve)) for curve in _cyclic(curves, method)]
+    if not any(schedule.is_constant for _, schedule in cyclic):
+        raise CurveError(
+            f'no cyclic run of {method!r} has a constant period: name some that were trained with t_mult=1'
+        )
+    periods = {f'period {schedule.period_label}': schedule for _, schedule in cyclic}
+    labelled = [
+        TradeoffCurve(replace(curve.run, kind=f'period {schedule.period_label}'), curve.points)
+        for curve, schedule in cyclic
+    ]
+    standard = [curve for curve in curves if (curve.run.method, curve.run.kind) == (method, 'standard')]
+    lines = mean_lines([*standard, *labelled], metric, peak=peak)
+    made = axes_or_new(ax, (6.4, 4.4))
+    if (method, 'standard') in lines.means:
+        lines.draw_against_time(made, (method, 'standard'), label='standard', **_look(curves, method))
+    order = sorted(periods, key=lambda kind: (periods[kind].periods[-1] / periods[kind].per_epoch, kind))
+    # Periods have an order, and so have their colours; viridis ends in a yellow that print loses.
+    colours = matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(order)))
+    for index, (kind, colour) in enumerate(zip(order, colours, strict=True)):
+        marker = _PERIOD_MARKERS[index % len(_PERIOD_MARKERS)]
+        lines.draw_against_time(
+            made, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}'
+        )
+    lines.label_time_axes(made)
+    made.set_title(method)
+    made.legend(frameon=False)
+    return figure_of(made), made
+
+
+def _look(curves: Sequence[TradeoffCurve], method: str) -> dict[str, str]:
+    """The method's look in figures of all the curves, since this one draws its runs alone."""
+    methods = {curve.run.method for curve in curves if curve.points}
+    return {'color': method_colour(method, methods), 'marker': method_marker(method, methods)}
+
+
+def _cyclic(curves: Sequence[TradeoffCurve], method: str) -> list[TradeoffCurve]:
+    """The method's runs of several cycles: the cyclic ones, or where it has none those of WSD-S."""
+    with_points = [curve for curve in curves if curve.points]
+    for kind in ('cyclic', 'wsd-s'):
+        found = [curve for curve in with_points if (curve.run.method, curve.run.kind) == (method, kind)]
+        if found:
+            return found
+    methods = sorted({curve.run.method for curve in with_points if curve.run.kind in ('cyclic', 'wsd-s')})
+    raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (there are those of {methods})')

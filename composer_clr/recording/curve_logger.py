@@ -1,0 +1,88 @@
+"""A tradeoff curve in the Trainer's loggers, while it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from composer.loggers import Logger, LoggerDestination, WandBLogger
+from composer.utils import MissingConditionalImportError, dist
+
+from composer_clr.curves.curve import TradeoffCurve
+from composer_clr.curves.rows import PREFIX, bearable, point_numbers, points_table
+
+if TYPE_CHECKING:
+    from composer_clr.wandb_io.live import WandBCurve
+
+__all__ = ['LiveCurve']
+
+
+class LiveCurve:
+    """Logs each point, and a table of all so far, to whatever loggers the Trainer has.
+
+    With :class:`composer.loggers.WandBLogger` it does more (:class:`~composer_clr.wandb_io.live.WandBCurve`). Every
+    other destination has the values through ``log_metrics``, at the step of its batch, and the table through
+    ``log_table`` if it takes one. What fails here is warned of and training goes on: the points are in ``curve.json``.
+
+    Args:
+        logger (Logger): The Trainer's logger.
+        curve (TradeoffCurve): The run, with the points that a resumed one has already.
+        resumed (bool): Whether training goes on from a checkpoint. Default: ``False``.
+        directions (Mapping[str, str] | None): ``'max'`` or ``'min'``, by metric, where the name does not tell.
+        log_artifact (bool): Whether snapshots will be logged as artifacts. Default: ``False``.
+
+    Raises:
+        ValueError: If snapshots are to be logged as artifacts, and no logger takes them.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        curve: TradeoffCurve,
+        *,
+        resumed: bool = False,
+        directions: Mapping[str, str] | None = None,
+        log_artifact: bool = False,
+    ):
+        ours = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
+        if log_artifact and not ours:
+            raise ValueError("log_artifact=True logs snapshots to Weights & Biases: give the Trainer a 'WandBLogger'")
+        self._others = [destination for destination in logger.destinations if destination not in ours]
+        self._wandb: WandBCurve | None = None
+        # Where each rank has a W&B run of its own, the curve is in rank 0's.
+        if ours and dist.get_global_rank() == 0:
+            with bearable('Weights & Biases'):
+                from composer_clr.wandb_io.live import open_curve
+
+                self._wandb = open_curve(ours, curve, resumed=resumed, directions=directions or {})
+
+    def log(self, curve: TradeoffCurve, new: int, step: int, snapshot: str | None = None) -> None:
+        """Log the last ``new`` points of a curve.
+
+        Args:
+            curve (TradeoffCurve): All points so far.
+            new (int): How many of them have just been recorded, >= 1.
+            step (int): The batch that training is at.
+            snapshot (str | None): Path or URI of the last point's weights, to be logged as an artifact.
+        """
+        columns, rows = points_table(curve)
+        for destination in self._others:
+            with bearable(type(destination).__name__):
+                for point in curve.points[-new:]:
+                    destination.log_metrics(point_numbers(point), step)
+            _log_table(destination, columns, rows, step)
+        if self._wandb is not None:
+            with bearable('Weights & Biases'):
+                self._wandb.log(curve)
+            if snapshot is not None:
+                with bearable('Weights & Biases, for the snapshot'):
+                    self._wandb.log_snapshot(curve, snapshot)
+
+
+def _log_table(destination: LoggerDestination, columns: list[str], rows: list[list[float | None]], step: int) -> None:
+    with bearable(type(destination).__name__):
+        try:
+            destination.log_table(columns, rows, f'{PREFIX}points', step)
+        except MissingConditionalImportError:
+            # Some of Composer's loggers write tables with pandas, which not everyone has: the values are there.
+            return

@@ -1,0 +1,101 @@
+"""Evaluation at troughs: when evaluators are asked, what they measured, and over which weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from composer.core import Event, State
+from composer.utils import dist
+
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['AtTroughsToo', 'ask_at_troughs_too', 'check_metric_names', 'scalars', 'share_buffers']
+
+
+class AtTroughsToo:
+    """An ``eval_interval``: the user's own, and once at each trough.
+
+    Composer asks at the end of a batch, of an epoch and of training, which may all be the same moment.
+
+    Args:
+        users (Callable[[State, Event], bool]): The user's own interval.
+        at_trough (Callable[[State], bool]): Whether the batch that has just ended passed a trough with no point yet.
+        just_recorded (Callable[[State], bool]): Whether the trough's point was made at the very batch we are at.
+    """
+
+    def __init__(
+        self,
+        users: Callable[[State, Event], bool],
+        at_trough: Callable[[State], bool],
+        just_recorded: Callable[[State], bool],
+    ):
+        self.users = users
+        self._at_trough = at_trough
+        self._just_recorded = just_recorded
+
+    def __call__(self, state: State, event: Event) -> bool:
+        # Asked first and always: it may keep count.
+        asked = bool(self.users(state, event))
+        if self._at_trough(state):
+            return True
+        return asked and not self._just_recorded(state)
+
+
+def ask_at_troughs_too(
+    state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]
+) -> None:
+    """Have every evaluator run at troughs on top of its own interval; wrapped once, however often training starts."""
+    for evaluator in state.evaluators:
+        interval = evaluator.eval_interval
+        if isinstance(interval, AtTroughsToo):
+            interval = interval.users
+        assert interval is not None, 'the Trainer has set every eval_interval by FIT_START'
+        evaluator.eval_interval = AtTroughsToo(interval, at_trough, just_recorded)
+
+
+def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:
+    """Refuse a metric that no evaluator has.
+
+    Raises:
+        ValueError: If there is one; the nearest name is told.
+    """
+    present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
+    for name in names:
+        if name not in present:
+            hint = did_you_mean(name, present)
+            raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')
+
+
+def scalars(key: str, value: object) -> dict[str, float]:
+    """A metric's value as floats: one, or one for each entry of a metric that gives several.
+
+    Example:
+        >>> scalars('eval/F1', torch.tensor(0.5))
+        {'eval/F1': 0.5}
+        >>> scalars('eval/recall', {'cat': torch.tensor([0.25, 0.75])})
+        {'eval/recall/cat/0': 0.25, 'eval/recall/cat/1': 0.75}
+    """
+    if isinstance(value, Mapping):
+        return {k: v for name, item in value.items() for k, v in scalars(f'{key}/{name}', item).items()}
+    if isinstance(value, torch.Tensor) and value.numel() != 1:
+        return {k: v for i, item in enumerate(value.flatten()) for k, v in scalars(f'{key}/{i}', item).items()}
+    if isinstance(value, (list, tuple)):
+        return {k: v for i, item in enumerate(value) for k, v in scalars(f'{key}/{i}', item).items()}
+    try:
+        return {key: float(value)}  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        warnings.warn(f'{key} is {value!r}, which is no number: it is left out of the curve', UserWarning, stacklevel=2)
+        return {}
+
+
+def share_buffers(model: torch.nn.Module) -> None:
+    """Take over rank 0's buffers, such as the running statistics of batch norm, which every rank keeps for itself.
+
+    ``DistributedDataParallel`` does so before the next batch in any case; done before the evaluation, the metrics are
+    those of the saved weights, on any number of ranks.
+    """
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel) and model.broadcast_buffers:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)

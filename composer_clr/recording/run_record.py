@@ -1,0 +1,88 @@
+"""What ``curve.json`` says of a run, told from the Trainer's state."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence, Sized
+from typing import cast
+
+import composer
+import torch
+from composer.core import Evaluator, State
+from composer.models import ComposerClassifier
+from composer.utils import dist
+from torch.utils.data import DataLoader, IterableDataset, Subset
+
+from composer_clr import __version__
+from composer_clr.curves.curve import Run
+from composer_clr.curves.methods import method_name
+from composer_clr.schedule.shapes import cyclic_kind
+from composer_clr.schedule.times import horizon, spell
+from composer_clr.schedule.trainer_schedule import TrainerSchedule
+
+__all__ = ['describe_run']
+
+
+def describe_run(
+    state: State, schedule: TrainerSchedule, *, method: str | None, kind: str | None, started_at: str
+) -> Run:
+    """Describe the run that a Trainer is about to make.
+
+    Args:
+        state (State): The trainer's state.
+        schedule (TrainerSchedule): Its cycles.
+        method (str | None): Name of the method; ``None``: made of the Trainer's algorithms.
+        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough, :func:`cyclic_kind` for more.
+        started_at (str): When the run first started.
+    """
+    until = horizon(state, schedule.unit)
+    troughs = None if until is None else schedule.cycles.troughs(until)
+    one_trough = troughs is not None and len(troughs) <= 1
+    return Run(
+        run_name=state.run_name,
+        kind=kind or ('standard' if one_trough else cyclic_kind(schedule.description.get('t_hold'))),
+        method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
+        seed=state.rank_zero_seed,
+        model=_network_name(state.model),
+        world_size=dist.get_world_size(),
+        schedule={
+            **schedule.description,
+            'max_duration': None if state.max_duration is None else spell(state.max_duration),
+            'unit': schedule.unit.value,
+            'troughs': troughs,
+        },
+        evaluation=_evaluation(state.evaluators),
+        versions={
+            'composer_clr': __version__,
+            'mosaicml': composer.__version__,
+            'torch': torch.__version__,
+            'python': platform.python_version(),
+        },
+        started_at=started_at,
+    )
+
+
+def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
+    """On how many samples each evaluator runs, of how many: a part of a set is not to pass for the whole."""
+    told = {}
+    for evaluator in evaluators:
+        loader = evaluator.dataloader.dataloader
+        dataset = getattr(loader, 'dataset', None)
+        # An iterable's length is that of one rank, or of nothing.
+        if not isinstance(loader, DataLoader) or not isinstance(dataset, Sized) or isinstance(dataset, IterableDataset):
+            continue
+        samples = len(dataset)
+        if loader.batch_size is not None and evaluator.subset_num_batches not in (None, -1):
+            samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
+        told[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
+    return told
+
+
+def _network_name(model: torch.nn.Module) -> str:
+    """The network's class, from under DistributedDataParallel and Composer's own wrapper."""
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        model = model.module
+    network = model.module if isinstance(model, ComposerClassifier) else model
+    return type(network).__name__

@@ -1,0 +1,84 @@
+"""The next trough and the time to it, while a run is under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from composer.core import Callback, State, Time
+from composer.loggers import Logger, ProgressBarLogger
+
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import horizon, now, spell
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+
+__all__ = ['TroughProgress']
+
+
+class TroughProgress(Callback):
+    """Shows the next trough, and how long it takes to get there, on Composer's progress bar: ``64ep in 2:10:05``.
+
+    The pace is that of the run since it was started or resumed, its first batch left out, evaluations and checkpoints
+    included. At the end of each epoch ``time/to_next_trough_s`` goes to every logger.
+
+    Args:
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the troughs, as
+            :class:`~composer_clr.ParetoSnapshot` has it. Default: ``None``, the Trainer's own scheduler.
+
+    Raises:
+        ValueError: At ``FIT_START``, if the troughs are not known.
+
+    Example:
+        >>> from composer_clr import ParetoSnapshot
+        >>> callbacks = [TroughProgress(), ParetoSnapshot()]  # Trainer(callbacks=callbacks, progress_bar=True, ...)
+    """
+
+    def __init__(self, scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None):
+        self.scheduler = scheduler
+        self._schedule: TrainerSchedule | None = None
+        self._until: int | None = None
+        self._bars: list[ProgressBarLogger] = []
+        self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        self._schedule = trainer_schedule(state, self.scheduler)
+        self._until = horizon(state, self._schedule.unit)
+        self._bars = [bar for bar in logger.destinations if isinstance(bar, ProgressBarLogger)]
+        self._first = None
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        del logger
+        assert self._schedule is not None
+        self._last = time.monotonic(), now(state, self._schedule.unit)
+        if self._first is None:
+            self._first = self._last
+        elif self._bars:
+            trough, seconds = self._next()
+            shown = 'no more'
+            if trough is not None:
+                left = timedelta(seconds=round(seconds))
+                shown = f'{spell(Time(trough, self._schedule.unit), state)} in {left}'
+            for bar in self._bars:
+                if bar.train_pbar is not None:
+                    # First in line, since a narrow bar cuts the end; drawn when the bar is next told the loss.
+                    others = {key: value for key, value in bar.train_pbar.metrics.items() if key != 'trough'}
+                    bar.train_pbar.metrics = {'trough': shown, **others}
+
+    def epoch_end(self, state: State, logger: Logger) -> None:
+        del state
+        if self._first is not None and self._last != self._first:
+            trough, seconds = self._next()
+            if trough is not None:
+                logger.log_metrics({'time/to_next_trough_s': seconds})
+
+    def _next(self) -> tuple[int | None, float]:
+        """The next trough, and the seconds to it."""
+        assert self._schedule is not None
+        assert self._first is not None
+        (first_s, first_t), (last_s, last_t) = self._first, self._last
+        trough = self._schedule.cycles.next_trough(last_t)
+        if trough is None or (self._until is not None and trough > self._until):
+            return None, 0.0
+        return trough, (last_s - first_s) / (last_t - first_t) * (trough - last_t)

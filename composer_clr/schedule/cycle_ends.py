@@ -1,0 +1,96 @@
+"""Troughs to give to a schedule as ``cycle_ends``: in a constant ratio, or evenly spaced in log time."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from itertools import pairwise
+
+from composer_clr.schedule.cycles import round_half_even
+
+__all__ = ['ends_by_ratio', 'ends_log_spaced']
+
+_TIME = re.compile(r'([0-9]+)(ep|ba|sp|tok)')
+
+
+def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[str]:
+    r"""Troughs each of which comes a constant ratio after the one before, up to ``last``.
+
+    .. math::
+        b_{k+1} = \operatorname{round}(\text{first} \cdot \text{ratio}^k) \le \text{last}
+
+    Each is rounded once from the exact product, ties to the even number.
+
+    Args:
+        first (str): The first trough, > 0, in ``ep``, ``ba``, ``sp`` or ``tok``.
+        last (str): What no trough goes past, in the same unit.
+        ratio (float | Fraction): Time of a trough over that of the one before, > 1. Default: ``2``, doubling.
+
+    Raises:
+        ValueError: If an argument is out of range, or two troughs are rounded to the same number.
+
+    Example:
+        >>> ends_by_ratio('16ep', '512ep')
+        ['16ep', '32ep', '64ep', '128ep', '256ep', '512ep']
+        >>> ends_by_ratio('16ep', '60ep', ratio=1.5)
+        ['16ep', '24ep', '36ep', '54ep']
+    """
+    start, stop, unit = _checked(first, last)
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float, Fraction)) or not 1 < ratio < math.inf:
+        raise ValueError(f'ratio={ratio!r}: troughs lie further and further, give a finite number above 1')
+    ends, exact = [], Fraction(start)
+    while (end := round_half_even(exact.numerator, exact.denominator)) <= stop:
+        ends.append(end)
+        exact *= Fraction(ratio)
+    return _spelled(ends, unit, first, last)
+
+
+def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
+    r"""Troughs evenly spaced in the logarithm of time, both ends among them.
+
+    .. math::
+        b_{k+1} = \operatorname{round}\bigl(\text{first}^{1 - k / (n - 1)} \, \text{last}^{k / (n - 1)}\bigr)
+
+    Args:
+        first (str): The first trough, > 0, in ``ep``, ``ba``, ``sp`` or ``tok``.
+        last (str): The last one, in the same unit.
+        n (int): How many, >= 2.
+
+    Raises:
+        ValueError: If an argument is out of range, or two troughs are rounded to the same number.
+
+    Example:
+        >>> ends_log_spaced('16ep', '512ep', 6)
+        ['16ep', '32ep', '64ep', '128ep', '256ep', '512ep']
+        >>> ends_log_spaced('100ba', '1000ba', 4)
+        ['100ba', '215ba', '464ba', '1000ba']
+    """
+    start, stop, unit = _checked(first, last)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise ValueError(f'{n=}: give a whole number of troughs, 2 or more, since both ends are among them')
+    inner = [round(start * (stop / start) ** (k / (n - 1))) for k in range(1, n - 1)]
+    return _spelled([start, *inner, stop], unit, first, last)
+
+
+def _checked(first: str, last: str) -> tuple[int, int, str]:
+    read = {}
+    for name, text in (('first', first), ('last', last)):
+        match = _TIME.fullmatch(text) if isinstance(text, str) else None
+        if match is None or int(match[1]) == 0:
+            raise ValueError(f"{name}={text!r}: write a time above 0 as '16ep', '500ba', '1000sp' or '1000tok'")
+        read[name] = match
+    if read['first'][2] != read['last'][2]:
+        raise ValueError(f'{first=} and {last=}: give both in one unit')
+    start, stop = int(read['first'][1]), int(read['last'][1])
+    if start >= stop:
+        raise ValueError(f'{first=} does not come before {last=}')
+    return start, stop, read['first'][2]
+
+
+def _spelled(ends: list[int], unit: str, first: str, last: str) -> list[str]:
+    if any(later <= earlier for earlier, later in pairwise(ends)):
+        raise ValueError(
+            f'{first=}, {last=}: two troughs would come to the same {unit}; give fewer of them, or a finer unit'
+        )
+    return [f'{end}{unit}' for end in ends]

@@ -1,0 +1,249 @@
+"""Where cycles start and end, and the multiplier at a time, in exact integers.
+
+Nothing above this module computes a boundary: scheduler, snapshot, evaluation and command line all ask
+:class:`Cycles`. Times here are whole numbers of one unit (batches, samples or tokens); which unit is the
+caller's business.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+from composer_clr.schedule.shapes import CycleShape
+
+__all__ = ['Cycles', 'geometric_ends', 'nearest_end']
+
+Rational = int | Fraction
+
+
+class Cycles:
+    r"""The cycles of a schedule: a warmup from 0 to ``start``, then cycle after cycle.
+
+    Cycle :math:`i` runs from its restart :math:`b_i` to its trough :math:`b_{i+1}`, and a time :math:`t` belongs to
+    it when :math:`b_i \le t < b_{i+1}`: at a trough the next cycle has already restarted.
+
+    Args:
+        start (int): End of the warmup and restart of cycle 0, :math:`b_0 \ge 0`.
+        ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. An endless iterator is fine:
+            it is read only as far as it has been asked about.
+        shape (CycleShape | None): What the multiplier does within a cycle. Default: ``None``, the plain cosine.
+
+    Raises:
+        ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle. An endless
+            iterator is checked as it is read.
+
+    Example:
+        The paper's schedule, in epochs:
+
+        >>> cycles = Cycles(8, geometric_ends(8, t_0=8, t_mult=2))
+        >>> cycles.troughs(until=512)
+        [16, 32, 64, 128, 256, 512]
+        >>> cycles.index(31), cycles.index(32)
+        (1, 2)
+    """
+
+    def __init__(self, start: int, ends: Iterable[int], shape: CycleShape | None = None):
+        if start < 0:
+            raise ValueError(f'the warmup ends at {start}, before training starts; give it a length of 0 or more')
+        self.start = start
+        self.shape = shape
+        # Bounds b_0, b_1, ... read so far. A table and a bisection find a cycle at the same cost wherever it lies, and
+        # exactly; the closed form with a logarithm is neither near the boundaries.
+        self._bounds = [start]
+        self._unread = iter(ends)
+        self._exhausted = False
+
+    def _read_past(self, t: float) -> None:
+        """Read troughs until one lies beyond ``t``, or none is left."""
+        while not self._exhausted and self._bounds[-1] <= t:
+            end = next(self._unread, None)
+            if end is None:
+                self._exhausted = True
+            elif end <= self._bounds[-1]:
+                raise ValueError(
+                    f'cycle {len(self._bounds) - 1} would run from {self._bounds[-1]} to {end}: '
+                    'every cycle must be at least one unit of time long'
+                )
+            else:
+                self._bounds.append(end)
+
+    def index(self, t: int) -> int | None:
+        """The cycle that time ``t`` belongs to; ``None`` in the warmup and after the last trough of a finite list."""
+        self._read_past(t)
+        cycle = bisect_right(self._bounds, t) - 1
+        return cycle if 0 <= cycle < len(self._bounds) - 1 else None
+
+    def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
+        r"""The learning rate multiplier at time ``t``.
+
+        .. math::
+            \alpha(t) = \begin{cases}
+                t / b_0 & t < b_0 \\
+                \alpha_f + (1 - \alpha_f) \frac{1}{2} (1 + \cos(\pi \tau)), \quad
+                \tau = \frac{t - b_i}{b_{i+1} - b_i} & b_i \le t < b_{i+1} \\
+                \alpha_f & \text{after the last trough}
+            \end{cases}
+
+        where another shape takes the place of the second line, if the cycles have one: see
+        :class:`~composer_clr.schedule.shapes.CycleShape`.
+
+        The plain cosine's arithmetic is, operation for operation, that of Composer's
+        ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit for bit.
+
+        Args:
+            t (float): Time since the start of training, :math:`\ge 0`.
+            alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
+
+        Returns:
+            float: The multiplier, in [0, 1].
+
+        Example:
+            >>> cycles = Cycles(4, [8, 16])
+            >>> [cycles.multiplier(t) for t in (0, 2, 4, 6, 8, 12, 16)]
+            [0.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
+        """
+        bounds = self._bounds
+        if t < self.start:
+            return t / self.start
+        if bounds[-1] <= t:
+            self._read_past(t)
+            if bounds[-1] <= t:
+                return alpha_f
+        following = bisect_right(bounds, t)
+        restart = bounds[following - 1]
+        if self.shape is not None:
+            period, first_period = bounds[following] - restart, bounds[1] - self.start
+            return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
+        tau = (t - restart) / (bounds[following] - restart)
+        return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
+
+    def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
+        """Refuse a shape that does not fit into every cycle that starts before ``until``.
+
+        Raises:
+            ValueError: If rise and hold leave a cycle no decay, or its peak is missing or below ``alpha_f``.
+        """
+        if self.shape is None:
+            return
+        self._read_past(until)
+        for cycle, (restart, trough) in enumerate(pairwise(self._bounds)):
+            if restart < until:
+                self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
+
+    def peak(self, cycle: int) -> float:
+        """The multiplier that a cycle decays from.
+
+        Raises:
+            IndexError: If the schedule has fewer cycles.
+        """
+        restart, trough = self.bounds(cycle)
+        if self.shape is None:
+            return 1.0
+        return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
+
+    def bounds(self, cycle: int) -> tuple[int, int]:
+        """Restart and trough of a cycle.
+
+        Raises:
+            IndexError: If the schedule has fewer cycles.
+
+        Example:
+            >>> Cycles(8, geometric_ends(8, t_0=8, t_mult=2)).bounds(5)
+            (256, 512)
+        """
+        while not self._exhausted and len(self._bounds) < cycle + 2:
+            self._read_past(self._bounds[-1])
+        if not 0 <= cycle < len(self._bounds) - 1:
+            raise IndexError(f'the schedule has no cycle {cycle}')
+        return self._bounds[cycle], self._bounds[cycle + 1]
+
+    def troughs(self, until: int) -> list[int]:
+        """All troughs from the first up to ``until``, which is included."""
+        self._read_past(until)
+        return self._bounds[1 : bisect_right(self._bounds, until, lo=1)]
+
+    def crossed(self, before: int, now: int) -> range:
+        """The cycles whose trough lies in ``(before, now]``: those that the step from ``before`` to ``now`` completed.
+
+        Example:
+            >>> cycles = Cycles(0, [10, 30])
+            >>> list(cycles.crossed(9, 10)), list(cycles.crossed(10, 11))
+            ([0], [])
+        """
+        self._read_past(now)
+        return range(bisect_right(self._bounds, before, lo=1) - 1, bisect_right(self._bounds, now, lo=1) - 1)
+
+    def next_trough(self, t: int) -> int | None:
+        """The first trough after ``t``; ``None`` where no further one comes."""
+        self._read_past(max(t, self.start))
+        following = bisect_right(self._bounds, t, lo=1)
+        return self._bounds[following] if following < len(self._bounds) else None
+
+
+def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) -> Iterator[int]:
+    r"""Troughs of cycles whose periods grow by a constant factor, each rounded once from the exact sum.
+
+    .. math::
+        b_{k+1} = \operatorname{round}\bigl(t_{warmup} + t_0 \textstyle\sum_{i=0}^{k} t_{mult}^i\bigr)
+
+    Ties go to the even number, as Python's ``round`` has it. A float ``t_mult`` stands for the rational number that it
+    is; pass a ``Fraction`` for one that no float can hold.
+
+    Args:
+        t_warmup (int | Fraction): Time before cycle 0, :math:`\ge 0`.
+        t_0 (int | Fraction): Period of cycle 0, :math:`\ge 1`.
+        t_mult (int | Fraction | float): Period of a cycle over that of the one before, :math:`\ge 1`.
+
+    Yields:
+        int: The troughs :math:`b_1, b_2, \ldots`, without end.
+
+    Raises:
+        ValueError: If ``t_0`` or ``t_mult`` is below 1.
+
+    Example:
+        >>> from itertools import islice
+        >>> list(islice(geometric_ends(0, t_0=3, t_mult=1.5), 7))
+        [3, 8, 14, 24, 40, 62, 97]
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, section 2: the stepwise multiplicative schedule.
+    """
+    if t_0 < 1:
+        raise ValueError(f'the first cycle would be {float(t_0):g} long: it must be at least one unit of time')
+    if t_mult < 1:
+        raise ValueError(f't_mult={t_mult}: each cycle must be at least as long as the one before, t_mult >= 1')
+    growth, shrink = t_mult.as_integer_ratio()
+    warmup, period = Fraction(t_warmup), Fraction(t_0)
+    # One shared denominator, never reduced: Fraction would spend its time on greatest common divisors of numbers that
+    # grow by 52 bits a cycle for a t_mult like 1.001.
+    denominator = math.lcm(warmup.denominator, period.denominator)
+    end_numerator = int(warmup * denominator)
+    period_numerator = int(period * denominator)
+    while True:
+        end_numerator += period_numerator
+        yield round_half_even(end_numerator, denominator)
+        end_numerator *= shrink
+        denominator *= shrink
+        period_numerator *= growth
+
+
+def nearest_end(cycles: Cycles, t: int) -> int | None:
+    """The trough nearest to ``t``, the earlier of two that are equally near; ``None`` where there is no trough.
+
+    Example:
+        >>> nearest_end(Cycles(0, [16, 32, 64]), 40), nearest_end(Cycles(0, [16, 32, 64]), 48)
+        (32, 32)
+    """
+    passed = cycles.troughs(until=t)[-1:]
+    coming = cycles.next_trough(t)
+    candidates = passed if coming is None else [*passed, coming]
+    return min(candidates, key=lambda end: abs(end - t), default=None)
+
+
+def round_half_even(numerator: int, denominator: int) -> int:
+    whole, rest = divmod(numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))

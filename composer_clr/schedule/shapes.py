@@ -1,0 +1,299 @@
+r"""The shape of a cycle: how high it starts, whether it rises or holds first, and along which line it falls.
+
+Plain mathematics, in the unit that the cycles are counted in; :class:`~composer_clr.schedule.cycles.Cycles` asks it
+where a cycle has another shape than the plain cosine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from composer_clr.utils.text import did_you_mean
+
+__all__ = [
+    'SHAPES',
+    'CycleShape',
+    'Stretch',
+    'cosine',
+    'cycle_shape',
+    'cyclic_kind',
+    'linear',
+    'one_minus_sqrt',
+    'stretch',
+]
+
+
+def cosine(tau: float) -> float:
+    r"""Half a cosine, :math:`\frac{1}{2} (1 + \cos \pi \tau)`.
+
+    Args:
+        tau (float): Elapsed part of the decay, in [0, 1].
+
+    Example:
+        >>> cosine(0.0), cosine(0.5), cosine(1.0)
+        (1.0, 0.5, 0.0)
+
+    Source:
+        Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5.
+    """
+    return (1 + math.cos(tau * math.pi)) / 2
+
+
+def linear(tau: float) -> float:
+    r"""A straight line, :math:`1 - \tau`.
+
+    Args:
+        tau (float): Elapsed part of the decay, in [0, 1].
+
+    Example:
+        >>> linear(0.25)
+        0.75
+
+    Source:
+        Smith 2017, arXiv:1506.01186, for either side of the triangle; as a decay, Hägele et al. 2024, arXiv:2405.18392.
+    """
+    return 1 - tau
+
+
+def one_minus_sqrt(tau: float) -> float:
+    r"""Steep first, then ever flatter, :math:`1 - \sqrt{\tau}`.
+
+    Args:
+        tau (float): Elapsed part of the decay, in [0, 1].
+
+    Example:
+        >>> one_minus_sqrt(0.25)
+        0.5
+
+    Source:
+        Hägele et al. 2024, arXiv:2405.18392, section 3: the (1-sqrt) cooldown.
+    """
+    return 1 - math.sqrt(tau)
+
+
+# Smith's triangle falls along a line too; it is the rise before it that makes it one.
+SHAPES: dict[str, Callable[[float], float]] = {
+    'cosine': cosine,
+    'linear': linear,
+    '1-sqrt': one_minus_sqrt,
+    'triangle': linear,
+}
+
+
+class Stretch(NamedTuple):
+    """A length of time within a cycle: a part of the cycle's period, and a length of its own.
+
+    Attributes:
+        part (float): Part of the period, in [0, 1).
+        units (float): Length in the unit that the cycles are counted in, >= 0.
+    """
+
+    part: float = 0.0
+    units: float = 0.0
+
+    def of(self, period: int) -> float:
+        """The length in a cycle of this period.
+
+        Example:
+            >>> Stretch(part=0.9).of(40), Stretch(units=6).of(40)
+            (36.0, 6.0)
+        """
+        return self.part * period + self.units
+
+
+NONE = Stretch()
+
+
+@dataclass(frozen=True)
+class CycleShape:
+    r"""The multiplier within each cycle, where that is not the plain cosine.
+
+    .. math::
+        \alpha = \begin{cases}
+            \alpha_f + (p_i - \alpha_f) \, s / r & s < r \\
+            p_i & r \le s < r + h \\
+            \alpha_f + (p_i - \alpha_f) \, d\left(\frac{s - r - h}{T_i - r - h}\right) & \text{otherwise}
+        \end{cases}
+
+    where :math:`s` is the time since the restart of cycle :math:`i`, :math:`T_i` its period, :math:`p_i` its peak,
+    :math:`r` the length of its rise, :math:`h` that of its hold and :math:`d` its decay.
+
+    Attributes:
+        decay (Callable[[float], float]): :math:`d`, from 1 at 0 to 0 at 1. Default: :func:`cosine`.
+        peak_decay (float | tuple[float, ...] | str | None): What makes :math:`p_i`, with :math:`p_0 = 1`: a factor at
+            every restart; a factor for each restart in turn; or ``'sqrt'``, :math:`p_i = \min(1, \sqrt{T_0 / T_i})`.
+            Default: ``None``, :math:`p_i = 1`.
+        rise (Stretch): :math:`r`. Default: none.
+        hold (Stretch): :math:`h`. Default: none.
+        first_rises (bool): Whether cycle 0 rises too, which a warmup otherwise does for it. Default: ``False``.
+    """
+
+    decay: Callable[[float], float] = cosine
+    peak_decay: float | tuple[float, ...] | str | None = None
+    rise: Stretch = NONE
+    hold: Stretch = NONE
+    first_rises: bool = False
+
+    def peak(self, cycle: int, period: int, first_period: int) -> float:
+        """The multiplier that a cycle decays from, :math:`p_i`.
+
+        Example:
+            >>> [CycleShape(peak_decay=0.5).peak(cycle, 10, 10) for cycle in range(3)]
+            [1.0, 0.5, 0.25]
+            >>> CycleShape(peak_decay='sqrt').peak(2, period=40, first_period=10)
+            0.5
+        """
+        if self.peak_decay is None or cycle == 0:
+            return 1.0
+        if isinstance(self.peak_decay, str):
+            return math.sqrt(min(1.0, first_period / period))
+        if isinstance(self.peak_decay, tuple):
+            return math.prod(self.peak_decay[:cycle])
+        return self.peak_decay**cycle
+
+    def check(self, cycle: int, period: int, first_period: int, alpha_f: float) -> None:
+        """Refuse a cycle that this shape does not fit into.
+
+        Raises:
+            ValueError: If rise and hold leave no decay, or the cycle's peak is missing or below ``alpha_f``.
+        """
+        rise, hold = self._rise(cycle, period), self.hold.of(period)
+        if rise + hold >= period:
+            raise ValueError(
+                f'cycle {cycle} is {period} long, of which t_rewarmup takes {rise:g} and t_hold {hold:g}, '
+                'which leaves no decay: shorten them or lengthen the cycle'
+            )
+        if isinstance(self.peak_decay, tuple) and cycle > len(self.peak_decay):
+            raise ValueError(
+                f'peak_decay={list(self.peak_decay)} has no factor for restart {cycle}: '
+                'give one for each restart, or a single one for all'
+            )
+        peak = self.peak(cycle, period, first_period)
+        if peak < alpha_f:
+            given = list(self.peak_decay) if isinstance(self.peak_decay, tuple) else self.peak_decay
+            raise ValueError(
+                f'peak_decay={given!r} brings the peak of cycle {cycle} down to {peak:g}, below {alpha_f=}: '
+                'decay less, or to a lower alpha_f'
+            )
+
+    def multiplier(self, elapsed: float, cycle: int, period: int, first_period: int, alpha_f: float) -> float:
+        """The multiplier at a time since the restart of a cycle, :math:`0 \\le s < T_i`."""
+        peak = self.peak(cycle, period, first_period)
+        rise, hold = self._rise(cycle, period), self.hold.of(period)
+        if elapsed < rise:
+            return alpha_f + (peak - alpha_f) * (elapsed / rise)
+        if elapsed < rise + hold:
+            return peak
+        return alpha_f + (peak - alpha_f) * self.decay((elapsed - rise - hold) / (period - rise - hold))
+
+    def corners(self, cycle: int, period: int) -> tuple[float, float]:
+        """When the rise ends and when the decay starts, since the cycle's restart."""
+        rise = self._rise(cycle, period)
+        return rise, rise + self.hold.of(period)
+
+    def _rise(self, cycle: int, period: int) -> float:
+        return self.rise.of(period) if cycle or self.first_rises else 0.0
+
+
+def cycle_shape(
+    shape: str = 'cosine',
+    peak_decay: float | Sequence[float] | str | None = None,
+    t_rewarmup: Stretch = NONE,
+    t_hold: Stretch = NONE,
+    *,
+    warmed_up: bool = False,
+) -> CycleShape | None:
+    """The shape that a schedule's arguments ask for; ``None`` for the plain cosine.
+
+    Args:
+        shape (str): ``'cosine'``, ``'linear'``, ``'1-sqrt'`` or ``'triangle'``: a line up through the first half of the
+            cycle, a line down through the second. After a warmup cycle 0 only falls.
+        peak_decay (float | Sequence[float] | str | None): As for :class:`CycleShape`; factors in (0, 1].
+        t_rewarmup (Stretch): The rise after each restart.
+        t_hold (Stretch): The constant part before each decay.
+        warmed_up (bool): Whether a warmup precedes cycle 0.
+
+    Raises:
+        ValueError: If there is no such shape, a factor is out of range, or the parts do not go together.
+
+    Example:
+        >>> cycle_shape('cosine') is None
+        True
+        >>> triangle = cycle_shape('triangle')
+        >>> [triangle.multiplier(s, cycle=1, period=8, first_period=8, alpha_f=0.0) for s in (0, 2, 4, 6)]
+        [0.0, 0.5, 1.0, 0.5]
+    """
+    if not isinstance(shape, str) or shape not in SHAPES:
+        raise ValueError(
+            f'shape={shape!r}: there is none of this name{did_you_mean(str(shape), list(SHAPES))} ({", ".join(SHAPES)})'
+        )
+    if t_rewarmup.part + t_hold.part >= 1:
+        raise ValueError(
+            f't_rewarmup={t_rewarmup.part:g} and t_hold={t_hold.part:g} of a cycle leave no decay: '
+            'let them come to less than 1'
+        )
+    peak_decay = _checked_peak_decay(peak_decay)
+    if shape == 'triangle':
+        for name, given in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
+            if any(given):
+                raise ValueError(
+                    f"{name} with shape='triangle', which rises through half of each cycle and falls through the "
+                    "other: leave it out, or give shape='linear' with t_rewarmup and t_hold"
+                )
+        return CycleShape(linear, peak_decay, Stretch(part=0.5), first_rises=not warmed_up)
+    if shape == 'cosine' and peak_decay is None and not any(t_rewarmup) and not any(t_hold):
+        return None
+    return CycleShape(SHAPES[shape], peak_decay, t_rewarmup, t_hold)
+
+
+def cyclic_kind(t_hold: object) -> str:
+    """The kind of curve that a run of several cycles draws, by whether its cycles hold their peak before they decay.
+
+    Example:
+        >>> cyclic_kind(None), cyclic_kind(0.9)
+        ('cyclic', 'wsd-s')
+    """
+    return 'wsd-s' if t_hold else 'cyclic'
+
+
+def stretch(name: str, value: object, counted: Callable[[str, object], float]) -> Stretch:
+    """Read an argument that is either a length of time or a part of each cycle.
+
+    Args:
+        name (str): The argument's name, for the error.
+        value (object): A number in [0, 1): a part of each cycle. ``None``: no length. Anything else: a time.
+        counted (Callable[[str, object], float]): What counts a time of that name in the unit of the cycles.
+
+    Raises:
+        ValueError: If a part is not in [0, 1).
+
+    Example:
+        >>> stretch('t_hold', 0.9, lambda name, time: 0)
+        Stretch(part=0.9, units=0.0)
+    """
+    if value is None:
+        return NONE
+    if isinstance(value, (int, float)):
+        if isinstance(value, bool) or not 0 <= value < 1:
+            raise ValueError(
+                f"{name}={value!r}: a part of each cycle is at least 0 and less than 1; a length has a unit ('4ep')"
+            )
+        return Stretch(part=float(value))
+    return Stretch(units=float(counted(name, value)))
+
+
+def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> float | tuple[float, ...] | str | None:
+    if peak_decay is None or peak_decay == 'sqrt':
+        return None if peak_decay is None else 'sqrt'
+    if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str):
+        return tuple(_checked_factor(factor, peak_decay) for factor in peak_decay)
+    return _checked_factor(peak_decay, peak_decay)
+
+
+def _checked_factor(factor: object, peak_decay: object) -> float:
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+        raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
+    return float(factor)

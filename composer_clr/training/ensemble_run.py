@@ -1,0 +1,45 @@
+"""The ensembles of a recipe's run, from the snapshots in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from composer_clr.averaging.ensemble import EnsemblePoint, ensemble_points
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.recipes.load import CheckpointRecipe, load_recipe
+from composer_clr.recipes.sweep import run_folder
+from composer_clr.training.build import build_trainer
+
+__all__ = ['ensembles_of_recipe']
+
+
+def ensembles_of_recipe(
+    name: str, overrides: Sequence[str] = (), most: int | None = None
+) -> tuple[TradeoffCurve, list[EnsemblePoint]]:
+    """Build a recipe's network and data, and ask its run's snapshots together.
+
+    The recipe and not the run's folder is asked for, because ``curve.json`` does not hold the network and the data.
+    A Trainer is built and never run: it applies what algorithms do to the network, such as BlurPool, which renames
+    weights. Loggers, callbacks and checkpoints are left out.
+
+    Args:
+        name (str): The recipe.
+        overrides (Sequence[str]): ``key=value`` pairs of the run.
+        most (int | None): The largest ensemble. Default: ``None``, all troughs.
+
+    Raises:
+        RecipeError: If the recipe cannot be read or built.
+        CurveError: If the run's folder is in an object store, holds no curve, or its snapshots do not fit.
+    """
+    recipe = load_recipe(name, overrides)
+    folder = run_folder(recipe)
+    if '://' in folder:
+        raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and give snapshot.folder')
+    curve = TradeoffCurve.read(folder)
+    bare = replace(recipe, loggers={}, callbacks={}, checkpoint=CheckpointRecipe(), progress_bar=False)
+    trainer = build_trainer(bare)
+    try:
+        return curve, ensemble_points(curve, folder, trainer.state, most=most)
+    finally:
+        trainer.close()

@@ -1,0 +1,72 @@
+"""What a run costs, from its lengths and the pace of a few batches: plain arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.filesize import decimal
+
+__all__ = ['RunCost']
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """The cost of a run.
+
+    Attributes:
+        batches (int): Training batches.
+        waiting_s (float): Time that a batch waits for its images, in seconds.
+        computing_s (float): Time that it is trained on, in seconds.
+        evaluations (int): How often the evaluation set is gone through.
+        eval_batches (int): Evaluation batches each time.
+        eval_batch_s (float): Time of one of them, in seconds.
+        snapshots (int): Snapshots that are saved.
+        snapshot_bytes (int): Size of one.
+
+    Example:
+        >>> cost = RunCost(1000, 0.1, 0.4, 5, 10, 0.2, 5, 1_000_000)
+        >>> cost.train_s, cost.eval_s
+        (500.0, 10.0)
+        >>> print(*cost.lines(), sep='\\n')
+        training          1000 batches of 0.50 s (0.40 s computing, 0.10 s waiting for images): 0:08:20
+        evaluation        5 times 10 batches of 0.20 s: 0:00:10
+        snapshots         5 of 1.0 MB: 5.0 MB
+        time              0:08:30
+    """
+
+    batches: int
+    waiting_s: float
+    computing_s: float
+    evaluations: int
+    eval_batches: int
+    eval_batch_s: float
+    snapshots: int
+    snapshot_bytes: int
+
+    @property
+    def train_s(self) -> float:
+        """Time of training, in seconds."""
+        return self.batches * (self.waiting_s + self.computing_s)
+
+    @property
+    def eval_s(self) -> float:
+        """Time of evaluation, in seconds."""
+        return self.evaluations * self.eval_batches * self.eval_batch_s
+
+    def lines(self) -> list[str]:
+        """The cost, a line for each part of it."""
+        batch_s = self.waiting_s + self.computing_s
+        return [
+            f'training          {self.batches} batches of {batch_s:.2f} s ({self.computing_s:.2f} s computing, '
+            f'{self.waiting_s:.2f} s waiting for images): {_clock(self.train_s)}',
+            f'evaluation        {self.evaluations} times {self.eval_batches} batches of {self.eval_batch_s:.2f} s: '
+            f'{_clock(self.eval_s)}',
+            f'snapshots         {self.snapshots} of {decimal(self.snapshot_bytes)}: '
+            f'{decimal(self.snapshots * self.snapshot_bytes)}',
+            f'time              {_clock(self.train_s + self.eval_s)}',
+        ]
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,210 @@
+"""A recipe tried before it is paid for: everything is built, and two batches are trained on."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from composer.core import Callback, State, Time, TimeUnit
+from composer.loggers import Logger
+from composer.utils import dist, parse_uri
+from rich.filesize import decimal
+
+from composer_clr.recipes.load import CheckpointRecipe, Recipe, RecipeError
+from composer_clr.recording.run_folder import RunFolder
+from composer_clr.schedule.times import horizon, spell
+from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.training.build import build_loggers, build_trainer, fit
+from composer_clr.training.run_cost import RunCost
+
+__all__ = ['TryOut', 'check_recipe']
+
+
+class TryOut(Callback):
+    """Ends training after a few batches, and keeps what the run would have been and how long the last batch took.
+
+    Args:
+        batches (int): How many batches to train on. Default: ``2``.
+
+    Example:
+        >>> from composer import Trainer
+        >>> callbacks = [TryOut(batches=2)]  # Trainer(callbacks=callbacks, max_duration='512ep', ...).fit()
+    """
+
+    def __init__(self, batches: int = 2):
+        self.batches = batches
+        self.troughs: list[Time] = []
+        self.max_duration: Time | None = None
+        self.waiting_s = self.computing_s = self.eval_batch_s = 0.0
+        self.eval_batches = 0
+        self._since_s = 0.0
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Read the run's length before it is cut short."""
+        del logger
+        schedule = trainer_schedule(state)
+        until = horizon(state, schedule.unit)
+        assert until is not None, 'ParetoSnapshot has asked for it'
+        self.max_duration = Time(until, schedule.unit)
+        self.troughs = [Time(trough, schedule.unit) for trough in schedule.cycles.troughs(until)]
+
+    def before_dataloader(self, state: State, logger: Logger) -> None:
+        del state, logger
+        self._since_s = _now_s()
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        del state, logger
+        self.waiting_s, self._since_s = _now_s() - self._since_s, _now_s()
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        del logger
+        self.computing_s = _now_s() - self._since_s
+        if state.timestamp.batch.value >= self.batches:
+            state.stop_training()
+
+    def eval_batch_start(self, state: State, logger: Logger) -> None:
+        del state, logger
+        self._since_s = _now_s()
+
+    def eval_batch_end(self, state: State, logger: Logger) -> None:
+        del state, logger
+        self.eval_batches += 1
+        self.eval_batch_s = _now_s() - self._since_s
+
+
+def check_recipe(recipe: Recipe) -> str:
+    """Build the run that a recipe describes, try two training batches and an evaluation batch, and tell its cost.
+
+    Nothing is left behind: the try-out writes to a temporary folder, and its loggers are made but not used. That the
+    recipe's own folders can be written to, and hold what will come, is looked at apart.
+
+    Args:
+        recipe (Recipe): The run.
+
+    Returns:
+        str: What the run will cost, in lines; the times are at the pace of the second batch and of an evaluation batch.
+
+    Raises:
+        RecipeError: If the run could not be started.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> told = check_recipe(load_recipe('quickstart/digits', ['progress_bar=false']))
+        >>> print(*told.splitlines()[:2], sep='\\n')
+        digits-baseline-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
+        points            4ep, 8ep, 16ep, 32ep, 64ep
+    """
+    tried = TryOut()
+    build_loggers(recipe)
+    with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:
+        aside = replace(
+            recipe,
+            snapshot=replace(recipe.snapshot, folder=folder, overwrite=True, log_artifact=False),
+            checkpoint=CheckpointRecipe(),
+            loggers={},
+        )
+        trainer = build_trainer(aside, callbacks=[tried], eval_subset_num_batches=1)
+        state = trainer.state
+        try:
+            fit(trainer)
+            if not tried.eval_batches:
+                trainer.eval()
+        finally:
+            trainer.close()
+    assert tried.max_duration is not None
+    cost = _cost(recipe, state, tried)
+    kept_bytes = sum(
+        tensor.nbytes
+        for kept in state.optimizers[0].state.values()
+        for tensor in kept.values()
+        if isinstance(tensor, torch.Tensor)
+    )
+    checkpoints = max(recipe.checkpoint.keep, 1)
+    snapshot_folder = recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+    notes = [_check_room('snapshot.folder', snapshot_folder, cost.snapshots * cost.snapshot_bytes)]
+    if recipe.checkpoint.folder is not None:
+        needed = checkpoints * (cost.snapshot_bytes + kept_bytes)
+        folder = recipe.checkpoint.folder.replace('{run_name}', recipe.run_name)
+        notes.append(_check_room('checkpoint.folder', folder, needed))
+    ranks = dist.get_world_size()
+    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    head = (
+        f'{recipe.run_name} can be started: {recipe.model.name}, {weights:,} weights, '
+        f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
+    )
+    troughs = ', '.join(spell(trough, state) for trough in tried.troughs)
+    return '\n'.join([head, f'points            {troughs or "none"}', *cost.lines(), *notes]) + '\n'
+
+
+def _cost(recipe: Recipe, state: State, tried: TryOut) -> RunCost:
+    assert tried.max_duration is not None
+    batches = _in_batches(tried.max_duration, recipe, state, 0)
+    evaluated = {round(_in_batches(trough, recipe, state, 0)) for trough in tried.troughs}
+    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), recipe, state, batches)
+    if interval:
+        # Composer evaluates at the end too.
+        evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
+    loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
+    return RunCost(
+        batches=math.ceil(batches),
+        waiting_s=tried.waiting_s,
+        computing_s=tried.computing_s,
+        evaluations=len(evaluated),
+        eval_batches=sum(len(loader) for loader in loaders),  # type: ignore[arg-type]
+        eval_batch_s=tried.eval_batch_s,
+        snapshots=len(tried.troughs) if recipe.snapshot.save_weights else 0,
+        snapshot_bytes=sum(tensor.nbytes for tensor in state.model.state_dict().values()),
+    )
+
+
+def _in_batches(time: Time, recipe: Recipe, state: State, whole: float) -> float:
+    assert state.dataloader_len is not None
+    return (
+        time.value
+        * {
+            TimeUnit.EPOCH: int(state.dataloader_len),
+            TimeUnit.BATCH: 1,
+            TimeUnit.SAMPLE: 1 / recipe.data.batch_size,
+            TimeUnit.DURATION: whole,
+        }[time.unit]
+    )
+
+
+def _check_room(key: str, folder: str, needed_bytes: int) -> str:
+    """Whether a folder can be written to, and has room; looked at on rank 0, told on every rank."""
+    told: list[str | Exception] = ['']
+    if dist.get_global_rank() == 0:
+        try:
+            told = [_room(key, folder, needed_bytes)]
+        except (OSError, ValueError) as error:
+            told = [error]
+    dist.broadcast_object_list(told)
+    if isinstance(told[0], Exception):
+        raise RecipeError(f'{key}={folder}: {told[0]}') from told[0]
+    return told[0]
+
+
+def _room(key: str, folder: str, needed_bytes: int) -> str:
+    if parse_uri(folder)[0]:
+        store = RunFolder(folder)
+        store.close()
+        return f'{key:<18}{folder}: {decimal(needed_bytes)}'
+    path = Path(folder).absolute()
+    above = next(parent for parent in (path, *path.parents) if parent.exists())
+    with tempfile.TemporaryFile(dir=above):
+        free_bytes = shutil.disk_usage(above).free
+    if free_bytes < needed_bytes:
+        raise OSError(f'{decimal(needed_bytes)} will be written, but {decimal(free_bytes)} are free')
+    return f'{key:<18}{folder}: {decimal(needed_bytes)} of {decimal(free_bytes)} free'
+
+
+def _now_s() -> float:
+    """The time, once the device has done what it was told to."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()

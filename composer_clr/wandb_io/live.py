@@ -1,0 +1,239 @@
+"""A tradeoff curve in Weights & Biases while it grows: on its own axes, as a table and as a chart."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import wandb
+from composer.loggers import WandBLogger
+from wandb.sdk.lib.sock_client import SockClientClosedError
+from wandb.sdk.wandb_run import Run as WandBRun
+
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.metrics import default_metric, is_lower_better
+from composer_clr.curves.rows import PREFIX, bearable, point_numbers, point_values, points_table
+from composer_clr.schedule.cost_ratio import cost_ratio
+
+__all__ = ['WandBCurve', 'open_curve']
+
+_TIME, _EPOCH, _CYCLE = f'{PREFIX}wall_clock_train_s', f'{PREFIX}epoch', f'{PREFIX}cycle'
+_BY_EPOCH = 'pareto-by-epoch/'
+_LOG_TIME = 'log10_wall_clock_train_s'
+
+
+def open_curve(
+    loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool, directions: Mapping[str, str]
+) -> WandBCurve | None:
+    """Ready the W&B run that Composer's logger has opened; ``None`` where W&B is disabled."""
+    run = wandb.run
+    if not isinstance(run, WandBRun) or run.disabled:
+        return None
+    for logger in loggers:
+        _outlive_service(logger)
+    return WandBCurve(run, curve, resumed=resumed, directions=directions)
+
+
+class WandBCurve:
+    """Logs a curve to a W&B run.
+
+    ==============================  ================================================================================
+    where                           what
+    ==============================  ================================================================================
+    ``pareto/...``                  history: each point's values, with ``pareto/wall_clock_train_s`` as their x axis
+    ``pareto-by-epoch/...``         history: its metrics again, with ``pareto/epoch`` as their x axis
+    ``pareto/points``               table: all points so far
+    ``pareto/curve``                line chart: the metric against the decimal logarithm of training seconds
+    ``pareto/last/...``             summary: the last point
+    ``pareto/best/...``             summary: the point with the best value of the chart's metric
+    ``pareto`` in the config        method, kind, schedule, and the cost beside that of separate runs
+    ==============================  ================================================================================
+
+    Points are logged without a step, so that none is dropped because its step was used before, and into the row that
+    is open, so that what Composer logs at the same step is not dropped either. A cycle's point is logged once: of a
+    run that is resumed, W&B itself, or its folder where it is offline, is asked which cycles it has. Those that it
+    lost, because it was killed before it wrote them, are logged again; a point that is made again is not. The table
+    and the summary are always those of ``curve.json``.
+
+    Where the run is offline, tables are not filed as artifacts besides: wandb 0.18 would ask the server whether it
+    takes them, for minutes.
+
+    Args:
+        run (wandb.sdk.wandb_run.Run): The W&B run.
+        curve (TradeoffCurve): The run, with the points that a resumed one has already.
+        resumed (bool): Whether training goes on from a checkpoint.
+        directions (Mapping[str, str]): ``'max'`` or ``'min'``, by metric, where the name does not tell.
+    """
+
+    def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool, directions: Mapping[str, str]):
+        self._run = run
+        self._directions = directions
+        if run.offline:
+            _keep_tables_out_of_artifacts(run)
+        run.define_metric(_TIME)
+        run.define_metric(_EPOCH)
+        run.define_metric(f'{PREFIX}*', step_metric=_TIME)
+        run.define_metric(f'{_BY_EPOCH}*', step_metric=_EPOCH)
+        run.config.update({'pareto': _described(curve.run)}, allow_val_change=True)
+        self._logged = _cycles_logged(run) if resumed else set()
+        if curve.points:
+            self.log(curve)
+
+    def log(self, curve: TradeoffCurve) -> None:
+        """Log the points that the W&B run does not have yet, and the curve as it is now."""
+        missing = [point for point in curve.points if point.cycle not in self._logged]
+        for point in missing[:-1]:
+            # A row for each: values of one name in one row would replace each other.
+            self._run.log(_row(point), commit=True)
+        row = _row(missing[-1]) if missing else {}
+        self._run.log({**row, **_pictures(curve)}, commit=False)
+        self._logged.update(point.cycle for point in missing)
+        self._run.summary.update(_summary(curve, self._directions))
+
+    def log_snapshot(self, curve: TradeoffCurve, snapshot: str) -> None:
+        """Log the last point's weights: a local file with its content, one in an object store by reference."""
+        point = curve.points[-1]
+        name = re.sub(r'[^a-zA-Z0-9-_.]', '-', f'{curve.run.run_name}-pareto')
+        metadata = {'run': curve.run.run_name, 'method': curve.run.method, 'kind': curve.run.kind}
+        metadata |= {'batch': point.batch, **point_values(point)}
+        artifact = wandb.Artifact(name, type='model', metadata=_finite(metadata))
+        if '://' in snapshot:
+            artifact.add_reference(snapshot, checksum=False)
+        else:
+            artifact.add_file(snapshot)
+        self._run.log_artifact(artifact, aliases=['latest', f'cycle{point.cycle}', f'ba{point.batch}'])
+
+
+def _row(point: TradeoffPoint) -> dict[str, Any]:
+    row = point_numbers(point)
+    if point.epoch is not None:
+        row |= {f'{_BY_EPOCH}{name}': value for name, value in point.metrics.items()}
+    return row
+
+
+def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
+    columns, rows = points_table(curve)
+    made: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
+    try:
+        metric = default_metric([curve])
+    except CurveError:
+        return made
+    # The ready-made chart has no logarithmic axis, so the column itself is the logarithm; nor would a name with a
+    # slash in it be a field of its table.
+    name = metric.rpartition('/')[2]
+    points = [point for point in curve.points if point.wall_clock_train_s > 0]
+    table = wandb.Table(
+        columns=[_LOG_TIME, 'wall_clock_train_s', 'epoch', name, 'kind'],
+        data=[
+            [math.log10(point.wall_clock_train_s), point.wall_clock_train_s, point.epoch, value, curve.run.kind]
+            for point in points
+            if math.isfinite(value := point.metrics[metric])
+        ],
+    )
+    title = f'{metric} against training time'
+    made[f'{PREFIX}curve'] = wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
+    return made
+
+
+def _summary(curve: TradeoffCurve, directions: Mapping[str, str]) -> dict[str, Any]:
+    chosen = {'last': curve.points[-1]}
+    try:
+        metric = default_metric([curve])
+    except CurveError:
+        metric = None
+    comparable = [point for point in curve.points if metric and math.isfinite(point.metrics[metric])]
+    if metric is not None and comparable:
+        lower = directions[metric] == 'min' if metric in directions else is_lower_better(metric)
+        chosen['best'] = (min if lower else max)(comparable, key=lambda point: point.metrics[metric])
+    return {
+        f'{PREFIX}{which}/{name}': value
+        for which, point in chosen.items()
+        for name, value in point_values(point).items()
+        if value is not None
+    }
+
+
+def _described(run: Run) -> dict[str, Any]:
+    described: dict[str, Any] = {'method': run.method, 'kind': run.kind, 'schedule': run.schedule}
+    troughs = run.schedule.get('troughs')
+    if isinstance(troughs, list) and troughs:
+        described['cost'] = {
+            'points': len(troughs),
+            'unit': run.schedule.get('unit'),
+            'this_run': troughs[-1],
+            'separate_runs': sum(troughs),
+            'ratio': cost_ratio(troughs),
+        }
+    return described
+
+
+def _cycles_logged(run: WandBRun) -> set[int]:
+    """The cycles whose points the W&B run has already, from the times that it was open before."""
+    if not run.offline:
+        last = run.summary.get(_CYCLE) if run.resumed else None
+        return set() if last is None else set(range(int(last) + 1))
+    from composer_clr.wandb_io.offline import logged_values
+
+    own = Path(run.settings.sync_file).resolve()
+    earlier = own.parent.parent.glob(f'*run-*-{run.id}/run-{run.id}.wandb')
+    cycles: set[int] = set()
+    for file in {file.resolve() for file in earlier} - {own}:
+        with bearable(f'Reading {file}'):
+            cycles.update(map(int, logged_values(file, _CYCLE)))
+    return cycles
+
+
+def _keep_tables_out_of_artifacts(run: WandBRun) -> None:
+    """What ``WANDB_ALLOW_OFFLINE_ARTIFACTS=false`` does, for this run alone; ``run.settings`` is but a copy."""
+    settings = run._settings
+    frozen = settings.is_frozen()
+    settings.unfreeze()
+    settings.update(allow_offline_artifacts=False)
+    if frozen:
+        settings.freeze()
+
+
+def _finite(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """An artifact's metadata is strict JSON."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in metadata.items()
+    }
+
+
+def _outlive_service(logger: WandBLogger) -> None:
+    """Have Composer's logger go quiet, with a warning, once the process that W&B runs beside training has died.
+
+    It would end training at the next batch, for a side product.
+    """
+    dead = False
+
+    def guarded(log: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(log)
+        def log_if_alive(*args: Any, **kwargs: Any) -> None:
+            nonlocal dead
+            if dead:
+                return
+            try:
+                log(*args, **kwargs)
+            except (ConnectionError, SockClientClosedError) as error:
+                dead = True
+                warnings.warn(
+                    f"Weights & Biases' own process has died ({type(error).__name__}: {error}): training goes on, its "
+                    'points are kept in curve.json, and nothing more is logged to W&B until the run is resumed',
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+        log_if_alive.outlives_service = True  # type: ignore[attr-defined]
+        return log_if_alive
+
+    for name in ('log_metrics', 'log_table', 'log_images', 'log_hyperparameters', 'upload_file'):
+        log = getattr(logger, name)
+        if not hasattr(log, 'outlives_service'):
+            setattr(logger, name, guarded(log))

@@ -1,0 +1,98 @@
+"""How a recipe's run starts Weights & Biases: logged in or offline, under an id by which it is resumed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+from composer.loggers import LoggerDestination, WandBLogger
+
+from composer_clr.utils.errors import UserError
+
+__all__ = ['logger_arguments', 'look_for_no_checkpoints_offline', 'run_id', 'wandb_errors_in_one_line']
+
+_REMEDY = "run 'wandb login', set WANDB_API_KEY, or train with WANDB_MODE=offline"
+_NOT_ONLINE = ('offline', 'disabled', 'dryrun')
+
+
+def logger_arguments(arguments: Mapping[str, Any] | None, run_name: str, *, resumable: bool) -> dict[str, Any]:
+    """The arguments of a recipe's ``WandBLogger``, checked and completed.
+
+    Args:
+        arguments (Mapping[str, Any] | None): What the recipe gives.
+        run_name (str): Composer's name of the run.
+        resumable (bool): Whether a run of this name goes on where it stood, and so in the same W&B run: its id is
+            then made of the name, unless ``init_kwargs`` has one.
+
+    Raises:
+        UserError: If the run is to be online and nobody is logged in; wandb would ask, and wait for an answer.
+    """
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise UserError(f'loggers.WandBLogger={arguments!r}: give its arguments by name, such as project: clr')
+    completed = dict(arguments or {})
+    init = dict(completed.get('init_kwargs') or {})
+    if resumable:
+        init = {'id': run_id(run_name), 'resume': 'allow', **init}
+    _check_login(init)
+    return {**completed, 'init_kwargs': init}
+
+
+def run_id(run_name: str) -> str:
+    """A W&B id that is the same whenever a run of this name is started, in whatever characters its name is.
+
+    Example:
+        >>> run_id('digits-cyclic-64ep-seed17')
+        'digits-cyclic-64ep-seed17'
+        >>> run_id('study/7')
+        'study-7-cb521f55'
+    """
+    plain = re.sub(r'[^A-Za-z0-9_.-]', '-', run_name)[:48]
+    return plain if plain == run_name else f'{plain}-{sha256(run_name.encode()).hexdigest()[:8]}'
+
+
+@contextmanager
+def wandb_errors_in_one_line() -> Iterator[None]:
+    """Tell what keeps W&B from starting as an error of the recipe; wandb gives up on a network after 90 seconds."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split('.')[0] != 'wandb':
+            raise
+        raise UserError(f'loggers.WandBLogger: {" ".join(str(error).split())}: {_REMEDY}') from error
+
+
+def look_for_no_checkpoints_offline(loggers: Iterable[LoggerDestination], arguments: Mapping[str, Any]) -> None:
+    """Let a run with ``autoresume`` start offline: Composer would ask W&B for its first checkpoint, and fail.
+
+    Args:
+        loggers (Iterable[LoggerDestination]): The run's loggers.
+        arguments (Mapping[str, Any]): Those of its ``WandBLogger``, from :func:`logger_arguments`.
+    """
+    if _mode(arguments['init_kwargs']) in _NOT_ONLINE:
+        for logger in loggers:
+            if isinstance(logger, WandBLogger):
+                logger.download_file = _nothing_offline
+
+
+def _nothing_offline(remote_file_name: str, *_: Any, **__: Any) -> None:
+    raise FileNotFoundError(f'{remote_file_name}: W&B is offline')
+
+
+def _mode(init: Mapping[str, Any]) -> str | None:
+    """In wandb's own order: the argument, the environment, what ``wandb offline`` has written."""
+    import wandb
+
+    if os.environ.get('WANDB_DISABLED', '').lower() in ('true', '1'):
+        return 'disabled'
+    return init.get('mode') or os.environ.get('WANDB_MODE') or wandb.api.settings().get('mode')
+
+
+def _check_login(init: Mapping[str, Any]) -> None:
+    import wandb
+
+    if _mode(init) not in _NOT_ONLINE and wandb.api.api_key is None:
+        raise UserError(f'loggers.WandBLogger: nobody is logged in to Weights & Biases: {_REMEDY}')

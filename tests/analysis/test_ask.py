@@ -1,0 +1,140 @@
+"""The same questions to all curves, answered by hand."""
+
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from composer_clr.analysis.ask import answer, answers_record
+from composer_clr.cli.ask_tables import answers_notes, answers_table, frontier_table
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
+
+# In log time 0.4 lies half way from 10 to 1000 s, and from 5 to 500 s.
+STUDY = [
+    run('MX', 'cyclic', [(1, 0.2, 5), (2, 0.6, 500)]),
+    run('baseline', 'cyclic', [(1, 0.2, 10), (2, 0.6, 1000)]),
+    *standard_runs('baseline', [(1, 0.3, 20), (2, 0.5, 2000)]),
+    run('LS', 'wsd-s', [(1, 0.1, 3), (2, 0.2, 30)]),
+]
+
+
+def near(*values):
+    return tuple(value and pytest.approx(value, rel=1e-12) for value in values)
+
+
+def shown(*tables):
+    console = Console(width=300)
+    with console.capture() as capture:
+        console.print(*tables)
+    return [' '.join(line.split()) for line in capture.get().splitlines()]
+
+
+class TestAnswer:
+    def test_by_hand(self):
+        told = answer(STUDY, reach=[0.4, 0.6], within_s=[100, 1e4])
+        found = {(a.curve.method, a.curve.kind): (a.time_s, a.speedup, a.value) for a in told.curves}
+        assert list(found) == [('baseline', 'standard'), ('baseline', 'cyclic'), ('MX', 'cyclic'), ('LS', 'wsd-s')]
+        assert found['baseline', 'standard'] == (
+            near(200, None),
+            near(1, None),
+            near(0.3 + 0.2 * math.log(5, 100), None),
+        )
+        assert found['baseline', 'cyclic'] == (near(100, 1000), near(1, 1), near(0.4, None))
+        assert found['MX', 'cyclic'] == (near(50, 500), near(2, 2), near(0.2 + 0.4 * math.log(20, 100), None))
+        assert found['LS', 'wsd-s'] == ((None, None), (None, None), (None, None))
+        assert (told.metric, told.scale, told.baseline) == (ACC, 100, 'baseline')
+
+    def test_another_baseline(self):
+        told = answer(STUDY, reach=[0.4], baseline='MX')
+        assert [(str(a.curve), a.speedup[0]) for a in told.curves[:2]] == [
+            ('MX, cyclic', pytest.approx(1)),
+            ('baseline, standard', None),
+        ]
+        assert told.curves[2].speedup[0] == pytest.approx(0.5)
+
+    def test_a_loss_is_reached_from_above(self):
+        curves = [run('baseline', 'cyclic', [(1, 3.0, 10), (2, 1.0, 1000)], metric='eval/loss')]
+        told = answer(curves, reach=[2], within_s=[100])
+        assert (told.curves[0].time_s[0], told.curves[0].value[0], told.scale) == (
+            pytest.approx(100),
+            pytest.approx(2),
+            1,
+        )
+        assert [point.value for point in told.frontier] == [3.0, 1.0]
+        told = answer(curves, reach=[2], lower_is_better=False)
+        assert told.curves[0].time_s == (None,)
+        assert [point.value for point in told.frontier] == [3.0]
+
+    def test_the_best_near_a_point(self):
+        curve = TradeoffCurve(STUDY[0].run, [point(1, 0.2, 10, peak=0.3), point(2, 0.6, 1000, peak=0.7)])
+        told = answer([curve], reach=[0.5], peak=True)
+        assert (told.metric, told.curves[0].time_s) == (f'peak:{ACC}', (pytest.approx(100),))
+
+    @pytest.mark.parametrize(
+        ('options', 'match'),
+        [
+            ({'reach': [75]}, f'no run can reach 75: {ACC} is a fraction here, write 0.75 or 75%'),
+            ({'reach': [math.nan]}, 'no run can reach nan'),
+            ({'reach': [0.5], 'baseline': 'XX'}, "no run is of the baseline 'XX': choose one of MX, baseline, LS"),
+            ({'metric': 'eval/F1'}, "has no metric 'eval/F1'"),
+        ],
+        ids=['percent', 'nan', 'baseline', 'metric'],
+    )
+    def test_refused(self, options, match):
+        with pytest.raises(CurveError, match=match):
+            answer(STUDY, **options)
+
+
+def test_the_record_is_strict_json():
+    record = json.loads(json.dumps(answers_record(answer(STUDY[:2], reach=[0.6], within_s=[1])), allow_nan=False))
+    assert record == {
+        'metric': ACC,
+        'baseline': 'baseline',
+        'curves': [
+            {
+                'method': method,
+                'kind': 'cyclic',
+                'reach': [{'value': 0.6, 'time_s': time_s, 'speedup': speedup}],
+                'within': [{'time_s': 1, 'value': None}],
+            }
+            for method, time_s, speedup in (('baseline', 1000, 1), ('MX', 500, 2))
+        ],
+        'frontier': [
+            {'method': 'MX', 'kind': 'cyclic', 'epoch': epoch, 'time_s': time_s, 'value': value}
+            for epoch, time_s, value in ((1, 5, 0.2), (2, 500, 0.6))
+        ],
+    }
+
+
+class TestTables:
+    def test_a_row_a_curve(self):
+        told = answer(STUDY, reach=[0.4], within_s=[100])
+        rows = shown(answers_table(told))
+        assert [rows[2], *rows[4:8]] == [
+            'method kind to reach 40% speedup over baseline within 100 s',
+            'baseline standard 200 s 1.00 36.99%',
+            'baseline cyclic 100 s 1.00 40.00%',
+            'MX cyclic 50 s 2.00 46.02%',
+            'LS wsd-s not reached not reached',
+        ]
+        assert answers_notes(told) == ['LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%']
+
+    def test_a_time_out_of_the_measured_range_is_noted_too(self):
+        assert answers_notes(answer(STUDY[:1], within_s=[1])) == [
+            'MX, cyclic: measured from 5 s to 8.33 min, from 20.00% to 60.00%'
+        ]
+        assert answers_notes(answer(STUDY[:1], within_s=[5])) == []
+
+    def test_without_a_baseline_there_is_no_speedup(self):
+        assert 'speedup' not in shown(answers_table(answer(STUDY[:1], reach=[0.4])))[2]
+
+    def test_the_times_of_a_table_are_of_one_unit(self):
+        slow = run('baseline', 'cyclic', [(1, 0.2, 60), (2, 0.6, 7200)])
+        told = answer([slow], reach=[0.2, 0.6])
+        assert shown(answers_table(told))[4] == 'baseline cyclic 0.0167 h 1.00 2 h 1.00'
+        assert shown(frontier_table(told))[4:6] == [
+            '0.0167 h 20.00% 1 baseline cyclic',
+            '2 h 60.00% 2 baseline cyclic',
+        ]

@@ -1,0 +1,115 @@
+"""FastCycles in real Trainers: the run never sees them, and they are the training that the formula says."""
+
+import math
+
+import pytest
+import torch
+
+from composer_clr import FastCycles
+from composer_clr.analysis.compare import compare_kinds
+from composer_clr.averaging.train_batches import own_batches
+from composer_clr.curves.curve import TradeoffCurve
+from composer_clr.curves.metric_sets import with_metric_sets
+from tests.averaging.test_trough_average import dropping, points, trained
+from tests.conftest import loader
+from tests.helpers.runs_and_lines import ACC, run, standard_runs
+
+pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
+
+
+def test_the_run_is_bit_for_bit_the_run_without(make_trainer):
+    plain, without = trained(make_trainer, 'plain')
+    branching, beside = trained(make_trainer, 'fast', FastCycles('3ba', 0.5, cycles=2, save_weights=True))
+    assert without.losses == beside.losses
+    assert without.dice == beside.dice
+    a, b = plain.state.model.state_dict(), branching.state.model.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    momenta = [t.state_dict() for t in (plain.state.optimizers[0], branching.state.optimizers[0])]
+    assert momenta[0]['param_groups'] == momenta[1]['param_groups']
+    for i, held in momenta[0]['state'].items():
+        assert torch.equal(held['momentum_buffer'], momenta[1]['state'][i]['momentum_buffer'])
+    for before, after in zip(points('plain'), points('fast'), strict=True):
+        assert before.metrics.items() <= after.metrics.items()
+        assert f'fast-cycles/{ACC}' in after.metrics
+        assert after.extra['fast-cycles']['batches'] == 6
+        assert 0 < after.extra['fast-cycles']['train_s'] < after.wall_clock_total_s - after.wall_clock_train_s
+        assert before.extra == {}
+
+
+def test_the_branch_is_the_training_that_the_formula_says(make_trainer):
+    """From the trough's snapshot and momentum by hand, with plain SGD steps written out."""
+    network = dropping()
+    network.module[2].p = 0.0  # type: ignore[union-attr]
+    seen = {}
+
+    class Seen(FastCycles):
+        def make_weights(self, state):
+            seen['momenta'] = [
+                state.optimizers[0].state[p]['momentum_buffer'].clone() for p in state.model.parameters()
+            ]
+            generator_seed = state.rank_zero_seed + state.timestamp.batch.value
+            batches = own_batches(state, generator_seed)
+            seen['batches'] = [next(batches) for _ in range(8)]
+            return super().make_weights(state)
+
+    fast = Seen('4ba', 0.5, cycles=2, bn_batches=0, save_weights=True)
+    trained(make_trainer, 'out', fast, model=network, train_dataloader=loader(40), algorithms=[])
+    start, saved = (
+        torch.load(f'out/cycle2-ba80{suffix}.pt', weights_only=True)['state']['model']
+        for suffix in ('', '-fast-cycles')
+    )
+    network.load_state_dict(start)
+    network.train()
+    parameters, momenta = list(network.parameters()), seen['momenta']
+    minima = []
+    for step, batch in enumerate(seen['batches']):
+        network.zero_grad()
+        network.loss(network(batch), batch).backward()
+        rate = 0.5 * 0.1 * (1 + math.cos(math.pi * (step % 4) / 4)) / 2
+        with torch.no_grad():
+            for parameter, momentum in zip(parameters, momenta, strict=True):
+                momentum.mul_(0.9).add_(parameter.grad)
+                parameter.sub_(rate * momentum)
+        if step % 4 == 3:
+            minima.append([parameter.detach().clone() for parameter in parameters])
+    for (name, _), first, second in zip(network.named_parameters(), *minima, strict=True):
+        assert torch.allclose(saved[name], (first + second) / 2, atol=1e-6), name
+    assert not torch.allclose(saved['module.0.weight'], start['module.0.weight'], atol=1e-4)
+
+
+def test_its_cost_is_counted():
+    def of(curve):
+        made = [
+            type(p)(
+                **{
+                    **vars(p),
+                    'metrics': {**p.metrics, f'fast-cycles/{ACC}': p.metrics[ACC] + 0.01},
+                    'extra': {'fast-cycles': {'train_s': 300.0, 'batches': 18.0}},
+                }
+            )
+            for p in curve.points
+        ]
+        return TradeoffCurve(curve.run, made)
+
+    cyclic = of(run('baseline', 'cyclic', [(16, 0.50), (32, 0.60), (64, 0.70)]))
+    standard = standard_runs('baseline', [(16, 0.49), (32, 0.61), (64, 0.74)])
+    found, _ = compare_kinds(with_metric_sets([cyclic, *standard]))
+    figures = found['cyclic-fast-cycles'].methods['baseline']
+    assert figures.gap.value == pytest.approx([2, 0, -3])
+    assert figures.cost_ratio == pytest.approx(11200 / (6400 + 3 * 300))
+    assert figures.cyclic.time_s == pytest.approx([1900, 3500, 6700])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        ({'t_swa': '0ba'}, "t_swa='0ba': give the period"),
+        ({'t_swa': '100sp'}, "t_swa='100sp': give the period"),
+        ({'swa_amplitude': 0.0}, 'swa_amplitude=0.0: a part'),
+        ({'swa_amplitude': 2.0}, 'swa_amplitude=2.0: a part'),
+        ({'cycles': 0}, 'cycles=0: give a whole number'),
+    ],
+)
+def test_refused_on_construction(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        FastCycles(**arguments)

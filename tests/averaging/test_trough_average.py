@@ -1,0 +1,382 @@
+"""TroughAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from composer import Callback, Evaluator
+from composer.algorithms import EMA, MixUp
+from composer.core import DataSpec, State
+from composer.loggers import Logger
+from composer.models import ComposerClassifier
+from composer.utils import dist, reproducibility
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from composer_clr import CyclicCosineScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr.recipes.load import load_recipe
+from composer_clr.training.build import build_trainer
+from tests.conftest import loader
+from tests.helpers.launcher import launch
+
+ACCURACY = 'eval/MulticlassAccuracy'
+
+# MixUp's two shares of a label add up to one but for rounding.
+pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
+
+
+def doubling() -> CyclicCosineScheduler:
+    """Troughs at 20, 40 and 80 batches; cycles of 10, 20 and 40."""
+    return CyclicCosineScheduler('1ep', 2, '1ep')
+
+
+def dropping() -> ComposerClassifier:
+    """A network whose training draws from the random state at every batch."""
+    reproducibility.seed_all(0)
+    layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)]
+    return ComposerClassifier(torch.nn.Sequential(*layers), num_classes=2)
+
+
+class Shuffled(TensorDataset):
+    """Points that are jittered as they are read, from all three random states."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + 0.01 * (torch.rand(()).item() + random.random() + np.random.rand()), y  # noqa: NPY002 - the state that transforms of images draw from
+
+
+def jittered() -> DataLoader:
+    inputs = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    data = Shuffled(inputs, (inputs.sum(1) > 0).long())
+    return DataLoader(data, 4, sampler=dist.get_sampler(data, shuffle=True))
+
+
+class Recorder(Callback):
+    """The loss and the weights after every batch, and what random numbers come next."""
+
+    def __init__(self):
+        self.losses, self.weights, self.dice = [], [], []
+
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        self.losses.append(float(state.loss))  # type: ignore[arg-type]
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        self.weights.append({name: p.detach().clone() for name, p in state.model.named_parameters()})
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        states = reproducibility.get_rng_state()
+        self.dice.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
+        reproducibility.load_rng_state(states)
+
+
+def trained(make_trainer, folder: str, *callbacks, **changes):
+    recorder = Recorder()
+    arguments = {
+        'model': dropping(),
+        'train_dataloader': jittered(),
+        'schedulers': doubling(),
+        'algorithms': MixUp(),
+        'callbacks': [*callbacks, ParetoSnapshot(folder=folder), recorder],
+        'max_duration': '8ep',
+        **changes,
+    }
+    # A rate that MixUp's training does not diverge at.
+    arguments['optimizers'] = torch.optim.SGD(arguments['model'].parameters(), lr=0.1, momentum=0.9)
+    trainer = make_trainer(**arguments)
+    trainer.fit()
+    return trainer, recorder
+
+
+def points(folder: str):
+    return TradeoffCurve.read(Path(folder)).points
+
+
+@pytest.mark.parametrize(
+    'average',
+    [
+        {},
+        {'window': '5ba', 'half_life': 0.5, 'save_weights': True},
+        {'window': 1.0, 'bn_batches': 0},
+        {'window': '1ep', 'bn_batches': 3},
+    ],
+    ids=['default', 'exponential-saved', 'whole-cycle', 'an-epoch'],
+)
+def test_the_run_is_bit_for_bit_the_run_without(make_trainer, average):
+    plain, without = trained(make_trainer, 'plain')
+    averaging, beside = trained(make_trainer, 'averaged', TroughAverage(**average))
+    assert without.losses == beside.losses
+    assert without.dice == beside.dice
+    for a, b in zip(without.weights, beside.weights, strict=True):
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    a, b = plain.state.model.state_dict(), averaging.state.model.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert averaging.state.model.training == plain.state.model.training
+    for before, after in zip(points('plain'), points('averaged'), strict=True):
+        assert before.metrics.items() <= after.metrics.items()
+        assert set(after.metrics) - set(before.metrics) == {f'averaged/{name}' for name in before.metrics}
+        assert (before.batch, before.lr, before.cycle) == (after.batch, after.lr, after.cycle)
+
+
+def slow_average(weights: list[dict], steps: range, half_life: float | None) -> dict[str, torch.Tensor]:
+    """The formula, term by term, in 64 bits; the weights after batch t are at index t - 1."""
+    shares = {t: 1.0 if half_life is None else 2.0 ** (-(steps[-1] - t) / half_life) for t in steps}
+    return {
+        name: torch.stack([share * weights[t - 1][name].double() for t, share in shares.items()]).sum(0)
+        / sum(shares.values())
+        for name in weights[0]
+    }
+
+
+@pytest.mark.parametrize(
+    ('average', 'windows', 'half_lives'),
+    [
+        ({'window': '5ba'}, [range(15, 21), range(35, 41), range(75, 81)], [None] * 3),
+        ({'window': 0.5}, [range(15, 21), range(30, 41), range(60, 81)], [None] * 3),
+        ({'window': '1ep', 'half_life': '4ba'}, [range(10, 21), range(30, 41), range(70, 81)], [4.0] * 3),
+        ({'window': 1.0, 'half_life': 0.1}, [range(10, 21), range(21, 41), range(41, 81)], [1.0, 2.0, 4.0]),
+    ],
+    ids=['window-in-batches', 'half-a-cycle', 'exponential', 'exponential-whole-cycle'],
+)
+def test_the_average_is_that_of_the_formula_and_its_metrics_are_its_own(make_trainer, average, windows, half_lives):
+    _, recorder = trained(make_trainer, 'out', TroughAverage(**average, save_weights=True))
+    for point, window, half_life in zip(points('out'), windows, half_lives, strict=True):
+        wanted = slow_average(recorder.weights, window, half_life)
+        saved = torch.load(f'out/cycle{point.cycle}-ba{point.batch}-averaged.pt', weights_only=True)['state']['model']
+        for name, value in wanted.items():
+            assert torch.allclose(saved[name].double(), value, atol=1e-6), name
+        # By hand: the saved network over the evaluation set.
+        network = dropping()
+        network.load_state_dict(saved)
+        network.eval()
+        with torch.no_grad():
+            right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in loader(40, 20, seed=1))
+        assert point.metrics[f'averaged/{ACCURACY}'] == pytest.approx(right / 40, abs=1e-6)
+        plain = torch.load(f'out/{point.checkpoint}', weights_only=True)['state']['model']
+        assert not torch.equal(plain['module.0.weight'], saved['module.0.weight'])
+
+
+def test_the_whole_cycle_starts_after_the_restart(make_trainer):
+    """At the trough of one cycle, the next one's weights have not been trained yet."""
+    _, recorder = trained(make_trainer, 'out', TroughAverage(window=1.0, save_weights=True))
+    saved = torch.load('out/cycle1-ba40-averaged.pt', weights_only=True)['state']['model']
+    wanted = slow_average(recorder.weights, range(21, 41), None)
+    assert all(torch.allclose(saved[name].double(), value, atol=1e-6) for name, value in wanted.items())
+
+
+def test_statistics_are_those_of_the_training_images_under_the_average(make_trainer):
+    trained(
+        make_trainer, 'out', TroughAverage(window='5ba', save_weights=True), train_dataloader=loader(40), algorithms=[]
+    )
+    saved = torch.load('out/cycle2-ba80-averaged.pt', weights_only=True)['state']['model']
+    inputs = torch.cat([x for x, _ in loader(40)])
+    hidden = inputs @ saved['module.0.weight'].T + saved['module.0.bias']
+    # The mean of the means of equal batches is the mean of all, in whatever order they come.
+    assert torch.allclose(saved['module.1.running_mean'], hidden.mean(0), atol=1e-5)
+    assert int(saved['module.1.num_batches_tracked']) == 10
+    plain = torch.load('out/cycle2-ba80.pt', weights_only=True)['state']['model']
+    assert not torch.allclose(saved['module.1.running_mean'], plain['module.1.running_mean'], atol=1e-5)
+
+
+def test_without_new_statistics_those_of_training_stay(make_trainer):
+    trained(make_trainer, 'out', TroughAverage(bn_batches=0, save_weights=True))
+    saved, plain = (
+        torch.load(f'out/cycle2-ba80{suffix}.pt', weights_only=True)['state']['model'] for suffix in ('-averaged', '')
+    )
+    assert torch.equal(saved['module.1.running_mean'], plain['module.1.running_mean'])
+
+
+def test_batches_go_through_the_transforms(make_trainer):
+    def tenfold(batch):
+        return [10 * batch[0], batch[1]]
+
+    spec = DataSpec(loader(40), microbatch_transforms=tenfold)
+    for folder, train_data in (('given', spec), ('evaluators', None), ('none', DataSpec(loader(40)))):
+        average = TroughAverage(window='5ba', save_weights=True, train_data=train_data)
+        evaluation = DataSpec(loader(40, 20, seed=1), microbatch_transforms=tenfold)
+        trained(make_trainer, folder, average, train_dataloader=spec, eval_dataloader=evaluation, algorithms=[])
+    given, evaluators, none = (
+        torch.load(f'{folder}/cycle0-ba20-averaged.pt', weights_only=True)['state']['model']['module.1.running_var']
+        for folder in ('given', 'evaluators', 'none')
+    )
+    assert torch.equal(given, evaluators)
+    assert torch.allclose(given, 100 * none, rtol=1e-4)
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(Callback):
+    def __init__(self, batch: int):
+        self.batch = batch
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value == self.batch:
+            raise Stop
+
+
+@pytest.mark.filterwarnings(
+    # Composer's, of a checkpoint made at an epoch's last batch, and of one made before the first evaluation.
+    'ignore:No batches were trained',
+    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
+)
+@pytest.mark.parametrize('stop', [17, 20, 30, 36, 75], ids=lambda stop: f'at-batch-{stop}')
+def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
+    average = {'window': '8ba', 'half_life': '3ba', 'save_weights': True}
+    _, whole = trained(make_trainer, 'whole', TroughAverage(**average))
+    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
+    with pytest.raises(Stop):
+        # The Trainer's saver comes after the callbacks of the user's: it saves batch by batch, up to the one before.
+        trained(make_trainer, 'part', TroughAverage(**average), StopAt(stop + 1), **saving)
+    checkpoint = next(Path('own').glob(f'ep*-ba{stop}-rank0.pt'))
+    assert torch.load(checkpoint, weights_only=False)['state']['callbacks']['TroughAverage'].keys() == (
+        {'trough', 'mean', 'total', 'last'} if stop in (17, 36, 75) else set()
+    )
+    _, rest = trained(make_trainer, 'part', TroughAverage(**average), load_path=str(checkpoint))
+    assert whole.losses[stop:] == rest.losses
+    assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
+    for name in ('cycle1-ba40-averaged.pt', 'cycle2-ba80-averaged.pt') if stop < 40 else ('cycle2-ba80-averaged.pt',):
+        a, b = (torch.load(f'{folder}/{name}', weights_only=True)['state']['model'] for folder in ('whole', 'part'))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_average_in_a_checkpoint_loads_without_pickle(make_trainer):
+    with pytest.warns(UserWarning, match='middle of a cycle'):
+        trained(make_trainer, 'out', average := TroughAverage(window='8ba'), max_duration='75ba')
+    torch.save(average.state_dict(), 'average.pt')
+    assert torch.load('average.pt', weights_only=True)['trough'] == 80
+
+
+def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
+    import time
+
+    import composer_clr.averaging.trough_weights as module
+
+    def slowly(*arguments):
+        time.sleep(0.4)
+
+    monkeypatch.setattr(module, 'recompute_statistics', slowly)
+    trainer, _ = trained(make_trainer, 'out', TroughAverage())
+    last = points('out')[-1]
+    assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.4
+    assert last.wall_clock_train_s == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.05)
+
+
+def test_each_evaluator_has_a_second_one_that_runs_at_troughs_alone(make_trainer):
+    seen = []
+
+    class Seen(Callback):
+        def eval_end(self, state: State, logger: Logger) -> None:
+            seen.append((state.timestamp.batch.value, state.dataloader_label))
+
+    evaluators = [
+        Evaluator(label='a', dataloader=loader(40, seed=1), eval_interval='1ep'),
+        Evaluator(label='b', dataloader=loader(40, seed=2), eval_interval=0, metric_names=['MulticlassAccuracy']),
+    ]
+    snapshot = ParetoSnapshot(folder='out', metrics=['a/MulticlassAccuracy', 'b/MulticlassAccuracy'])
+    trainer = make_trainer(
+        schedulers=doubling(), callbacks=[TroughAverage(), snapshot, Seen()], eval_dataloader=evaluators
+    )
+    trainer.fit()
+    assert [(b, label) for b, label in seen if label.startswith('averaged')] == [
+        (batch, f'averaged/{label}') for batch in (20, 40, 80) for label in ('a', 'b')
+    ]
+    assert [b for b, label in seen if label == 'a'] == [*range(10, 81, 10)]
+    names = [f'{prefix}{label}/MulticlassAccuracy' for prefix in ('', 'averaged/') for label in ('a', 'b')]
+    assert list(points('out')[0].metrics) == names
+
+
+@pytest.mark.parametrize('order', ['before', 'after'])
+def test_whichever_callback_comes_first(make_trainer, order):
+    callbacks = [TroughAverage(), ParetoSnapshot(folder='out')]
+    make_trainer(schedulers=doubling(), callbacks=callbacks if order == 'before' else callbacks[::-1]).fit()
+    assert all(f'averaged/{ACCURACY}' in point.metrics for point in points('out'))
+    plain = torch.load('out/cycle2-ba80.pt', weights_only=True)['state']['model']
+    assert plain['module.0.weight'].shape == (3, 4)
+
+
+def test_fitting_in_two_steps(make_trainer):
+    trainer = make_trainer(
+        schedulers=doubling(), callbacks=[TroughAverage(), ParetoSnapshot(folder='out')], max_duration=None
+    )
+    with pytest.warns(UserWarning, match='middle of a cycle'):
+        trainer.fit(duration='3ep')
+    trainer.fit(duration='5ep')
+    assert [len(point.metrics) for point in points('out')] == [4, 4, 4]
+    assert [e.label for e in trainer.state.evaluators] == ['eval']
+
+
+def test_weights_of_few_bits_are_averaged_in_32():
+    from composer_clr.averaging.weight_average import WeightAverage
+
+    average = WeightAverage()
+    for t in range(3000):
+        average.add({'w': torch.tensor(1.0 + t % 2, dtype=torch.bfloat16)}, t)
+    assert average.mean['w'].dtype == torch.float32
+    assert float(average.mean['w']) == pytest.approx(1.5, abs=1e-4)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter(TensorDataset(torch.randn(40, 4), torch.zeros(40).long()))
+
+
+@pytest.mark.parametrize(
+    ('average', 'changes', 'match'),
+    [
+        ({'window': '11ba'}, {}, r"window='11ba' is longer than cycle 0, which lasts '1ep': .* at most '1ep'"),
+        ({'window': '40sp'}, {}, "window='40sp' cannot be counted in 'ba'"),
+        ({}, {'algorithms': EMA(half_life='10ba')}, 'TroughAverage and EMA both put other weights'),
+        ({}, {'algorithms': InCycles(EMA(half_life='10ba'))}, 'TroughAverage and EMA both put other weights'),
+        ({}, {'eval_dataloader': None}, 'nothing to evaluate'),
+        ({}, {'train_dataloader': DataLoader(Endless(), 4), 'train_subset_num_batches': 10}, 'by their number'),
+        ({'save_weights': True}, {'callbacks': []}, 'give the Trainer one'),
+        ({}, {'callbacks': [TroughAverage()]}, 'several TroughAverage callbacks'),
+    ],
+)
+def test_refused_before_the_first_batch(make_trainer, average, changes, match):
+    callbacks = changes.pop('callbacks', [ParetoSnapshot(folder='out')])
+    trainer = make_trainer(**{'schedulers': doubling(), 'callbacks': [TroughAverage(**average), *callbacks], **changes})
+    with pytest.raises(ValueError, match=match) as raised:
+        trainer.fit()
+    assert '\n' not in str(raised.value)
+    assert trainer.state.timestamp.batch == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        ({'window': 1.5}, 'window=1.5: a fraction of the cycle is above 0 and at most 1'),
+        ({'window': 0}, 'window=0'),
+        ({'window': '0ba'}, "window='0ba': it must be above 0"),
+        ({'window': '0.1dur'}, "window='0.1dur': give a time such as 2ep, or a fraction of the cycle"),
+        ({'half_life': -1.0}, 'half_life=-1.0: a fraction of the cycle is above 0'),
+        ({'window': 'long'}, "window='long' is not a time"),
+        ({'bn_batches': -1}, 'bn_batches=-1'),
+        ({'bn_batches': 1.5}, 'bn_batches=1.5'),
+    ],
+)
+def test_refused_on_construction(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        TroughAverage(**arguments)
+
+
+@pytest.mark.slow
+def test_two_ranks_keep_one_average_and_count_each_image_once(tmp_path):
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
+    average = 'callbacks.TroughAverage={window: 0.5, save_weights: true}'
+    done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, average, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    curve = TradeoffCurve.read(next(tmp_path.rglob('curve.json')))
+    trainer = build_trainer(load_recipe('quickstart/digits', ['progress_bar=false', 'data.arguments.eval_images=899']))
+    network, images = trainer.state.model, trainer.state.evaluators[0].dataloader.dataloader
+    for point in curve.points:
+        for label, suffix in (('eval', ''), ('averaged/eval', '-averaged')):
+            saved = next(tmp_path.rglob(f'cycle{point.cycle}-ba{point.batch}{suffix}.pt'))
+            network.load_state_dict(torch.load(saved, weights_only=True)['state']['model'])
+            network.eval()
+            with torch.no_grad():
+                right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in images)  # type: ignore[union-attr]
+            assert point.metrics[f'{label}/MulticlassAccuracy'] * 899 == pytest.approx(right, abs=1e-3)
+    trainer.close()

@@ -1,0 +1,279 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from composer_clr.analysis.pairing import Alignment
+from composer_clr.cli import app as cli
+from composer_clr.curves.long_csv import read_long_csv
+from tests.figures.test_tradeoff import STUDY, run
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Two cyclic runs of two points, and the standard runs to each for one seed, in folders of their own."""
+    for i, curve in enumerate(STUDY):
+        (tmp_path / f'run{i}').mkdir()
+        curve.write(tmp_path / f'run{i}' / 'curve.json')
+    return tmp_path
+
+
+def call(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, 'argv', ['composer-clr', *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code or 0  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(('ending', 'magic'), [('png', b'\x89PNG'), ('svg', b'<?xml'), ('pdf', b'%PDF')])
+def test_plot(monkeypatch, study, ending, magic, capsys):
+    output = study / 'figures' / f'curve.{ending}'
+    assert call(monkeypatch, 'plot', str(study), '-o', str(output)) == 0
+    assert output.read_bytes().startswith(magic)
+    assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
+
+
+@pytest.mark.parametrize('figure', ['1B', '1C', '3D', 'S2'])
+def test_figures_by_name(monkeypatch, study, figure):
+    output = study / f'{figure}.svg'
+    assert call(monkeypatch, 'plot', str(study), '--figure', figure, '-o', str(output)) == 0
+    assert output.read_bytes().startswith(b'<?xml')
+
+
+def test_plot_passes_its_options_on(monkeypatch, study, capsys):
+    drawn = {}
+    monkeypatch.setattr(
+        'composer_clr.figures.paper.draw', lambda *given, **options: drawn.update(options) or plt.figure()
+    )
+    options = (
+        '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1 --lower-is-better --peak'
+    )
+    assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
+    assert drawn == {
+        'methods': ['LS', 'MX'],
+        'baseline': 'BP',
+        'alignment': Alignment('fit', 'time', 0.1),
+        'lower_is_better': True,
+        'peak': True,
+    }
+    plt.close('all')
+
+
+def test_compare(monkeypatch, study, capsys):
+    assert call(monkeypatch, 'compare', str(study), '--json', str(study / 'out' / 'compare.json')) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if 'baseline' in line)
+    # Cyclic 0.6 and 0.6 on average, standard 0.52 and 0.64.
+    assert row.split()[:4] == ['baseline', '+8.00', '-4.00', '+2.000']
+    assert 'cost ratio by the formula: 1.500' in out
+    written = json.loads((study / 'out' / 'compare.json').read_text())
+    assert list(written)[:5] == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
+    assert written['kinds'] == {'cyclic': written['methods']}
+    assert written['methods']['baseline']['gap']['by_epoch'] == pytest.approx({'4': 8.0, '8': -4.0})
+
+
+def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
+    for i in range(12):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        run('standard', i, (2**i, 10 * 2**i, 0.5)).write(folder / 'curve.json')
+    (tmp_path / 'cyclic').mkdir()
+    run('cyclic', 1, *((2**i, 10 * 2**i, 0.5123) for i in range(12))).write(tmp_path / 'cyclic' / 'curve.json')
+    assert call(monkeypatch, 'compare', str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert out.count('+1.23') == 13
+    assert '…' not in out
+
+
+def test_ask(monkeypatch, study, capsys):
+    questions = [
+        '--reach',
+        '56%',
+        '--reach',
+        '0.6',
+        '--within',
+        '0.2min',
+        '--frontier',
+        '--json',
+        str(study / 'a.json'),
+    ]
+    assert call(monkeypatch, 'ask', str(study), *questions) == 0
+    rows = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert 'baseline cyclic not reached 12 s 1.00 60.00%' in rows
+    assert 'baseline standard 14.7 s 1.00 18 s 1.00 52.00%' in rows
+    assert '22 s 64.00% 8 baseline standard' in rows
+    written = json.loads((study / 'a.json').read_text())
+    assert [curve['within'][0]['value'] for curve in written['curves']] == pytest.approx([0.52, 0.6])
+
+
+def test_a_slow_start_is_corrected_in_every_command(monkeypatch, study, capsys):
+    # From 12 and 22 s at 4 and 8 epochs, either kind: 2.5 s an epoch after 2 s that were lost.
+    assert call(monkeypatch, 'ask', str(study), '--frontier', '--slow-start', '1') == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows if row[-1:] == ['standard']] == [['20', 's']]
+    assert call(monkeypatch, 'compare', str(study), '--slow-start', '1') == 0
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if 'baseline' in line]
+    assert row[-1] == '1.500'
+    assert call(monkeypatch, 'plot', str(study), '--slow-start', '5', '-o', str(study / 'a.png')) == 2
+    assert '1 of its points come after the first 5 epochs' in capsys.readouterr().err
+
+
+def test_export(monkeypatch, study, capsys):
+    output = study / 'out' / 'study.csv'
+    assert call(monkeypatch, 'export', str(study), '-o', str(output)) == 0
+    assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
+    assert len(read_long_csv(output)) == 4
+    assert call(monkeypatch, 'compare', str(output)) == 0
+    assert '+2.000' in capsys.readouterr().out
+
+
+def test_schedule(monkeypatch, tmp_path, capsys):
+    picture = tmp_path / 'lr.png'
+    assert call(monkeypatch, 'schedule', 'quickstart/digits', '--plot', str(picture)) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()]
+    assert ['0', '2ep', '4ep', '2ep'] in rows
+    assert ['4', '32ep', '64ep', '32ep'] in rows
+    assert '4 + 8 + 16 + 32 + 64 = 124ep, 1.938 times as much' in out
+    assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(
+    ('max_duration', 'told'), [('63ep', 'the last is at 32ep'), ('3ep', 'reaches no trough: the first is at 4ep')]
+)
+def test_schedule_tells_where_a_run_is_cut(monkeypatch, max_duration, told, capsys):
+    assert call(monkeypatch, 'schedule', 'quickstart/digits', f'max_duration={max_duration}') == 0
+    assert told in capsys.readouterr().out
+
+
+def test_sweep(monkeypatch, capsys):
+    arguments = ['quickstart/digits', 'max_duration=8ep', '--launcher', 'composer -n 2 -m', '--seeds', '1,2']
+    assert call(monkeypatch, 'sweep', *arguments) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f'composer -n 2 -m composer_clr.train quickstart/digits schedule.kind={kind} seed={seed} max_duration={n}ep'
+        for seed in (1, 2)
+        for kind, n in (('cyclic', 8), ('standard', 4), ('standard', 8))
+    ]
+
+
+@pytest.mark.parametrize(
+    'way',
+    [
+        'sh -e < {commands}',
+        'xargs -P 2 -L 1 env < {commands}',
+        'while read -r run; do sh -c \'eval "$2"\' submit --wrap "$run"; done < {commands}',
+    ],
+    ids=['sh', 'xargs', 'a submit command'],
+)
+def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way, capsys):
+    # Written at once, so that two that run side by side do not mix their lines.
+    (tmp_path / 'show').write_text('#!/bin/sh\nline=\nfor word; do line="$line$word|"; done\nprintf "%s\\n" "$line"\n')
+    (tmp_path / 'show').chmod(0o755)
+    arguments = ['--methods', 'LS+MX', '--kinds', 'cyclic', '--seeds', '1,2', '--launcher', str(tmp_path / 'show')]
+    assert call(monkeypatch, 'sweep', 'quickstart/digits', *arguments, 'optimizer.name=It\'s "one"') == 0
+    commands = tmp_path / 'commands'
+    commands.write_text(capsys.readouterr().out)
+    ran = subprocess.run(way.format(commands=commands), shell=True, capture_output=True, text=True, check=True)
+    assert sorted(ran.stdout.splitlines()) == [
+        f'composer_clr.train|quickstart/digits|schedule.kind=cyclic|seed={seed}|max_duration=64ep|'
+        'algorithms.MixUp={alpha: 0.2}|algorithms.LabelSmoothing={smoothing: 0.1}|optimizer.name=It\'s "one"|'
+        for seed in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (['plot', 'nowhere'], 'nowhere: cannot be read'),
+        (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
+        (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
+        (['plot', '.', '--figure', '9'], '--figure 9: choose one of 1A, 1B, 1C, 2, 3, 3D, S1, S2'),
+        (['plot', '.', '--figure', '3'], 'composer-clr: '),
+        (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
+        (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
+        (['compare', 'run0'], 'no standard runs'),
+        (['ask', '.'], 'nothing is asked: give --reach VALUE, --within TIME or --frontier'),
+        (['ask', '.', '--reach', 'much'], '--reach much: is no number, write 0.75 or 75%'),
+        (['ask', '.', '--reach', '75'], 'no run can reach 75'),
+        (['ask', '.', '--within', '2x'], "--within 2x: '2x' is no duration above 0"),
+        (['ask', '.', '--frontier', '--slow-start', '-1'], 'slow_epochs=-1'),
+        (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
+        (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
+        (['sweep', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
+        (['sweep', 'seed=3'], 'no recipe is named'),
+        (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: give whole numbers'),
+        (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
+        (['sweep', 'quickstart/digits', '--methods', 'LS,EMA'], "--methods: 'EMA' has 'EMA'"),
+    ],
+    ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
+)
+def test_errors_are_one_line_and_status_2(monkeypatch, study, arguments, told, capsys):
+    monkeypatch.chdir(study)
+    assert call(monkeypatch, *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer-clr: ')
+    assert told in line
+
+
+@pytest.mark.parametrize('command', ['plot', 'compare'])
+def test_one_bad_file_is_reported_and_does_not_hide_the_rest(monkeypatch, study, command, capsys):
+    monkeypatch.chdir(study)
+    (study / 'bad').mkdir()
+    (study / 'bad' / 'curve.json').write_text('{"format": 1, "run": "\x1b[2Jgone"}')
+    assert call(monkeypatch, command, '.') == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer-clr: left out: bad/curve.json: not a curve')
+    assert '\x1b' not in line
+    assert call(monkeypatch, command, '.', '--strict') == 2
+
+
+@pytest.mark.parametrize('command', ['plot', 'compare'])
+def test_a_value_that_cannot_be_drawn_or_compared_is_told_with_its_file(monkeypatch, study, command, capsys):
+    monkeypatch.chdir(study)
+    (study / 'nan').mkdir()
+    point = (8, 20, float('nan')) if command == 'compare' else (8, 0, 0.5)
+    run('cyclic', 3, (4, 10, 0.5), point).write(study / 'nan' / 'curve.json')
+    assert call(monkeypatch, command, '.') == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("composer-clr: run 'nan/curve.json': ")
+    assert line.endswith(('leave the run out', 'leave the point out'))
+
+
+def test_names_of_a_file_reach_the_terminal_without_escapes(monkeypatch, study, capsys):
+    for kind, seconds in (('cyclic', (1, 2)), ('standard', (1, 2))):
+        for i, s in enumerate(seconds):
+            points = [(4, 1, 0.5), (8, 2, 0.6)] if kind == 'cyclic' else [(4 * (i + 1), s, 0.5)]
+            folder = study / f'{kind}{i}'
+            folder.mkdir()
+            run(kind, i, *points, method='evil\x1b[31m[bold]').write(folder / 'curve.json')
+    assert call(monkeypatch, 'compare', str(study)) == 0
+    out = capsys.readouterr().out
+    assert '[bold]' in out
+    assert '\x1b' not in out
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['--help'],
+        ['plot', '.'],
+        ['compare', '.'],
+        ['ask', '.', '--frontier'],
+        ['export', '.'],
+        ['schedule', 'quickstart/digits'],
+        ['sweep', 'quickstart/digits'],
+    ],
+    ids=lambda a: a[0],
+)
+def test_torch_and_composer_are_not_waited_for(study, arguments):
+    code = (
+        'import sys; from composer_clr.cli import app as cli\n'
+        f'sys.argv = ["composer-clr", *{arguments!r}]\n'
+        'try: cli.main()\n'
+        'except SystemExit as ended: assert not ended.code, ended.code\n'
+        'assert not {"torch", "composer"} & set(sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], cwd=study, check=True, timeout=60, capture_output=True)

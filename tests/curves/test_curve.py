@@ -1,0 +1,152 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from composer_clr import TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import CurveError, Run
+
+
+def point(cycle: int = 0, **changes) -> TradeoffPoint:
+    whole = TradeoffPoint(
+        cycle=cycle,
+        epoch=16.0,
+        batch=10000,
+        sample=20480000,
+        token=0,
+        wall_clock_train_s=4367.25,
+        wall_clock_total_s=4500.5,
+        lr=0.001,
+        metrics={'eval/acc': 0.71},
+        peak_metrics={'eval/acc': 0.72},
+        checkpoint='cycle0-ba10000.pt',
+    )
+    return replace(whole, **changes)
+
+
+def curve(*points: TradeoffPoint) -> TradeoffCurve:
+    run = Run('demo', 'cyclic', 'BP+CL', seed=17, schedule={'t_0': '8ep', 'troughs': [10, 20]})
+    return TradeoffCurve(run, list(points) or [point()])
+
+
+def test_written_and_read_again(tmp_path):
+    curve(point(), point(1, epoch=None)).write(tmp_path / 'curve.json')
+    assert TradeoffCurve.read(tmp_path / 'curve.json') == curve(point(), point(1, epoch=None))
+    assert TradeoffCurve.read(tmp_path) == curve(point(), point(1, epoch=None))
+    assert [p.name for p in tmp_path.iterdir()] == ['curve.json']
+
+
+def test_the_file_as_documented():
+    record = json.loads(curve().to_json())
+    assert list(record) == ['format', 'run', 'points']
+    assert record['format'] == 1
+    assert set(record['run']) == {
+        'run_name',
+        'kind',
+        'method',
+        'seed',
+        'model',
+        'world_size',
+        'schedule',
+        'versions',
+        'started_at',
+        'evaluation',
+        'parent',
+    }
+    assert record['points'][0] == {
+        'cycle': 0,
+        'epoch': 16.0,
+        'batch': 10000,
+        'sample': 20480000,
+        'token': 0,
+        'wall_clock_train_s': 4367.25,
+        'wall_clock_total_s': 4500.5,
+        'lr': 0.001,
+        'metrics': {'eval/acc': 0.71},
+        'peak_metrics': {'eval/acc': 0.72},
+        'checkpoint': 'cycle0-ba10000.pt',
+        'extra': {},
+        'diverged': False,
+    }
+
+
+def test_what_is_no_number_is_strict_json_and_comes_back():
+    text = curve(point(metrics={'a': math.nan, 'b': math.inf, 'c': -math.inf})).to_json()
+
+    def refuse(constant: str):
+        raise AssertionError(f'{constant} is not JSON')
+
+    json.loads(text, parse_constant=refuse)
+    metrics = TradeoffCurve.from_json(text).points[0].metrics
+    assert math.isnan(metrics['a'])
+    assert (metrics['b'], metrics['c']) == (math.inf, -math.inf)
+
+
+def test_keys_of_a_later_version_are_passed_over():
+    record = json.loads(curve().to_json())
+    record['run']['colour'] = 'green'
+    record['points'][0]['energy_j'] = 5
+    record['summary'] = {}
+    assert TradeoffCurve.from_json(json.dumps(record)) == curve()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    curve().write(tmp_path / 'curve.json')
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.fsync', no_space)
+    with pytest.raises(OSError, match='No space'):
+        curve(point(), point(1)).write(tmp_path / 'curve.json')
+    assert TradeoffCurve.read(tmp_path) == curve()
+
+
+@pytest.mark.parametrize(
+    ('text', 'match'),
+    [
+        pytest.param('', 'Invalid JSON', id='empty'),
+        pytest.param('{"format": 1, "run"', 'Invalid JSON', id='cut-off'),
+        pytest.param('[1, 2]', 'should be an object', id='a-list'),
+        pytest.param('[' * 100_000, 'recursion limit', id='deep'),
+        pytest.param('{"name": "some other JSON"}', 'run: Field required', id='foreign'),
+        pytest.param('{"format": 2, "run": {}, "points": []}', 'format: Input should be 1', id='later-format'),
+        pytest.param('{"format": 1, "run": {"run_name": "r"}, "points": []}', 'run.kind: Field required', id='no-kind'),
+        pytest.param(curve().to_json().replace('10000,', '"many",'), 'points.0.batch: .*integer', id='wrong-type'),
+        pytest.param(curve().to_json().replace('0.71', 'null'), 'points.0.metrics.eval/acc: .*number', id='null'),
+    ],
+)
+def test_unreadable(tmp_path, text, match):
+    path = tmp_path / 'curve.json'
+    path.write_text(text)
+    with pytest.raises(CurveError, match=match) as raised:
+        TradeoffCurve.read(path)
+    assert str(path) in str(raised.value)
+    assert '\n' not in str(raised.value)
+
+
+def test_no_file_and_no_text(tmp_path):
+    with pytest.raises(CurveError, match='cannot be read'):
+        TradeoffCurve.read(tmp_path / 'nowhere.json')
+    (tmp_path / 'curve.json').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(CurveError, match='cannot be read'):
+        TradeoffCurve.read(tmp_path)
+
+
+def test_a_file_too_large_to_be_a_curve(tmp_path):
+    with (tmp_path / 'curve.json').open('wb') as file:
+        file.truncate(2**30)
+    with pytest.raises(CurveError, match='larger than 64 MiB'):
+        TradeoffCurve.read(tmp_path)
+
+
+def test_a_curve_knows_the_file_that_it_was_read_from_and_does_not_record_it(tmp_path):
+    made = curve()
+    assert (made.source, made.place) == (None, made.run.run_name)
+    made.write(tmp_path / 'curve.json')
+    read = TradeoffCurve.read(tmp_path)
+    assert (read.source, read.place) == (str(tmp_path / 'curve.json'),) * 2
+    assert read == made
+    assert read.to_json() == made.to_json()
+    assert TradeoffCurve.from_json(made.to_json()[:-3] + ', "source": "elsewhere"}').source is None

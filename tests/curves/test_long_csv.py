@@ -1,0 +1,178 @@
+"""The long CSV: what it reads, what it writes, and how it says what is wrong."""
+
+import math
+
+import pytest
+
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.long_csv import read_long_csv, write_long_csv
+
+ACC, LOSS = 'eval/MulticlassAccuracy', 'eval/CrossEntropy'
+HEADER = f'kind,method,seed,epoch,wall_clock_train_s,{ACC},peak:{ACC}'
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes lines to a file and gives its path."""
+
+    def write(*lines, encoding='utf-8'):
+        path = tmp_path / 'curves.csv'
+        path.write_text('\n'.join(lines) + '\n', encoding=encoding)
+        return path
+
+    return write
+
+
+def point(cycle, epoch, time_s, metrics, peaks=None):
+    return TradeoffPoint(cycle, epoch, 10, 20, 30, time_s, time_s + 1, 0.1, metrics, peaks or {})
+
+
+def told(curve):
+    """What a long CSV holds of a curve."""
+    run = curve.run
+    points = [(p.cycle, p.epoch, p.wall_clock_train_s, p.metrics, p.peak_metrics) for p in curve.points]
+    return run.kind, run.method, run.seed, points
+
+
+class TestRead:
+    def test_standard_rows_are_runs_and_cyclic_rows_points(self, table):
+        path = table(
+            HEADER,
+            'cyclic,"BP+CL",17,32,200.5,0.6,0.7',
+            'standard,BP+CL,17,16,100,0.5,0.5',
+            'cyclic,BP+CL,17,16,100,0.4,0.45',
+            'standard,BP+CL,17,32,200,0.61,',
+            'cyclic,BP+CL,18,16,101,0.41,0.41',
+            'cyclic,LS,,16,99,0.3,0.3',
+        )
+        curves = read_long_csv(path)
+        assert [told(curve) for curve in curves] == [
+            (
+                'cyclic',
+                'BP+CL',
+                17,
+                [(0, 16, 100, {ACC: 0.4}, {ACC: 0.45}), (1, 32, 200.5, {ACC: 0.6}, {ACC: 0.7})],
+            ),
+            ('standard', 'BP+CL', 17, [(0, 16, 100, {ACC: 0.5}, {ACC: 0.5})]),
+            ('standard', 'BP+CL', 17, [(0, 32, 200, {ACC: 0.61}, {})]),
+            ('cyclic', 'BP+CL', 18, [(0, 16, 101, {ACC: 0.41}, {ACC: 0.41})]),
+            ('cyclic', 'LS', None, [(0, 16, 99, {ACC: 0.3}, {ACC: 0.3})]),
+        ]
+        assert [curve.run.run_name for curve in curves] == [f'{path}:{line}' for line in (2, 3, 5, 6, 7)]
+
+    def test_columns_in_any_order_without_seeds_as_a_spreadsheet_saves_them(self, table):
+        path = table(
+            ' acc , epoch,method,kind,wall_clock_train_s', '', '0.5, 16,MX,cyclic,9', ',,,,', encoding='utf-8-sig'
+        )
+        assert [told(curve) for curve in read_long_csv(path)] == [
+            ('cyclic', 'MX', None, [(0, 16, 9, {'acc': 0.5}, {})])
+        ]
+
+    @pytest.mark.parametrize(
+        ('lines', 'message'),
+        [
+            pytest.param(
+                ['kind,seed,epoch,acc', 'cyclic,1,16,0.5'],
+                'line 1 has no column method, wall_clock_train_s: it needs kind,method,seed,epoch,wall_clock_train_s,',
+                id='missing columns',
+            ),
+            pytest.param([HEADER.replace(',', ';'), 'a'], 'line 1 has no column kind', id='semicolons'),
+            pytest.param(
+                ['kind,method,seed,epoch,wall_clock_train_s', 'cyclic,MX,1,16,9'],
+                'line 1 names no metric: add a column for each',
+                id='no metric',
+            ),
+            pytest.param(
+                [HEADER + f',{ACC}', 'a'],
+                r'line 1 has columns of one name or of none \(.*Accuracy',
+                id='a column twice',
+            ),
+            pytest.param([HEADER + ',', 'a'], r"of none \(\[''\]\): name each once", id='a column without a name'),
+            pytest.param([HEADER], 'holds no rows: give a header and one row for each point', id='header alone'),
+            pytest.param([''], 'holds no rows', id='empty'),
+            pytest.param(
+                [HEADER, 'cyclic,MX,1,16,9,0.5,0.5', 'cyclic,MX,1,32,9,0.5'],
+                'line 3 has 6 cells, the header 7: make them match',
+                id='a cell short',
+            ),
+            pytest.param(
+                [HEADER, '', 'cyclic,MX,1,16,9,high,0.5'],
+                f"line 3, column {ACC}: 'high' is no finite number: correct it, or leave the cell empty",
+                id='no number',
+            ),
+            pytest.param(
+                [HEADER, 'cyclic,MX,1,16,9,0.5,nan'], f"line 2, column peak:{ACC}: 'nan' is no finite", id='nan'
+            ),
+            pytest.param([HEADER, 'cyclic,MX,1,16,inf,0.5,'], "wall_clock_train_s: 'inf' is no finite", id='infinity'),
+            pytest.param([HEADER, 'cyclic,MX,1,,9,0.5,'], 'line 2, column epoch: is empty: every', id='no epoch'),
+            pytest.param([HEADER, 'cyclic,MX,1,16,0,0.5,'], 'wall_clock_train_s: 0 must be above 0', id='no time'),
+            pytest.param(
+                [HEADER, 'cyclic,MX,1.5,16,9,0.5,'], "line 2, column seed: '1.5' is no whole number", id='half a seed'
+            ),
+            pytest.param([HEADER, 'cyclic,,1,16,9,0.5,'], 'line 2, column method: is empty', id='no method'),
+            pytest.param(
+                [HEADER, *['cyclic,MX,,16,9,0.5,'] * 2],
+                'lines 2 and 3, column epoch: both are 16 in cyclic, MX: give the runs different seeds',
+                id='two runs as one',
+            ),
+            pytest.param([HEADER, 'cyclic,"MX'], r'cannot be read as a CSV \(unexpected end', id='an open quote'),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_its_place(self, table, lines, message):
+        path = table(*lines)
+        with pytest.raises(CurveError, match=message) as caught:
+            read_long_csv(path)
+        assert str(caught.value).startswith(f'{path}: ')
+        assert '\n' not in str(caught.value)
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(CurveError, match=r'none\.csv: cannot be read as a CSV'):
+            read_long_csv(tmp_path / 'none.csv')
+
+    def test_no_text(self, tmp_path):
+        (tmp_path / 'curve.csv').write_bytes(b'\xff\xfe\x00')
+        with pytest.raises(CurveError, match=r'curve\.csv: cannot be read as a CSV'):
+            read_long_csv(tmp_path / 'curve.csv')
+
+
+class TestWrite:
+    def test_the_file_by_hand(self, tmp_path):
+        curves = [
+            TradeoffCurve(Run('a', 'cyclic', 'MX', 17), [point(0, 16.0, 9.5, {ACC: 0.5}, {ACC: 0.6})]),
+            TradeoffCurve(Run('b', 'standard', 'a "b", c'), [point(0, 2.25, 1e6, {LOSS: math.nan, ACC: 0.1})]),
+        ]
+        write_long_csv(tmp_path / 'out.csv', curves)
+        assert (tmp_path / 'out.csv').read_text().splitlines() == [
+            f'kind,method,seed,epoch,wall_clock_train_s,{ACC},{LOSS},peak:{ACC}',
+            'cyclic,MX,17,16.0,9.5,0.5,,0.6',
+            'standard,"a ""b"", c",,2.25,1000000.0,0.1,,',
+        ]
+        assert [path.name for path in tmp_path.iterdir()] == ['out.csv']
+
+    def test_what_is_written_is_read_back_to_the_last_bit(self, tmp_path):
+        awkward = 0.1 + 0.2
+        curves = [
+            TradeoffCurve(
+                Run('a', 'cyclic', 'LS+MX', 17),
+                [
+                    point(0, 16 + awkward, 100 / 3, {ACC: awkward, LOSS: 1e-300}, {ACC: awkward}),
+                    point(1, 32.0, 200 / 3, {ACC: 2 / 3, LOSS: 1e300}, {ACC: 1 / 3}),
+                ],
+            ),
+            TradeoffCurve(Run('b', 'standard', 'LS+MX', 17), [point(0, 16.0, 1 / 7, {ACC: 5e-324})]),
+            TradeoffCurve(Run('c', 'standard', 'LS+MX', 17), [point(0, 32.0, 2 / 7, {ACC: 1.0})]),
+            TradeoffCurve(Run('d', 'branch', 'baseline'), [point(0, 8.0, 3.0, {LOSS: -0.0})]),
+        ]
+        write_long_csv(tmp_path / 'out.csv', curves)
+        assert [told(curve) for curve in read_long_csv(tmp_path / 'out.csv')] == [told(curve) for curve in curves]
+
+    def test_runs_that_rows_could_not_tell_apart(self, tmp_path):
+        curves = [TradeoffCurve(Run(name, 'cyclic', 'MX', 17), [point(0, 16.0, 9.0, {ACC: 0.5})]) for name in 'ab']
+        with pytest.raises(CurveError, match="runs 'a' and 'b' are both cyclic, MX, seed 17: a long CSV cannot tell"):
+            write_long_csv(tmp_path / 'out.csv', curves)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_run_without_epochs(self, tmp_path):
+        curve = TradeoffCurve(Run('a', 'cyclic', 'MX'), [point(0, None, 9.0, {ACC: 0.5})])
+        with pytest.raises(CurveError, match="run 'a' counts no epochs, which a long CSV needs: keep its"):
+            write_long_csv(tmp_path / 'out.csv', [curve])

@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.long_csv import write_long_csv
+from composer_clr.curves.sources import read_sources
+from tests.curves.test_curve import curve, point
+
+
+def saved(folder: Path, name: str) -> TradeoffCurve:
+    made = TradeoffCurve(replace(curve().run, run_name=name), [point()])
+    folder.mkdir(parents=True)
+    made.write(folder / 'curve.json')
+    return made
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [c.run.run_name for c in read_sources(paths, strict=True)[0]]
+
+
+def test_folders_at_any_depth_and_files_by_name(tmp_path):
+    for name in ('study/b/pareto', 'study/a', 'elsewhere'):
+        saved(tmp_path / name, name)
+    assert names([tmp_path / 'study', tmp_path / 'elsewhere' / 'curve.json']) == [
+        'study/a',
+        'study/b/pareto',
+        'elsewhere',
+    ]
+
+
+def test_a_file_that_two_paths_lead_to_is_read_once(tmp_path):
+    saved(tmp_path / 'a', 'a')
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    assert names([tmp_path, tmp_path / 'a', tmp_path / 'a' / 'curve.json', tmp_path / 'link' / 'curve.json']) == ['a']
+
+
+def test_long_csvs(tmp_path):
+    write_long_csv(tmp_path / 'study.csv', [saved(tmp_path / 'a', 'a')])
+    (read,) = read_sources([tmp_path / 'study.csv'])[0]
+    assert (read.run.kind, read.run.method, read.points[0].metrics) == ('cyclic', 'BP+CL', {'eval/acc': 0.71})
+
+
+def test_one_bad_file_does_not_hide_the_rest(tmp_path):
+    saved(tmp_path / 'good', 'good')
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad' / 'curve.json').write_text('{')
+    curves, errors = read_sources([tmp_path, tmp_path / 'nowhere.json'])
+    assert [c.run.run_name for c in curves] == ['good']
+    assert ['bad/curve.json' in str(errors[0]), 'nowhere.json' in str(errors[1])] == [True, True]
+    with pytest.raises(CurveError, match=r'bad/curve\.json'):
+        read_sources([tmp_path], strict=True)
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(CurveError, match=r'no curve\.json in this folder'):
+        read_sources([tmp_path])
+    with pytest.raises(CurveError, match='no runs are named'):
+        read_sources([])
+    (tmp_path / 'curve.json').write_text('{')
+    with pytest.raises(CurveError, match='Invalid JSON'):
+        read_sources([tmp_path])

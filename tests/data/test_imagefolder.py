@@ -1,0 +1,286 @@
+"""The ImageFolder data: the files of torchvision's, read right or named, and through a real Trainer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from composer import Callback, State, Trainer
+from composer.models import ComposerClassifier
+from composer.utils import reproducibility
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from composer_clr.data.image_loader import collate_images
+from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
+from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
+from composer_clr.training.networks import SmallResNet
+from tests.helpers.launcher import launch
+from tests.helpers.photographs import photographs, write_folder
+
+SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes: 16 training images and 11 evaluation images each, of 75 x 60 pixels."""
+    folder = tmp_path_factory.mktemp('images')
+    write_folder(folder / 'train', classes=3, images=16, size=(75, 60), seed=1)
+    write_folder(folder / 'val', classes=3, images=11, size=(75, 60), seed=2)
+    return folder
+
+
+def touch(folder: Path, *files: str) -> Path:
+    """Files without content: whoever reads one fails, whoever lists them does not."""
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    return folder
+
+
+def test_files_and_classes_are_torchvisions(tmp_path):
+    touch(tmp_path, 'b/2.JPEG', 'b/10.jpg', 'b/deep/er/1.png', 'B/é.webp', 'a/x.jpeg', 'a/notes.txt', 'readme.jpg')
+    (tmp_path / 'b/dots.and space.JPEG').touch()
+    usual = torchvision.datasets.ImageFolder(str(tmp_path))
+    ours = ImageFolderDataset(tmp_path, TrainTransform())
+    assert ours.classes == usual.classes == ['B', 'a', 'b']
+    read = [str(ours.folder / os.fsdecode(file)) for file in ours.files]
+    assert list(zip(read, ours.labels.tolist(), strict=True)) == usual.samples
+    assert len(ours) == len(usual) == 6
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    photo = photographs()[1].resize((48, 40))
+    odd = {'cmyk': ('CMYK', 'JPEG'), 'grey': ('L', 'JPEG'), 'png': ('RGB', 'PNG'), 'tiff': ('RGB', 'TIFF')}
+    (tmp_path / 'class').mkdir()
+    for name, (mode, form) in odd.items():
+        photo.convert(mode).save(tmp_path / f'class/{name}.JPEG', form)
+    usual = torchvision.datasets.ImageFolder(str(tmp_path), transforms.PILToTensor())
+    ours = ImageFolderDataset(tmp_path, lambda image: image[:, :, :])
+    assert len(ours) == 4
+    for (image, label), (reference, number) in zip(ours, usual, strict=True):  # type: ignore[arg-type]
+        assert image.shape == reference.shape == (3, 40, 48)
+        assert (image.int() - reference.int()).abs().float().mean() <= 0.01
+        assert label == number == 0
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_a_broken_file_in_the_middle_of_an_epoch_is_named(images, tmp_path, num_workers):
+    write_folder(tmp_path / 'train', classes=1, images=6, size=(75, 60))
+    broken = tmp_path / 'train/class0/3.JPEG'
+    broken.write_bytes(broken.read_bytes()[:900])
+    data = ImageFolderDataset(tmp_path / 'train', EvalTransform(36, 32))
+    batches = iter(DataLoader(data, 2, num_workers=num_workers, collate_fn=collate_images))
+    next(batches)
+    with pytest.raises(OSError, match=r'train/class0/3\.JPEG: not a readable image \(.*truncated\)'):
+        next(batches)
+
+
+def test_a_file_that_has_gone_is_named(tmp_path):
+    data = ImageFolderDataset(touch(tmp_path, 'class/0.jpg'), TrainTransform())
+    (tmp_path / 'class/0.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match=r'class/0\.jpg'):
+        data[0]
+
+
+REFUSED = {
+    'no-folder': ([], {}, r'there is no folder .*/train'),
+    'no-val': (['train/a/0.jpg'], {}, r'there is no folder .*/val'),
+    'no-class-folders': (['train/a/0.jpg', 'val/0.jpg'], {}, r'/val has no class folders: sort'),
+    'empty-class': (['train/a/0.jpg', 'train/b/0.txt', 'val/a/0.jpg'], {}, r'/train has .* without images: b$'),
+    'many-empty-classes': (
+        [f'train/c{number}/0.txt' for number in range(9)],
+        {},
+        r'without images: c0, c1, c2, c3, c4 and 4 more$',
+    ),
+    'class-missing-in-val': (
+        ['train/a/0.jpg', 'train/b/0.jpg', 'val/a/0.jpg'],
+        {},
+        r'classes differ, only in .*/train: b$',
+    ),
+    'classes-differ': (
+        ['train/a/0.jpg', 'train/b/0.jpg', 'val/a/0.jpg', 'val/c/0.jpg'],
+        {},
+        r'classes differ, only in .*/train: b; only in .*/val: c$',
+    ),
+    'num-classes-too-small': (
+        ['train/a/0.jpg', 'train/b/0.jpg', 'val/a/0.jpg', 'val/b/0.jpg'],
+        {'num_classes': 1},
+        r'num_classes=1, but .*/train has 2 class folders',
+    ),
+    'num-classes-too-large': (['train/a/0.jpg', 'val/a/0.jpg'], {'num_classes': 1000}, r'num_classes=1000, but .* 1 '),
+    'less-than-a-batch': (['train/a/0.jpg', 'val/a/0.jpg'], {'batch_size': 2}, r'/train has 1 images, less than .* 2'),
+    'crop-too-large': (['train/a/0.jpg', 'val/a/0.jpg'], {'eval_size': 300}, r'crop=300 of resize=256'),
+}
+
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_refused_before_an_image_is_read(case, tmp_path):
+    files, arguments, message = REFUSED[case]
+    touch(tmp_path, *files)
+    with pytest.raises(ValueError, match=message):
+        imagefolder_dataspecs(tmp_path, **{'batch_size': 1, 'eval_batch_size': 1, **arguments})
+
+
+def test_a_good_folder_is_not_read_until_asked(tmp_path):
+    touch(tmp_path, 'train/a/0.jpg', 'val/a/0.jpg')
+    train, _ = imagefolder_dataspecs(tmp_path, 1, 1, num_workers=0, num_classes=1)
+    with pytest.raises(OSError, match=r'train/a/0\.jpg: not a readable image'):
+        next(iter(train.dataloader))
+
+
+def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    reproducibility.seed_all(seed)
+    train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=num_workers, **SMALL)
+    return [tuple(batch) for batch in train.dataloader]
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_a_seed_gives_the_same_batches_and_another_seed_other_crops(images, num_workers):
+    first, again, other = (epoch(images, seed, num_workers) for seed in (1, 1, 2))
+    assert len(first) == 6
+    for (x, y), (same_x, same_y), (other_x, _) in zip(first, again, other, strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+        assert not torch.equal(x, other_x)
+
+
+def test_batches_are_bytes_and_each_evaluation_image_comes_once(images):
+    train, held_out = imagefolder_dataspecs(images, 20, 10, num_workers=0, num_classes=3, **SMALL)
+    assert [len(y) for _, y in train.dataloader] == [20, 20]
+    batches = list(held_out.dataloader)
+    assert [len(y) for _, y in batches] == [10, 10, 10, 3]
+    assert torch.cat([y for _, y in batches]).bincount().tolist() == [11, 11, 11]
+    for x, y in batches:
+        assert x.dtype == torch.uint8
+        assert x.shape == (len(y), 3, 32, 32)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+    assert (train.num_samples, held_out.num_samples) == (48, 33)
+
+
+def test_workers_have_one_thread_and_live_on(images):
+    loader = imagefolder_dataspecs(images, 8, 8, num_workers=1, **SMALL)[0].dataloader
+    assert isinstance(loader, DataLoader)
+    assert loader.persistent_workers
+    counted = DataLoader(range(2), num_workers=1, collate_fn=lambda _: torch.get_num_threads())  # type: ignore[arg-type]
+    assert list(counted) == [1, 1]
+
+
+class Watcher(Callback):
+    """What comes off the loader, and what reaches the network."""
+
+    def __init__(self) -> None:
+        self.loaded: list[torch.Tensor] = []
+        self.seen: list[torch.Tensor] = []
+
+    def after_dataloader(self, state: State, logger: object) -> None:
+        self.loaded.append(state.batch[0])
+
+    def before_forward(self, state: State, logger: object) -> None:
+        self.seen.append(state.batch[0])
+
+    eval_before_forward = before_forward
+
+
+def test_a_trainer_learns_and_its_accuracy_is_that_of_the_usual_pipeline(images, make_trainer):
+    reproducibility.seed_all(3)
+    model = ComposerClassifier(SmallResNet(depth=8, num_classes=3), num_classes=3)
+    train, held_out = imagefolder_dataspecs(images, 16, 16, num_workers=0, num_classes=3, **SMALL)
+    watcher = Watcher()
+    trainer: Trainer = make_trainer(
+        model=model,
+        train_dataloader=train,
+        eval_dataloader=held_out,
+        optimizers=torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+        max_duration='12ep',
+        device_train_microbatch_size=8,
+        callbacks=watcher,
+    )
+    trainer.fit()
+    assert {(x.dtype, len(x)) for x in watcher.loaded} == {(torch.uint8, 16)}
+    assert {(x.dtype, len(x)) for x in watcher.seen} == {(torch.float32, 8)}
+    assert all(x.is_contiguous() for x in watcher.seen)
+    normalised = torch.cat(watcher.seen)
+    assert -2.2 < normalised.min() < -1.5
+    assert 2.0 < normalised.max() < 2.7
+
+    trainer.eval()
+    measured = float(trainer.state.eval_metric_values['MulticlassAccuracy'])
+    as_usual = [
+        transforms.Resize(36),
+        transforms.CenterCrop(32),
+        transforms.ToTensor(),
+        transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ]
+    usual = torchvision.datasets.ImageFolder(str(images / 'val'), transforms.Compose(as_usual))
+    model.eval()
+    with torch.no_grad():
+        right = sum(int((model((x, y)).argmax(1) == y).sum()) for x, y in DataLoader(usual, 16))
+    assert measured * 33 == pytest.approx(right, abs=1e-3)
+    assert right > 20  # of 33, a third by chance: a network that sees something
+
+
+def test_an_accuracy_between_chance_and_all_agrees_too(images):
+    """A linear network of random weights, which decides by small differences, on both pipelines' pixels."""
+    _, held_out = imagefolder_dataspecs(images, 16, 33, num_workers=0)
+    as_usual = transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    (usual, _) = next(iter(DataLoader(torchvision.datasets.ImageFolder(str(images / 'val'), as_usual), 33)))
+    ours, _ = held_out.microbatch_transforms(next(iter(held_out.dataloader)))
+    weights = torch.randn(3 * 224 * 224, 100, generator=torch.Generator().manual_seed(0))
+    agreed = (ours.flatten(1) @ weights).argmax(1) == (usual.flatten(1) @ weights).argmax(1)
+    assert int(agreed.sum()) >= 32
+
+
+def test_two_ranks_evaluate_each_image_once_and_refuse_different_files(images, tmp_path):
+    write_folder(tmp_path / 'other/train', classes=3, images=17, size=(75, 60))
+    write_folder(tmp_path / 'other/val', classes=3, images=11, size=(75, 60))
+    (tmp_path / 'script.py').write_text(
+        dedent(f"""
+        import torch
+        from composer import Trainer
+        from composer.models import ComposerClassifier
+        from composer.utils import dist
+        from composer_clr.data.imagefolder import imagefolder_dataspecs
+
+        paths = {str(images)!r}, {str(tmp_path / 'other')!r}
+        try:
+            imagefolder_dataspecs(paths[dist.get_global_rank()], 8, 8, 0)
+        except ValueError as error:
+            print(error)
+        _, held_out = imagefolder_dataspecs(paths[0], 8, 8, 0, 3, 32, 36, 32)
+
+        class First(torch.nn.Module):
+            def forward(self, images):
+                return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), 3)
+
+        trainer = Trainer(model=ComposerClassifier(First(), num_classes=3), progress_bar=False)
+        trainer.eval(held_out)
+        print('accuracy', float(trainer.state.eval_metric_values['MulticlassAccuracy']))
+        """)
+    )
+    done = launch(2, 'script.py', folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f'ranks 0 and 1 see different files in {images}/train: 48 and 51 images' in done.stdout
+    # 33 images do not divide by two: the one that fills up, of class 0, would make it 12 of 34.
+    accuracy = float(done.stdout.rsplit('accuracy', 1)[1].split()[0])
+    assert accuracy == pytest.approx(11 / 33, abs=1e-6)
+
+
+def test_a_million_files_are_two_arrays(images):
+    data = ImageFolderDataset(images / 'train', TrainTransform())
+    assert isinstance(data.files, np.ndarray)
+    assert data.files.dtype.kind == 'S'
+    assert isinstance(data.labels, np.ndarray)

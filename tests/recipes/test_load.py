@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from composer_clr.recipes.load import RecipeError, load_recipe, shipped_recipes
+
+MINIMAL = """
+run_name: mine
+max_duration: 4ep
+model: {name: small_resnet, num_classes: 10}
+data: {name: digits, batch_size: 50, eval_batch_size: 900}
+optimizer: {lr: 0.1}
+schedule: {kind: cyclic, t_0: 2ep}
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> str:
+    (tmp_path / 'mine.yaml').write_text(MINIMAL)
+    return str(tmp_path / 'mine.yaml')
+
+
+@pytest.mark.parametrize('name', shipped_recipes())
+def test_every_shipped_recipe_parses(name):
+    assert load_recipe(name).run_name
+
+
+def test_a_file_of_ones_own_and_overrides(minimal):
+    recipe = load_recipe(minimal, ['seed=5', 'optimizer.arguments.momentum=0.9', 'algorithms.MixUp.alpha=0.2'])
+    assert (recipe.run_name, recipe.seed, recipe.optimizer.arguments) == ('mine', 5, {'momentum': 0.9})
+    assert recipe.algorithms == {'MixUp': {'alpha': 0.2}}
+    assert recipe.snapshot.folder == '{run_name}/pareto'
+
+
+def test_overrides_reach_what_refers_to_them():
+    recipe = load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep', 'seed=3'])
+    assert recipe.run_name == 'digits-baseline-standard-4ep-seed3'
+
+
+@pytest.mark.parametrize(
+    ('override', 'match'),
+    [
+        ('sed=3', "sed=3: unknown key 'sed', did you mean 'seed'"),
+        ('schedule.t0=8ep', "unknown key 'schedule.t0', did you mean 't_0'"),
+        ('optimizer.momentum=0.9', "unknown key 'optimizer.momentum'"),
+        ('seed=many', "seed: Value 'many'"),
+        ('model.num_classes=1.5', "model.num_classes: Value '1.5'"),
+        ('snapshot.metrics=3', 'snapshot.metrics: Invalid value'),
+        ('schedule.kind=cylic', "schedule.kind='cylic'.*cyclic, standard, branch"),
+        ('model=3', 'model=3'),
+        ('seed', "'seed' is not key=value"),
+        ('=3', "'=3' is not key=value"),
+        ('seed=[', 'seed=\\[: not valid YAML'),
+        ('run_name=${nowhere}', 'run_name: Interpolation key'),
+    ],
+)
+def test_refused(minimal, override, match):
+    with pytest.raises(RecipeError, match=match) as raised:
+        load_recipe(minimal, [override])
+    assert '\n' not in str(raised.value)
+
+
+def test_what_is_left_open_is_named(tmp_path):
+    (tmp_path / 'open.yaml').write_text(MINIMAL.replace('lr: 0.1', '').replace('kind: cyclic, ', ''))
+    with pytest.raises(RecipeError, match=r'leaves optimizer.lr, schedule.kind open: give optimizer.lr=VALUE'):
+        load_recipe(str(tmp_path / 'open.yaml'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'match'),
+    [
+        (MINIMAL + 'sedd: 1', "unknown key 'sedd', did you mean 'seed'"),
+        ('model: [', 'not valid YAML'),
+        ('!!python/object/apply:os.system [true]', 'not valid YAML'),
+        ('- a list', 'bad.yaml: not a mapping'),
+    ],
+    ids=['unknown-key', 'broken', 'python-object', 'list'],
+)
+def test_bad_files(tmp_path, text, match):
+    (tmp_path / 'bad.yaml').write_text(text)
+    with pytest.raises(RecipeError, match=match):
+        load_recipe(str(tmp_path / 'bad.yaml'))
+
+
+def test_no_such_recipe():
+    with pytest.raises(RecipeError, match="no recipe 'quickstart/digit', did you mean 'quickstart/digits'"):
+        load_recipe('quickstart/digit')
+    with pytest.raises(RecipeError, match=r'nowhere.yaml: cannot be read'):
+        load_recipe('nowhere.yaml')

@@ -1,0 +1,38 @@
+import pytest
+
+from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.planned_cycles import recipe_cycles
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'troughs'),
+    [
+        ([], ['4ep', '8ep', '16ep', '32ep', '64ep']),
+        (['max_duration=63ep'], ['4ep', '8ep', '16ep', '32ep']),
+        (['schedule.t_mult=1', 'max_duration=10ep'], ['4ep', '6ep', '8ep', '10ep']),
+        (['schedule.t_0=null', 'schedule.cycle_ends=[5ep,9ep]'], ['5ep', '9ep']),
+        (['schedule.t_0=0.25dur', 'schedule.t_warmup=0.25dur'], ['32ep', '64ep']),
+        (['schedule.t_0=20ba', 'schedule.t_warmup=0ba', 'max_duration=60ba'], ['20ba', '60ba']),
+        (['schedule.t_warmup=0ba', 'max_duration=6ep'], ['2ep', '6ep']),
+    ],
+    ids=['quickstart', 'cut', 'constant', 'cycle_ends', 'dur', 'batches', 'warmup-of-no-unit'],
+)
+def test_troughs_told_from_the_recipe_alone(overrides, troughs):
+    told = recipe_cycles(load_recipe('quickstart/digits', overrides))
+    assert [f'{trough}{told.unit}' for trough in told.troughs] == troughs
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'match'),
+    [
+        (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
+        (['schedule.t_mult=1.3'], "t_mult=1.3 a trough falls within an epoch.*'ba'"),
+        (['schedule.t_0=long'], "schedule.t_0='long' is not a time"),
+        (['schedule.t_0=null'], 'schedule.t_0=None is not a time'),
+        (['schedule.t_mult=0.1'], 'schedule: t_mult=0.1'),
+        (['schedule.cycle_ends=[9ep,5ep]'], 'schedule: cycle 1 would run from 9 to 5'),
+    ],
+)
+def test_refused(overrides, match):
+    with pytest.raises(RecipeError, match=match):
+        recipe_cycles(load_recipe('quickstart/digits', overrides))

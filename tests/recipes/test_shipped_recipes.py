@@ -1,0 +1,170 @@
+"""Every shipped recipe, run: shrunk by overrides alone."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.datasets import cifar
+
+from composer_clr import TradeoffCurve
+from composer_clr.recipes.load import load_recipe, shipped_recipes
+from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.train import main
+from tests.helpers.launcher import launch
+from tests.helpers.photographs import write_folder
+
+QUICK = ['progress_bar=false', 'precision=fp32', 'data.num_workers=0']
+IMAGENET = [
+    *QUICK,
+    'model.name=resnet18',
+    'model.num_classes=3',
+    'data.batch_size=6',
+    'data.eval_batch_size=6',
+    'data.arguments.train_size=32',
+    'data.arguments.eval_resize=36',
+    'data.arguments.eval_size=32',
+    'device_train_microbatch_size=3',
+    'optimizer.lr=0.01',
+    'schedule.t_warmup=1ep',
+    'max_duration=4ep',
+    'callbacks.MemoryMonitor=false',  # it warns that there is no GPU
+]
+SHRUNK = {
+    'quickstart': ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false'],
+    'resnet50_imagenet': IMAGENET,
+    'resnet101_imagenet': IMAGENET,
+    'resnet56_cifar10': [
+        *QUICK,
+        'model.arguments.depth=8',
+        'data.batch_size=10',
+        'data.eval_batch_size=20',
+        'schedule.t_warmup=1ep',
+        'max_duration=4ep',
+    ],
+}
+IN_SECONDS = {
+    'quickstart/digits',
+    'resnet50_imagenet/baseline',
+    'resnet50_imagenet/bp_cl_ls_mx_standard',
+    'resnet50_imagenet/constant_10',
+    'resnet101_imagenet/baseline',
+    'resnet56_cifar10/baseline',
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs in folders, and a data set in the files of CIFAR-10, of 50 and 20 random images."""
+    folder = tmp_path_factory.mktemp('data')
+    for split, images in (('train', 6), ('val', 3)):
+        write_folder(folder / split, classes=3, images=images, size=(50, 40))
+    batches = folder / 'cifar-10-batches-py'
+    batches.mkdir()
+    numbers = np.random.default_rng(0)
+    names = [*(f'data_batch_{i}' for i in range(1, 6)), 'test_batch']
+    for name, images in zip(names, [10] * 5 + [20], strict=True):
+        pixels = numbers.integers(256, size=(images, 3072), dtype=np.uint8)
+        labels = numbers.integers(10, size=images).tolist()
+        (batches / name).write_bytes(pickle.dumps({'data': pixels, 'labels': labels}))
+    (batches / 'batches.meta').write_bytes(pickle.dumps({'label_names': [str(i) for i in range(10)]}))
+    return folder
+
+
+def shrunk(name: str, data: Path) -> list[str]:
+    family = name.partition('/')[0]
+    overrides = list(SHRUNK[family])
+    if family != 'quickstart':
+        overrides.append(f'data.path={data}')
+        if load_recipe(name, overrides).schedule.kind == 'cyclic':
+            overrides.append('schedule.t_0=1ep')
+    return overrides
+
+
+@pytest.mark.parametrize('name', shipped_recipes())
+def test_every_recipe_has_its_troughs_within_its_run(name):
+    recipe = load_recipe(name, [] if name == 'quickstart/digits' else ['data.path=/data'])
+    if recipe.schedule.kind == 'cyclic':
+        told = recipe_cycles(recipe)
+        assert told.troughs[-1] == told.until
+
+
+def test_the_papers_run():
+    recipe = load_recipe('resnet50_imagenet/baseline', ['data.path=/data'])
+    assert recipe_cycles(recipe).troughs == [16, 32, 64, 128, 256, 512]
+    assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.weight_decay) == ('DecoupledSGDW', 2.048, 5e-4)
+    assert (recipe.optimizer.arguments, recipe.data.batch_size) == ({'momentum': 0.875}, 2048)
+    assert (recipe.precision, recipe.device_train_microbatch_size) == ('amp_fp16', 64)
+
+
+@pytest.mark.parametrize(
+    ('name', 'algorithms'),
+    [
+        ('baseline', {}),
+        ('bp', {'BlurPool': {}}),
+        ('cl', {'ChannelsLast': {}}),
+        ('ls', {'LabelSmoothing': {'smoothing': 0.1}}),
+        ('mx', {'MixUp': {'alpha': 0.2}}),
+        ('bp_cl', {'BlurPool': {}, 'ChannelsLast': {}}),
+        ('ls_mx', {'MixUp': {'alpha': 0.2}, 'LabelSmoothing': {'smoothing': 0.1}}),
+        (
+            'bp_cl_ls_mx',
+            {'BlurPool': {}, 'ChannelsLast': {}, 'MixUp': {'alpha': 0.2}, 'LabelSmoothing': {'smoothing': 0.1}},
+        ),
+    ],
+)
+def test_the_eight_methods_differ_in_their_algorithms_and_kinds_in_their_schedule(name, algorithms):
+    cyclic = load_recipe(f'resnet50_imagenet/{name}', ['data.path=/data'])
+    assert list(cyclic.algorithms.items()) == list(algorithms.items())
+    method = name.upper().replace('_', '+') if algorithms else 'baseline'
+    assert cyclic.run_name == f'resnet50-{method}-cyclic-512ep-seed17'
+    standard = load_recipe(f'resnet50_imagenet/{name}_standard', ['data.path=/data'])
+    assert standard.run_name == f'resnet50-{method}-standard-16ep-seed17'
+    same = load_recipe(f'resnet50_imagenet/{name}', ['data.path=/data', 'schedule.kind=standard', 'max_duration=16ep'])
+    same.base = standard.base
+    assert standard == same
+    baseline = load_recipe('resnet50_imagenet/baseline', ['data.path=/data'])
+    baseline.algorithms, baseline.snapshot.method = cyclic.algorithms, cyclic.snapshot.method
+    baseline.run_name, baseline.base = cyclic.run_name, cyclic.base
+    assert cyclic == baseline
+
+
+@pytest.mark.parametrize(
+    'name', [name if name in IN_SECONDS else pytest.param(name, marks=pytest.mark.slow) for name in shipped_recipes()]
+)
+def test_every_recipe_runs(name, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # The files are not those whose checksums torchvision knows.
+    monkeypatch.setattr(cifar, 'check_integrity', lambda *checksum: True)
+    overrides = shrunk(name, data)
+    assert main([name, '--check', *overrides]) == 0
+    assert not any(tmp_path.iterdir())
+    assert main([name, *overrides]) == 0
+    recipe = load_recipe(name, overrides)
+    curve = TradeoffCurve.read(Path(recipe.snapshot.folder.format(run_name=recipe.run_name)))
+    assert (curve.run.kind, curve.run.method) == (recipe.schedule.kind, recipe.snapshot.method)
+    last = 8.0 if name == 'quickstart/digits' else 4.0
+    expected = [last]
+    if recipe.schedule.kind == 'cyclic':
+        expected = [2.0, 3.0, 4.0] if recipe.schedule.t_mult == 1 else [last / 2, last]
+    assert [point.epoch for point in curve.points] == expected
+
+
+@pytest.mark.parametrize(
+    'name', ['resnet50_imagenet/bp_cl_ls_mx', pytest.param('resnet56_cifar10/baseline', marks=pytest.mark.slow)]
+)
+def test_a_recipe_of_each_family_on_two_ranks(name, data, tmp_path):
+    (tmp_path / 'run.py').write_text(
+        'import sys\n'
+        'from torchvision.datasets import cifar\n'
+        'from composer_clr.train import main\n'
+        'cifar.check_integrity = lambda *checksum: True\n'
+        'sys.exit(main())\n'
+    )
+    overrides = [*shrunk(name, data), 'run_name=two']
+    done = launch(2, 'run.py', name, *overrides, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    curve = TradeoffCurve.read(next(tmp_path.rglob('curve.json')).parent)
+    assert (curve.run.world_size, [point.epoch for point in curve.points]) == (2, [2.0, 4.0])

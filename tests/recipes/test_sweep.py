@@ -1,0 +1,225 @@
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer_clr.curves.curve import Run, TradeoffCurve
+from composer_clr.curves.methods import method_algorithms
+from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.sweep import study
+from tests.curves.test_curve import point
+
+DIGITS = ['quickstart/digits']
+ALL = [
+    'quickstart/digits schedule.kind=cyclic seed=17 max_duration=64ep',
+    *(f'quickstart/digits schedule.kind=standard seed=17 max_duration={n}ep' for n in (4, 8, 16, 32, 64)),
+]
+
+
+RUN_NAME = 'run_name=digits-baseline-${schedule.kind}-${max_duration}-seed${seed}'
+
+
+def listed(*arguments, **options):
+    return [shlex.join(run) for run in study(*arguments, **options)]
+
+
+def save(name, kind, epochs, method='baseline'):
+    """A curve where the quickstart's run of this name would write it."""
+    folder = Path('runs/quickstart') / name
+    folder.mkdir(parents=True)
+    points = [replace(point(i), epoch=float(epoch)) for i, epoch in enumerate(epochs)]
+    TradeoffCurve(Run(name, kind, method), points).write(folder / 'curve.json')
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_cyclic_run_and_a_standard_run_to_each_trough():
+    assert listed(DIGITS) == ALL
+
+
+def test_every_seed_and_every_override():
+    assert listed(DIGITS, ['max_duration=8ep', 'optimizer.lr=0.1'], seeds=[1, 2]) == [
+        f'quickstart/digits schedule.kind={kind} seed={seed} max_duration={n}ep optimizer.lr=0.1'
+        for seed in (1, 2)
+        for kind, n in (('cyclic', 8), ('standard', 4), ('standard', 8))
+    ]
+
+
+def test_every_recipe(tmp_path):
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text(
+        'run_name: mine-${schedule.kind}-${max_duration}\n'
+        'max_duration: 30ba\n'
+        'model: {name: small_resnet, num_classes: 10}\n'
+        'data: {name: digits, batch_size: 50, eval_batch_size: 900}\n'
+        'optimizer: {lr: 0.1}\n'
+        'schedule: {kind: cyclic, t_0: 10ba}\n'
+    )
+    assert listed([*DIGITS, str(mine)])[6:] == [
+        f'{mine} schedule.kind=cyclic seed=17 max_duration=30ba',
+        *(f'{mine} schedule.kind=standard seed=17 max_duration={n}ba' for n in (10, 30)),
+    ]
+
+
+class TestComplete:
+    def test_complete_runs_are_left_out(self):
+        save('digits-baseline-standard-8ep-seed17', 'standard', [8])
+        # Four of the cyclic run's five points are not all: it is run again.
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4, 8, 16, 32])
+        assert listed(DIGITS) == [run for run in ALL if 'max_duration=8ep' not in run]
+
+    def test_a_run_that_diverged_is_not_made_again(self):
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4, 8])
+        assert ALL[0] in listed(DIGITS)
+        file = Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17')
+        curve = TradeoffCurve.read(file)
+        last = replace(curve.points[-1], diverged=True)
+        replace(curve, points=[curve.points[0], last]).write(file / 'curve.json')
+        assert listed(DIGITS) == ALL[1:]
+
+    def test_a_whole_study_leaves_nothing(self):
+        save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4, 8])
+        for epochs in (4, 8):
+            save(f'digits-baseline-standard-{epochs}ep-seed17', 'standard', [epochs])
+        assert listed(DIGITS, ['max_duration=8ep']) == []
+
+    def test_a_whole_curve_of_the_kind_that_the_schedule_makes(self):
+        save('digits-baseline-cyclic-4ep-seed17', 'wsd-s', [4])
+        held = ['max_duration=4ep', 'schedule.t_hold=0.9']
+        assert listed(DIGITS, held, kinds=['cyclic']) == []
+
+    def test_a_point_in_the_batch_that_passed_its_trough(self):
+        save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])
+        assert len(listed(DIGITS, ['max_duration=8ep'])) == 2
+
+    def test_a_broken_file_is_no_curve(self):
+        save('digits-baseline-cyclic-64ep-seed17', 'cyclic', [4])
+        Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17/curve.json').write_text('{')
+        assert listed(DIGITS) == ALL
+
+    @pytest.mark.parametrize(
+        ('saved', 'overrides', 'match'),
+        [
+            (
+                ('cyclic', [4, 8, 16, 32, 64]),
+                ['algorithms.LabelSmoothing.smoothing=0.1', RUN_NAME],
+                'not of LS, cyclic',
+            ),
+            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine', RUN_NAME], 'and not of mine, cyclic'),
+            (
+                ('standard', [64]),
+                [],
+                r'of another run, baseline, standard, with points at \[64.0\], and not of baseline',
+            ),
+            (('cyclic', [4, 8, 16, 32, 64]), ['schedule.t_mult=1'], r'points at \[4, 6, 8, 10'),
+            (
+                ('cyclic', [4, 8, 16, 32, 64, 128]),
+                [],
+                r'points at \[4, 8, 16, 32, 64\] \(ep\): give this one a run_name',
+            ),
+        ],
+        ids=['method', 'named-method', 'kind', 'schedule', 'longer'],
+    )
+    def test_another_runs_curve_is_not_taken_for_this_ones(self, saved, overrides, match):
+        save('digits-baseline-cyclic-64ep-seed17', *saved)
+        with pytest.raises(RecipeError, match=match) as caught:
+            listed(DIGITS, overrides)
+        assert str(caught.value).startswith('runs/quickstart/digits-baseline-cyclic-64ep-seed17 holds')
+
+
+class TestMethods:
+    def test_each_method_by_its_algorithms_in_their_order_and_a_name_of_its_own(self):
+        runs = list(study(DIGITS, ['max_duration=4ep'], methods=['baseline', 'MX+LS', 'CL+BP'], kinds=['cyclic']))
+        recipes = [load_recipe(name, overrides) for name, *overrides in runs]
+        assert [recipe.run_name for recipe in recipes] == [
+            f'digits-{method}-cyclic-4ep-seed17' for method in ('baseline', 'LS+MX', 'BP+CL')
+        ]
+        assert [list(recipe.algorithms.items()) for recipe in recipes] == [
+            [],
+            [('MixUp', {'alpha': 0.2}), ('LabelSmoothing', {'smoothing': 0.1})],
+            [('BlurPool', {}), ('ChannelsLast', {})],
+        ]
+
+    def test_an_override_of_an_algorithm_is_for_the_methods_that_have_it(self):
+        runs = list(
+            study(
+                DIGITS,
+                ['algorithms.MixUp.alpha=0.4', 'max_duration=4ep', 'run_name=a-${seed}-${snapshot.method}'],
+                methods=['LS', 'LS+MX'],
+                kinds=['cyclic'],
+                seeds=[1, 2],
+            )
+        )
+        recipes = [load_recipe(name, overrides) for name, *overrides in runs]
+        assert [recipe.run_name for recipe in recipes] == ['a-1-LS', 'a-2-LS', 'a-1-LS+MX', 'a-2-LS+MX']
+        assert [recipe.algorithms.get('MixUp') for recipe in recipes] == [None, None, {'alpha': 0.4}, {'alpha': 0.4}]
+        assert list(recipes[3].algorithms) == ['MixUp', 'LabelSmoothing']
+
+    def test_complete_ones_are_left_out(self):
+        save('digits-LS-cyclic-4ep-seed17', 'cyclic', [4], method='LS')
+        runs = listed(DIGITS, ['max_duration=4ep'], methods=['baseline', 'LS'])
+        assert ['LabelSmoothing' in run for run in runs] == [False, False, True]
+        assert 'schedule.kind=standard' in runs[2]
+
+    @pytest.mark.parametrize(
+        ('overrides', 'methods', 'match'),
+        [
+            ([], ['LS', 'XX'], "--methods: 'XX' has 'XX': a method is baseline, or BP, CL, LS, MX joined by"),
+            ([], [''], '--methods: '),
+            (
+                ['algorithms.EMA.half_life=3ba'],
+                ['LS'],
+                r'--methods LS: .* has a method of its own and makes LS\+EMA of it: leave --methods out',
+            ),
+            (['algorithms.LabelSmoothing.smoothing=1'], ['MX'], r'makes LS\+MX of it'),
+            (['snapshot.method=mine'], ['MX'], 'makes mine of it'),
+        ],
+        ids=['unknown', 'empty', 'another-algorithm', 'a-method-not-named', 'a-name'],
+    )
+    def test_refused(self, overrides, methods, match):
+        with pytest.raises(RecipeError, match=match):
+            listed(DIGITS, overrides, methods=methods)
+
+    def test_runs_whose_names_do_not_tell_the_method_are_refused(self):
+        with pytest.raises(RecipeError, match=r'several runs would write to .*: put \$\{snapshot.method\}'):
+            listed(DIGITS, [RUN_NAME], methods=['baseline', 'LS'])
+
+    def test_arguments_are_copies(self):
+        method_algorithms('MX')['MixUp']['alpha'] = 9
+        assert method_algorithms('MX') == {'MixUp': {'alpha': 0.2}}
+
+
+def test_kinds_can_be_chosen():
+    assert listed(DIGITS, kinds=['standard']) == ALL[1:]
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'match'),
+    [
+        (['seed=3'], 'seed is what a sweep goes through: leave it out, and give --seeds'),
+        (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through.*--kinds'),
+        (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
+        (['schedule.t_hold=0.01dur'], 'schedule.t_hold=0.01dur: runs of other durations'),
+        (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put'),
+        (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
+    ],
+)
+def test_refused(overrides, match):
+    with pytest.raises(RecipeError, match=match):
+        listed(DIGITS, overrides)
+
+
+def test_a_recipe_named_twice_is_refused():
+    with pytest.raises(
+        RecipeError, match='several runs would write to runs/quickstart/digits-baseline-cyclic-64ep-seed17'
+    ):
+        listed([*DIGITS, *DIGITS])
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(RecipeError, match='--kinds cylic: a run is either of cyclic, standard'):
+        listed(DIGITS, kinds=['cylic'])

@@ -1,0 +1,233 @@
+"""What becomes of a curve that is in the folder already, and of a folder that another process has."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.recording.existing_curve import take_over, with_later
+from composer_clr.recording.folder_lock import LOCK_FILE, FolderInUseError, FolderLock
+from composer_clr.recording.run_folder import RunFolder
+from tests.curves.test_curve import point
+
+RUN = Run('mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep'})
+LATER_START = replace(RUN, started_at='2022-06-03T00:00:00+00:00')
+OTHER = replace(RUN, run_name='other')
+
+
+def made(run: Run, *cycles: int, time_s: float = 1.0) -> TradeoffCurve:
+    return TradeoffCurve(run, [point(cycle, wall_clock_train_s=time_s) for cycle in cycles])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(str(tmp_path / 'run'))
+    folder.prepare()
+    yield folder
+    folder.close()
+
+
+def told(folder: RunFolder, name: str = 'curve.json') -> tuple[str | None, list[tuple[int, float]]]:
+    """When the kept run started, and its points: their cycle and time."""
+    kept = folder.curve(name)
+    assert kept is not None
+    return kept.run.started_at, [(p.cycle, p.wall_clock_train_s) for p in kept.points]
+
+
+def start(folder: RunFolder, curve: TradeoffCurve, **how: bool):
+    return take_over(folder, curve, **{'resumed': False, 'overwrite': False, 'autoresume': False, **how})
+
+
+@pytest.mark.parametrize('found', [None, made(OTHER)], ids=['nothing', 'no-points'])
+@pytest.mark.parametrize('resumed', [False, True])
+def test_nothing_in_the_way(folder, found, resumed):
+    if found is not None:
+        folder.write_curve(found)
+    points = (0, 1) if resumed else ()
+    assert start(folder, made(RUN, *points), resumed=resumed) == []
+    assert told(folder) == (RUN.started_at, [(c, 1.0) for c in points])
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_resumed_the_checkpoints_points_win_and_later_ones_stay(folder, overwrite):
+    folder.write_curve(made(RUN, 0, 1, 2, 3, time_s=9.0))
+    later = start(folder, made(RUN, 0, 1), resumed=True, overwrite=overwrite)
+    assert [p.cycle for p in later] == [2, 3]
+    assert told(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0), (2, 9.0), (3, 9.0)])
+    # The next point takes the place of its own; the one after it is still there.
+    assert [p.wall_clock_train_s for p in with_later(made(RUN, 0, 1, 2).points, later)] == [1.0, 1.0, 1.0, 9.0]
+
+
+def test_resumed_as_another_run_of_the_name_keeps_points_of_its_own_aside(folder):
+    folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep'}), 0, 1, 2, time_s=9.0))
+    assert start(folder, made(RUN, 0), resumed=True) == []
+    assert told(folder) == (RUN.started_at, [(0, 1.0)])
+    assert told(folder, 'curve-1.json') == (RUN.started_at, [(0, 9.0), (1, 9.0), (2, 9.0)])
+
+
+def test_resumed_with_all_of_the_files_points_nothing_is_kept_aside(folder):
+    folder.write_curve(made(LATER_START, 0))
+    start(folder, made(RUN, 0, 1), resumed=True)
+    assert told(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0)])
+    assert folder.curve('curve-1.json') is None
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_over(folder, overwrite, tmp_path):
+    (tmp_path / 'run' / 'cycle0-ba10.pt').write_bytes(b'')
+    for number in (1, 2):
+        folder.write_curve(made(RUN, 0, time_s=number))
+        assert start(folder, made(LATER_START), autoresume=True, overwrite=overwrite) == []
+        assert told(folder) == (LATER_START.started_at, [])
+        assert told(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
+    assert (tmp_path / 'run' / 'cycle0-ba10.pt').exists()
+
+
+@pytest.mark.parametrize('how', [{}, {'autoresume': True}, {'resumed': True}], ids=['new', 'autoresume', 'resumed'])
+def test_another_runs_curve_is_replaced_with_overwrite_alone(folder, how):
+    folder.write_curve(made(OTHER, 0, 1))
+    with pytest.raises(
+        FileExistsError, match="already holds the curve.json of run 'other' with 2 points: name another"
+    ):
+        start(folder, made(RUN), **how)
+    assert told(folder)[1] == [(0, 1.0), (1, 1.0)]
+    start(folder, made(RUN), overwrite=True, **how)
+    assert told(folder)[1] == []
+
+
+def test_the_same_run_once_more_is_refused_too(folder):
+    folder.write_curve(made(RUN, 0))
+    with pytest.raises(FileExistsError, match="run 'mine' with 1 points"):
+        start(folder, made(LATER_START))
+
+
+def test_overwriting_removes_the_snapshots_and_nothing_else(folder, tmp_path):
+    for name in ('cycle0-ba10.pt', 'cycle12-ba3400.pt', 'cycle.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
+        (tmp_path / 'run' / name).write_text('')
+    folder.write_curve(made(OTHER, 0))
+    start(folder, made(RUN), overwrite=True)
+    assert sorted(p.name for p in (tmp_path / 'run').iterdir()) == [
+        LOCK_FILE,
+        'curve-1.json',
+        'curve.json',
+        'cycle.pt',
+        'mine.pt',
+        'notes.txt',
+    ]
+
+
+@pytest.mark.parametrize('how', [{}, {'autoresume': True}, {'resumed': True}])
+def test_a_file_that_is_no_curve(folder, tmp_path, how):
+    (tmp_path / 'run' / 'curve.json').write_text('{}')
+    with pytest.raises(CurveError, match=r'curve\.json: not a curve'):
+        start(folder, made(RUN), **how)
+    start(folder, made(RUN), overwrite=True, **how)
+    assert told(folder) == (RUN.started_at, [])
+
+
+def test_what_a_crash_left_half_made_is_cleared_away(tmp_path):
+    (tmp_path / 'run').mkdir()
+    for name in ('.part-curve.json', '.part-cycle0-ba10.pt', 'curve.json.mine'):
+        (tmp_path / 'run' / name).write_text('half')
+    folder = RunFolder(str(tmp_path / 'run'))
+    folder.prepare()
+    folder.close()
+    assert [p.name for p in (tmp_path / 'run').iterdir()] == ['curve.json.mine']
+
+
+# Locks. A process of its own holds them: within one process the newest takes over.
+
+
+def _hold(folder: str, holds, let_go) -> None:
+    lock = FolderLock(Path(folder))
+    holds.set()
+    let_go.wait(60)
+    lock.release()
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another live process that has the folder; setting the event ends it."""
+    context = multiprocessing.get_context('spawn')
+    holds, let_go = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(str(tmp_path), holds, let_go))
+    process.start()
+    assert holds.wait(60)
+    yield process, let_go
+    if process.is_alive():
+        # Killed while it waits, it may have taken the event's own lock with it.
+        let_go.set()
+    process.join(60)
+    process.close()
+
+
+def test_a_folder_that_a_live_process_has_is_refused(holder, tmp_path):
+    process, let_go = holder
+    with pytest.raises(FolderInUseError, match=f'being written to by a live run \\(process {process.pid} on .*wait'):
+        FolderLock(tmp_path)
+    with pytest.raises(FolderInUseError):
+        RunFolder(str(tmp_path)).prepare()
+    let_go.set()
+    process.join(60)
+    assert not list(tmp_path.iterdir())
+    FolderLock(tmp_path).release()
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(holder, tmp_path):
+    process, _ = holder
+    process.kill()
+    process.join(60)
+    assert [p.name for p in tmp_path.iterdir()] == [LOCK_FILE]
+    FolderLock(tmp_path).release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_process_that_outlives_its_parent_keeps_nobody_out(tmp_path):
+    def parent(write: int) -> None:
+        FolderLock(tmp_path)
+        worker = os.fork()
+        if worker == 0:
+            signal.pause()
+        os.write(write, str(worker).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        parent(write)
+    os.close(write)
+    os.waitpid(process, 0)
+    worker = int(os.read(read, 20))
+    os.close(read)
+    try:
+        FolderLock(tmp_path).release()
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_within_a_process_the_newest_takes_over(holder, tmp_path):
+    folder = tmp_path / 'mine'
+    folder.mkdir()
+    first, second = FolderLock(folder), FolderLock(folder)
+    first.release()
+    assert (folder / LOCK_FILE).exists()
+    assert f'process {os.getpid()} on' in (folder / LOCK_FILE).read_text()
+    second.release()
+    second.release()
+    assert not list(folder.iterdir())
+
+
+def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch):
+    def none_here(*_):
+        raise OSError(37, 'No locks available')
+
+    monkeypatch.setattr('fcntl.lockf', none_here)
+    with pytest.warns(UserWarning, match='cannot be locked .*No locks available.*no two runs write to it'):
+        lock = FolderLock(tmp_path)
+    lock.release()

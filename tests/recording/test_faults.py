@@ -1,0 +1,363 @@
+"""Disks that fill, folders that go, stores that fail, losses that are no numbers: what is lost, and what is said."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import math
+import os
+import resource
+import shutil
+import time
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from composer import Callback, Event
+from composer.core import State
+from composer.loggers import Logger
+
+import composer_clr.recording.pareto_snapshot
+import composer_clr.recording.run_folder
+from composer_clr import ParetoSnapshot, TradeoffCurve
+from tests.conftest import classifier
+from tests.recording.test_object_store import bucket as bucket
+from tests.recording.test_object_store import names
+from tests.recording.test_pareto_snapshot import Recorder, Stop, StopAfter, curve, doubling, snapshot
+
+
+class At(Callback):
+    """Does something once, as a batch starts."""
+
+    def __init__(self, batch: int, do):
+        self.batch, self.do = batch, do
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value == self.batch:
+            self.do()
+
+
+def full_disk(*_args, **_keywords):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def points(folder: str = 'out') -> list[tuple[int, str | None]]:
+    return [(point.batch, point.checkpoint) for point in curve(folder).points]
+
+
+# The curve: training stops at the trough.
+
+
+def test_a_full_disk_stops_training_at_the_next_trough_and_loses_no_point(make_trainer, monkeypatch):
+    def fill():
+        monkeypatch.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk)
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, fill)])
+    with pytest.raises(
+        OSError, match=r"folder='out': curve.json cannot be written, so training stops at cycle 1 .*No sp"
+    ):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 40
+    assert points() == [(20, None)]
+
+
+def test_a_file_size_limit_stops_training_at_the_next_trough(make_trainer):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, limit)])
+    try:
+        with pytest.raises(OSError, match='curve.json cannot be written.*File too large'):
+            trainer.fit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert points() == [(20, None)]
+    trainer.close()
+    assert [path.name for path in Path('out').iterdir()] == ['curve.json']
+
+
+def test_the_run_goes_on_once_there_is_space(make_trainer, monkeypatch):
+    own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True, 'save_overwrite': True}
+
+    def fill():
+        monkeypatch.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk)
+
+    with pytest.raises(OSError, match='No space'):
+        make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, fill)], **own).fit()
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)
+        make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=False), **own).fit()
+    assert [batch for batch, _ in points()] == [20, 40, 80]
+
+
+def test_a_folder_that_has_become_a_file(make_trainer):
+    def replace():
+        shutil.rmtree('out')
+        Path('out').write_text('')
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, replace)])
+    with pytest.raises(OSError, match='curve.json cannot be written, so training stops at cycle 1'):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 40
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_first_batch(make_trainer, monkeypatch):
+    monkeypatch.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk)
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot())
+    with pytest.raises(OSError, match='No space'):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+# The weights: training goes on, with a warning.
+
+
+def torch_cannot_write(*_args, **_keywords):
+    raise RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed\nat inline_container.cc')
+
+
+@pytest.mark.parametrize('fails', [full_disk, torch_cannot_write], ids=['disk', 'torch'])
+def test_weights_that_cannot_be_saved_are_warned_of_and_the_point_stays(make_trainer, monkeypatch, fails):
+    save = composer_clr.recording.pareto_snapshot.save_checkpoint
+
+    def fails_once(state, path, **arguments):
+        monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', save)
+        Path(path).write_text('half')
+        fails()
+
+    def fill():
+        monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', fails_once)
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), At(25, fill)])
+    with pytest.warns(
+        UserWarning, match=r"folder='out': the weights of cycle 1 are NOT saved \([^\n]*fail|space[^\n]*\)"
+    ):
+        trainer.fit()
+    assert points() == [(20, 'cycle0-ba20.pt'), (40, None), (80, 'cycle2-ba80.pt')]
+    assert not list(Path('out').glob('.part-*'))
+
+
+# An object store; what it was once able to do is tried again.
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(composer_clr.recording.run_folder, 'PAUSE_S', 0.01)
+    monkeypatch.setattr('random.random', lambda: 0.0)
+
+
+class Flaky:
+    """Fails the named upload so often, from now on."""
+
+    def __init__(self, callback: ParetoSnapshot, ending: str, times: int):
+        self.callback, self.ending, self.times = callback, ending, times
+
+    def __call__(self) -> None:
+        store = self.callback._run_folder._store  # type: ignore[union-attr]
+        upload = store.upload_object  # type: ignore[union-attr]
+
+        def fail(name, path, *rest):
+            if name.endswith(self.ending) and self.times:
+                self.times -= 1
+                raise ConnectionError('503 Slow Down')
+            return upload(name, path, *rest)
+
+        store.upload_object = fail  # type: ignore[union-attr,method-assign]
+
+
+@pytest.mark.parametrize('ending', ['curve.json', '.pt'])
+def test_an_upload_that_fails_three_times_is_made_at_the_fourth(bucket, make_trainer, impatient, ending):
+    callback = snapshot(folder='s3://curves/study/{run_name}')
+    flaky = Flaky(callback, ending, times=3)
+    make_trainer(schedulers=doubling(), callbacks=[callback, At(25, flaky)]).fit()
+    assert flaky.times == 0
+    assert len(names(bucket)) == 4
+
+
+def test_a_store_that_keeps_failing_costs_the_weights_and_not_the_run(bucket, make_trainer, impatient):
+    callback = snapshot(folder='s3://curves/study/{run_name}')
+    trainer = make_trainer(schedulers=doubling(), callbacks=[callback, At(25, Flaky(callback, '.pt', times=4))])
+    with pytest.warns(UserWarning, match='weights of cycle 1 are NOT saved.*503 Slow Down'):
+        trainer.fit()
+    assert [point.checkpoint for point in callback.curve.points] == ['cycle0-ba20.pt', None, 'cycle2-ba80.pt']
+    assert names(bucket) == [f'study/run/{name}' for name in ('curve.json', 'cycle0-ba20.pt', 'cycle2-ba80.pt')]
+
+
+def test_a_store_that_keeps_failing_stops_the_run_where_it_costs_the_curve(bucket, make_trainer, impatient):
+    callback = snapshot(folder='s3://curves/study/{run_name}')
+    trainer = make_trainer(schedulers=doubling(), callbacks=[callback, At(25, Flaky(callback, 'curve.json', times=4))])
+    with pytest.raises(OSError, match=r'curve.json cannot be written, so training stops at cycle 1.*503 Slow Down'):
+        trainer.fit()
+    text = bucket.get_object(Bucket='curves', Key='study/run/curve.json')['Body'].read().decode()
+    assert [point.batch for point in TradeoffCurve.from_json(text).points] == [20]
+
+
+def test_two_runs_in_one_place_of_a_store_are_never_interleaved(bucket, make_trainer):
+    callback = snapshot(folder='s3://curves/study/{run_name}')
+
+    def another_run():
+        bucket.put_object(Bucket='curves', Key='study/run/curve.json', Body=b'{}')
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[callback, At(25, another_run)])
+    with pytest.raises(OSError, match=r"'s3://curves/study/run': curve.json was written by another run since"):
+        trainer.fit()
+    assert bucket.get_object(Bucket='curves', Key='study/run/curve.json')['Body'].read() == b'{}'
+
+
+def test_a_slow_store_is_waited_for_and_not_charged(bucket, make_trainer):
+    callback = snapshot(folder='s3://curves/study/{run_name}')
+
+    def slow_down():
+        store = callback._run_folder._store  # type: ignore[union-attr]
+        upload = store.upload_object  # type: ignore[union-attr]
+        store.upload_object = lambda *rest: (time.sleep(0.5), upload(*rest))  # type: ignore[union-attr]
+
+    make_trainer(schedulers=doubling(), callbacks=[callback, At(25, slow_down)]).fit()
+    first, *_, last = callback.curve.points
+    # Two snapshots and the curve between them; the last curve is written after its own point is made.
+    paused_s = (last.wall_clock_total_s - last.wall_clock_train_s) - (
+        first.wall_clock_total_s - first.wall_clock_train_s
+    )
+    assert paused_s >= 3 * 0.5
+    assert len(names(bucket)) == 4
+
+
+# A loss that is no number.
+
+
+class Poison(Callback):
+    """Makes the weights NaN before a batch, and so its loss."""
+
+    def __init__(self, batch: int):
+        self.batch = batch
+
+    def before_forward(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value == self.batch:
+            with torch.no_grad():
+                next(state.model.parameters()).fill_(math.nan)
+
+
+def test_a_run_that_diverges_records_the_point_marks_it_and_stops(make_trainer):
+    recorder = Recorder()
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), Poison(30), recorder])
+    with pytest.warns(UserWarning, match="diverged by cycle 1, batch 40: .*training stops here \\(on_nan='stop'\\)"):
+        trainer.fit()
+    assert [(p.batch, p.diverged) for p in curve().points] == [(20, False), (40, True)]
+    assert math.isnan(curve().points[1].metrics['eval/CrossEntropy'])
+    assert trainer.state.timestamp.batch == 40
+    assert len(recorder.rates) == 40
+
+
+def test_or_goes_on_if_told_to(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(on_nan='continue'), Poison(30)])
+    with pytest.warns(UserWarning, match='diverged by cycle [12].*it goes on') as warned:
+        trainer.fit()
+    assert len([w for w in warned if 'diverged' in str(w.message)]) == 2
+    assert [(p.batch, p.diverged) for p in curve().points] == [(20, False), (40, True), (80, True)]
+
+
+def test_a_loss_that_is_infinite_at_the_last_batch_alone_has_diverged_too(make_trainer):
+    class Infinite(Callback):
+        def after_loss(self, state: State, logger: Logger) -> None:
+            if state.timestamp.batch.value == 19:
+                state.loss = [torch.tensor(math.inf, requires_grad=True), {'other': torch.tensor(1.0)}]  # type: ignore
+
+        def before_backward(self, state: State, logger: Logger) -> None:
+            if state.timestamp.batch.value == 19:
+                self.told, state.loss = state.loss, torch.tensor(1.0, requires_grad=True)
+
+        def after_backward(self, state: State, logger: Logger) -> None:
+            if state.timestamp.batch.value == 19:
+                state.loss = self.told
+
+    with pytest.warns(UserWarning, match='diverged by cycle 0'):
+        make_trainer(schedulers=doubling(), callbacks=[snapshot(), Infinite()]).fit()
+    assert [p.diverged for p in curve().points] == [True]
+
+
+@pytest.mark.filterwarnings(
+    'ignore:.*diverged by cycle:UserWarning',
+    'ignore:No batches were trained:UserWarning',
+    'ignore:The ``compute`` method:UserWarning',
+)
+def test_a_run_that_has_diverged_is_not_resumed_unasked(make_trainer):
+    own = {'save_folder': 'own', 'save_interval': '1ep', 'autoresume': True, 'save_overwrite': True}
+    make_trainer(schedulers=doubling(), callbacks=[snapshot(), Poison(30)], **own).fit()
+    with pytest.raises(ValueError, match="had diverged by cycle 1, batch 40: .*on_nan='continue'"):
+        make_trainer(schedulers=doubling(), callbacks=snapshot(), **own).fit()
+    make_trainer(schedulers=doubling(), callbacks=snapshot(on_nan='continue'), **own).fit()
+    assert [p.diverged for p in curve().points] == [False, True, True]
+
+
+def test_on_nan_is_stop_or_continue():
+    with pytest.raises(ValueError, match="on_nan='halt'.*'stop' or 'continue'"):
+        ParetoSnapshot(on_nan='halt')
+
+
+# Nothing is left open, also where a run ends with an error.
+
+
+@pytest.mark.parametrize('folder', ['out', 's3://curves/study/{run_name}'])
+@pytest.mark.parametrize('ends', ['well', 'with an error'])
+def test_nothing_is_left_open(bucket, make_trainer, tmp_path, folder, ends):
+    callbacks: list[Callback] = [snapshot(folder=folder)]
+    if ends != 'well':
+        callbacks.append(StopAfter(25, Event.BATCH_START))
+    trainer = make_trainer(schedulers=doubling(), callbacks=callbacks)
+    with pytest.raises(Stop) if ends != 'well' else warnings.catch_warnings():
+        trainer.fit()
+    if ends == 'well':
+        trainer.state.max_duration = '16ep'
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)
+            trainer.fit()
+    trainer.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        del callbacks
+        gc.collect()
+    assert not [w for w in caught if issubclass(w.category, ResourceWarning) and 'composer_clr' in str(w.message)]
+    open_here = [str(link.resolve()) for link in Path('/proc/self/fd').iterdir() if link.exists()]
+    assert not [name for name in open_here if str(tmp_path) in name or 'composer_clr-' in name]
+
+
+def test_started_over_without_a_checkpoint_the_earlier_curve_is_kept_aside(make_trainer):
+    with pytest.raises(Stop):
+        make_trainer(schedulers=doubling(), callbacks=[snapshot(), StopAfter(25, Event.BATCH_START)]).fit()
+    model = classifier()
+    make_trainer(
+        model=model,
+        optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+        schedulers=doubling(),
+        callbacks=snapshot(autoresume=True),
+        save_folder='own',
+        autoresume=True,
+    ).fit()
+    assert [p.batch for p in curve().points] == [20, 40, 80]
+    aside = TradeoffCurve.read(Path('out/curve-1.json'))
+    assert [p.batch for p in aside.points] == [20]
+    assert aside.points[0].metrics == curve().points[0].metrics
+
+
+def test_no_room_for_the_first_snapshot_is_seen_before_the_first_batch(make_trainer, monkeypatch):
+    # 29 weights, and batch norm's statistics: 6 numbers, and a count of 8 bytes.
+    needed = 29 * 4 + 6 * 4 + 8
+    for free, save_weights, refused in ((needed - 1, True, True), (needed, True, False), (0, False, False)):
+        monkeypatch.setattr(
+            composer_clr.recording.run_folder.shutil, 'disk_usage', lambda folder, free=free: SimpleNamespace(free=free)
+        )
+        trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=save_weights, overwrite=True))
+        if refused:
+            with pytest.raises(OSError, match=r'the first snapshot takes 148 bytes, but 147 bytes are free: make room'):
+                trainer.fit()
+            assert trainer.state.timestamp.batch == 0
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)
+                trainer.fit()
+        trainer.close()

@@ -1,0 +1,228 @@
+"""Killed with SIGKILL, again and again, and resumed each time: at the end it is the run that nobody disturbed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import secrets
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from composer_clr import TradeoffCurve
+from tests.helpers.kills import DONE, WHERE, Kill, moments, trained
+from tests.helpers.wandb_runs import Logged, folders
+
+ARGUMENTS = [
+    'quickstart/digits',
+    'progress_bar=false',
+    'snapshot.folder=out',
+    'checkpoint.folder=own',
+    'checkpoint.autoresume=true',
+]
+LOADER_LENGTH = 6
+
+# Forked from a process that has imported everything: a start takes a second, not ten.
+PROCESSES = multiprocessing.get_context('forkserver')
+PROCESSES.set_forkserver_preload(['tests.helpers.kills'])
+
+
+def started(folder: Path, arguments: list[str], kill: Kill | None, environment: dict[str, str] | None = None):
+    folder.mkdir(exist_ok=True)
+    process = PROCESSES.Process(target=trained, args=(folder, arguments, kill, environment))
+    process.start()
+    return process
+
+
+def train(
+    folder: Path, arguments: list[str], kill: Kill | None = None, environment: dict[str, str] | None = None
+) -> int | None:
+    """Train in a process of its own until it ends or is killed, and give its exit code."""
+    process = started(folder, arguments, kill, environment)
+    process.join(300)
+    code = process.exitcode
+    process.close()
+    return code
+
+
+def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, killed_rank: int = 0) -> list[int | None]:
+    """Train on two ranks until both end, or one is killed and the other, as by the launcher, with it."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
+    ranks = []
+    for rank in range(2):
+        place = {'RANK': rank, 'LOCAL_RANK': rank, 'NODE_RANK': 0, 'WORLD_SIZE': 2, 'LOCAL_WORLD_SIZE': 2}
+        environment = {**address, **{name: str(value) for name, value in place.items()}}
+        ranks.append(started(folder, arguments, kill if rank == killed_rank else None, environment))
+    ranks[killed_rank].join(300)
+    other = ranks[1 - killed_rank]
+    other.join(300 if ranks[killed_rank].exitcode == 0 else 5)
+    if other.exitcode is None:
+        other.kill()
+        other.join()
+    codes = [process.exitcode for process in ranks]
+    for process in ranks:
+        process.close()
+    return codes
+
+
+def points(folder: Path) -> list[dict[str, Any]]:
+    """All that a curve's points hold but times."""
+    kept = [asdict(point) for point in TradeoffCurve.read(folder / 'out').points]
+    return [{name: value for name, value in point.items() if not name.startswith('wall_clock')} for point in kept]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = (torch.load(path, weights_only=True)['state']['model'] for path in (one, other))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check_whole(folder: Path, passed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a kill has left: every point that was there before, and nothing under its name that is not complete."""
+    if not (folder / 'out' / 'curve.json').exists():
+        assert not passed
+        return []
+    now = points(folder)
+    assert now[: len(passed)] == passed
+    for path in (folder / 'out').glob('cycle*.pt'):
+        assert torch.load(path, weights_only=True)['state']['model'], path
+    assert all((folder / 'out' / point['checkpoint']).exists() for point in now)
+    return now
+
+
+def check_same(killed: Path, whole: Path) -> None:
+    """The killed run is the undisturbed one: points, all weights, and nothing left over."""
+    assert points(killed) == points(whole)
+    files = sorted(path.name for path in (whole / 'out').iterdir())
+    assert sorted(path.name for path in (killed / 'out').iterdir()) == files
+    assert all(same_weights(killed / 'out' / name, whole / 'out' / name) for name in files if name.endswith('.pt'))
+    times = [point.wall_clock_train_s for point in TradeoffCurve.read(killed / 'out').points]
+    assert times == sorted(times)
+
+
+def check_logged_once(killed: Path) -> None:
+    """Over all of the run's folders of W&B, each point is one row, and says what the curve says."""
+    rows = [row for folder in folders(killed) for row in Logged(folder).points]
+    metric = 'eval/MulticlassAccuracy'
+    logged = sorted((row['pareto/cycle'], row[f'pareto/{metric}']) for row in rows)
+    assert logged == [(point['cycle'], point['metrics'][metric]) for point in points(killed)]
+
+
+def check_kills(
+    tmp_path: Path,
+    number: int,
+    epochs: int,
+    troughs: list[int],
+    seed: int,
+    more_arguments: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    check_end: Callable[[Path], None] = lambda killed: None,
+) -> None:
+    """Kill a run so often; one that comes to its end before all of its kills is compared, and begun anew."""
+    draw, met = random.Random(seed), Counter()
+    arguments = [*ARGUMENTS, f'max_duration={epochs}ep', 'run_name=run', *more_arguments]
+    assert train(tmp_path / 'whole', arguments, None, environment) == 0
+    lives = 0
+    while met.total() < number:
+        lives += 1
+        killed, passed = tmp_path / f'killed{lives}', []
+        left = number - met.total()
+        for kill in moments(draw, left, epochs * LOADER_LENGTH, troughs, batch_s=0.02):
+            code = train(killed, arguments, kill, environment)
+            assert code in (-9, 0), f'seed {seed}: {kill} ended with {code}'
+            passed = check_whole(killed, passed)
+            if code == 0:
+                break
+            met[(killed / f'{WHERE}0').read_text().strip()] += 1
+        if not (killed / DONE).exists():
+            assert train(killed, arguments, None, environment) == 0
+        check_same(killed, tmp_path / 'whole')
+        check_end(killed)
+    print(f'\nseed {seed}, {number} kills in {lives} runs: {", ".join(f"{met[p]} in {p}" for p in sorted(met))}')
+
+
+def test_killed_five_times(tmp_path):
+    check_kills(tmp_path, 5, epochs=8, troughs=[24, 48], seed=secrets.randbelow(10**6))
+
+
+@pytest.mark.slow
+def test_killed_fifty_times(tmp_path):
+    check_kills(tmp_path, 50, epochs=64, troughs=[24, 48, 96, 192, 384], seed=secrets.randbelow(10**6))
+
+
+@pytest.mark.slow
+def test_killed_ten_times_weights_and_biases_has_every_point_once(tmp_path):
+    check_kills(
+        tmp_path,
+        10,
+        epochs=16,
+        troughs=[24, 48, 96],
+        seed=secrets.randbelow(10**6),
+        more_arguments=['loggers.WandBLogger.project=clr'],
+        environment={'WANDB_MODE': 'offline', 'WANDB_SILENT': 'true'},
+        check_end=check_logged_once,
+    )
+
+
+# Two ranks, of which one is killed.
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_ends_the_launch_and_the_next_one_goes_on(tmp_path):
+    arguments = [*ARGUMENTS, 'max_duration=4ep', 'run_name=run']
+    (tmp_path / 'killed').mkdir()
+    command = [
+        str(Path(sys.executable).parent / 'composer'),
+        '-n',
+        '2',
+        '-m',
+        'tests.helpers.kills',
+        '1',
+        'evaluation',
+        '24',
+        '0',
+    ]
+    ended = subprocess.run(
+        [*command, *arguments],
+        cwd=tmp_path / 'killed',
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert 'Rank 1 crashed with exit code -9' in ended.stdout + ended.stderr
+    assert train_ranks(tmp_path / 'killed', arguments) == [0, 0]
+    assert train_ranks(tmp_path / 'whole', arguments) == [0, 0]
+    check_same(tmp_path / 'killed', tmp_path / 'whole')
+
+
+@pytest.mark.slow
+def test_a_rank_killed_ten_times(tmp_path):
+    seed = secrets.randbelow(10**6)
+    draw, met, passed = random.Random(seed), Counter(), []
+    arguments = [*ARGUMENTS, 'max_duration=16ep', 'run_name=run']
+    assert train_ranks(tmp_path / 'whole', arguments) == [0, 0]
+    killed = tmp_path / 'killed'
+    for kill in moments(draw, 10, 15 * LOADER_LENGTH, [24, 48], batch_s=0.02):
+        rank = draw.randrange(2)
+        # Rank 1 neither writes files nor waits for them: it is in training then.
+        kill = kill if rank == 0 or kill.phase in ('warmup', 'start') else Kill('training', kill.batch, kill.delay_s)
+        codes = train_ranks(killed, arguments, kill, rank)
+        assert codes[rank] == -9, f'seed {seed}: {kill} of rank {rank} ended with {codes}'
+        met[f'{(killed / f"{WHERE}{rank}").read_text().strip()} of rank {rank}'] += 1
+        passed = check_whole(killed, passed)
+    assert train_ranks(killed, arguments) == [0, 0]
+    check_same(killed, tmp_path / 'whole')
+    print(f'\nseed {seed}, 10 kills: {", ".join(f"{met[p]} in {p}" for p in sorted(met))}')

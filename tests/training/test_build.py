@@ -1,0 +1,143 @@
+"""From a recipe to a Trainer, and from the command line to a curve."""
+
+from pathlib import Path
+
+import composer.optim
+import pytest
+import torch
+from composer.optim import CosineAnnealingWithWarmupScheduler
+from PIL import Image
+
+from composer_clr import CyclicCosineScheduler, TradeoffCurve
+from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.train import main
+from composer_clr.training.build import build_trainer
+from tests.helpers.launcher import launch
+from tests.recipes.test_load import MINIMAL
+
+SHRUNK = ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false']
+
+
+def test_the_first_point_of_the_quickstart_is_the_standard_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for overrides in (['schedule.kind=cyclic'], ['schedule.kind=standard', 'max_duration=4ep']):
+        assert main(['quickstart/digits', *SHRUNK, *overrides]) == 0
+    cyclic, standard = (
+        torch.load(tmp_path / f'runs/quickstart/digits-baseline-{run}-seed17/cycle0-ba8.pt', weights_only=True)[
+            'state'
+        ]['model']
+        for run in ('cyclic-8ep', 'standard-4ep')
+    )
+    assert cyclic.keys() == standard.keys()
+    assert all(torch.equal(cyclic[name], standard[name]) for name in standard)
+
+
+def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
+    schedulers = {}
+    for kind in ('cyclic', 'standard'):
+        trainer = build_trainer(load_recipe('quickstart/digits', [f'schedule.kind={kind}', 'progress_bar=false']))
+        schedulers[kind] = trainer.state
+        trainer.close()
+    cyclic, standard = schedulers['cyclic'], schedulers['standard']
+    assert all(torch.equal(a, b) for a, b in zip(cyclic.model.parameters(), standard.model.parameters(), strict=True))
+    assert repr(cyclic.optimizers[0]) == repr(standard.optimizers[0])
+    assert isinstance(cyclic.optimizers[0], composer.optim.DecoupledSGDW)
+
+
+def test_the_parts_come_from_the_recipe():
+    from composer_clr.training.build import _schedule
+
+    recipe = load_recipe('quickstart/digits', ['schedule.alpha_f=0.1'])
+    assert repr(_schedule(recipe.schedule)) == repr(CyclicCosineScheduler('2ep', 2.0, '2ep', 0.1))
+    recipe.schedule.kind = 'standard'
+    assert isinstance(_schedule(recipe.schedule), CosineAnnealingWithWarmupScheduler)
+
+
+@pytest.mark.parametrize(
+    ('override', 'match'),
+    [
+        ('model.name=resnet5', "model.name='resnet5'.*did you mean 'resnet50'"),
+        ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
+        ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
+        ('data.name=digit', "data.name='digit'.*did you mean 'digits'"),
+        ('model.num_classes=7', 'data.digits: num_classes=7: the digits have 10'),
+        ('data.name=imagefolder', "data.imagefolder: .*'train_images'"),
+        ('data.arguments.train_images=5000', 'data.digits: train_images=5000.*897'),
+        ('data.batch_size=0', 'data.batch_size=0 cannot be shared by 1 ranks'),
+        ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD'"),
+        ('optimizer.arguments.betas=3', 'optimizer.name.DecoupledSGDW: .*betas'),
+        ('algorithms.BlurPol={}', "algorithms='BlurPol'.*did you mean 'BlurPool'"),
+        ('algorithms.MixUp.alph=0.2', "algorithms.MixUp: .*'alph'"),
+        ('loggers.WandbLogger={}', "loggers='WandbLogger'.*did you mean 'WandBLogger'"),
+        ('schedule.t_mult=0.5', 'schedule: t_mult=0.5'),
+        ('schedule.t_0=null', 'schedule: t_0 is missing'),
+    ],
+)
+def test_what_there_is_not_is_refused_in_one_line(override, match, capsys):
+    with pytest.raises(RecipeError, match=match):
+        build_trainer(load_recipe('quickstart/digits', [override]))
+    assert main(['quickstart/digits', override]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_names_the_recipes(capsys):
+    assert main(['--help']) == 0
+    assert 'quickstart/digits' in capsys.readouterr().out
+
+
+def test_torchvisions_networks_by_name():
+    from composer_clr.training.build import _classifier
+
+    recipe = load_recipe('quickstart/digits', ['model.name=resnet18', 'model.num_classes=7'])
+    recipe.model.arguments = {}
+    assert _classifier(recipe.model)((torch.zeros(2, 3, 32, 32), torch.zeros(2))).shape == (2, 7)
+
+
+def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split, images in (('train', 24), ('val', 10)):
+        for label in ('dark', 'bright'):
+            folder = tmp_path / 'images' / split / label
+            folder.mkdir(parents=True)
+            for i in range(images // 2):
+                colour = (i, 40, i) if label == 'dark' else (200, 220 - i, 200)
+                Image.new('RGB', (40, 36), colour).save(folder / f'{i}.jpg')
+    (tmp_path / 'own.yaml').write_text(MINIMAL.replace('name: digits', 'name: imagefolder, path: images'))
+    sizes = {'train_size': 16, 'eval_resize': 18, 'eval_size': 16}
+    overrides = [f'data.arguments.{name}={size}' for name, size in sizes.items()]
+    overrides += ['data.batch_size=8', 'data.eval_batch_size=10', 'model.num_classes=2', 'max_duration=6ep']
+    assert main(['own.yaml', 'progress_bar=false', *overrides]) == 0
+    assert TradeoffCurve.read(Path('mine/pareto')).points[-1].metrics['eval/MulticlassAccuracy'] == 1.0
+
+
+def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(tmp_path):
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
+    done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = sorted(p.name for p in tmp_path.rglob('*') if p.is_file())
+    assert files == ['curve.json', 'cycle0-ba24.pt', 'cycle1-ba48.pt']
+    curve = TradeoffCurve.read(next(tmp_path.rglob('curve.json')))
+    assert curve.run.world_size == 2
+    assert [(p.epoch, p.batch, p.sample) for p in curve.points] == [(4.0, 24, 1200), (8.0, 48, 2400)]
+    # 899 images do not divide by two: the accuracy of the saved weights over each image once, counted by hand.
+    trainer = build_trainer(load_recipe('quickstart/digits', ['progress_bar=false', 'data.arguments.eval_images=899']))
+    network, images = trainer.state.model, trainer.state.evaluators[0].dataloader.dataloader
+    for point in curve.points:
+        weights = torch.load(next(tmp_path.rglob(point.checkpoint or '')), weights_only=True)['state']['model']
+        network.load_state_dict(weights)
+        network.eval()
+        with torch.no_grad():
+            right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in images)  # type: ignore[union-attr]
+        assert point.metrics['eval/MulticlassAccuracy'] * 899 == pytest.approx(right, abs=1e-3)
+    trainer.close()
+
+
+@pytest.mark.slow
+def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
+    folder = tmp_path / 'runs/quickstart/digits-baseline-cyclic-8ep-seed17'
+    folder.mkdir(parents=True)
+    (folder / 'curve.json').write_text('{}')
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'snapshot.overwrite=false']
+    done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
+    assert done.returncode != 0
+    assert 'curve.json: not a curve of format 1' in done.stdout + done.stderr

@@ -1,0 +1,184 @@
+"""``--check``, and how errors come out of the command line: one line each, as early as can be."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from composer import Trainer
+from composer.core import Evaluator
+
+from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.train import main
+from composer_clr.training.try_out import check_recipe
+from tests.helpers.launcher import launch
+from tests.helpers.photographs import write_folder
+from tests.recipes.test_load import MINIMAL
+
+DIGITS = ['quickstart/digits', 'progress_bar=false']
+
+
+@pytest.fixture(autouse=True)
+def _aside(tmp_path, monkeypatch):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+
+
+def lines(overrides: list[str]) -> dict[str, str]:
+    told = check_recipe(load_recipe(DIGITS[0], [DIGITS[1], *overrides])).splitlines()
+    return {'head': told[0], **{line[:18].strip(): line[18:] for line in told[1:]}}
+
+
+def test_what_the_run_would_be(monkeypatch):
+    told = lines([])
+    assert told['head'].endswith('can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank')
+    assert told['points'] == '4ep, 8ep, 16ep, 32ep, 64ep'
+    assert told['training'].startswith('384 batches of ')
+    assert told['evaluation'].startswith('5 times 1 batches of ')
+    # 77,754 weights of 4 bytes, and batch norm's statistics.
+    assert told['snapshots'] == '5 of 313.8 kB: 1.6 MB'
+    assert told['snapshot.folder'].startswith('runs/quickstart/digits-baseline-cyclic-64ep-seed17: 1.6 MB of ')
+    assert 'checkpoint.folder' not in told
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'key', 'expected'),
+    [
+        (['schedule.kind=standard', 'max_duration=10ep'], 'points', '10ep'),
+        (['max_duration=30ep', 'schedule.t_0=3ba', 'schedule.t_warmup=0ba'], 'points', '3ba, 9ba, 21ba, 45ba, 93ba'),
+        (['evaluation.interval=8ep'], 'evaluation', '9 times 1 '),  # 8, 16, ..., 64 and the first trough, 4
+        (['evaluation.interval=7ep'], 'evaluation', '14 times 1 '),  # 7, ..., 63 and 4, 8, 16, 32, 64
+        (['evaluation.interval=0.5dur', 'data.eval_batch_size=90'], 'evaluation', '5 times 10 '),
+        (['snapshot.save_weights=false'], 'snapshots', '0 of 313.8 kB: 0 bytes'),
+        # Two of them, each with as much momentum as weights (batch norm's statistics have none).
+        (['checkpoint.folder=ck', 'checkpoint.keep=2'], 'checkpoint.folder', 'ck: 1.2 MB of '),
+    ],
+    ids=lambda value: ' '.join(value) if isinstance(value, list) else None,
+)
+@pytest.mark.filterwarnings('ignore:max_duration:UserWarning')
+def test_its_cost(overrides, key, expected):
+    assert lines(overrides)[key].startswith(expected)
+
+
+def test_nothing_is_left_behind(monkeypatch):
+    sizes = []
+    evaluate = Trainer._eval_loop
+
+    def counted(self: Trainer, evaluator: Evaluator, *others: object, **named: object) -> None:
+        sizes.append(evaluator.subset_num_batches)
+        evaluate(self, evaluator, *others, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, '_eval_loop', counted)
+    kept = Path('runs/quickstart/digits-baseline-cyclic-64ep-seed17/curve.json')
+    kept.parent.mkdir(parents=True)
+    kept.write_text('a curve')
+    told = lines(['data.eval_batch_size=90', 'checkpoint.folder=ck', 'checkpoint.autoresume=true'])
+    assert told['points'].endswith('64ep')
+    assert kept.read_text() == 'a curve'
+    assert [path for path in Path.cwd().rglob('*') if path.is_file()] == [kept.absolute()]
+    assert sizes == [1]
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('loggers.FileLogger.filenam=x', 'loggers.FileLogger: .*filenam'),
+        ('snapshot.folder=file/below', 'file/below'),
+        ('checkpoint.folder=file/below', 'file/below'),
+        ('snapshot.metrics=[eval/Acc]', "metrics names 'eval/Acc'.*did you mean 'eval/MulticlassAccuracy'"),
+        ('precision=amp_fp17', 'amp_fp17 not found'),
+        ('precision=amp_bf16', 'AMP_BF16 is not supported for CPU'),
+        ('device_train_microbatch_size=auto', 'adaptive device_train_microbatch_size on GPU'),
+        ('device_train_microbatch_size=many', "must be an int or ``'auto'``"),
+        ('max_duration=8x', 'Invalid time string: 8x'),
+        ('snapshot.peak_window=3x', "snapshot: peak_window='3x' is not a time"),
+        ('snapshot.peak_window=40sp', "peak_window=40sp cannot be counted in 'ba'"),
+        ('evaluation.interval=often', 'often'),
+    ],
+)
+@pytest.mark.filterwarnings('ignore:`device_train_microbatch_size=.auto:UserWarning')
+@pytest.mark.parametrize('flags', [['--check'], []], ids=['check', 'run'])
+def test_what_cannot_be_run_is_one_line_and_status_2(override, message, flags, capsys):
+    Path('file').touch()
+    assert main([*DIGITS, override, *flags]) == 2
+    told = capsys.readouterr().err.strip()
+    assert '\n' not in told
+    assert told.startswith('composer_clr.train: ')
+    with pytest.raises((RecipeError, OSError), match=message):
+        main([*DIGITS, override, *flags, '--traceback'])
+
+
+def test_a_full_disk_is_seen_before_the_run(monkeypatch):
+    monkeypatch.setattr(
+        'composer_clr.training.try_out.shutil.disk_usage', lambda folder: SimpleNamespace(free=1_000_000)
+    )
+    with pytest.raises(RecipeError, match=r'^snapshot.folder=.*: 1.6 MB will be written, but 1.0 MB are free$'):
+        check_recipe(load_recipe(DIGITS[0], [DIGITS[1]]))
+
+
+def test_unknown_options_are_refused(capsys):
+    assert main([*DIGITS, '--chek']) == 2
+    assert 'the options are --check and --traceback' in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """A recipe on photographs of one's own, three classes of six."""
+    for split, images in (('train', 6), ('val', 2)):
+        write_folder(tmp_path / 'images' / split, classes=3, images=images, size=(50, 40))
+    text = MINIMAL.replace('name: digits', f'name: imagefolder, path: {tmp_path / "images"}')
+    Path('own.yaml').write_text(text)
+    sizes = ('train_size=16', 'eval_resize=18', 'eval_size=16')
+    return [
+        'own.yaml',
+        'progress_bar=false',
+        'model.num_classes=3',
+        'data.batch_size=6',
+        'data.eval_batch_size=6',
+        *(f'data.arguments.{size}' for size in sizes),
+    ]
+
+
+def test_classes_and_folders_are_checked_before_an_image_is_read(own, tmp_path, capsys):
+    def told(*overrides: str) -> str:
+        assert main([*own, *overrides, '--check']) == 2
+        return capsys.readouterr().err
+
+    assert 'num_classes=2, but' in told('model.num_classes=2')
+    shutil.rmtree(tmp_path / 'images/val/class1')
+    assert 'classes differ, only in' in told()
+    (tmp_path / 'images/val/class1').mkdir()
+    assert 'has class folders without images: class1' in told()
+    shutil.rmtree(tmp_path / 'images/val')
+    assert 'there is no folder' in told()
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_an_image_that_breaks_in_the_middle_of_an_epoch_is_one_line_and_status_1(own, num_workers, tmp_path, capsys):
+    # All files of an epoch that are not in its first batch would do: half of every file leaves none to be read.
+    broken = sorted((tmp_path / 'images/train').rglob('*.JPEG'))[7]
+    broken.write_bytes(broken.read_bytes()[:300])
+    assert main([*own, f'data.num_workers={num_workers}', 'max_duration=6ep']) in (1, 2)
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f'composer_clr.train: {broken}: not a readable image')
+    assert 'Traceback' not in told
+
+
+@pytest.mark.slow
+def test_two_ranks_that_see_different_files_are_stopped(own, tmp_path):
+    """Each rank reads a folder of its own, named by a link, as on two machines."""
+    shutil.copytree(tmp_path / 'images', tmp_path / 'other')
+    (tmp_path / 'other/train/class0/0.JPEG').unlink()
+    Path('run.py').write_text(
+        'import sys\n'
+        'from composer.utils import dist\n'
+        'from composer_clr.train import main\n'
+        f'paths = {str(tmp_path / "images")!r}, {str(tmp_path / "other")!r}\n'
+        "sys.exit(main([*sys.argv[1:], f'data.path={paths[dist.get_global_rank()]}']))\n"
+    )
+    done = launch(2, 'run.py', *own, folder=Path.cwd())
+    assert done.returncode != 0
+    assert 'see different files' in done.stdout + done.stderr
+    assert 'Traceback' not in done.stdout + done.stderr
