@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from composer_clr.curves.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curves.curve import TradeoffPoint as TradeoffPoint
     from composer_clr.recording.pareto_snapshot import ParetoSnapshot as ParetoSnapshot
+    from composer_clr.schedule.cycle_ends import ends_by_ratio as ends_by_ratio
+    from composer_clr.schedule.cycle_ends import ends_log_spaced as ends_log_spaced
     from composer_clr.schedule.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
@@ -33,6 +35,8 @@ _HOMES = {
     'TradeoffCurve': 'composer_clr.curves.curve',
     'TradeoffPoint': 'composer_clr.curves.curve',
     'TroughAverage': 'composer_clr.averaging.trough_average',
+    'ends_by_ratio': 'composer_clr.schedule.cycle_ends',
+    'ends_log_spaced': 'composer_clr.schedule.cycle_ends',
 }
 
 __all__ = [
@@ -48,6 +52,8 @@ __all__ = [
     'TradeoffPoint',
     'TroughAverage',
     '__version__',
+    'ends_by_ratio',
+    'ends_log_spaced',
 ]
 
 
