@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from composer.utils import dist
 
-from composer_clr.recipes.load import RecipeError, load_recipe, shipped_recipes
 from composer_clr.recipes.load import __doc__ as recipe_help
+from composer_clr.recipes.load import load_recipe, shipped_recipes
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer, fit
 from composer_clr.utils.errors import UserError, one_line
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from composer_clr.cli.options import JsonFile, check_picture, show, write_json
-from composer_clr.recipes.load import RecipeError
+from composer_clr.recipes.schema import RecipeError
 
 __all__ = ['ensemble', 'schedule', 'sweep']
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from composer_clr.recipes.load import Recipe, RecipeError
+from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.schedule.shapes import cycle_shape, stretch
 

@@ -13,8 +13,9 @@ from typing import Any
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms, method_name
 from composer_clr.curves.names import branch_file
-from composer_clr.recipes.load import KINDS, Recipe, RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
 
 __all__ = ['run_folder', 'study']
 

@@ -31,15 +31,8 @@ from composer_clr.data.cifar10 import cifar10_dataspecs
 from composer_clr.data.digits import digits_dataspecs
 from composer_clr.data.extras import streaming_dataspecs
 from composer_clr.data.imagefolder import imagefolder_dataspecs
-from composer_clr.recipes.load import (
-    DataRecipe,
-    ModelRecipe,
-    OptimizerRecipe,
-    Recipe,
-    RecipeError,
-    ScheduleRecipe,
-)
 from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.schema import DataRecipe, ModelRecipe, OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress

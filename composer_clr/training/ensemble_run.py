@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from composer_clr.averaging.ensemble import EnsemblePoint, ensemble_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.recipes.load import CheckpointRecipe, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import CheckpointRecipe
 from composer_clr.recipes.sweep import run_folder
 from composer_clr.training.build import build_trainer
 

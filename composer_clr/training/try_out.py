@@ -15,7 +15,7 @@ from composer.loggers import Logger
 from composer.utils import dist, parse_uri
 from rich.filesize import decimal
 
-from composer_clr.recipes.load import CheckpointRecipe, Recipe, RecipeError
+from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule

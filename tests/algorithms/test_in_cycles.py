@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models.resnet import Bottleneck
 
 from composer_clr import CyclicCosineScheduler, InCycles, ParetoSnapshot
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_clock import elapsed_part
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.training.build import build_trainer

@@ -20,7 +20,8 @@ from composer_clr import (
     CyclicWeightDecay,
     ParetoSnapshot,
 )
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer
 from tests.conftest import classifier
 from tests.helpers.reference import multipliers

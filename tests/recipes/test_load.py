@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.recipes.load import RecipeError, load_recipe, shipped_recipes
+from composer_clr.recipes.load import load_recipe, shipped_recipes
+from composer_clr.recipes.schema import RecipeError
 
 MINIMAL = """
 run_name: mine

@@ -1,7 +1,8 @@
 import pytest
 
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.schema import RecipeError
 
 
 @pytest.mark.parametrize(

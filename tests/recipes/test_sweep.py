@@ -6,7 +6,8 @@ import pytest
 
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import study
 from tests.curves.test_curve import point
 

@@ -11,8 +11,9 @@ from composer.core import Time
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.analysis.recorded_schedule import recorded_schedule
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.schedule.multiplier_line import multiplier_line

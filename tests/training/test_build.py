@@ -9,7 +9,8 @@ from composer.optim import CosineAnnealingWithWarmupScheduler
 from PIL import Image
 
 from composer_clr import CyclicCosineScheduler, TradeoffCurve
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from tests.helpers.launcher import launch

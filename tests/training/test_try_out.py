@@ -10,7 +10,8 @@ import pytest
 from composer import Trainer
 from composer.core import Evaluator
 
-from composer_clr.recipes.load import RecipeError, load_recipe
+from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.try_out import check_recipe
 from tests.helpers.launcher import launch

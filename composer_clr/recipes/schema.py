@@ -1,0 +1,243 @@
+"""What a recipe can say: one dataclass per section, with types and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from composer_clr.schedule.shapes import cyclic_kind
+from composer_clr.utils.errors import UserError
+
+__all__ = [
+    'KINDS',
+    'ON_NAN',
+    'CheckpointRecipe',
+    'DataRecipe',
+    'EvaluationRecipe',
+    'ModelRecipe',
+    'OptimizerRecipe',
+    'Recipe',
+    'RecipeError',
+    'ScheduleRecipe',
+    'SnapshotRecipe',
+]
+
+KINDS = ('cyclic', 'standard', 'branch')
+ON_NAN = ('stop', 'continue')
+
+
+class RecipeError(UserError):
+    """A recipe that cannot be run: the message names the key and what would be right, on one line."""
+
+
+@dataclass
+class ModelRecipe:
+    """The network.
+
+    Attributes:
+        name (str): ``small_resnet``, or a torchvision classifier such as ``resnet50``.
+        num_classes (int): Number of classes.
+        arguments (dict): Further arguments of the network, by name.
+    """
+
+    name: str = MISSING
+    num_classes: int = MISSING
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DataRecipe:
+    """The images.
+
+    Attributes:
+        name (str): ``digits``, or ``imagefolder`` for a folder with ``train/`` and ``val/`` and a folder for each
+            class in either, or ``streaming`` for MDS shards of the same.
+        path (str | None): The folder, for data that lie in one.
+        batch_size (int): Training images a batch, over all ranks.
+        eval_batch_size (int): Evaluation images a batch, over all ranks.
+        num_workers (int): Loader processes a rank. Default: ``0``, the rank itself.
+        arguments (dict): Further arguments of the data set, by name.
+    """
+
+    name: str = MISSING
+    path: str | None = None
+    batch_size: int = MISSING
+    eval_batch_size: int = MISSING
+    num_workers: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class OptimizerRecipe:
+    """The optimizer.
+
+    Attributes:
+        name (str): A class of ``composer.optim`` or ``torch.optim``. Default: ``'DecoupledSGDW'``.
+        lr (float): Learning rate at the top of a cycle.
+        weight_decay (float): Weight decay. Default: ``0.0``.
+        arguments (dict): Further arguments of the optimizer, by name, such as ``momentum``.
+    """
+
+    name: str = 'DecoupledSGDW'
+    lr: float = MISSING
+    weight_decay: float = 0.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ScheduleRecipe:
+    """The learning rate over time. Times are time strings: ``8ep``, ``500ba``, ``0.1dur``.
+
+    Attributes:
+        kind (str): ``cyclic``: cosine cycles, a point of the curve at each trough. ``standard``: one cosine from the
+            end of the warmup to the end of training, one point. ``branch``: the standard run of a schedule with
+            ``t_hold``, which saves a checkpoint where each shorter one leaves it, and may be started from one
+            (``checkpoint.load_path``). Nothing else differs between them.
+        t_warmup (str): Length of the linear warmup. Default: ``'0ba'``.
+        t_0 (str | None): Period of the first cycle.
+        t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
+        alpha_f (float): What each decay ends at, as a part of ``optimizer.lr``. Default: ``0.0``.
+        cycle_ends (list[str] | None): The troughs, in place of ``t_0`` and ``t_mult``.
+        shape (str): How a cycle decays: ``cosine``, ``linear``, ``1-sqrt`` or ``triangle``. The standard run of a
+            shape is one cycle of it, from the end of the warmup to the end of training. Default: ``'cosine'``.
+        peak_decay (float | list[float] | str | None): What the peak is multiplied by at every restart, or at each in
+            turn; ``sqrt`` makes it one over the square root of the period. Default: ``None``, every peak is 1.
+        t_rewarmup (str | float | None): Length of a linear rise after each restart: a time, or a part of each cycle.
+        t_hold (str | float | None): Length of a constant part before each decay: a time, or a part of each cycle, such
+            as ``0.9``. With it the cyclic run's curve is of the kind ``wsd-s``.
+    """
+
+    kind: str = MISSING
+    t_warmup: str = '0ba'
+    t_0: str | None = None
+    t_mult: float = 2.0
+    alpha_f: float = 0.0
+    cycle_ends: list[str] | None = None
+    shape: str = 'cosine'
+    peak_decay: Any = None
+    t_rewarmup: str | float | None = None
+    t_hold: str | float | None = None
+
+    @property
+    def curve_kind(self) -> str:
+        """The kind of curve that the run draws, as its record has it."""
+        return cyclic_kind(self.t_hold) if self.kind == 'cyclic' else self.kind
+
+
+@dataclass
+class EvaluationRecipe:
+    """Evaluation.
+
+    Attributes:
+        interval (str): How often to evaluate beside the troughs, such as ``1ep``. Default: ``'0ep'``, not at all.
+    """
+
+    interval: str = '0ep'
+
+
+@dataclass
+class SnapshotRecipe:
+    """The points of the curve; see :class:`~composer_clr.ParetoSnapshot`.
+
+    Attributes:
+        folder (str): Where ``curve.json`` and the snapshots go. Default: ``'{run_name}/pareto'``.
+        metrics (list[str] | None): The metrics to record. Default: ``None``, all.
+        directions (dict[str, str]): ``max`` or ``min``, by metric, where the name does not tell.
+        save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
+        peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
+        method (str | None): Name of the method. Default: ``None``, made of the algorithms.
+        kind (str | None): Name of the kind of curve, by which curves are told apart and compared with the standard
+            one. Default: ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
+        overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
+        on_nan (str): ``stop`` or ``continue`` after the trough at which training has diverged. Default: ``'stop'``.
+        log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
+    """
+
+    folder: str = '{run_name}/pareto'
+    metrics: list[str] | None = None
+    directions: dict[str, str] = field(default_factory=dict)
+    save_weights: bool = True
+    peak_window: str = '0ep'
+    method: str | None = None
+    kind: str | None = None
+    overwrite: bool = False
+    on_nan: str = 'stop'
+    log_artifact: bool = False
+
+
+@dataclass
+class CheckpointRecipe:
+    """The Trainer's own checkpoints, from which a run is resumed.
+
+    Attributes:
+        folder (str | None): Where they go. Default: ``None``, none are written.
+        interval (str): How often. Default: ``'1ep'``.
+        keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
+        autoresume (bool): Whether to go on from the newest in the folder, and to write over those that a killed run
+            left half made. Default: ``False``.
+        load_path (str | None): A checkpoint to start from. It is unpickled: load only what you trust.
+    """
+
+    folder: str | None = None
+    interval: str = '1ep'
+    keep: int = 1
+    autoresume: bool = False
+    load_path: str | None = None
+
+
+@dataclass
+class Recipe:
+    """A training run, whole.
+
+    Attributes:
+        run_name (str): Name of the run, and of its folder.
+        base (str | None): The recipe that this one is a variation of, by name, or by path from this one's folder.
+        seed (int): Seed of the weights and of all that is drawn while training; the order of the images is that of
+            Composer's sampler, the same for every seed. Default: ``17``.
+        max_duration (str): How long to train: ``512ep``.
+        precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
+        device_train_microbatch_size (int | str | None): Images that a rank takes at a time, which is what batch norm
+            sees; ``auto``: as many as a GPU's memory holds. Default: ``None``, its batch.
+        compile (bool): Whether to compile the network with ``torch.compile``. Default: ``False``.
+        progress_bar (bool): Whether to draw Composer's progress bar. Default: ``True``.
+        model (ModelRecipe): The network.
+        data (DataRecipe): The images.
+        optimizer (OptimizerRecipe): The optimizer.
+        schedule (ScheduleRecipe): The learning rate over time.
+        algorithms (dict): Composer's algorithms and ours by class name, each with its arguments, in order:
+            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
+            one that the base has; so for callbacks and loggers. ``in_cycles: true`` makes one go by the cycles rather
+            than by the whole run; see :class:`~composer_clr.InCycles`.
+        evaluation (EvaluationRecipe): Evaluation.
+        snapshot (SnapshotRecipe): The points of the curve.
+        callbacks (dict): Composer's callbacks and :class:`~composer_clr.TroughAverage` by class name, each with its
+            arguments: ``{SpeedMonitor: {}}``.
+        loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
+        checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
+    """
+
+    run_name: str = MISSING
+    base: str | None = None
+    seed: int = 17
+    max_duration: str = MISSING
+    precision: str | None = None
+    device_train_microbatch_size: int | str | None = None
+    compile: bool = False
+    progress_bar: bool = True
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    algorithms: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
+    snapshot: SnapshotRecipe = field(default_factory=SnapshotRecipe)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    loggers: dict[str, Any] = field(default_factory=dict)
+    checkpoint: CheckpointRecipe = field(default_factory=CheckpointRecipe)
+
+    @property
+    def curve_kind(self) -> str:
+        """The kind of curve that the run draws, as its record has it."""
+        return self.snapshot.kind or self.schedule.curve_kind
