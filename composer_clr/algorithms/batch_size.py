@@ -12,6 +12,7 @@ from composer.loggers import Logger
 
 from composer_clr.algorithms.in_step import CyclicGradientClipping, InStep
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.utils.models import without_ddp
 
 __all__ = ['CyclicBatchSize']
 
@@ -157,6 +158,4 @@ class CyclicBatchSize(InStep):
 
 
 def _weights(state: State) -> list[tuple[str, torch.nn.Parameter]]:
-    model = state.model
-    network = model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
-    return list(network.named_parameters())
+    return list(without_ddp(state.model).named_parameters())

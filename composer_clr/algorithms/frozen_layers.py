@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from composer.core import State
 
+from composer_clr.utils.models import without_ddp
+
 __all__ = ['FrozenLayers']
 
 
@@ -54,4 +56,4 @@ class FrozenLayers:
 
 def _weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """The weights by names that are the same with and without ``DistributedDataParallel``."""
-    return (model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model).named_parameters()
+    return without_ddp(model).named_parameters()

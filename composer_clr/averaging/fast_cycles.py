@@ -14,10 +14,11 @@ from composer.loggers import Logger
 from composer.utils import reproducibility
 
 from composer_clr.averaging.train_batches import check_readable, own_batches
-from composer_clr.averaging.trough_weights import OtherWeights, plain_model
+from composer_clr.averaging.trough_weights import OtherWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import in_unit, parse_time, spell
+from composer_clr.utils.models import without_ddp
 
 __all__ = ['FastCycles']
 
@@ -94,7 +95,7 @@ class FastCycles(OtherWeights):
         began = time.monotonic()
         period = round(in_unit('t_swa', self.t_swa, state))
         # Copied together, so that the optimizer's copy holds the network's copy.
-        model, optimizer = copy.deepcopy((plain_model(state), state.optimizers[0]))
+        model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
         seed = state.rank_zero_seed + state.timestamp.batch.value
         reproducibility.seed_all(seed % 2**32)
         batches = own_batches(state, seed, train_data=self.train_data)

@@ -9,11 +9,12 @@ import torch
 from composer.core import DataSpec, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.averaging.trough_weights import OtherWeights, plain_model
+from composer_clr.averaging.trough_weights import OtherWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import common_unit, horizon, in_unit, now, parse_time, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.utils.models import without_ddp
 
 __all__ = ['TroughAverage']
 
@@ -105,7 +106,7 @@ class TroughAverage(OtherWeights):
             self._trough, self._passed = None, False
         self._check_cycles(state, self._schedule)
         if self._trough is not None:
-            where = {name: parameter.device for name, parameter in plain_model(state).named_parameters()}
+            where = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
             self._average.mean = {name: mean.to(where[name]) for name, mean in self._average.mean.items()}
             self._average.half_life = self._length('half_life', self.half_life, self._trough, state)
 
@@ -126,7 +127,7 @@ class TroughAverage(OtherWeights):
             self._average = WeightAverage(self._length('half_life', self.half_life, trough, state))
             self._trough = trough
         self._passed = bool(completed)
-        self._average.add(dict(plain_model(state).named_parameters()), t)
+        self._average.add(dict(without_ddp(state.model).named_parameters()), t)
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """The average over the window that ends at this trough."""

@@ -16,8 +16,9 @@ from composer_clr.averaging.train_batches import check_readable, own_batches
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.schedule.times import COUNTED
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.utils.models import without_ddp
 
-__all__ = ['OtherWeights', 'held', 'plain_model', 'put']
+__all__ = ['OtherWeights', 'held', 'put']
 
 
 class OtherWeights(Callback):
@@ -121,7 +122,7 @@ class OtherWeights(Callback):
         del logger
         if not self._evaluates(state):
             return
-        model = plain_model(state)
+        model = without_ddp(state.model)
         self._random_state = reproducibility.get_rng_state()
         self._before = {name: tensor.clone() for name, tensor in held(model).items()}
         if self._made is None:
@@ -140,7 +141,7 @@ class OtherWeights(Callback):
         if not self._evaluates(state):
             return
         assert self._random_state is not None
-        put(plain_model(state), self._before)
+        put(without_ddp(state.model), self._before)
         reproducibility.load_rng_state(self._random_state)
         self._before, self._random_state = {}, None
 
@@ -182,12 +183,6 @@ class OtherWeights(Callback):
     @staticmethod
     def _snapshot(state: State) -> ParetoSnapshot | None:
         return next((callback for callback in state.callbacks if isinstance(callback, ParetoSnapshot)), None)
-
-
-def plain_model(state: State) -> torch.nn.Module:
-    """The model from under DistributedDataParallel."""
-    model = state.model
-    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
 def held(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -28,6 +28,7 @@ from composer_clr.recording.training_clock import TrainingClock
 from composer_clr.schedule.scheduler import CyclicCosineScheduler, warn_if_cut
 from composer_clr.schedule.times import COUNTED, common_unit, horizon, in_unit, now, parse_time
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.utils.ranks import on_rank_zero
 
 __all__ = ['ParetoSnapshot']
 
@@ -377,7 +378,7 @@ class ParetoSnapshot(Callback):
         )
         # A batch longer than a cycle completes several at once: each has its point, and they are alike.
         self._points.extend(replace(point, cycle=cycle) for cycle in completed)
-        _on_rank_zero(self._write_curve)
+        on_rank_zero(self._write_curve)
         assert self._live is not None
         assert self._run_folder is not None
         self._live.log(
@@ -486,23 +487,10 @@ class ParetoSnapshot(Callback):
             )
 
         try:
-            _on_rank_zero(claim)
+            on_rank_zero(claim)
         except BaseException:
             folder.close()
             raise
-
-
-def _on_rank_zero(call: Callable[[], None]) -> None:
-    """What goes wrong on rank 0 is raised on every rank, so that none is left waiting."""
-    failed: list[Exception | None] = [None]
-    if dist.get_global_rank() == 0:
-        try:
-            call()
-        except Exception as error:
-            failed = [error]
-    dist.broadcast_object_list(failed)
-    if failed[0] is not None:
-        raise failed[0]
 
 
 def _filled_in(folder: str, run_name: str) -> str:

@@ -9,7 +9,6 @@ from typing import cast
 import composer
 import torch
 from composer.core import Evaluator, State
-from composer.models import ComposerClassifier
 from composer.utils import dist
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
@@ -19,6 +18,7 @@ from composer_clr.curves.methods import method_name
 from composer_clr.schedule.shapes import cyclic_kind
 from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.utils.models import network_name
 
 __all__ = ['describe_run']
 
@@ -43,7 +43,7 @@ def describe_run(
         kind=kind or ('standard' if one_trough else cyclic_kind(schedule.description.get('t_hold'))),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,
-        model=_network_name(state.model),
+        model=network_name(state.model),
         world_size=dist.get_world_size(),
         schedule={
             **schedule.description,
@@ -78,11 +78,3 @@ def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
             dataset = dataset.dataset
         told[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
     return told
-
-
-def _network_name(model: torch.nn.Module) -> str:
-    """The network's class, from under DistributedDataParallel and Composer's own wrapper."""
-    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        model = model.module
-    network = model.module if isinstance(model, ComposerClassifier) else model
-    return type(network).__name__
