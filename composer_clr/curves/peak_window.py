@@ -34,7 +34,7 @@ class PeakWindow:
     ):
         self.length = length
         self.directions = directions
-        self.seen = seen or []
+        self.seen = [] if seen is None else seen
 
     def note(self, t: int, metrics: dict[str, float], trough: int | None) -> None:
         """Keep an evaluation if the coming trough's window reaches back to it."""
@@ -53,7 +53,7 @@ class PeakWindow:
 
     def restart(self) -> None:
         """A cycle restarts: what was before it is none of the next trough's."""
-        self.seen = []
+        self.seen.clear()
 
     def _lower_is_better(self, name: str) -> bool:
         """Of a metric that gives several values (``eval/recall/0``), what holds for the metric holds for each."""

@@ -14,10 +14,10 @@ from composer_clr.curves.rows import PREFIX, bearable, point_numbers, points_tab
 if TYPE_CHECKING:
     from composer_clr.wandb_io.live import WandBCurve
 
-__all__ = ['LiveCurve']
+__all__ = ['CurveLogger']
 
 
-class LiveCurve:
+class CurveLogger:
     """Logs each point, and a table of all so far, to whatever loggers the Trainer has.
 
     With :class:`composer.loggers.WandBLogger` it does more (:class:`~composer_clr.wandb_io.live.WandBCurve`). Every

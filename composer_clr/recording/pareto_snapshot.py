@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import Any
 
 from composer.core import Callback, State, Time
 from composer.loggers import Logger
-from composer.utils import dist, format_name_with_dist
-from composer.utils.checkpoint import save_checkpoint
+from composer.utils import format_name_with_dist
 
-from composer_clr.algorithms.in_cycles import check_run_clocks
-from composer_clr.curves.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import check_run_name
 from composer_clr.curves.peak_window import PeakWindow
-from composer_clr.recording.curve_logger import LiveCurve
-from composer_clr.recording.divergence import has_diverged
+from composer_clr.recording.curve_logger import CurveLogger
+from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
 from composer_clr.recording.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
-from composer_clr.recording.existing_curve import take_over, with_later
-from composer_clr.recording.run_folder import RunFolder, snapshot_name
+from composer_clr.recording.existing_curve import take_over
+from composer_clr.recording.preconditions import check_not_diverged, check_schedule, check_trainer, window_length
+from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_record import describe_run
-from composer_clr.recording.training_clock import TrainingClock
-from composer_clr.schedule.scheduler import CyclicCosineScheduler, warn_if_cut
-from composer_clr.schedule.times import COUNTED, common_unit, horizon, in_unit, now, parse_time
+from composer_clr.recording.run_state import RunState, Start
+from composer_clr.recording.snapshot_files import save_file, save_weights
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import parse_time
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.utils.ranks import on_rank_zero
 
@@ -155,45 +153,16 @@ class ParetoSnapshot(Callback):
         self.on_nan = on_nan
         self.log_artifact = log_artifact
 
-        self._points: list[TradeoffPoint] = []
-        # Recorded by this run after the checkpoint that it goes on from: kept until they are made again.
-        self._later: list[TradeoffPoint] = []
-        self._started_at: str | None = None
-        # Of which run the state is, and which one that run was branched off.
-        self._of_run: str | None = None
-        self._parent: dict[str, Any] | None = None
-        self._clock = TrainingClock()
-        self._window = PeakWindow(0, self.directions)
-
-        # Known from FIT_START on.
-        self._schedule: TrainerSchedule | None = None
-        self._run: Run | None = None
-        self._run_folder: RunFolder | None = None
-        self._live: LiveCurve | None = None
-        # What the evaluation that is going on has measured so far, and the weights that it is over.
-        self._evaluated: dict[str, float] = {}
-        self._checkpoint: str | None = None
-        self._extra: dict[str, dict[str, float]] = {}
+        self._kept = RunState()
+        self._measurement = Measurement()
+        self._recorder: CurveRecorder | None = None  # from FIT_START on
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
-        return {
-            'points': [asdict(point) for point in self._points],
-            'started_at': self._started_at,
-            'run_name': self._of_run,
-            'parent': self._parent,
-            'paused_s': self._clock.paused_s,
-            'spinning_s': self._clock.spinning_s,
-            'seen': [[t, dict(metrics)] for t, metrics in self._window.seen],
-        }
+        """Returns what a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
+        return self._kept.as_plain()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._points = [TradeoffPoint(**point) for point in state['points']]
-        self._started_at = state['started_at']
-        # Checkpoints from before there were branches say nothing of them.
-        self._of_run, self._parent = state.get('run_name'), state.get('parent')
-        self._clock = TrainingClock(state['paused_s'], state['spinning_s'])
-        self._window.seen = [(t, dict(metrics)) for t, metrics in state['seen']]
+        self._kept = RunState.from_plain(state)
 
     @property
     def curve(self) -> TradeoffCurve:
@@ -202,295 +171,149 @@ class ParetoSnapshot(Callback):
         Raises:
             RuntimeError: Before training has started.
         """
-        if self._run is None:
-            raise RuntimeError('there is no curve before training has started')
-        return TradeoffCurve(self._run, list(self._points))
+        return self._started().curve
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Refuse what cannot work, before the first batch; then have every evaluator asked about troughs."""
-        self._check_trainer(state)
-        branches_off = self._branches_off(state)
-        if state.timestamp.batch.value == 0:
-            # A run from its beginning, whatever this callback or the checkpoint's may have seen before.
-            self._points, self._started_at, self._clock = [], None, TrainingClock()
-            self._window.restart()
-            self._parent = None
-        elif branches_off:
-            self._parent = {
-                'run_name': self._of_run,
-                'batch': state.timestamp.batch.value,
-                'wall_clock_train_s': self._clock.train_s(state.timestamp.total_wct.total_seconds()),
-            }
-            self._points, self._started_at = [], None
-            self._window.restart()
-        self._of_run = state.run_name
-        self._check_not_diverged()
-        schedule = self._schedule = trainer_schedule(state, self.scheduler)
-        warn_if_cut(schedule.cycles, schedule.unit, state)
-        until = horizon(state, schedule.unit)
-        if until is None or schedule.cycles.bounds(0)[1] < until:
-            check_run_clocks(state)
+        """Refuses what cannot work, before the first batch; then has every evaluator asked about troughs."""
+        check_trainer(self, state, save_weights=self.save_weights)
+        start = self._kept.start(state, branch=self.kind == 'branch')
+        if self.on_nan == 'stop':
+            check_not_diverged(self._kept.points)
+        schedule = trainer_schedule(state, self.scheduler)
+        check_schedule(schedule, state)
         check_metric_names('metrics', self.metrics or (), state)
         check_metric_names('directions', self.directions, state)
-        self._window.length = self._window_length(state, schedule)
-        self._started_at = self._started_at or datetime.now(timezone.utc).isoformat(timespec='seconds')
-        self._run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=self._started_at)
-        self._run = replace(self._run, parent=self._parent)
-        self._open_folder(state, new=branches_off or state.timestamp.batch.value == 0)
-        self._live = LiveCurve(
-            logger,
-            self.curve,
-            resumed=state.timestamp.batch.value > 0 and not branches_off,
-            directions=self.directions,
-            log_artifact=self.log_artifact,
-        )
-        ask_at_troughs_too(state, lambda state: bool(self._cycles_completed(state)), self._just_recorded)
-        self._clock.training_starts(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
+        if self._recorder is not None:
+            self._recorder.folder.close()
+        recorder = self._recorder = self._open(state, logger, start, schedule)
+        ask_at_troughs_too(state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded)
+        self._kept.clock.training_starts(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
-        self._clock.loader_asked()
+        self._kept.clock.loader_asked()
 
     def after_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
-        self._clock.progress()
+        self._kept.clock.progress()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
-        """An epoch whose every batch was spun over ends without one that is trained on."""
+        """An epoch whose every batch was skipped after a resume ends without one that is trained on."""
         del state, logger
-        self._clock.progress()
+        self._kept.clock.progress()
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Give every rank, at a trough, the weights that rank 0 will save."""
+        """Gives every rank, at a trough, the buffers that rank 0 will save."""
         del logger
-        self._clock.pause()
-        self._evaluated, self._checkpoint, self._extra = {}, None, {}
+        self._kept.clock.pause()
+        self._measurement = Measurement()
         if self._cycles_completed(state):
             share_buffers(state.model)
 
     def eval_start(self, state: State, logger: Logger) -> None:
-        """Save the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
+        """Saves the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
         del logger
-        completed = self._cycles_completed(state)
-        if self.save_weights and completed and self._checkpoint is None:
-            self._checkpoint = self._save_weights(state, completed[-1])
+        cycles = self._cycles_completed(state)
+        if self.save_weights and cycles and self._measurement.checkpoint is None:
+            self._measurement.checkpoint = save_weights(state, self._started().folder, cycles[-1])
 
     def eval_end(self, state: State, logger: Logger) -> None:
-        """Keep what this evaluator has just measured; the metrics of the others may be older."""
+        """Keeps what this evaluator has just measured; the metrics of the others may be older."""
         del logger
         label = state.dataloader_label
         assert label is not None, 'the Trainer sets the label of the evaluator that runs'
         for name, metric in state.eval_metrics[label].items():
             key = f'{label}/{name}'
-            # A metric that is asked for is wanted of other weights too: averaged/eval/MulticlassAccuracy.
-            if self.metrics is None or any(key == wanted or key.endswith(f'/{wanted}') for wanted in self.metrics):
-                self._evaluated.update(scalars(key, metric.compute()))
+            # A metric asked for by name is recorded of other weights too: averaged/eval/MulticlassAccuracy.
+            if self.metrics is None or any(key == asked or key.endswith(f'/{asked}') for asked in self.metrics):
+                self._measurement.metrics.update(scalars(key, metric.compute()))
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        """Record the point if this evaluation stands at a trough."""
+        """Records the point if this evaluation is at a trough."""
         del logger
-        completed = self._cycles_completed(state)
-        if completed:
-            self._record(state, completed)
-            self._window.restart()
-        elif self._schedule is not None:
-            t = now(state, self._schedule.unit)
-            self._window.note(t, self._evaluated, self._schedule.cycles.next_trough(t))
-        self._clock.resume()
+        cycles = self._cycles_completed(state)
+        if cycles:
+            self._stop_if_diverged(state, self._started().record(state, cycles, self._measurement))
+        elif self._recorder is not None:
+            self._recorder.note(state, self._measurement)
+        self._kept.clock.resume()
+
+    def close(self, state: State, logger: Logger) -> None:
+        del state, logger
+        if self._recorder is not None:
+            self._recorder.folder.close()
+
+    # What callbacks that evaluate more at a trough, or save more, ask of this one.
 
     def save_beside(self, state: State, suffix: str) -> None:
-        """Save what the network holds now beside the snapshot of the trough that is being evaluated, if there is one.
+        """Saves what the network holds now beside the snapshot of the trough that is being evaluated, if any.
 
         Args:
             state (State): The trainer's state.
             suffix (str): Comes after the snapshot's name: ``cycle0-ba20-{suffix}.pt``.
         """
-        completed = self._cycles_completed(state)
-        if completed:
-            self._save_weights(state, completed[-1], f'-{suffix}')
+        cycles = self._cycles_completed(state)
+        if cycles:
+            save_weights(state, self._started().folder, cycles[-1], f'-{suffix}')
 
     def note_extra(self, name: str, cost: dict[str, float]) -> None:
-        """Tell what a second set of metrics of the coming point has taken: ``train_s`` and ``batches``."""
-        self._extra[name] = cost
+        """Notes what a second set of metrics of the coming point cost: ``train_s`` and ``batches``."""
+        self._measurement.extra[name] = cost
 
     def save_file(self, state: State, name: str, *, weights_only: bool) -> None:
-        """Save a checkpoint into the folder of the curve, whole at once; on all ranks together.
+        """Saves a checkpoint into the folder of the curve, whole at once; on all ranks together.
 
         Args:
             state (State): The trainer's state, after ``FIT_START``.
             name (str): The file's name.
             weights_only (bool): Whether it holds the weights alone, or all that a run can be resumed from.
         """
-        assert self._run_folder is not None, 'training has not started'
-        try:
-            made = save_checkpoint(
-                state,
-                str(self._run_folder.aside(name)),
-                weights_only=weights_only,
-                ignore_keys=_make_loadable_without_pickle,
-            )
-        except (OSError, RuntimeError):
-            if dist.get_global_rank() == 0:
-                # The others wait, at the end of save_checkpoint, for the file to be there.
-                dist.barrier()
-            raise
-        if made is not None:
-            self._run_folder.publish(name)
+        save_file(state, self._started().folder, name, weights_only=weights_only)
 
-    def close(self, state: State, logger: Logger) -> None:
-        del state, logger
-        if self._run_folder is not None:
-            self._run_folder.close()
-
-    def _branches_off(self, state: State) -> bool:
-        """Whether this is a branch that starts from another run's checkpoint, whose points are not its own."""
-        return self.kind == 'branch' and state.timestamp.batch.value > 0 and self._of_run not in (None, state.run_name)
+    def _started(self) -> CurveRecorder:
+        if self._recorder is None:
+            raise RuntimeError('ParetoSnapshot has no curve before training has started')
+        return self._recorder
 
     def _cycles_completed(self, state: State) -> list[int]:
-        """The cycles that the last batch completed and that have no point yet."""
-        if self._schedule is None or state.previous_timestamp is None:
-            return []
-        count = COUNTED[self._schedule.unit]
-        before, after = getattr(state.previous_timestamp, count).value, getattr(state.timestamp, count).value
-        last = self._points[-1].cycle if self._points else -1
-        return [cycle for cycle in self._schedule.cycles.crossed(before, after) if cycle > last]
+        return self._recorder.cycles_completed(state) if self._recorder is not None else []
 
-    def _just_recorded(self, state: State) -> bool:
-        return bool(self._points) and self._points[-1].batch == state.timestamp.batch.value
+    def _open(self, state: State, logger: Logger, start: Start, schedule: TrainerSchedule) -> CurveRecorder:
+        """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
+        kept, resumed = self._kept, start is Start.RESUMED
+        run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
+        curve = TradeoffCurve(replace(run, parent=kept.parent), list(kept.points))
+        window = PeakWindow(window_length(self.peak_window, schedule, state), self.directions, kept.seen)
+        folder = RunFolder(_filled_in(self.folder, state.run_name))
 
-    def _record(self, state: State, completed: list[int]) -> None:
-        loader_length, timestamp = state.dataloader_len, state.timestamp
-        total_wct_s = timestamp.total_wct.total_seconds()
-        point = TradeoffPoint(
-            cycle=completed[-1],
-            epoch=None if loader_length is None else timestamp.batch.value / int(loader_length),
-            batch=timestamp.batch.value,
-            sample=timestamp.sample.value,
-            token=timestamp.token.value,
-            wall_clock_train_s=self._clock.train_s(total_wct_s),
-            wall_clock_total_s=self._clock.total_s(total_wct_s),
-            lr=float(state.optimizers[0].param_groups[0]['lr']),
-            metrics=dict(self._evaluated),
-            peak_metrics=self._window.peaks(self._evaluated),
-            checkpoint=self._checkpoint,
-            extra=self._extra,
-            diverged=has_diverged(state),
-        )
-        # A batch longer than a cycle completes several at once: each has its point, and they are alike.
-        self._points.extend(replace(point, cycle=cycle) for cycle in completed)
-        on_rank_zero(self._write_curve)
-        assert self._live is not None
-        assert self._run_folder is not None
-        self._live.log(
-            self.curve,
-            new=len(completed),
-            step=point.batch,
-            snapshot=self._run_folder.location(self._checkpoint) if self.log_artifact and self._checkpoint else None,
-        )
-        if point.diverged:
-            self._diverged(state, point)
+        def claim() -> list[TradeoffPoint]:
+            folder.prepare()
+            if self.save_weights:
+                folder.check_room(sum(t.nbytes for t in (*state.model.parameters(), *state.model.buffers())))
+            return take_over(folder, curve, resumed=resumed, overwrite=self.overwrite, autoresume=self.autoresume)
 
-    def _save_weights(self, state: State, cycle: int, suffix: str = '') -> str | None:
-        """Save the weights, on all ranks together; only rank 0 makes a file. Training goes on where it cannot."""
-        assert self._run_folder is not None
-        name = snapshot_name(cycle, state.timestamp.batch.value, suffix)
         try:
-            self.save_file(state, name, weights_only=True)
-        # torch tells of a write that failed by a RuntimeError of its own.
-        except (OSError, RuntimeError) as error:
-            if dist.get_global_rank() > 0:
-                raise
-            with suppress(OSError):
-                self._run_folder.discard(name)
-            what = str(error).partition('\n')[0]
-            warnings.warn(
-                f"folder='{self._run_folder.uri}': the weights of cycle {cycle} are NOT saved ({what}): training goes "
-                'on, and the point will name no checkpoint',
-                UserWarning,
-                stacklevel=2,
+            later = on_rank_zero(claim)
+            curve_logger = CurveLogger(
+                logger, curve, resumed=resumed, directions=self.directions, log_artifact=self.log_artifact
             )
-            return None
-        return name
+        except BaseException:
+            folder.close()
+            raise
+        return CurveRecorder(kept, curve.run, schedule, folder, window, curve_logger, later, self.log_artifact)
 
-    def _write_curve(self) -> None:
-        assert self._run_folder is not None
-        assert self._run is not None
-        try:
-            self._run_folder.write_curve(TradeoffCurve(self._run, with_later(self._points, self._later)))
-        except OSError as error:
-            raise OSError(
-                f"folder='{self._run_folder.uri}': {CURVE_FILE} cannot be written, so training stops at cycle "
-                f'{self._points[-1].cycle} ({error}): the points recorded before are kept; mend it, then resume from '
-                'the last checkpoint'
-            ) from error
-
-    def _diverged(self, state: State, point: TradeoffPoint) -> None:
+    def _stop_if_diverged(self, state: State, point: TradeoffPoint) -> None:
+        if not point.diverged:
+            return
         stops = self.on_nan == 'stop'
         warnings.warn(
-            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is no finite '
-            f'number; {"training stops here" if stops else "it goes on"} (on_nan={self.on_nan!r})',
+            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is not a finite '
+            f'number; {"training stops here" if stops else "training continues"} (on_nan={self.on_nan!r})',
             UserWarning,
             stacklevel=2,
         )
         if stops:
             state.stop_training()
-
-    def _check_not_diverged(self) -> None:
-        if self.on_nan == 'stop' and self._points and self._points[-1].diverged:
-            point = self._points[-1]
-            raise ValueError(
-                f'the checkpoint is of a run that had diverged by cycle {point.cycle}, batch {point.batch}: start from '
-                "an earlier one with a lower learning rate, or go on with on_nan='continue'"
-            )
-
-    def _check_trainer(self, state: State) -> None:
-        if any(type(other) is type(self) and other is not self for other in state.callbacks):
-            raise ValueError(
-                'the Trainer has several ParetoSnapshot callbacks, and its checkpoints keep the state of one only: '
-                'give it one (it records every evaluator)'
-            )
-        if not state.evaluators:
-            raise ValueError('ParetoSnapshot has nothing to evaluate: give eval_dataloader to the Trainer')
-        if self.save_weights and state.fsdp_sharded_state_dict_enabled:
-            raise ValueError(
-                "save_weights=True needs whole state dicts, but FSDP's are sharded: "
-                "set state_dict_type='full' in the FSDP config, or save_weights=False and use the Trainer's save_folder"
-            )
-
-    def _window_length(self, state: State, schedule: TrainerSchedule) -> int:
-        if not self.peak_window.value:
-            return 0
-        if common_unit({'peak_window': self.peak_window}, state) != schedule.unit:
-            raise ValueError(
-                f'peak_window={self.peak_window} cannot be counted in {schedule.unit.value!r}, the unit of the '
-                'schedule: give both in the same unit'
-            )
-        return round(in_unit('peak_window', self.peak_window, state))
-
-    def _open_folder(self, state: State, *, new: bool) -> None:
-        """Rank 0 looks at the folder, and writes the curve: whether it can be is known while nothing has been spent."""
-        if self._run_folder is not None:
-            self._run_folder.close()
-        folder, model = RunFolder(_filled_in(self.folder, state.run_name)), state.model
-        self._run_folder = folder
-
-        def claim() -> None:
-            folder.prepare()
-            if self.save_weights:
-                folder.check_room(sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())))
-            self._later = take_over(
-                folder,
-                self.curve,
-                resumed=not new,
-                overwrite=self.overwrite,
-                autoresume=self.autoresume,
-            )
-
-        try:
-            on_rank_zero(claim)
-        except BaseException:
-            folder.close()
-            raise
 
 
 def _filled_in(folder: str, run_name: str) -> str:
@@ -504,9 +327,3 @@ def _filled_in(folder: str, run_name: str) -> str:
     if '{' in uri or '}' in uri:
         raise ValueError(f'folder={folder!r} with run_name={run_name!r} comes to {uri!r}: {remedy}')
     return uri
-
-
-def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:
-    """Composer records torch's version as an object of torch's own, which ``weights_only=True`` refuses to load."""
-    metadata = state_dict['state']['metadata']
-    metadata['torch_version'] = str(metadata['torch_version'])

@@ -24,7 +24,7 @@ __all__ = ['describe_run']
 
 
 def describe_run(
-    state: State, schedule: TrainerSchedule, *, method: str | None, kind: str | None, started_at: str
+    state: State, schedule: TrainerSchedule, *, method: str | None, kind: str | None, started_at: str | None
 ) -> Run:
     """Describe the run that a Trainer is about to make.
 

@@ -19,7 +19,8 @@ from composer import Callback, Trainer
 from composer.core import State
 from composer.loggers import Logger
 
-from composer_clr import ParetoSnapshot
+import composer_clr.recording.pareto_snapshot
+from composer_clr.recording.curve_recorder import CurveRecorder
 from composer_clr.train import main
 
 WHERE = 'where'
@@ -98,8 +99,8 @@ def trained(
     marker = Marker(kill)
     marker.enter('start')
     for module, name, phase in (
-        (ParetoSnapshot, '_save_weights', 'snapshot'),
-        (ParetoSnapshot, '_write_curve', 'curve'),
+        (composer_clr.recording.pareto_snapshot, 'save_weights', 'snapshot'),
+        (CurveRecorder, 'write', 'curve'),
         (composer.utils.checkpoint, 'save_checkpoint', 'checkpoint'),
     ):
         setattr(module, name, marker.within(phase, getattr(module, name)))

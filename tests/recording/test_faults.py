@@ -19,8 +19,8 @@ from composer import Callback, Event
 from composer.core import State
 from composer.loggers import Logger
 
-import composer_clr.recording.pareto_snapshot
 import composer_clr.recording.run_folder
+import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier
 from tests.recording.test_object_store import bucket as bucket
@@ -123,15 +123,15 @@ def torch_cannot_write(*_args, **_keywords):
 
 @pytest.mark.parametrize('fails', [full_disk, torch_cannot_write], ids=['disk', 'torch'])
 def test_weights_that_cannot_be_saved_are_warned_of_and_the_point_stays(make_trainer, monkeypatch, fails):
-    save = composer_clr.recording.pareto_snapshot.save_checkpoint
+    save = composer_clr.recording.snapshot_files.save_checkpoint
 
     def fails_once(state, path, **arguments):
-        monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', save)
+        monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', save)
         Path(path).write_text('half')
         fails()
 
     def fill():
-        monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', fails_once)
+        monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', fails_once)
 
     trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), At(25, fill)])
     with pytest.warns(
@@ -158,7 +158,7 @@ class Flaky:
         self.callback, self.ending, self.times = callback, ending, times
 
     def __call__(self) -> None:
-        store = self.callback._run_folder._store  # type: ignore[union-attr]
+        store = self.callback._recorder.folder._store  # type: ignore[union-attr]
         upload = store.upload_object  # type: ignore[union-attr]
 
         def fail(name, path, *rest):
@@ -213,7 +213,7 @@ def test_a_slow_store_is_waited_for_and_not_charged(bucket, make_trainer):
     callback = snapshot(folder='s3://curves/study/{run_name}')
 
     def slow_down():
-        store = callback._run_folder._store  # type: ignore[union-attr]
+        store = callback._recorder.folder._store  # type: ignore[union-attr]
         upload = store.upload_object  # type: ignore[union-attr]
         store.upload_object = lambda *rest: (time.sleep(0.5), upload(*rest))  # type: ignore[union-attr]
 
@@ -255,7 +255,7 @@ def test_a_run_that_diverges_records_the_point_marks_it_and_stops(make_trainer):
 
 def test_or_goes_on_if_told_to(make_trainer):
     trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(on_nan='continue'), Poison(30)])
-    with pytest.warns(UserWarning, match='diverged by cycle [12].*it goes on') as warned:
+    with pytest.warns(UserWarning, match='diverged by cycle [12].*training continues') as warned:
         trainer.fit()
     assert len([w for w in warned if 'diverged' in str(w.message)]) == 2
     assert [(p.batch, p.diverged) for p in curve().points] == [(20, False), (40, True), (80, True)]

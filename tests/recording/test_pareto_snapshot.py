@@ -102,7 +102,7 @@ def test_times_rise_and_leave_evaluation_out(make_trainer):
 def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch, tmp_path):
     import composer.utils.checkpoint as trainers_own
 
-    import composer_clr.recording.pareto_snapshot as ours
+    import composer_clr.recording.snapshot_files as ours
 
     def slow(save):
         def save_slowly(*args, **kwargs):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from composer import Event
 
-import composer_clr.recording.pareto_snapshot
+import composer_clr.recording.snapshot_files
 from composer_clr import TradeoffCurve
 from tests.conftest import classifier
 from tests.helpers.kills import Kill
@@ -83,7 +83,7 @@ def test_interrupted_anywhere(trainer, moment):
 
 def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
     trainer('whole').fit()
-    save = composer_clr.recording.pareto_snapshot.save_checkpoint
+    save = composer_clr.recording.snapshot_files.save_checkpoint
 
     def cut_off(state, path, **arguments):
         if state.timestamp.batch == 40:
@@ -93,12 +93,12 @@ def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
             raise Stop
         return save(state, path, **arguments)
 
-    monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', cut_off)
+    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', cut_off)
     with pytest.raises(Stop):
         trainer('out').fit()
     assert not Path('out/cycle1-ba40.pt').exists()
     assert Path('out/.part-cycle1-ba40.pt').exists()
-    monkeypatch.setattr(composer_clr.recording.pareto_snapshot, 'save_checkpoint', save)
+    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', save)
     second = trainer('out')
     second.fit()
     second.close()

@@ -1,0 +1,77 @@
+"""What ParetoSnapshot refuses before the first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from composer.core import Callback, State, Time
+
+from composer_clr.algorithms.in_cycles import check_run_clocks
+from composer_clr.curves.curve import TradeoffPoint
+from composer_clr.schedule.scheduler import warn_if_cut
+from composer_clr.schedule.times import common_unit, horizon, in_unit
+from composer_clr.schedule.trainer_schedule import TrainerSchedule
+
+__all__ = ['check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
+
+
+def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> None:
+    """Refuses a Trainer in which a curve cannot be recorded.
+
+    Args:
+        callback (Callback): The one that records it.
+        state (State): The trainer's state.
+        save_weights (bool): Whether the weights are saved at troughs.
+
+    Raises:
+        ValueError: If the Trainer has another such callback, no evaluation data, or sharded weights to save.
+    """
+    if any(type(other) is type(callback) and other is not callback for other in state.callbacks):
+        raise ValueError(
+            'the Trainer has several ParetoSnapshot callbacks, and its checkpoints keep the state of one only: '
+            'give it one (it records every evaluator)'
+        )
+    if not state.evaluators:
+        raise ValueError('ParetoSnapshot has nothing to evaluate: give eval_dataloader to the Trainer')
+    if save_weights and state.fsdp_sharded_state_dict_enabled:
+        raise ValueError(
+            "save_weights=True needs whole state dicts, but FSDP's are sharded: "
+            "set state_dict_type='full' in the FSDP config, or save_weights=False and use the Trainer's save_folder"
+        )
+
+
+def check_schedule(schedule: TrainerSchedule, state: State) -> None:
+    """Warns of a run that is cut within a cycle, and refuses algorithms whose clocks disagree with the cycles."""
+    warn_if_cut(schedule.cycles, schedule.unit, state)
+    until = horizon(state, schedule.unit)
+    if until is None or schedule.cycles.bounds(0)[1] < until:
+        check_run_clocks(state)
+
+
+def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:
+    """Refuses to resume a run that has diverged.
+
+    Raises:
+        ValueError: If it has.
+    """
+    if points and points[-1].diverged:
+        raise ValueError(
+            f'the checkpoint is of a run that had diverged by cycle {points[-1].cycle}, batch {points[-1].batch}: '
+            "start from an earlier one with a lower learning rate, or continue with on_nan='continue'"
+        )
+
+
+def window_length(window: Time, schedule: TrainerSchedule, state: State) -> int:
+    """Returns the length of the peak window in the unit of the schedule.
+
+    Raises:
+        ValueError: If it cannot be counted in that unit.
+    """
+    if not window.value:
+        return 0
+    if common_unit({'peak_window': window}, state) != schedule.unit:
+        raise ValueError(
+            f'peak_window={window} cannot be counted in {schedule.unit.value!r}, the unit of the schedule: '
+            'give both in the same unit'
+        )
+    return round(in_unit('peak_window', window, state))
