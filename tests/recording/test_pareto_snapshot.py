@@ -99,7 +99,7 @@ def test_times_rise_and_leave_evaluation_out(make_trainer):
     assert train[-1] == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.05)
 
 
-def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch, tmp_path):
+def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch):
     import composer.utils.checkpoint as trainers_own
 
     import composer_clr.recording.snapshot_files as ours
@@ -111,13 +111,12 @@ def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(m
 
         return save_slowly
 
-    monkeypatch.setattr(ours, 'save_checkpoint', slow(ours.save_checkpoint))
-    make_trainer(schedulers=doubling(), callbacks=snapshot(folder='a')).fit()
+    with monkeypatch.context() as patch:
+        patch.setattr(ours, 'save_checkpoint', slow(ours.save_checkpoint))
+        make_trainer(schedulers=doubling(), callbacks=snapshot(folder='a')).fit()
     last = curve('a').points[-1]
     assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.3
 
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trainers_own, 'save_checkpoint', slow(trainers_own.save_checkpoint))
     make_trainer(schedulers=doubling(), callbacks=snapshot(folder='b'), save_folder='own', save_interval='2ep').fit()
     # Those of epochs 2, 4 and 6 come before the last point.
