@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from composer.core import DataSpec, State
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 __all__ = ['check_readable', 'own_batches']
 
@@ -55,10 +55,11 @@ def own_batches(state: State, seed: int, count: int | None = None, train_data: D
     if isinstance(micro, int):
         size = min(size, micro)
     generator = torch.Generator().manual_seed(seed)
-    images = len(loader.dataset)  # type: ignore[arg-type]
+    dataset = _Indexed(loader.dataset) if isinstance(loader.dataset, IterableDataset) else loader.dataset
+    images = len(dataset)  # type: ignore[arg-type]
     while True:
         own = DataLoader(
-            loader.dataset,
+            dataset,
             batch_size=size,
             sampler=torch.randperm(images, generator=generator).tolist(),
             collate_fn=loader.collate_fn,
@@ -72,3 +73,21 @@ def own_batches(state: State, seed: int, count: int | None = None, train_data: D
             yield data_spec.microbatch_transforms(batch)
         if count is not None:
             return
+
+
+class _Indexed(Dataset):
+    """An iterable dataset with a length and items, as ``StreamingDataset`` is, as a map-style one.
+
+    A ``DataLoader`` takes no sampler for an iterable dataset, even where it has items.
+    """
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        # The length of a StreamingDataset is one rank's share; its size is that of the whole.
+        size = getattr(self.dataset, 'size', None)
+        return size if isinstance(size, int) else len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
