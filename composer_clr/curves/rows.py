@@ -9,7 +9,7 @@ from typing import Any
 
 from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
 
-__all__ = ['PREFIX', 'bearable', 'point_numbers', 'point_values', 'points_table']
+__all__ = ['PREFIX', 'bearable', 'point_line', 'point_numbers', 'point_values', 'points_table']
 
 PREFIX = 'pareto/'
 
@@ -49,3 +49,15 @@ def points_table(curve: TradeoffCurve) -> tuple[list[str], list[list[float | Non
 def point_numbers(point: TradeoffPoint) -> dict[str, Any]:
     """What of a point was measured, under the names that it is logged by."""
     return {f'{PREFIX}{name}': value for name, value in point_values(point).items() if value is not None}
+
+
+def point_line(point: TradeoffPoint) -> str:
+    """Returns a point on one line, for a console.
+
+    Example:
+        >>> point_line(TradeoffPoint(0, 0.5, 64, 1024, 65536, 12.5, 13.0, 0.0, {'eval/CrossEntropy': 2.5}, {}))
+        'cycle=0, epoch=0.5, batch=64, wall_clock_train_s=12.5, lr=0, eval/CrossEntropy=2.5'
+    """
+    values = point_values(point)
+    numbers = {'cycle': values.pop('cycle'), 'epoch': values.pop('epoch'), 'batch': point.batch, **values}
+    return ', '.join(f'{name}={value:.6g}' for name, value in numbers.items() if value is not None)

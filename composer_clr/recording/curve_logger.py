@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from composer.loggers import Logger, LoggerDestination, WandBLogger
+from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
 from composer.utils import MissingConditionalImportError, dist
 
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.rows import PREFIX, bearable, point_numbers, points_table
+from composer_clr.curves.rows import PREFIX, bearable, point_line, point_numbers, points_table
 
 if TYPE_CHECKING:
     from composer_clr.wandb_io.live import WandBCurve
@@ -20,9 +20,10 @@ __all__ = ['CurveLogger']
 class CurveLogger:
     """Logs each point, and a table of all so far, to whatever loggers the Trainer has.
 
-    With :class:`composer.loggers.WandBLogger` it does more (:class:`~composer_clr.wandb_io.live.WandBCurve`). Every
-    other destination has the values through ``log_metrics``, at the step of its batch, and the table through
-    ``log_table`` if it takes one. What fails here is warned of and training goes on: the points are in ``curve.json``.
+    With :class:`composer.loggers.WandBLogger` it does more (:class:`~composer_clr.wandb_io.live.WandBCurve`). The console
+    has one line per point. Every other destination has the values through ``log_metrics``, at the step of its batch,
+    and the table through ``log_table`` if it takes one. What fails here is warned of and training goes on: the points
+    are in ``curve.json``.
 
     Args:
         logger (Logger): The Trainer's logger.
@@ -67,6 +68,12 @@ class CurveLogger:
         """
         columns, rows = points_table(curve)
         for destination in self._others:
+            if isinstance(destination, ConsoleLogger):
+                # It gives each value a line of its own, and prints its tables again with every later line of the run.
+                if dist.get_global_rank() == 0:
+                    for point in curve.points[-new:]:
+                        print(f'{PREFIX}point: {point_line(point)}', file=destination.stream, flush=True)
+                continue
             with bearable(type(destination).__name__):
                 for point in curve.points[-new:]:
                     destination.log_metrics(point_numbers(point), step)
