@@ -11,7 +11,6 @@ from composer.core import Algorithm, Event, State, Time
 from composer.loggers import Logger
 
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import now
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 
 __all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InStep']
@@ -73,13 +72,12 @@ class InStep(Algorithm):
             self._check_alone(state)
             self._start(state)
             if state.timestamp.batch.value == 0 or math.isnan(self.value):
-                self.value = self._value_at(now(state, self._schedule.unit))
+                self.value = self._value_at(self._schedule.now(state))
         elif event == Event.BATCH_END:
             assert self._schedule is not None
             assert state.previous_timestamp is not None
             # The scheduler has been stepped with the clock of before the batch.
-            before = state.previous_timestamp.get(self._schedule.unit).value
-            self.value = self._value_at(before)
+            self.value = self._value_at(self._schedule.at(state.previous_timestamp))
         else:
             return
         self._set(state, self.value)

@@ -12,7 +12,7 @@ from composer.loggers import Logger
 from composer_clr.averaging.trough_weights import OtherWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import common_unit, horizon, in_unit, now, parse_time, spell
+from composer_clr.schedule.times import horizon, parse_time, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 from composer_clr.utils.models import without_ddp
 
@@ -114,7 +114,7 @@ class TroughAverage(OtherWeights):
         """Take in the weights, if the window has begun; the evaluation of a trough comes right after."""
         del logger
         assert self._schedule is not None
-        t, completed = now(state, self._schedule.unit), self.crossed(state)
+        t, completed = self._schedule.now(state), self.crossed(state)
         # A batch that ends in the next cycle still ends this one: what follows it is evaluated.
         trough = self._schedule.cycles.bounds(completed[-1])[1] if completed else self._schedule.cycles.next_trough(t)
         if trough is None:
@@ -138,7 +138,7 @@ class TroughAverage(OtherWeights):
         """A window or half-life in the schedule's unit, for the cycle that ends at a trough."""
         assert self._schedule is not None
         if given is None or isinstance(given, Time):
-            return None if given is None else float(in_unit(name, given, state))
+            return None if given is None else float(self._schedule.count(name, given, state))
         cycle = self._schedule.cycles.index(trough - 1)
         assert cycle is not None
         restart, _ = self._schedule.cycles.bounds(cycle)
@@ -147,11 +147,8 @@ class TroughAverage(OtherWeights):
     def _check_cycles(self, state: State, schedule: TrainerSchedule) -> None:
         times = {'window': self.window, 'half_life': self.half_life}
         for name, given in times.items():
-            if isinstance(given, Time) and common_unit({name: given}, state) != schedule.unit:
-                raise ValueError(
-                    f'{name}={spell(given)!r} cannot be counted in {schedule.unit.value!r}, the unit of the schedule: '
-                    'give both in the same unit, or a fraction of the cycle'
-                )
+            if isinstance(given, Time):
+                schedule.count(name, given, state)
         until = horizon(state, schedule.unit)
         for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
             period = trough - schedule.cycles.bounds(cycle)[0]

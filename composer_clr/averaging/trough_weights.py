@@ -14,7 +14,6 @@ from composer.utils import reproducibility
 from composer_clr.averaging.batch_norm import has_running_statistics, recompute_statistics
 from composer_clr.averaging.train_batches import check_readable, own_batches
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.schedule.times import COUNTED
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.utils.models import without_ddp
 
@@ -151,11 +150,7 @@ class OtherWeights(Callback):
 
     def crossed(self, state: State) -> range:
         """The cycles that the last batch completed."""
-        if self._schedule is None or state.previous_timestamp is None:
-            return range(0)
-        count = COUNTED[self._schedule.unit]
-        before, after = getattr(state.previous_timestamp, count).value, getattr(state.timestamp, count).value
-        return self._schedule.cycles.crossed(before, after)
+        return self._schedule.crossed(state) if self._schedule is not None else range(0)
 
     def _at_trough(self, state: State, event: Event) -> bool:
         # A batch's end may be an epoch's and training's too, where Composer asks again.

@@ -10,8 +10,8 @@ from composer.loggers import Logger
 
 from composer_clr.curves.names import branch_file
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.schedule.times import COUNTED, in_unit, parse_time, spell
-from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.schedule.times import parse_time, spell
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 
 __all__ = ['BranchPoints']
 
@@ -43,7 +43,7 @@ class BranchPoints(Callback):
     def __init__(self, durations: Sequence[str | Time]):
         self.durations = [parse_time(f'durations[{i}]', duration) for i, duration in enumerate(durations)]
         self._at: dict[int, list[str]] = {}
-        self._count = 'batch'
+        self._schedule: TrainerSchedule | None = None
         self._snapshot: ParetoSnapshot | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
@@ -59,9 +59,10 @@ class BranchPoints(Callback):
         """Save where a branch leaves: an epoch's end is a batch's too."""
         del logger
         assert self._snapshot is not None
+        assert self._schedule is not None
         if state.previous_timestamp is None:
             return
-        before, after = (getattr(time, self._count).value for time in (state.previous_timestamp, state.timestamp))
+        before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
         # The last batch that ends in time: a batch of many samples may step over the place itself.
         for t, names in self._at.items():
             if after <= t < after + (after - before):
@@ -69,8 +70,7 @@ class BranchPoints(Callback):
                     self._snapshot.save_file(state, name, weights_only=False)
 
     def _places(self, state: State) -> Iterator[tuple[int, Time]]:
-        schedule = trainer_schedule(state)
-        self._count = COUNTED[schedule.unit]
+        schedule = self._schedule = trainer_schedule(state)
         cycles = schedule.cycles
         own_end = cycles.next_trough(cycles.start)
         if cycles.shape is None or not any(cycles.shape.hold):
@@ -78,7 +78,7 @@ class BranchPoints(Callback):
                 'branches leave a trunk of constant rate, and this schedule does not hold its peak: give it t_hold'
             )
         for duration in self.durations:
-            end = round(in_unit('durations', duration, state))
+            end = round(schedule.count('durations', duration, state))
             if own_end is not None and end < own_end:
                 _, decay_starts = cycles.shape.corners(0, end - cycles.start)
                 yield cycles.start + math.floor(decay_starts), duration

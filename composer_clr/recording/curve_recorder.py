@@ -13,7 +13,6 @@ from composer_clr.recording.divergence import has_diverged
 from composer_clr.recording.existing_curve import with_later
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_state import RunState
-from composer_clr.schedule.times import COUNTED, now
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 from composer_clr.utils.ranks import on_rank_zero
 
@@ -67,11 +66,7 @@ class CurveRecorder:
 
     def cycles_completed(self, state: State) -> list[int]:
         """Returns the cycles that the last batch completed and that have no point yet."""
-        if state.previous_timestamp is None:
-            return []
-        count = COUNTED[self.schedule.unit]
-        before, after = getattr(state.previous_timestamp, count).value, getattr(state.timestamp, count).value
-        return [cycle for cycle in self.schedule.cycles.crossed(before, after) if cycle > self.kept.last_cycle]
+        return [cycle for cycle in self.schedule.crossed(state) if cycle > self.kept.last_cycle]
 
     def has_just_recorded(self, state: State) -> bool:
         """Whether the last point was recorded at the present batch."""
@@ -79,7 +74,7 @@ class CurveRecorder:
 
     def note(self, state: State, measurement: Measurement) -> None:
         """Keeps an evaluation between troughs if the next trough's peak may look at it."""
-        t = now(state, self.schedule.unit)
+        t = self.schedule.now(state)
         self.window.note(t, measurement.metrics, self.schedule.cycles.next_trough(t))
 
     def record(self, state: State, cycles: list[int], measurement: Measurement) -> TradeoffPoint:

@@ -9,7 +9,7 @@ from composer.core import Callback, State, Time
 from composer_clr.algorithms.in_cycles import check_run_clocks
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.schedule.scheduler import warn_if_cut
-from composer_clr.schedule.times import common_unit, horizon, in_unit
+from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 
 __all__ = ['check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
@@ -67,11 +67,4 @@ def window_length(window: Time, schedule: TrainerSchedule, state: State) -> int:
     Raises:
         ValueError: If it cannot be counted in that unit.
     """
-    if not window.value:
-        return 0
-    if common_unit({'peak_window': window}, state) != schedule.unit:
-        raise ValueError(
-            f'peak_window={window} cannot be counted in {schedule.unit.value!r}, the unit of the schedule: '
-            'give both in the same unit'
-        )
-    return round(in_unit('peak_window', window, state))
+    return round(schedule.count('peak_window', window, state))

@@ -10,7 +10,7 @@ from composer.core import Callback, State, Time
 from composer.loggers import Logger, ProgressBarLogger
 
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import horizon, now, spell
+from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 
 __all__ = ['TroughProgress']
@@ -51,7 +51,7 @@ class TroughProgress(Callback):
     def batch_end(self, state: State, logger: Logger) -> None:
         del logger
         assert self._schedule is not None
-        self._last = time.monotonic(), now(state, self._schedule.unit)
+        self._last = time.monotonic(), self._schedule.now(state)
         if self._first is None:
             self._first = self._last
         elif self._bars:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-from composer.core import State, Time, TimeUnit
+from composer.core import State, Time, Timestamp, TimeUnit
 from composer.optim import (
     ComposerScheduler,
     CosineAnnealingScheduler,
@@ -21,7 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import common_unit, horizon, parse_time
+from composer_clr.schedule.times import common_unit, horizon, in_unit, parse_time, spell
 
 __all__ = ['TrainerSchedule', 'trainer_schedule']
 
@@ -39,6 +40,40 @@ class TrainerSchedule:
     cycles: Cycles
     unit: TimeUnit
     description: dict[str, object]
+
+    def at(self, timestamp: Timestamp) -> int:
+        """Returns a timestamp's count in the unit of the cycles."""
+        return timestamp.get(self.unit).value
+
+    def now(self, state: State) -> int:
+        """Returns the time since the start of training, in the unit of the cycles."""
+        return self.at(state.timestamp)
+
+    def crossed(self, state: State) -> range:
+        """Returns the cycles that the last batch completed: usually one or none; several where it was longer."""
+        if state.previous_timestamp is None:
+            return range(0)
+        return self.cycles.crossed(self.at(state.previous_timestamp), self.now(state))
+
+    def count(self, name: str, time: Time, state: State) -> Fraction:
+        """Returns a time as an exact number of the unit of the cycles; 0 counts in every unit.
+
+        Args:
+            name (str): The time's name, for the error.
+            time (Time): The time.
+            state (State): The trainer's state.
+
+        Raises:
+            ValueError: If it cannot be counted in that unit.
+        """
+        if not time.value:
+            return Fraction(0)
+        if common_unit({name: time}, state) != self.unit:
+            raise ValueError(
+                f'{name}={spell(time)!r} cannot be counted in {self.unit.value!r}, the unit of the schedule: '
+                'give both in the same unit'
+            )
+        return in_unit(name, time, state)
 
 
 def trainer_schedule(

@@ -651,7 +651,7 @@ def test_a_file_in_place_of_the_folder(make_trainer):
     [
         ({'metrics': ['eval/MulticlassAcuracy']}, "metrics names 'eval/MulticlassAcuracy'.*did you mean 'eval/Multic"),
         ({'directions': {'eval/F1': 'max'}}, "directions names 'eval/F1'"),
-        ({'peak_window': '5sp'}, "peak_window=5sp cannot be counted in 'ba'"),
+        ({'peak_window': '5sp'}, "peak_window='5sp' cannot be counted in 'ba'"),
     ],
     ids=['metrics', 'directions', 'peak_window'],
 )

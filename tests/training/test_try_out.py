@@ -95,7 +95,7 @@ def test_nothing_is_left_behind(monkeypatch):
         ('device_train_microbatch_size=many', "must be an int or ``'auto'``"),
         ('max_duration=8x', 'Invalid time string: 8x'),
         ('snapshot.peak_window=3x', "snapshot: peak_window='3x' is not a time"),
-        ('snapshot.peak_window=40sp', "peak_window=40sp cannot be counted in 'ba'"),
+        ('snapshot.peak_window=40sp', "peak_window='40sp' cannot be counted in 'ba'"),
         ('evaluation.interval=often', 'often'),
     ],
 )
