@@ -10,6 +10,7 @@ from typing import Any
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.analysis.queries import FrontierPoint, frontier, speedup, time_to_reach, value_within
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE
 from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better
 
@@ -115,10 +116,10 @@ def answer(
     )
 
 
-def _place(key: tuple[str, str], baseline: str, methods: Sequence[str]) -> tuple[bool, int, bool, str]:
+def _place(key: tuple[str, str], baseline: str, methods: Sequence[str]) -> tuple[bool, int, tuple[bool, bool, str]]:
     """Sorts curves: the baseline first, the other methods as they appear; of each the standard one first."""
     method, kind = key
-    return method != baseline, methods.index(method), kind != 'standard', kind
+    return method != baseline, methods.index(method), kind_order(kind)
 
 
 def answers_record(answers: Answers) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, check_counted_alike, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
 from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better, measured
 from composer_clr.schedule.cost_ratio import cost_ratio
 
@@ -178,8 +179,7 @@ def compare_kinds(
     """
     runs = [curve for curve in curves if curve.points]
     metric = metric or default_metric(runs, peak=options.get('peak', False))
-    others = {run.run.kind for run in runs} - {'standard'}
-    kinds = sorted(others, key=lambda kind: (kind != 'cyclic', kind)) or ['cyclic']
+    kinds = sorted({run.run.kind for run in runs} - {STANDARD}, key=kind_order) or [CYCLIC]
     compared: dict[str, Comparison] = {}
     errors: dict[str, CurveError] = {}
     for kind in kinds:

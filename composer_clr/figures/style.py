@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
+from composer_clr.curves.kinds import kind_order
 from composer_clr.utils.text import printable
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     'figure_size',
     'kind_dashes',
     'kind_handles',
-    'kind_order',
     'log_ticks',
     'method_colour',
     'method_handles',
@@ -96,11 +96,11 @@ def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:
     return _DASHES.get(kind) or _SPARE_DASHES[others.index(kind) % len(_SPARE_DASHES)]
 
 
-def drawing_order(key: tuple[str, str]) -> tuple[int, str, bool, str]:
+def drawing_order(key: tuple[str, str]) -> tuple[int, str, tuple[bool, bool, str]]:
     """Sorts (method, kind): methods in the order of the palette, standard before the other kinds."""
     method, kind = key
     order = list(_METHODS)
-    return (order.index(method) if method in order else len(order), method, kind != 'standard', kind)
+    return (order.index(method) if method in order else len(order), method, kind_order(kind))
 
 
 def axes_or_new(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
@@ -198,11 +198,6 @@ def method_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, 
         Line2D([], [], color=method_colour(method, names), marker=method_marker(method, names), ls='', label=method)
         for method in dict.fromkeys(method for method, _ in drawn)
     ]
-
-
-def kind_order(kind: str) -> tuple[bool, bool, str]:
-    """Sorts kinds of curve: standard, cyclic, then the others by name."""
-    return kind != 'standard', kind != 'cyclic', kind
 
 
 def _filling(kind: str) -> str | None:

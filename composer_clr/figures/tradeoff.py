@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import kind_order
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.style import (
     axes_or_new,
@@ -18,7 +19,6 @@ from composer_clr.figures.style import (
     figure_of,
     figure_size,
     kind_handles,
-    kind_order,
     method_colour,
     method_handles,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from composer_clr.schedule.shapes import cyclic_kind
+from composer_clr.curves.kinds import cyclic_kind
 from composer_clr.utils.errors import UserError
 
 __all__ = [

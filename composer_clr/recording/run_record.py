@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from composer_clr import __version__
 from composer_clr.curves.curve import Run
+from composer_clr.curves.kinds import run_kind
 from composer_clr.curves.methods import method_name
-from composer_clr.schedule.shapes import cyclic_kind
 from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 from composer_clr.utils.models import network_name
@@ -32,15 +32,14 @@ def describe_run(
         state (State): The trainer's state.
         schedule (TrainerSchedule): Its cycles.
         method (str | None): Name of the method; ``None``: made of the Trainer's algorithms.
-        kind (str | None): Kind of curve; ``None``: ``'standard'`` for one trough, :func:`cyclic_kind` for more.
+        kind (str | None): Kind of curve; ``None``: :func:`run_kind` of its troughs.
         started_at (str): When the run first started.
     """
     until = horizon(state, schedule.unit)
     troughs = None if until is None else schedule.cycles.troughs(until)
-    one_trough = troughs is not None and len(troughs) <= 1
     return Run(
         run_name=state.run_name,
-        kind=kind or ('standard' if one_trough else cyclic_kind(schedule.description.get('t_hold'))),
+        kind=kind or run_kind(None if troughs is None else len(troughs), schedule.description.get('t_hold')),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,
         model=network_name(state.model),

@@ -19,7 +19,6 @@ __all__ = [
     'Stretch',
     'cosine',
     'cycle_shape',
-    'cyclic_kind',
     'linear',
     'one_minus_sqrt',
     'stretch',
@@ -247,16 +246,6 @@ def cycle_shape(
     if shape == 'cosine' and peak_decay is None and not any(t_rewarmup) and not any(t_hold):
         return None
     return CycleShape(SHAPES[shape], peak_decay, t_rewarmup, t_hold)
-
-
-def cyclic_kind(t_hold: object) -> str:
-    """The kind of curve that a run of several cycles draws, by whether its cycles hold their peak before they decay.
-
-    Example:
-        >>> cyclic_kind(None), cyclic_kind(0.9)
-        ('cyclic', 'wsd-s')
-    """
-    return 'wsd-s' if t_hold else 'cyclic'
 
 
 def stretch(name: str, value: object, counted: Callable[[str, object], float]) -> Stretch:

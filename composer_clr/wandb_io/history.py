@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.kinds import run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.wandb_io.logged_troughs import Trough, find_troughs
@@ -141,7 +142,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         raise CurveError(f'{history}: nothing was evaluated at its {len(troughs)} troughs')
     run = Run(
         run_name=history.name,
-        kind=history.setting('pareto.kind') or ('standard' if len(troughs) == 1 else 'cyclic'),
+        kind=history.setting('pareto.kind') or run_kind(len(troughs)),
         method=_method(history, keys),
         seed=_seed(history),
     )
