@@ -53,6 +53,7 @@ def sweep(
     ] = 'python -m',
 ) -> None:
     """Print the commands of a study, one a line: cyclic runs and their standard runs. Complete ones are left out."""
+    from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.recipes.sweep import study
 
     names = [word for word in recipes if '=' not in word]
@@ -69,6 +70,7 @@ def sweep(
         overrides,
         seeds=listed,
         kinds=kinds.split(','),
+        ranks=launched_ranks(launcher),
         methods=methods.split(',') if methods is not None else (),
     )
     commands = [shlex.join([*shlex.split(launcher), 'composer_clr.train', *run]) for run in runs]
@@ -83,6 +85,10 @@ def ensemble(
     csv_file: Annotated[
         Path | None, typer.Option('--csv', help='Write curves of kinds ensemble-2, ensemble-3, ... as a long CSV.')
     ] = None,
+    launcher: Annotated[
+        str,
+        typer.Option(help="What started the run, where its folder has {world_size} in it: 'composer -n 8 -m'."),
+    ] = 'python -m',
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate ensembles of a run's snapshots: the mean of the probabilities of the last k troughs, at each trough.
@@ -92,9 +98,10 @@ def ensemble(
     from composer_clr.averaging.ensemble import as_curves
     from composer_clr.cli.tables import ensemble_table
     from composer_clr.curves.long_csv import write_long_csv
+    from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.training.ensemble_run import ensembles_of_recipe
 
-    curve, points = ensembles_of_recipe(recipe, overrides or [], most)
+    curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
     if csv_file is not None:
         csv_file.parent.mkdir(parents=True, exist_ok=True)
         write_long_csv(csv_file, as_curves(curve, points))

@@ -12,7 +12,8 @@ from typing import Any
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms, method_name
-from composer_clr.curves.names import branch_file
+from composer_clr.curves.names import branch_file, filled_in
+from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
@@ -30,6 +31,7 @@ def study(
     seeds: Sequence[int] = (17,),
     kinds: Sequence[str] = ('cyclic', 'standard'),
     methods: Sequence[str] = (),
+    ranks: Ranks | None = ONE_RANK,
 ) -> Iterator[list[str]]:
     """The recipe and overrides of each run that a comparison needs.
 
@@ -46,6 +48,8 @@ def study(
             two.
         methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them. Default:
             ``()``, the recipe's own.
+        ranks (Ranks | None): How many ranks a run has, for folders with ``{world_size}`` in them; ``None``: not known.
+            Default: one rank.
 
     Yields:
         list[str]: The recipe and the ``key=value`` pairs of one run.
@@ -70,7 +74,7 @@ def study(
     folders: set[str] = set()
     for name in names:
         for method, with_method in _with_methods(overrides, methods):
-            for run in _runs(name, with_method, seeds, kinds):
+            for run in _runs(name, with_method, seeds, kinds, ranks):
                 if method not in (None, run.recipe.snapshot.method):
                     raise RecipeError(
                         f'--methods {method}: {name} has a method of its own and makes {run.recipe.snapshot.method} of '
@@ -86,9 +90,33 @@ def study(
                     yield [name, *run.overrides]
 
 
-def run_folder(recipe: Recipe) -> str:
-    """Where a recipe's run keeps its curve."""
-    return recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
+def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
+    """Returns the folder of a recipe's curve.
+
+    Args:
+        recipe (Recipe): The recipe.
+        ranks (Ranks | None): How many ranks the run has; ``None``: not known. Default: one rank.
+
+    Raises:
+        RecipeError: If ``snapshot.folder`` cannot be filled in, or depends on a number of ranks that is not known.
+    """
+    folder = recipe.snapshot.folder
+    if ranks is None and 'world_size' in folder:
+        raise RecipeError(
+            f'snapshot.folder={folder!r} depends on the number of ranks, which the launcher does not give: '
+            "name it, such as --launcher 'composer -n 8 -m'"
+        )
+    world_size, local_world_size = ranks or ONE_RANK
+    try:
+        return filled_in(
+            folder,
+            recipe.run_name,
+            key='snapshot.folder',
+            world_size=world_size,
+            local_world_size=local_world_size,
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -99,6 +127,7 @@ class _PlannedRun:
     overrides: list[str]
     troughs: Sequence[int]
     unit: str
+    ranks: Ranks | None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -106,7 +135,7 @@ class _PlannedRun:
 
     @property
     def folder(self) -> str:
-        return run_folder(self.recipe)
+        return run_folder(self.recipe, self.ranks)
 
     def is_complete(self) -> bool:
         """Whether the folder holds this run's curve, whole, or up to where it diverged: made again, it would again.
@@ -153,7 +182,9 @@ def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[
         yield method, [*added, *(override for override in overrides if _algorithm(override) not in others)]
 
 
-def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[_PlannedRun]:
+def _runs(
+    name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str], ranks: Ranks | None
+) -> Iterator[_PlannedRun]:
     """Every run of one recipe with one method."""
     told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
     _check_lengths(cyclic, told)
@@ -169,8 +200,8 @@ def _runs(name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequ
                 run = [f'schedule.kind={kind}', f'seed={seed}', f'max_duration={duration}', *others]
                 if kind == 'branch' and duration != durations[kind][0][0]:
                     trunk = load_recipe(name, [*run[:2], f'max_duration={durations[kind][0][0]}', *others])
-                    run.append(f'checkpoint.load_path={run_folder(trunk)}/{branch_file(duration)}')
-                yield _PlannedRun(name, run, troughs, told.unit)
+                    run.append(f'checkpoint.load_path={run_folder(trunk, ranks)}/{branch_file(duration)}')
+                yield _PlannedRun(name, run, troughs, told.unit, ranks)
 
 
 def _check_lengths(recipe: Recipe, told: RecipeCycles) -> None:

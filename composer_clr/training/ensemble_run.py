@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from composer_clr.averaging.ensemble import EnsemblePoint, ensemble_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import CheckpointRecipe
 from composer_clr.recipes.sweep import run_folder
@@ -16,7 +17,7 @@ __all__ = ['ensembles_of_recipe']
 
 
 def ensembles_of_recipe(
-    name: str, overrides: Sequence[str] = (), most: int | None = None
+    name: str, overrides: Sequence[str] = (), most: int | None = None, ranks: Ranks | None = ONE_RANK
 ) -> tuple[TradeoffCurve, list[EnsemblePoint]]:
     """Build a recipe's network and data, and ask its run's snapshots together.
 
@@ -28,13 +29,14 @@ def ensembles_of_recipe(
         name (str): The recipe.
         overrides (Sequence[str]): ``key=value`` pairs of the run.
         most (int | None): The largest ensemble. Default: ``None``, all troughs.
+        ranks (Ranks | None): How many ranks the run had, for a folder with ``{world_size}`` in it. Default: one rank.
 
     Raises:
         RecipeError: If the recipe cannot be read or built.
         CurveError: If the run's folder is in an object store, holds no curve, or its snapshots do not fit.
     """
     recipe = load_recipe(name, overrides)
-    folder = run_folder(recipe)
+    folder = run_folder(recipe, ranks)
     if '://' in folder:
         raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and give snapshot.folder')
     curve = TradeoffCurve.read(folder)

@@ -15,12 +15,14 @@ from composer.loggers import Logger
 from composer.utils import dist, parse_uri
 from rich.filesize import decimal
 
+from composer_clr.curves.names import filled_in
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule
 from composer_clr.training.build import build_loggers, build_trainer, fit
 from composer_clr.training.run_cost import RunCost
+from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['TryOut', 'check_recipe']
 
@@ -125,12 +127,11 @@ def check_recipe(recipe: Recipe) -> str:
         if isinstance(tensor, torch.Tensor)
     )
     checkpoints = max(recipe.checkpoint.keep, 1)
-    snapshot_folder = recipe.snapshot.folder.replace('{run_name}', recipe.run_name)
-    notes = [_check_room('snapshot.folder', snapshot_folder, cost.snapshots * cost.snapshot_bytes)]
+    needed = cost.snapshots * cost.snapshot_bytes
+    notes = [_check_room('snapshot.folder', recipe.snapshot.folder, recipe.run_name, needed)]
     if recipe.checkpoint.folder is not None:
         needed = checkpoints * (cost.snapshot_bytes + kept_bytes)
-        folder = recipe.checkpoint.folder.replace('{run_name}', recipe.run_name)
-        notes.append(_check_room('checkpoint.folder', folder, needed))
+        notes.append(_check_room('checkpoint.folder', recipe.checkpoint.folder, recipe.run_name, needed))
     ranks = dist.get_world_size()
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     head = (
@@ -175,18 +176,20 @@ def _in_batches(time: Time, recipe: Recipe, state: State, whole: float) -> float
     )
 
 
-def _check_room(key: str, folder: str, needed_bytes: int) -> str:
-    """Whether a folder can be written to, and has room; looked at on rank 0, told on every rank."""
-    told: list[str | Exception] = ['']
-    if dist.get_global_rank() == 0:
+def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
+    """Returns what a folder has room for, looked at on rank 0; a folder without room is refused on every rank."""
+
+    def room() -> str:
+        filled = filled_in(folder, run_name, key=key, **rank_numbers())
         try:
-            told = [_room(key, folder, needed_bytes)]
+            return _room(key, filled, needed_bytes)
         except (OSError, ValueError) as error:
-            told = [error]
-    dist.broadcast_object_list(told)
-    if isinstance(told[0], Exception):
-        raise RecipeError(f'{key}={folder}: {told[0]}') from told[0]
-    return told[0]
+            raise ValueError(f'{key}={filled}: {error}') from error
+
+    try:
+        return on_rank_zero(room)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _room(key: str, folder: str, needed_bytes: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from composer.utils import dist
 
-__all__ = ['on_rank_zero']
+__all__ = ['on_rank_zero', 'rank_numbers']
 
 _T = TypeVar('_T')
 
@@ -34,3 +35,25 @@ def on_rank_zero(call: Callable[[], _T]) -> _T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def rank_numbers() -> dict[str, int]:
+    """Returns this process's ranks and their numbers, by the names of Composer's placeholders for folders.
+
+    A number that the launcher did not set is left out, as Composer leaves it out.
+
+    Example:
+        >>> rank_numbers()
+        {'rank': 0, 'local_rank': 0, 'world_size': 1, 'local_world_size': 1, 'node_rank': 0}
+    """
+    numbers: dict[str, int] = {}
+    for name, number in (
+        ('rank', dist.get_global_rank),
+        ('local_rank', dist.get_local_rank),
+        ('world_size', dist.get_world_size),
+        ('local_world_size', dist.get_local_world_size),
+        ('node_rank', dist.get_node_rank),
+    ):
+        with suppress(dist.MissingEnvironmentError):
+            numbers[name] = number()
+    return numbers

@@ -1,6 +1,7 @@
 """Snapshot ensembles of a real run, beside a reference that asks one image after the other."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from composer_clr.averaging.ensemble import mean_probability_scores
 from composer_clr.cli.app import main as composer_clr
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
+from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
@@ -31,6 +33,17 @@ def folder(tmp_path_factory):
         patch.chdir(made)
         assert main(['quickstart/digits', *RUN]) == 0
     return made
+
+
+def test_the_folder_of_a_run_of_two_ranks_is_found(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    name = load_recipe('quickstart/digits', RUN).run_name
+    Path(f'runs/quickstart/{name}-2').symlink_to(name)
+    run = [*RUN, 'snapshot.folder=runs/quickstart/{run_name}-{world_size}']
+    curve, _ = ensembles_of_recipe('quickstart/digits', run, most=1, ranks=Ranks(2, 2))
+    assert curve.run.run_name == name
+    with pytest.raises(CurveError, match='-1: cannot be read'):
+        ensembles_of_recipe('quickstart/digits', run)
 
 
 def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypatch):

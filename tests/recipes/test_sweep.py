@@ -6,6 +6,7 @@ import pytest
 
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms
+from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import study
@@ -64,6 +65,33 @@ def test_every_recipe(tmp_path):
         f'{mine} schedule.kind=cyclic seed=17 max_duration=30ba',
         *(f'{mine} schedule.kind=standard seed=17 max_duration={n}ba' for n in (10, 30)),
     ]
+
+
+class TestWorldSize:
+    FOLDER = 'snapshot.folder=runs/quickstart/{run_name}/on-{world_size}'
+
+    def test_a_complete_run_of_eight_ranks_is_left_out(self):
+        save('digits-baseline-standard-8ep-seed17/on-8', 'standard', [8])
+        left = [run for run in ALL if 'max_duration=8ep' not in run]
+        assert listed(DIGITS, [self.FOLDER], ranks=Ranks(8, 8)) == [f'{run} {shlex.quote(self.FOLDER)}' for run in left]
+        assert len(listed(DIGITS, [self.FOLDER])) == len(ALL)
+
+    def test_an_unknown_number_of_ranks_is_refused(self):
+        with pytest.raises(RecipeError, match=r"snapshot.folder='.*on-\{world_size\}' depends on the number of ranks"):
+            listed(DIGITS, [self.FOLDER], ranks=None)
+        assert listed(DIGITS, ranks=None) == ALL
+
+    def test_an_unknown_placeholder_is_refused(self):
+        with pytest.raises(RecipeError, match=r'snapshot.folder=.* \{job\} is not one of'):
+            listed(DIGITS, ['snapshot.folder=out/{job}'])
+
+    @pytest.mark.parametrize(
+        ('launcher', 'match'),
+        [('composer -n many -m', '-n many: give a number'), ('composer -n', '-n : give'), ("'", 'No closing')],
+    )
+    def test_launchers_that_are_refused(self, launcher, match):
+        with pytest.raises(RecipeError, match=match):
+            launched_ranks(launcher)
 
 
 class TestComplete:
