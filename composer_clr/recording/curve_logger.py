@@ -1,4 +1,4 @@
-"""A tradeoff curve in the Trainer's loggers, while it grows."""
+"""Logs a tradeoff curve to the Trainer's loggers while it grows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ['CurveLogger']
 
 
 class CurveLogger:
-    """Logs each point, and a table of all so far, to whatever loggers the Trainer has.
+    """Logs each point, and a table of all points so far, to every logger of the Trainer.
 
-    With :class:`composer.loggers.WandBLogger` it does more (:class:`~composer_clr.wandb_io.live.WandBCurve`). The console
-    has one line per point. Every other destination has the values through ``log_metrics``, at the step of its batch,
-    and the table through ``log_table`` if it takes one. What fails here is warned of and training goes on: the points
-    are in ``curve.json``.
+    :class:`composer.loggers.WandBLogger` gets axes, a chart and more
+    (:class:`~composer_clr.wandb_io.live.WandBCurve`). The console gets one line per point. Every other destination gets
+    the values through ``log_metrics``, at the step of their batch, and the table through ``log_table`` if it takes
+    tables. A logger that fails causes a warning, and training continues: the points are in ``curve.json``.
 
     Args:
         logger (Logger): The Trainer's logger.
-        curve (TradeoffCurve): The run, with the points that a resumed one has already.
-        resumed (bool): Whether training goes on from a checkpoint. Default: ``False``.
-        directions (Mapping[str, str] | None): ``'max'`` or ``'min'``, by metric, where the name does not tell.
+        curve (TradeoffCurve): The run, with the points that a resumed one already has.
+        resumed (bool): Whether training continues from a checkpoint. Default: ``False``.
+        directions (Mapping[str, str] | None): ``'max'`` or ``'min'`` by metric, where the name does not decide it.
         log_artifact (bool): Whether snapshots will be logged as artifacts. Default: ``False``.
 
     Raises:
-        ValueError: If snapshots are to be logged as artifacts, and no logger takes them.
+        ValueError: If snapshots are to be logged as artifacts, and the Trainer has no ``WandBLogger``.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class CurveLogger:
         directions: Mapping[str, str] | None = None,
         log_artifact: bool = False,
     ):
-        ours = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
-        if log_artifact and not ours:
+        wandb_loggers = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
+        if log_artifact and not wandb_loggers:
             raise ValueError("log_artifact=True logs snapshots to Weights & Biases: give the Trainer a 'WandBLogger'")
-        self._others = [destination for destination in logger.destinations if destination not in ours]
+        self._others = [destination for destination in logger.destinations if destination not in wandb_loggers]
         self._wandb: WandBCurve | None = None
-        # Where each rank has a W&B run of its own, the curve is in rank 0's.
-        if ours and dist.get_global_rank() == 0:
+        # Where each rank has its own W&B run, the curve goes to rank 0's.
+        if wandb_loggers and dist.get_global_rank() == 0:
             with bearable('Weights & Biases'):
                 from composer_clr.wandb_io.live import open_curve
 
-                self._wandb = open_curve(ours, curve, resumed=resumed, directions=directions or {})
+                self._wandb = open_curve(wandb_loggers, curve, resumed=resumed, directions=directions or {})
 
     def log(self, curve: TradeoffCurve, new: int, step: int, snapshot: str | None = None) -> None:
-        """Log the last ``new`` points of a curve.
+        """Logs the last ``new`` points of a curve.
 
         Args:
             curve (TradeoffCurve): All points so far.
-            new (int): How many of them have just been recorded, >= 1.
-            step (int): The batch that training is at.
+            new (int): The number of points just recorded, >= 1.
+            step (int): The present batch.
             snapshot (str | None): Path or URI of the last point's weights, to be logged as an artifact.
         """
         columns, rows = points_table(curve)
@@ -91,5 +91,5 @@ def _log_table(destination: LoggerDestination, columns: list[str], rows: list[li
         try:
             destination.log_table(columns, rows, f'{PREFIX}points', step)
         except MissingConditionalImportError:
-            # Some of Composer's loggers write tables with pandas, which not everyone has: the values are there.
+            # Some of Composer's loggers write tables with pandas, an optional dependency; the values are logged anyway.
             return

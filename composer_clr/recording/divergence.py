@@ -1,4 +1,4 @@
-"""Whether training has come to values that are no finite numbers."""
+"""Detects NaN and infinite losses and weights on any rank."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ['has_diverged']
 
 
 def has_diverged(state: State) -> bool:
-    """Whether, on any rank, the last batch's loss or a weight is NaN or infinite. To be asked on all ranks together.
+    """Returns whether the last batch's loss or a weight is NaN or infinite on any rank; called on all ranks together.
 
     Args:
         state (State): The trainer's state, after a batch.
     """
-    looked_at = [*_tensors(state.loss), *state.model.parameters()]
-    finite = [state.device.tensor_to_device(tensor.detach().isfinite().all()) for tensor in looked_at]
-    found = (~torch.stack(finite).all()).to(torch.uint8)
-    dist.all_reduce(found, 'MAX')
-    return bool(found)
+    tensors = [*_tensors(state.loss), *state.model.parameters()]
+    finite = [state.device.tensor_to_device(tensor.detach().isfinite().all()) for tensor in tensors]
+    diverged = (~torch.stack(finite).all()).to(torch.uint8)
+    dist.all_reduce(diverged, 'MAX')
+    return bool(diverged)
 
 
 def _tensors(loss: Any) -> Iterator[torch.Tensor]:
-    """The loss as Composer allows it: a tensor, several, or several by name."""
+    """Yields the tensors of a loss as Composer allows it: one tensor, several, or several by name."""
     if isinstance(loss, torch.Tensor):
         yield loss
     elif isinstance(loss, Mapping):

@@ -1,4 +1,4 @@
-"""Evaluation at troughs: when evaluators are asked, what they measured, and over which weights."""
+"""Evaluation at troughs: when evaluators run, what they measure, and over which weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ['AtTroughsToo', 'ask_at_troughs_too', 'check_metric_names', 'scalars'
 
 
 class AtTroughsToo:
-    """An ``eval_interval``: the user's own, and once at each trough.
+    """An ``eval_interval`` that adds one evaluation at each trough to the user's own interval.
 
-    Composer asks at the end of a batch, of an epoch and of training, which may all be the same moment.
+    Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment.
 
     Args:
         users (Callable[[State, Event], bool]): The user's own interval.
-        at_trough (Callable[[State], bool]): Whether the batch that has just ended passed a trough with no point yet.
-        just_recorded (Callable[[State], bool]): Whether the trough's point was made at the very batch we are at.
+        at_trough (Callable[[State], bool]): Whether the last batch reached a trough without a point.
+        just_recorded (Callable[[State], bool]): Whether the last point was recorded at the present batch.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class AtTroughsToo:
         self._just_recorded = just_recorded
 
     def __call__(self, state: State, event: Event) -> bool:
-        # Asked first and always: it may keep count.
-        asked = bool(self.users(state, event))
+        # Called first and always, since it may keep count.
+        due = bool(self.users(state, event))
         if self._at_trough(state):
             return True
-        return asked and not self._just_recorded(state)
+        return due and not self._just_recorded(state)
 
 
 def ask_at_troughs_too(
     state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]
 ) -> None:
-    """Have every evaluator run at troughs on top of its own interval; wrapped once, however often training starts."""
+    """Makes every evaluator run at troughs too; its interval is wrapped once, however often training starts."""
     for evaluator in state.evaluators:
         interval = evaluator.eval_interval
         if isinstance(interval, AtTroughsToo):
@@ -56,10 +56,10 @@ def ask_at_troughs_too(
 
 
 def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:
-    """Refuse a metric that no evaluator has.
+    """Refuses metrics that no evaluator has.
 
     Raises:
-        ValueError: If there is one; the nearest name is told.
+        ValueError: If a name is unknown; the message has the nearest known one.
     """
     present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
     for name in names:
@@ -69,7 +69,7 @@ def check_metric_names(argument: str, names: Iterable[str], state: State) -> Non
 
 
 def scalars(key: str, value: object) -> dict[str, float]:
-    """A metric's value as floats: one, or one for each entry of a metric that gives several.
+    """Returns a metric's value as floats: one, or one per entry of a metric with several values.
 
     Example:
         >>> scalars('eval/F1', torch.tensor(0.5))
@@ -86,15 +86,15 @@ def scalars(key: str, value: object) -> dict[str, float]:
     try:
         return {key: float(value)}  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        warnings.warn(f'{key} is {value!r}, which is no number: it is left out of the curve', UserWarning, stacklevel=2)
+        warnings.warn(f'{key} is {value!r}, not a number: it is left out of the curve', UserWarning, stacklevel=2)
         return {}
 
 
 def share_buffers(model: torch.nn.Module) -> None:
-    """Take over rank 0's buffers, such as the running statistics of batch norm, which every rank keeps for itself.
+    """Broadcasts rank 0's buffers, such as the running statistics of batch norm, which every rank keeps for itself.
 
-    ``DistributedDataParallel`` does so before the next batch in any case; done before the evaluation, the metrics are
-    those of the saved weights, on any number of ranks.
+    ``DistributedDataParallel`` does so before the next batch in any case. Done before the evaluation, it makes the
+    metrics those of the saved weights on any number of ranks.
     """
     if isinstance(model, torch.nn.parallel.DistributedDataParallel) and model.broadcast_buffers:
         for buffer in model.buffers():

@@ -1,4 +1,4 @@
-"""What becomes of a curve that a run finds in its folder, decided before the first batch."""
+"""Decides, before the first batch, what to do with a curve already in the folder."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ __all__ = ['take_over', 'with_later']
 def take_over(
     folder: RunFolder, curve: TradeoffCurve, *, resumed: bool, overwrite: bool, autoresume: bool
 ) -> list[TradeoffPoint]:
-    """Decide about the curve in a folder that is this process's own, and write the run's.
+    """Decides what to do with the curve in a folder that this process has locked, and writes the run's.
 
     =====================================  =====================================================================
     in the folder                          what happens
     =====================================  =====================================================================
     no curve, or one without points        the run's is written
-    the curve of this very run, resumed    the checkpoint's points win; later ones stay until they are made again
-    one of this name, resumed otherwise    kept aside if it has points that the checkpoint has not
-    one of this name, ``autoresume``       kept aside: there was no checkpoint yet, the run starts over
+    the curve of this same run, resumed    the checkpoint's points win; later ones stay until recorded again
+    one of this name, resumed otherwise    kept aside if it has points that the checkpoint lacks
+    one of this name, ``autoresume``       kept aside: without a checkpoint the run starts over
     any other                              replaced with ``overwrite``, else refused
     =====================================  =====================================================================
 
-    Snapshots in a local folder are removed where ``overwrite`` alone decides.
+    With ``overwrite`` a new run also removes the snapshots in a local folder.
 
     Args:
         folder (RunFolder): The folder, prepared.
         curve (TradeoffCurve): The run, with the points that its checkpoint holds.
-        resumed (bool): Whether the run goes on from a checkpoint.
-        overwrite (bool): Whether another run's curve may be given up.
-        autoresume (bool): Whether the Trainer would have gone on from a checkpoint, had there been one.
+        resumed (bool): Whether the run continues from a checkpoint.
+        overwrite (bool): Whether another run's curve may be replaced.
+        autoresume (bool): Whether the Trainer looked for a checkpoint.
 
     Returns:
-        list[TradeoffPoint]: Points of this run that were recorded after its checkpoint was made.
+        list[TradeoffPoint]: Points of this run that were recorded after its checkpoint was saved.
 
     Raises:
-        FileExistsError: If there is a curve that is not this run's to replace.
+        FileExistsError: If the curve belongs to another run, and ``overwrite`` is false.
         CurveError: If the file cannot be read, and ``overwrite`` is false.
         OSError: If the curve cannot be written.
     """
     run = curve.run
-    found = _found(folder, overwrite)
-    named_alike = found is not None and found.run.run_name == run.run_name
+    existing = _read(folder, overwrite)
+    named_alike = existing is not None and existing.run.run_name == run.run_name
     later: list[TradeoffPoint] = []
-    if found is None or not found.points:
+    if existing is None or not existing.points:
         pass
     elif resumed and named_alike:
-        later = [point for point in found.points if point.cycle > _last(curve.points)]
-        if later and not _same(found.run, run):
-            folder.keep_aside(found)
+        later = [point for point in existing.points if point.cycle > _last(curve.points)]
+        if later and not _same_run(existing.run, run):
+            folder.keep_aside(existing)
             later = []
     elif autoresume and named_alike:
-        folder.keep_aside(found)
+        folder.keep_aside(existing)
     elif not overwrite:
         raise FileExistsError(
-            f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{found.run.run_name}' with "
-            f'{len(found.points)} points: name another folder or run_name, or set overwrite=True to give it up'
+            f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{existing.run.run_name}' with "
+            f'{len(existing.points)} points: name another folder or run_name, or set overwrite=True to replace it'
         )
     folder.write_curve(TradeoffCurve(run, with_later(curve.points, later)))
     if overwrite and not resumed and not autoresume:
@@ -67,7 +67,7 @@ def take_over(
 
 
 def with_later(points: Sequence[TradeoffPoint], later: Sequence[TradeoffPoint]) -> list[TradeoffPoint]:
-    """The points made so far, and those recorded before a crash that are yet to be made again."""
+    """Returns the points recorded so far, then those of before a crash that are not yet recorded again."""
     return [*points, *(point for point in later if point.cycle > _last(points))]
 
 
@@ -75,7 +75,7 @@ def _last(points: Sequence[TradeoffPoint]) -> int:
     return points[-1].cycle if points else -1
 
 
-def _found(folder: RunFolder, overwrite: bool) -> TradeoffCurve | None:
+def _read(folder: RunFolder, overwrite: bool) -> TradeoffCurve | None:
     try:
         return folder.curve()
     except CurveError:
@@ -84,5 +84,5 @@ def _found(folder: RunFolder, overwrite: bool) -> TradeoffCurve | None:
         raise
 
 
-def _same(found: Run, run: Run) -> bool:
-    return (found.started_at, found.schedule) == (run.started_at, run.schedule)
+def _same_run(existing: Run, run: Run) -> bool:
+    return (existing.started_at, existing.schedule) == (run.started_at, run.schedule)

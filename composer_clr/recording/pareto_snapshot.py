@@ -1,4 +1,4 @@
-"""At each trough of the learning rate: evaluate, record a point of the tradeoff curve, save the weights."""
+"""Records a point of the tradeoff curve at each trough of the learning rate: the order of events."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = ['ParetoSnapshot']
 
 
 class ParetoSnapshot(Callback):
-    """Draws a run's tradeoff curve: a point at each trough of its learning rate schedule.
+    """Records a run's tradeoff curve: a point at each trough of its learning rate schedule.
 
-    Every evaluator runs once at each trough, epoch-aligned or not, on top of the user's own ``eval_interval``. The
-    point then holds the training time so far, the learning rate and every metric; the weights are saved; and
-    ``{folder}/curve.json`` is written anew, whole at every instant. A point is never changed, but for one thing: a run
-    that is resumed from before a trough makes its point again, with the same metrics and a new time. Under
-    ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
+    Every evaluator runs once at each trough, epoch-aligned or not, in addition to the user's own ``eval_interval``. The
+    point holds the training time so far, the learning rate and every metric; the weights are saved; and
+    ``{folder}/curve.json`` is rewritten, complete at every instant. A recorded point does not change, with one
+    exception: a run that is resumed from before a trough records its point again, with the same metrics and a new time.
+    Under ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
     evaluates at a trough, so that the metrics are those of the saved weights.
 
-    Logged at each trough, to every logger, with a table ``pareto/points`` of all points so far to those that take
-    tables; Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`). A logger
-    that fails is warned of, and training goes on.
+    At each trough every logger receives the values below, and a table ``pareto/points`` of all points so far if it
+    takes tables; Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`). A
+    logger that fails causes a warning, and training continues.
 
     =================================  ===========================================================
     key                                value
@@ -56,48 +56,47 @@ class ParetoSnapshot(Callback):
     ``pareto/peak/{label}/{metric}``   its best value within ``peak_window`` before the trough
     =================================  ===========================================================
 
-    Training time is Composer's ``timestamp.total_wct``: evaluation and the saving of snapshots are not in it; the
-    Trainer's own checkpoints (``save_folder``) are. It goes on across a resume, less the time that the dataloader takes
-    to spin forward to its place.
+    Training time is Composer's ``timestamp.total_wct``: without evaluation and snapshots, with the Trainer's own
+    checkpoints (``save_folder``). It continues across a resume, without the time in which the dataloader fast-forwards
+    to its place.
 
     Args:
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the troughs: a scheduler, or the
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
             troughs themselves, such as ``['16ep', '32ep']``. Default: ``None``, the Trainer's own scheduler.
-        folder (str): Where ``curve.json`` and the snapshots go: a local folder, or a URI such as ``s3://bucket/study``.
-            ``{run_name}`` stands for the run's name. Default: ``'{run_name}/pareto'``.
+        folder (str): The folder of ``curve.json`` and the snapshots: a local one, or a URI such as
+            ``s3://bucket/study``. ``{run_name}`` stands for the run's name. Default: ``'{run_name}/pareto'``.
         metrics (Sequence[str] | None): The metrics to record, each ``label/metric`` such as
             ``'eval/MulticlassAccuracy'``. Default: ``None``, every metric of every evaluator.
         directions (Mapping[str, str] | None): For the peak, whether ``'max'`` or ``'min'`` is best, by metric. By
             default names with ``loss``, ``error``, ``entropy`` or ``perplexity`` in them are ``'min'``.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
-        peak_window (str | Time): How far before a trough its peak metrics look, over whatever evaluations the user's
-            own ``eval_interval`` makes there, and never past the cycle's restart. Default: ``'0ep'``.
-        method (str | None): Name of the training method. Default: ``None``, made of the Trainer's algorithms
+        peak_window (str | Time): How far before a trough its peak metrics look, over the evaluations of the user's own
+            ``eval_interval``, and never past the cycle's restart. Default: ``'0ep'``.
+        method (str | None): Name of the training method. Default: ``None``, derived from the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
             ``'wsd-s'`` where the schedule's cycles hold their peak before they decay. A run of the kind ``'branch'``
             that starts from another run's checkpoint names it as its ``parent``, and has none of its points.
-        overwrite (bool): Whether a new run may take the place of a curve that is in the folder already, whose snapshots
-            are then removed. A run resumed from a checkpoint goes on with its own curve in any case. Default:
+        overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
+            A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
+        autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then
+            finds its own curve but no checkpoint keeps that curve aside (``curve-1.json``) and starts over. Default:
             ``False``.
-        autoresume (bool): Whether the Trainer was given ``autoresume``, of which it tells its callbacks nothing. A run
-            that then finds its own curve but had no checkpoint yet keeps that curve aside (``curve-1.json``) and
-            starts over. Default: ``False``.
-        on_nan (str): What follows the trough at which training has diverged, that is, at which the last batch's loss
-            or a weight is no finite number. Its point is recorded as it is, with ``diverged`` true. Then ``'stop'``
-            ends training, with a warning, and ``'continue'`` goes on. Default: ``'stop'``.
+        on_nan (str): Whether to ``'stop'`` or ``'continue'`` after a trough at which training has diverged, that is, at
+            which the last batch's loss or a weight is not a finite number. Its point is recorded with ``diverged``
+            true, and a warning is given. Default: ``'stop'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
 
     Raises:
-        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if there
-            is no evaluation data, no schedule with troughs, no metric of a name that was asked for, or a run that has
-            diverged already and is to stop.
+        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
+            Trainer has no evaluation data, no schedule with known troughs, or not a metric that was asked for, or if
+            the run had diverged and ``on_nan`` is ``'stop'``.
         FileExistsError: At ``FIT_START``, if the folder holds a curve and ``overwrite`` is false.
         FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
-        NotADirectoryError: At ``FIT_START``, if the folder cannot be made.
-        OSError: At ``FIT_START``, if it has no room for the first snapshot, or the curve cannot be written to it.
-        OSError: If ``curve.json`` cannot be written: at ``FIT_START``, or at a trough. Snapshots that cannot be are
-            warned of, and their points have no ``checkpoint``.
+        NotADirectoryError: At ``FIT_START``, if the folder cannot be created.
+        OSError: At ``FIT_START``, if the folder has no room for the first snapshot; there and at a trough, if
+            ``curve.json`` cannot be written. A snapshot that cannot be written causes a warning, and its point has no
+            ``checkpoint``.
 
     Example:
         >>> from composer_clr import CyclicCosineScheduler, ParetoSnapshot
@@ -131,13 +130,13 @@ class ParetoSnapshot(Callback):
             raise ValueError(f"{folder=}: name a folder for curve.json, such as '{{run_name}}/pareto'")
         for name, direction in (directions or {}).items():
             if direction not in ('max', 'min'):
-                raise ValueError(f"directions[{name!r}]={direction!r}: best is either 'max' or 'min'")
+                raise ValueError(f"directions[{name!r}]={direction!r}: must be 'max' or 'min'")
         if isinstance(metrics, str):
             raise ValueError(f'metrics={metrics!r}: give a list of names, [{metrics!r}]')
         if on_nan not in ('stop', 'continue'):
-            raise ValueError(f"{on_nan=}: what follows a loss that is no number is either 'stop' or 'continue'")
+            raise ValueError(f"{on_nan=}: must be 'stop' or 'continue'")
         if log_artifact and not save_weights:
-            raise ValueError('log_artifact=True logs the snapshots, and save_weights=False makes none: save them')
+            raise ValueError('log_artifact=True logs the snapshots, which save_weights=False omits: save them')
         self.scheduler = scheduler
         self.folder = folder
         self.metrics = metrics
@@ -145,7 +144,7 @@ class ParetoSnapshot(Callback):
         self.save_weights = save_weights
         self.peak_window = parse_time('peak_window', peak_window)
         if self.peak_window.value < 0:
-            raise ValueError(f'{peak_window=!s}: a window before the trough cannot be negative')
+            raise ValueError(f'{peak_window=!s}: must not be negative')
         self.method = method
         self.kind = kind
         self.overwrite = overwrite

@@ -1,4 +1,4 @@
-"""Where a run's curve and snapshots are kept: a local folder, or one in an object store."""
+"""The folder of a run's curve and snapshots, local or in an object store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from composer_clr.utils.files import PART, part_of, put_in_place
 
 __all__ = ['RunFolder', 'snapshot_name']
 
-# Before the second attempt at an upload; doubled before each of the two that follow.
+# Before the second attempt at an upload; doubled before each of the next two.
 PAUSE_S = 1.0
 
 _T = TypeVar('_T')
@@ -27,7 +27,7 @@ _SNAPSHOT = re.compile(r'cycle\d+-ba\d+(-[\w-]+)?\.pt')
 
 
 def snapshot_name(cycle: int, batch: int, suffix: str = '') -> str:
-    """The file of the weights at a trough; a suffix for other weights than those in training.
+    """Returns the file name of the weights at a trough, with a suffix for other weights than those in training.
 
     Example:
         >>> snapshot_name(2, 80)
@@ -41,11 +41,11 @@ def snapshot_name(cycle: int, batch: int, suffix: str = '') -> str:
 class RunFolder:
     """A folder whose files appear under their names only when they are complete.
 
-    A file is made at :meth:`aside` and then put in its place by :meth:`publish`: by a rename in a local folder, by an
-    upload to an object store, which shows an object only when all of it has arrived.
+    A file is written at :meth:`aside` and then published under its name by :meth:`publish`: by a rename in a local
+    folder, by an upload to an object store, which shows only complete objects.
 
     A local folder is locked for one process. Object stores have no locks; there :meth:`write_curve` refuses to replace
-    a curve that is not the one it wrote last, so that of two runs one stops at its next trough.
+    a curve that it did not write last, so that of two runs one stops at its next trough.
 
     Args:
         uri (str): A local path, or a URI that Composer has an object store for, such as ``s3://bucket/study/run``.
@@ -62,11 +62,11 @@ class RunFolder:
         self._written: str | None = None
 
     def prepare(self) -> None:
-        """Make the folder, where it is a local one, lock it, and clear away what a crash has left half made.
+        """Creates and locks a local folder, and removes half-written files that a crash has left.
 
         Raises:
-            NotADirectoryError: If a file stands in its place.
-            FolderInUseError: If a live process has it.
+            NotADirectoryError: If a file is in its place.
+            FolderInUseError: If a live process has locked it.
         """
         if self._store is not None:
             return
@@ -74,17 +74,17 @@ class RunFolder:
             self._local.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise NotADirectoryError(
-                f"folder='{self.uri}' cannot be made, a file stands in its place: move the file or name another folder"
+                f"folder='{self.uri}' cannot be created, a file is in its place: move the file or name another folder"
             ) from error
         self._lock = FolderLock(self._local)
         for part in self._local.glob(f'{PART}*'):
             part.unlink(missing_ok=True)
 
     def check_room(self, needed_bytes: int) -> None:
-        """Refuse a local folder without room for a file that will have to fit in.
+        """Refuses a local folder without room for a file of this size.
 
         Raises:
-            OSError: If there is not as much room on its disk.
+            OSError: If its disk has less free space.
         """
         if self._store is None and (free_bytes := shutil.disk_usage(self._local).free) < needed_bytes:
             raise OSError(
@@ -93,11 +93,11 @@ class RunFolder:
             )
 
     def curve(self, name: str = CURVE_FILE) -> TradeoffCurve | None:
-        """The curve that is kept here already; ``None`` where there is none.
+        """Returns the curve that is already here, or ``None``.
 
         Raises:
-            CurveError: If there is a file of that name that is no curve.
-            OSError: If the object store does not answer.
+            CurveError: If the file of that name is not a curve.
+            OSError: If the object store does not respond.
         """
         if self._store is not None:
             return TradeoffCurve.read(self.aside(name)) if self._downloaded(name) else None
@@ -105,21 +105,21 @@ class RunFolder:
         return TradeoffCurve.read(path) if path.exists() else None
 
     def write_curve(self, curve: TradeoffCurve) -> None:
-        """Put a curve in the place of the one that is here.
+        """Replaces the curve that is here.
 
         Raises:
-            OSError: If it cannot be written, or, in an object store, if it is no longer this run's.
+            OSError: If it cannot be written, or if the one in an object store was written by another run.
         """
         text = curve.to_json()
         if self._store is not None and self._written is not None and self._downloaded(CURVE_FILE):
-            found = self.aside(CURVE_FILE).read_text(encoding='utf-8', errors='replace')
-            if found not in (self._written, text):
+            existing = self.aside(CURVE_FILE).read_text(encoding='utf-8', errors='replace')
+            if existing not in (self._written, text):
                 raise OSError(f"'{self.uri}': {CURVE_FILE} was written by another run since this one's last point")
         self._write(CURVE_FILE, text)
         self._written = text
 
     def keep_aside(self, curve: TradeoffCurve) -> str:
-        """Keep a curve under a name of its own, ``curve-1.json`` and so on, which no command takes for a run's curve.
+        """Keeps a curve as ``curve-1.json``, ``curve-2.json`` and so on, which no command reads as a run's curve.
 
         Returns:
             str: The name.
@@ -131,25 +131,25 @@ class RunFolder:
         return name
 
     def remove_snapshots(self) -> None:
-        """Remove an earlier run's weights from a local folder; Composer's object stores cannot delete."""
+        """Removes an earlier run's weights from a local folder; Composer's object stores cannot delete."""
         if self._store is None:
             for path in self._local.iterdir():
                 if _SNAPSHOT.fullmatch(path.name):
                     path.unlink()
 
     def aside(self, name: str) -> Path:
-        """The local path to make a file at before it is published."""
+        """Returns the local path to write a file to before it is published."""
         return part_of(self._local / name)
 
     def location(self, name: str) -> str:
-        """The path, or the URI in an object store, of a file that is in its place."""
+        """Returns the path, or the URI in an object store, of a published file."""
         return str(self._local / name) if self._store is None else f'{self.uri.rstrip("/")}/{name}'
 
     def publish(self, name: str) -> None:
-        """Put the file made at :meth:`aside` in its place, on disk before it is seen.
+        """Publishes the file written to :meth:`aside` under its name, on disk before it is visible.
 
         Raises:
-            OSError: If it cannot be, or the object store does not take it.
+            OSError: If it cannot be published.
         """
         if self._store is None:
             put_in_place(self._local / name)
@@ -157,15 +157,15 @@ class RunFolder:
         try:
             self._retried(self._upload)(name)
         except Exception as error:
-            raise OSError(f"'{self.uri}' does not take {name}: {error}") from error
+            raise OSError(f"'{self.uri}' cannot store {name}: {error}") from error
         self.aside(name).unlink()
 
     def discard(self, name: str) -> None:
-        """Remove what was made at :meth:`aside`, if anything: on a full disk it is in the way."""
+        """Removes what was written to :meth:`aside`, if anything, to free the disk."""
         self.aside(name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove what was staged for an upload, and let another process have the folder."""
+        """Removes what was staged for an upload, and unlocks the folder."""
         if self._staging is not None:
             self._staging.cleanup()
         if self._lock is not None:
@@ -187,11 +187,11 @@ class RunFolder:
         return f'{self._prefix}/{name}' if self._prefix else name
 
     def _downloaded(self, name: str) -> bool:
-        """Fetch an object to :meth:`aside`, if there is one."""
+        """Downloads an object to :meth:`aside` and returns whether it exists."""
         try:
             return self._retried(self._download)(name)
         except Exception as error:
-            raise OSError(f"'{self.uri}' does not tell whether it holds {name}: {error}") from error
+            raise OSError(f"'{self.uri}' cannot be read for {name}: {error}") from error
 
     def _download(self, name: str) -> bool:
         assert self._store is not None
@@ -206,5 +206,5 @@ class RunFolder:
         self._store.upload_object(self._object_name(name), self.aside(name))
 
     def _retried(self, call: Callable[[str], _T]) -> Callable[[str], _T]:
-        """What has worked once is tried again, on top of the store's own attempts; a wrong address is told at once."""
+        """Retries what has worked once, on top of the store's own attempts; a wrong address fails at once."""
         return call if self._written is None else retry(Exception, num_attempts=4, initial_backoff=PAUSE_S)(call)

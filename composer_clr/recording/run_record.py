@@ -1,4 +1,4 @@
-"""What ``curve.json`` says of a run, told from the Trainer's state."""
+"""Describes a run for ``curve.json`` from the Trainer's state."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ['describe_run']
 def describe_run(
     state: State, schedule: TrainerSchedule, *, method: str | None, kind: str | None, started_at: str | None
 ) -> Run:
-    """Describe the run that a Trainer is about to make.
+    """Describes the run that a Trainer is about to start.
 
     Args:
         state (State): The trainer's state.
         schedule (TrainerSchedule): Its cycles.
-        method (str | None): Name of the method; ``None``: made of the Trainer's algorithms.
-        kind (str | None): Kind of curve; ``None``: :func:`run_kind` of its troughs.
-        started_at (str): When the run first started.
+        method (str | None): Name of the method; ``None`` derives it from the Trainer's algorithms.
+        kind (str | None): Kind of curve; ``None`` gives :func:`run_kind` of its troughs.
+        started_at (str | None): When the run first started, UTC, ISO 8601.
     """
     until = horizon(state, schedule.unit)
     troughs = None if until is None else schedule.cycles.troughs(until)
@@ -62,12 +62,12 @@ def describe_run(
 
 
 def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
-    """On how many samples each evaluator runs, of how many: a part of a set is not to pass for the whole."""
-    told = {}
+    """Returns the sizes of what each evaluator runs on and of its data set, so that a subset is recognized."""
+    evaluation = {}
     for evaluator in evaluators:
         loader = evaluator.dataloader.dataloader
         dataset = getattr(loader, 'dataset', None)
-        # An iterable's length is that of one rank, or of nothing.
+        # The length of an iterable data set may be that of one rank, and need not be true.
         if not isinstance(loader, DataLoader) or not isinstance(dataset, Sized) or isinstance(dataset, IterableDataset):
             continue
         samples = len(dataset)
@@ -75,5 +75,5 @@ def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
             samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
         while isinstance(dataset, Subset):
             dataset = dataset.dataset
-        told[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
-    return told
+        evaluation[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
+    return evaluation

@@ -66,6 +66,6 @@ def test_no_such_bucket_is_told_before_the_first_batch(bucket, make_trainer):
     run = make_trainer(
         schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), callbacks=ParetoSnapshot(folder='s3://nowhere/{run_name}')
     )
-    with pytest.raises(OSError, match="'s3://nowhere/run' does not take curve.json: .*NoSuchBucket"):
+    with pytest.raises(OSError, match="'s3://nowhere/run' cannot store curve.json: .*NoSuchBucket"):
         run.fit()
     assert run.state.timestamp.batch == 0

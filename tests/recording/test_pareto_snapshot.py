@@ -561,7 +561,7 @@ def test_metrics_of_several_values(make_trainer):
     model = classifier()
     model.val_metrics = MetricCollection({'Several': Several(num_classes=2)})
     trainer = make_trainer(model=model, schedulers=doubling(), callbacks=snapshot(), max_duration='2ep')
-    with pytest.warns(UserWarning, match='eval/Several/1/1 is None, which is no number'):
+    with pytest.warns(UserWarning, match='eval/Several/1/1 is None, not a number'):
         trainer.fit()
     assert curve().points[0].metrics == {'eval/Several/0': 0.25, 'eval/Several/1/0': 0.5}
 
@@ -641,7 +641,7 @@ def test_a_curve_without_points_is_in_nobodys_way(make_trainer):
 def test_a_file_in_place_of_the_folder(make_trainer):
     Path('occupied').write_text('')
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder='occupied/{run_name}'))
-    with pytest.raises(NotADirectoryError, match="folder='occupied/run' cannot be made, a file stands in its place"):
+    with pytest.raises(NotADirectoryError, match="folder='occupied/run' cannot be created, a file is in its place"):
         trainer.fit()
     assert trainer.state.timestamp.batch == 0
 
