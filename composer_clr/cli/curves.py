@@ -142,7 +142,7 @@ def ask(
 ) -> None:
     """Ask every curve how soon it reaches a value, how much sooner than the baseline, how good it is in a time."""
     from composer_clr.analysis.ask import answer, answers_record
-    from composer_clr.cli.ask_tables import answers_notes, answers_table, frontier_table
+    from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
 
     if not (reach or within or frontier):
         raise CurveError('nothing is asked: give --reach VALUE, --within TIME or --frontier')

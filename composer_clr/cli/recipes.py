@@ -33,7 +33,7 @@ def schedule(
         import matplotlib as mpl
 
         mpl.use('agg')
-        from composer_clr.figures.schedule_preview import learning_rate
+        from composer_clr.figures.schedule import learning_rate
 
         figure, _ = learning_rate(told.cycles, told.until, told.unit, loaded.optimizer.lr, loaded.schedule.alpha_f)
         picture.parent.mkdir(parents=True, exist_ok=True)
