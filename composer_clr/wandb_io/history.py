@@ -17,9 +17,9 @@ from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.wandb_io.logged_troughs import Trough, find_troughs
 
-__all__ = ['Keys', 'RunHistory', 'TimeUnit', 'recovered_curve', 'wanted']
+__all__ = ['Keys', 'RunHistory', 'ClockUnit', 'recovered_curve', 'wanted']
 
-TimeUnit = Literal['seconds', 'minutes', 'hours', 'days']
+ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 
 # What this package logs itself, which a recovered curve does not rest on.
 _OWN = ('pareto/', 'pareto-by-epoch/')
@@ -27,7 +27,7 @@ _METRICS, _TRAINING_METRICS = 'metrics/', 'metrics/train/'
 _TIMES = ('time/train', 'wall_clock/train')
 _EPOCH, _LOGGED_AT = 'time/epoch', '_timestamp'
 _RATE = re.compile(r'(^|[^a-z])(lr|learning[-_ ]?rate)([^a-z]|$)', re.IGNORECASE)
-_SECONDS: dict[TimeUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}
+_SECONDS: dict[ClockUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}
 # How far before a trough an evaluation still stands for it, as a part of the cycle's length.
 _NEAR = 0.05
 
@@ -42,7 +42,7 @@ class Keys:
         lr (str | None): The learning rate. Default: ``None``, ``lr-{optimizer}/group0`` as ``LRMonitor`` logs it, or
             any key with the word ``lr`` or ``learning_rate`` in it.
         time (str | None): Training time. Default: ``None``, ``SpeedMonitor``'s ``time/train`` or ``wall_clock/train``.
-        time_unit (TimeUnit | None): Its unit. Default: ``None``, the largest in which it does not go faster than W&B's
+        time_unit (ClockUnit | None): Its unit. Default: ``None``, the largest in which it does not go faster than W&B's
             own clock.
         metrics (tuple[str, ...]): The metrics. Default: none named, all under ``metrics/`` but ``metrics/train/``.
         method (str | None): The method, in the run's config, levels separated by dots. Default: ``None``, made of the
@@ -54,15 +54,15 @@ class Keys:
 
     lr: str | None = None
     time: str | None = None
-    time_unit: TimeUnit | None = None
+    time_unit: ClockUnit | None = None
     metrics: tuple[str, ...] = ()
     method: str | None = None
     batches_per_epoch: float | None = None
     window_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.time_unit is not None and self.time_unit not in get_args(TimeUnit):
-            raise CurveError(f'time unit {self.time_unit!r}: give one of {", ".join(get_args(TimeUnit))}')
+        if self.time_unit is not None and self.time_unit not in get_args(ClockUnit):
+            raise CurveError(f'time unit {self.time_unit!r}: give one of {", ".join(get_args(ClockUnit))}')
         if not 0 <= self.window_epochs < math.inf:
             raise CurveError(f'a window of {self.window_epochs} epochs: give 0 or more')
         if self.batches_per_epoch is not None and not 0 < self.batches_per_epoch < math.inf:
@@ -241,7 +241,7 @@ def _seconds(history: RunHistory, keys: Keys) -> Series:
     return steps, times * _SECONDS[keys.time_unit or _unit(history, key)]
 
 
-def _unit(history: RunHistory, key: str) -> TimeUnit:
+def _unit(history: RunHistory, key: str) -> ClockUnit:
     """SpeedMonitor's unit is not logged, but W&B notes by its own clock, in seconds, when each row was.
 
     Of that time training is a part, mostly the larger one; units lie 24 and 60 times apart.
@@ -255,7 +255,7 @@ def _unit(history: RunHistory, key: str) -> TimeUnit:
         raise CurveError(f'{history}: the unit of {key!r} cannot be told: give it (--time-unit)')
     pace = float(np.median(took_s[moved] / trained_for[moved]))
     # A batch's clock may stop a little after W&B's.
-    fitting: list[TimeUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
+    fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
     if not fitting:
         raise CurveError(f'{history}: {key!r} goes faster than the clock: give its unit (--time-unit)')
     return fitting[-1]

@@ -19,6 +19,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPo
 from composer_clr.curves.metrics import default_metric, is_lower_better
 from composer_clr.curves.rows import PREFIX, bearable, point_numbers, point_values, points_table
 from composer_clr.schedule.cost_ratio import cost_ratio
+from composer_clr.wandb_io.run_file import logged_values
 
 __all__ = ['WandBCurve', 'open_curve']
 
@@ -177,8 +178,6 @@ def _cycles_logged(run: WandBRun) -> set[int]:
     if not run.offline:
         last = run.summary.get(_CYCLE) if run.resumed else None
         return set() if last is None else set(range(int(last) + 1))
-    from composer_clr.wandb_io.offline import logged_values
-
     own = Path(run.settings.sync_file).resolve()
     earlier = own.parent.parent.glob(f'*run-*-{run.id}/run-{run.id}.wandb')
     cycles: set[int] = set()

@@ -1,47 +1,41 @@
-"""Reads the run folders that Weights & Biases writes where it is offline, with its own reader."""
+"""Reads runs from the folders that Weights & Biases writes offline."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
-from wandb.proto import wandb_internal_pb2
-from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.wandb_io.history import RunHistory
+from composer_clr.wandb_io.run_file import config_values, history_row, records
 
-__all__ = ['logged_values', 'read_histories', 'run_files']
-
-# Its type stubs are of another protobuf.
-_Record: Any = wandb_internal_pb2.Record
+__all__ = ['read_histories', 'run_files']
 
 
 def run_files(path: Path) -> list[Path]:
-    """The ``.wandb`` files at or under a path, in order of name, which is one of time; links are not followed twice."""
+    """Returns the ``.wandb`` files at or under a path, by name and so by time; a file with two links comes once."""
     if path.is_file():
         return [path]
     return sorted({file.resolve() for file in path.rglob('*.wandb') if file.is_file()})
 
 
 def read_histories(files: Iterable[Path], want: Callable[[str], bool]) -> tuple[list[RunHistory], list[CurveError]]:
-    """Read runs; files of one run id are one run that was resumed, of which later ones count where they differ.
+    """Reads runs. Files with the same run id are one run that was resumed; where they differ, the later one counts.
 
-    A file of a run that was killed ends in the middle of a record: what is whole before it is read.
+    Of a run that was killed, everything up to the record that the kill cut short is read.
 
     Args:
         files (Iterable[Path]): ``.wandb`` files, the earlier of a run before the later.
         want (Callable[[str], bool]): Which keys to read.
 
     Returns:
-        tuple[list[RunHistory], list[CurveError]]: The runs in the order of their first files, and what was wrong with
-        the files that hold none.
+        tuple[list[RunHistory], list[CurveError]]: The runs in the order of their first files, and what is wrong with
+        each file that holds no run.
     """
     runs: dict[str, _Gathered] = {}
     errors: list[CurveError] = []
@@ -53,22 +47,8 @@ def read_histories(files: Iterable[Path], want: Callable[[str], bool]) -> tuple[
     return [run.history() for run in runs.values()], errors
 
 
-def logged_values(file: Path, key: str) -> set[float]:
-    """Every number that a run logged under a key; none for a file that was left empty by a kill.
-
-    Other rows are passed over unread, so that a history of days takes seconds.
-    """
-    values: set[float] = set()
-    if file.stat().st_size:
-        for data in _records(file):
-            if key.encode() in data:
-                row = _row(_parsed(data), lambda name: name == key)
-                values.update(row.values())
-    return values
-
-
 class _Gathered:
-    """A run as its files tell it, one after the other."""
+    """A run, gathered from its files one after the other."""
 
     def __init__(self, record: Any):
         run = record.run
@@ -76,6 +56,14 @@ class _Gathered:
         self.tags = tuple(run.tags)
         self.config: dict[str, Any] = {}
         self.series: dict[str, dict[float, float]] = defaultdict(dict)
+
+    def update_config(self, update: Any) -> None:
+        for path, value in config_values(update):
+            level = self.config
+            for part in path[:-1]:
+                below = level.get(part)
+                level[part] = level = below if isinstance(below, dict) else {}
+            level[path[-1]] = value
 
     def history(self) -> RunHistory:
         series = {}
@@ -87,93 +75,18 @@ class _Gathered:
 
 def _read_file(file: Path, want: Callable[[str], bool], runs: dict[str, _Gathered]) -> None:
     run: _Gathered | None = None
-    for data in _records(file):
-        record = _parsed(data)
+    for record in records(file):
         kind = record.WhichOneof('record_type')
         if kind == 'run':
             run = runs.setdefault(record.run.run_id, _Gathered(record))
-            _take_config(run.config, record.run.config.update)
+            run.update_config(record.run.config.update)
         elif kind == 'config' and run is not None:
-            _take_config(run.config, record.config.update)
+            run.update_config(record.config.update)
         elif kind == 'history' and run is not None:
-            row = _row(record, lambda name: name == '_step' or want(name))
+            row = history_row(record, lambda name: name == '_step' or want(name))
             step = row.pop('_step', None)
             if step is not None and math.isfinite(step):
                 for name, value in row.items():
                     run.series[name][step] = value
     if run is None:
-        raise CurveError(f'{file}: no run can be read from it: it was left empty by a kill, or is no file of W&B')
-
-
-def _records(file: Path) -> Iterator[bytes]:
-    """The records of a file up to the first that is not whole."""
-    store = DataStore()
-    try:
-        try:
-            store.open_for_scan(str(file))
-        except OSError as error:
-            raise CurveError(f'{file}: cannot be read ({error})') from error
-        except Exception as error:  # the reader asserts and unpacks
-            raise CurveError(f'{file}: no run can be read from it: {error}') from error
-        while True:
-            try:
-                data = store.scan_data()
-            except Exception:  # likewise: cut short, or not what was written
-                return
-            if data is None:
-                return
-            yield data
-    finally:
-        store.close()
-
-
-def _parsed(data: bytes) -> Any:
-    record = _Record()
-    try:
-        record.ParseFromString(data)
-    except DecodeError:
-        record.Clear()
-    return record
-
-
-def _name(item: Any) -> str:
-    return item.key or '.'.join(item.nested_key)
-
-
-def _row(record: Any, want: Callable[[str], bool]) -> dict[str, float]:
-    """A history row's numbers under the wanted keys."""
-    row = {}
-    for item in record.history.item:
-        name = _name(item)
-        if want(name):
-            value = _json(item.value_json)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                row[name] = _number(value)
-            elif value in ('NaN', 'Infinity', '-Infinity'):
-                row[name] = float(value)
-    return row
-
-
-def _take_config(config: dict[str, Any], update: Any) -> None:
-    for item in update:
-        value = _json(item.value_json)
-        path = list(item.nested_key) or [item.key]
-        level = config
-        for part in path[:-1]:
-            below = level.get(part)
-            level[part] = level = below if isinstance(below, dict) else {}
-        level[path[-1]] = value
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _number(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+        raise CurveError(f'{file}: no run can be read from it: a kill left it empty, or it is not a file of W&B')
