@@ -10,8 +10,8 @@ from composer_clr.analysis.compare import compare_kinds
 from composer_clr.averaging.train_batches import own_batches
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
-from tests.averaging.test_trough_average import dropping, points, trained
 from tests.conftest import loader
+from tests.helpers.averaged_runs import dropping, points, trained
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')

@@ -9,7 +9,7 @@ import pytest
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.cli import app as cli
 from composer_clr.curves.long_csv import read_long_csv
-from tests.figures.test_tradeoff import STUDY, run
+from tests.helpers.studies import STUDY, run
 
 
 @pytest.fixture

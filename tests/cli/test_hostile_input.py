@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from composer_clr.cli.app import main
@@ -20,12 +20,9 @@ from composer_clr.curves.names import check_run_name
 from composer_clr.curves.sources import read_sources
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from tests.curves.test_curve import curve, point
-from tests.recipes.test_load import MINIMAL
-
-# `pytest -m slow` tries more: each reader has its test twice.
-FEW, MANY = 300, 10_000
-LONGEST_S = 20.0
+from tests.helpers.curves import curve, point
+from tests.helpers.fuzzing import FEW, LONGEST_S, MANY, anything, attempts, refused_or
+from tests.helpers.recipes import MINIMAL
 
 # Cases that a reader once fell over, kept.
 FOUND_YAML = [
@@ -72,32 +69,6 @@ FOUND_CSV = [
     'kind,method,seed,epoch,wall_clock_train_s,a\ncyclic,m,1,1,1,"' + 'x' * 200_000 + '"\n',
     'kind,method,seed,epoch,wall_clock_train_s,a\n\0,m,1,1,1,1\n',
 ]
-
-
-def attempts(number: int):
-    return settings(
-        max_examples=number,
-        deadline=LONGEST_S * 1000,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-def refused_or(read: Callable[[], object], error: type[Exception]) -> object | None:
-    """What is read; ``None`` if it is refused with the reader's own error, on one line."""
-    try:
-        return read()
-    except error as refused:
-        if '\n' in str(refused):
-            raise AssertionError('more than one line') from refused
-        return None
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
 
 
 @st.composite

@@ -6,7 +6,7 @@ import pytest
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import write_long_csv
 from composer_clr.curves.sources import read_sources
-from tests.curves.test_curve import curve, point
+from tests.helpers.curves import curve, point
 
 
 def saved(folder: Path, name: str) -> TradeoffCurve:

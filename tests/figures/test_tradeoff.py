@@ -8,27 +8,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.style import method_colour
 from composer_clr.figures.tradeoff import accuracy_against_time
-from tests.curves.test_curve import point
-
-
-def run(kind: str, seed: int, *points: tuple[float, float, float], method: str = 'baseline', metric: str = 'eval/Acc'):
-    metric = metric.replace('Acc', 'Accuracy')
-    made = [
-        replace(point(i), epoch=epoch, wall_clock_train_s=s, metrics={metric: v}, peak_metrics={metric: v + 0.1})
-        for i, (epoch, s, v) in enumerate(points)
-    ]
-    return TradeoffCurve(Run(f'{method}-{kind}-{seed}', kind, method, seed), made)
-
-
-STUDY = [
-    run('cyclic', 1, (4, 10, 0.5), (8, 20, 0.6)),
-    run('cyclic', 2, (4, 14, 0.7), (8, 24, 0.6)),
-    run('standard', 1, (4, 12, 0.52)),
-    run('standard', 1, (8, 22, 0.64)),
-]
+from tests.helpers.studies import STUDY, run
 
 
 def drawn(ax: Axes) -> dict[str, ErrorbarContainer]:

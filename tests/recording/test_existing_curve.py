@@ -14,7 +14,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.recording.existing_curve import take_over, with_later
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderInUseError, FolderLock
 from composer_clr.recording.run_folder import RunFolder
-from tests.curves.test_curve import point
+from tests.helpers.curves import point
 
 RUN = Run('mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep'})
 LATER_START = replace(RUN, started_at='2022-06-03T00:00:00+00:00')

@@ -23,9 +23,8 @@ import composer_clr.recording.run_folder
 import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier
-from tests.recording.test_object_store import bucket as bucket
-from tests.recording.test_object_store import names
-from tests.recording.test_pareto_snapshot import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.object_store import names
+from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
 
 
 class At(Callback):

@@ -1,31 +1,10 @@
 """Curve and snapshots in an object store: moto's server stands in for S3."""
 
-from collections.abc import Iterator
-
-import boto3
 import pytest
-import requests
 import torch
-from moto.server import ThreadedMotoServer
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
-
-
-@pytest.fixture
-def bucket(monkeypatch) -> Iterator:
-    server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv('S3_ENDPOINT_URL', f'http://{host}:{port}')
-    for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'):
-        monkeypatch.setenv(name, 'testing')
-    monkeypatch.setenv('AWS_DEFAULT_REGION', 'us-east-1')
-    store = boto3.client('s3', endpoint_url=f'http://{host}:{port}')
-    requests.post(f'http://{host}:{port}/moto-api/reset', timeout=10)
-    store.create_bucket(Bucket='curves')
-    yield store
-    store.close()
-    server.stop()
+from tests.helpers.object_store import names
 
 
 def trainer(make_trainer, **changes):
@@ -33,10 +12,6 @@ def trainer(make_trainer, **changes):
         schedulers=CyclicCosineScheduler('1ep', 2, '1ep'),
         callbacks=ParetoSnapshot(folder='s3://curves/study/{run_name}', **changes),
     )
-
-
-def names(bucket) -> list[str]:
-    return [item['Key'] for item in bucket.list_objects_v2(Bucket='curves').get('Contents', [])]
 
 
 def test_everything_is_there_and_nothing_is_left_here(bucket, make_trainer, tmp_path):

@@ -25,41 +25,11 @@ from torch.utils.data import DataLoader, Subset, default_collate
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from tests.conftest import classifier, loader
+from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
 
 ACCURACY = 'eval/MulticlassAccuracy'
-
-
-def doubling() -> CyclicCosineScheduler:
-    """Troughs at 2, 4 and 8 epochs."""
-    return CyclicCosineScheduler('1ep', 2, '1ep')
-
-
-def snapshot(**changes) -> ParetoSnapshot:
-    return ParetoSnapshot(**{'folder': 'out', **changes})
-
-
-def curve(folder: str = 'out') -> TradeoffCurve:
-    return TradeoffCurve.read(Path(folder))
-
-
-class Recorder(Callback):
-    """What happened when: every evaluation, and the learning rate of every batch."""
-
-    def __init__(self):
-        self.evaluations: list[tuple[int, str]] = []
-        self.rates: list[float] = []
-        self.losses: list[float] = []
-
-    def before_train_batch(self, state: State, logger: Logger) -> None:
-        self.rates.append(state.optimizers[0].param_groups[0]['lr'])
-
-    def after_train_batch(self, state: State, logger: Logger) -> None:
-        self.losses.append(float(state.loss))  # type: ignore[arg-type]
-
-    def eval_end(self, state: State, logger: Logger) -> None:
-        self.evaluations.append((state.timestamp.batch.value, state.dataloader_label or ''))
 
 
 def evaluated_batches(recorder: Recorder) -> list[int]:
@@ -415,21 +385,6 @@ def test_evaluating_by_hand_adds_no_point(make_trainer, last):
     before = Path('out/curve.json').read_text()
     trainer.eval()
     assert Path('out/curve.json').read_text() == before
-
-
-class Stop(Exception):
-    pass
-
-
-class StopAfter(Callback):
-    """An interruption: after so many batches nothing more happens, not even what follows the batch."""
-
-    def __init__(self, batch: int, event: Event):
-        self.batch, self.at = batch, event
-
-    def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        if event == self.at and state.timestamp.batch.value == self.batch:
-            raise Stop
 
 
 @pytest.mark.filterwarnings(

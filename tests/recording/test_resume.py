@@ -11,9 +11,9 @@ from composer import Event
 import composer_clr.recording.snapshot_files
 from composer_clr import TradeoffCurve
 from tests.conftest import classifier
+from tests.helpers.killed_runs import ARGUMENTS, check_same, check_whole, points, train, train_ranks
 from tests.helpers.kills import Kill
-from tests.recording.test_kills import ARGUMENTS, check_same, check_whole, points, train, train_ranks
-from tests.recording.test_pareto_snapshot import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
 
 ALL_FOUR = [
     'algorithms={BlurPool: {}, ChannelsLast: {}, MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}',

@@ -14,7 +14,7 @@ from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from tests.helpers.launcher import launch
-from tests.recipes.test_load import MINIMAL
+from tests.helpers.recipes import MINIMAL
 
 SHRUNK = ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false']
 

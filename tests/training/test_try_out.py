@@ -16,7 +16,7 @@ from composer_clr.train import main
 from composer_clr.training.try_out import check_recipe
 from tests.helpers.launcher import launch
 from tests.helpers.photographs import write_folder
-from tests.recipes.test_load import MINIMAL
+from tests.helpers.recipes import MINIMAL
 
 DIGITS = ['quickstart/digits', 'progress_bar=false']
 

@@ -18,7 +18,7 @@ from composer_clr.wandb_io.history import Keys
 from composer_clr.wandb_io.import_curves import import_curves
 from composer_clr.wandb_io.run_file import logged_values
 from composer_clr.wandb_io.online import RunFilter
-from tests.cli.test_hostile_input import FEW, MANY, anything, attempts, refused_or
+from tests.helpers.fuzzing import FEW, MANY, anything, attempts, refused_or
 
 KEYS = [
     'lr-SGD/group0',

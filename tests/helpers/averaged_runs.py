@@ -1,0 +1,82 @@
+"""Runs that draw from the random state at every batch, for callbacks that must not disturb it."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from composer import Callback
+from composer.algorithms import MixUp
+from composer.core import State
+from composer.loggers import Logger
+from composer.models import ComposerClassifier
+from composer.utils import dist, reproducibility
+from torch.utils.data import DataLoader, TensorDataset
+
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+
+
+def doubling() -> CyclicCosineScheduler:
+    """Troughs at 20, 40 and 80 batches; cycles of 10, 20 and 40."""
+    return CyclicCosineScheduler('1ep', 2, '1ep')
+
+
+def dropping() -> ComposerClassifier:
+    """A network whose training draws from the random state at every batch."""
+    reproducibility.seed_all(0)
+    layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)]
+    return ComposerClassifier(torch.nn.Sequential(*layers), num_classes=2)
+
+
+class Shuffled(TensorDataset):
+    """Points that are jittered as they are read, from all three random states."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + 0.01 * (torch.rand(()).item() + random.random() + np.random.rand()), y  # noqa: NPY002 - the state that transforms of images draw from
+
+
+def jittered() -> DataLoader:
+    inputs = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    data = Shuffled(inputs, (inputs.sum(1) > 0).long())
+    return DataLoader(data, 4, sampler=dist.get_sampler(data, shuffle=True))
+
+
+class Recorder(Callback):
+    """The loss and the weights after every batch, and what random numbers come next."""
+
+    def __init__(self):
+        self.losses, self.weights, self.dice = [], [], []
+
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        self.losses.append(float(state.loss))  # type: ignore[arg-type]
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        self.weights.append({name: p.detach().clone() for name, p in state.model.named_parameters()})
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        states = reproducibility.get_rng_state()
+        self.dice.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
+        reproducibility.load_rng_state(states)
+
+
+def trained(make_trainer, folder: str, *callbacks, **changes):
+    recorder = Recorder()
+    arguments = {
+        'model': dropping(),
+        'train_dataloader': jittered(),
+        'schedulers': doubling(),
+        'algorithms': MixUp(),
+        'callbacks': [*callbacks, ParetoSnapshot(folder=folder), recorder],
+        'max_duration': '8ep',
+        **changes,
+    }
+    # A rate that MixUp's training does not diverge at.
+    arguments['optimizers'] = torch.optim.SGD(arguments['model'].parameters(), lr=0.1, momentum=0.9)
+    trainer = make_trainer(**arguments)
+    trainer.fit()
+    return trainer, recorder
+
+
+def points(folder: str):
+    return TradeoffCurve.read(Path(folder)).points

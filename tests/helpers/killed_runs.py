@@ -1,0 +1,101 @@
+"""Training in processes that can be killed, and the comparison with an undisturbed run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from composer_clr import TradeoffCurve
+from tests.helpers.kills import Kill, trained
+
+ARGUMENTS = [
+    'quickstart/digits',
+    'progress_bar=false',
+    'snapshot.folder=out',
+    'checkpoint.folder=own',
+    'checkpoint.autoresume=true',
+]
+LOADER_LENGTH = 6
+
+# Forked from a process that has imported everything: a start takes a second, not ten.
+PROCESSES = multiprocessing.get_context('forkserver')
+PROCESSES.set_forkserver_preload(['tests.helpers.kills'])
+
+
+def started(folder: Path, arguments: list[str], kill: Kill | None, environment: dict[str, str] | None = None):
+    folder.mkdir(exist_ok=True)
+    process = PROCESSES.Process(target=trained, args=(folder, arguments, kill, environment))
+    process.start()
+    return process
+
+
+def train(
+    folder: Path, arguments: list[str], kill: Kill | None = None, environment: dict[str, str] | None = None
+) -> int | None:
+    """Train in a process of its own until it ends or is killed, and give its exit code."""
+    process = started(folder, arguments, kill, environment)
+    process.join(300)
+    code = process.exitcode
+    process.close()
+    return code
+
+
+def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, killed_rank: int = 0) -> list[int | None]:
+    """Train on two ranks until both end, or one is killed and the other, as by the launcher, with it."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
+    ranks = []
+    for rank in range(2):
+        place = {'RANK': rank, 'LOCAL_RANK': rank, 'NODE_RANK': 0, 'WORLD_SIZE': 2, 'LOCAL_WORLD_SIZE': 2}
+        environment = {**address, **{name: str(value) for name, value in place.items()}}
+        ranks.append(started(folder, arguments, kill if rank == killed_rank else None, environment))
+    ranks[killed_rank].join(300)
+    other = ranks[1 - killed_rank]
+    other.join(300 if ranks[killed_rank].exitcode == 0 else 5)
+    if other.exitcode is None:
+        other.kill()
+        other.join()
+    codes = [process.exitcode for process in ranks]
+    for process in ranks:
+        process.close()
+    return codes
+
+
+def points(folder: Path) -> list[dict[str, Any]]:
+    """All that a curve's points hold but times."""
+    kept = [asdict(point) for point in TradeoffCurve.read(folder / 'out').points]
+    return [{name: value for name, value in point.items() if not name.startswith('wall_clock')} for point in kept]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = (torch.load(path, weights_only=True)['state']['model'] for path in (one, other))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check_whole(folder: Path, passed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a kill has left: every point that was there before, and nothing under its name that is not complete."""
+    if not (folder / 'out' / 'curve.json').exists():
+        assert not passed
+        return []
+    now = points(folder)
+    assert now[: len(passed)] == passed
+    for path in (folder / 'out').glob('cycle*.pt'):
+        assert torch.load(path, weights_only=True)['state']['model'], path
+    assert all((folder / 'out' / point['checkpoint']).exists() for point in now)
+    return now
+
+
+def check_same(killed: Path, whole: Path) -> None:
+    """The killed run is the undisturbed one: points, all weights, and nothing left over."""
+    assert points(killed) == points(whole)
+    files = sorted(path.name for path in (whole / 'out').iterdir())
+    assert sorted(path.name for path in (killed / 'out').iterdir()) == files
+    assert all(same_weights(killed / 'out' / name, whole / 'out' / name) for name in files if name.endswith('.pt'))
+    times = [point.wall_clock_train_s for point in TradeoffCurve.read(killed / 'out').points]
+    assert times == sorted(times)

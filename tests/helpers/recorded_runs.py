@@ -1,0 +1,55 @@
+"""Parts of a recorded run: schedule, snapshot, and callbacks that watch or stop it."""
+
+from pathlib import Path
+
+from composer import Callback, Event
+from composer.core import State
+from composer.loggers import Logger
+
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+
+
+def doubling() -> CyclicCosineScheduler:
+    """Troughs at 2, 4 and 8 epochs."""
+    return CyclicCosineScheduler('1ep', 2, '1ep')
+
+
+def snapshot(**changes) -> ParetoSnapshot:
+    return ParetoSnapshot(**{'folder': 'out', **changes})
+
+
+def curve(folder: str = 'out') -> TradeoffCurve:
+    return TradeoffCurve.read(Path(folder))
+
+
+class Recorder(Callback):
+    """What happened when: every evaluation, and the learning rate of every batch."""
+
+    def __init__(self):
+        self.evaluations: list[tuple[int, str]] = []
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+
+    def before_train_batch(self, state: State, logger: Logger) -> None:
+        self.rates.append(state.optimizers[0].param_groups[0]['lr'])
+
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        self.losses.append(float(state.loss))  # type: ignore[arg-type]
+
+    def eval_end(self, state: State, logger: Logger) -> None:
+        self.evaluations.append((state.timestamp.batch.value, state.dataloader_label or ''))
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAfter(Callback):
+    """An interruption: after so many batches nothing more happens, not even what follows the batch."""
+
+    def __init__(self, batch: int, event: Event):
+        self.batch, self.at = batch, event
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        if event == self.at and state.timestamp.batch.value == self.batch:
+            raise Stop
