@@ -32,6 +32,9 @@ __all__ = ['load_recipe', 'shipped_recipes']
 _PACKAGE = Path(__file__).parent.parent
 _YAMLS = next(folder for folder in (_PACKAGE / 'yamls', _PACKAGE.parent / 'yamls') if folder.is_dir())
 
+# Holds configurations of LLM Foundry, which are not recipes.
+_FOREIGN = 'llm_foundry'
+
 # Keys within keys: none is empty, and no list is indexed.
 _KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
 
@@ -89,7 +92,11 @@ def shipped_recipes() -> list[str]:
         >>> 'quickstart/digits' in shipped_recipes()
         True
     """
-    return sorted(path.relative_to(_YAMLS).with_suffix('').as_posix() for path in _YAMLS.rglob('*.yaml'))
+    return sorted(
+        path.relative_to(_YAMLS).with_suffix('').as_posix()
+        for path in _YAMLS.rglob('*.yaml')
+        if path.parent.name != _FOREIGN
+    )
 
 
 def _with_bases(name: str) -> list[tuple[str, Any]]:

@@ -2,9 +2,10 @@
 
 from importlib.metadata import entry_points
 
+import pytest
 import torch
 import yaml
-from composer import Callback
+from composer import Algorithm, Callback
 from composer.core import DataSpec
 from composer.optim import ComposerScheduler
 from torch.utils.data import DataLoader, IterableDataset
@@ -58,3 +59,18 @@ def test_both_are_found_and_run_together_in_tokens_on_a_loader_without_length(ma
     ]
     assert curve.run.schedule['unit'] == 'tok'
     assert curve.run.kind == 'cyclic'
+
+
+@pytest.mark.parametrize(
+    ('group', 'base'),
+    [
+        ('llmfoundry_schedulers', ComposerScheduler),
+        ('llmfoundry_callbacks', Callback),
+        ('llmfoundry_algorithms', Algorithm),
+    ],
+)
+def test_every_entry_point_is_a_class_of_its_group_and_of_our_own(group, base):
+    ours = [entry for entry in entry_points(group=group) if entry.value.startswith('composer_clr')]
+    assert ours
+    for entry in ours:
+        assert base in entry.load().__mro__

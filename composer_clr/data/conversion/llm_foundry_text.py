@@ -1,0 +1,80 @@
+"""Text for LLM Foundry without a hub: ``python -m composer_clr.data.conversion.llm_foundry_text [FOLDER]``.
+
+Writes the sources of Python's standard library as MDS shards of tokens, ``FOLDER/train`` and ``FOLDER/val``, and the
+tokenizer that it trains on the first, ``FOLDER/tokenizer``. Needs what LLM Foundry installs: ``streaming``,
+``tokenizers`` and ``transformers``. Default: ``text``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from composer_clr.data.standard_library import standard_library_files
+
+__all__ = ['main', 'write_text']
+
+_END = '<|endoftext|>'
+
+
+def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048) -> dict[str, int]:
+    """Writes both splits and the tokenizer, and returns the number of sequences per split.
+
+    Args:
+        folder (Path): Where to; it must not exist, or be empty.
+        sequence_length (int): Tokens per sequence. Default: ``128``.
+        vocabulary (int): Tokens of the byte-pair encoding. Default: ``2048``.
+
+    Raises:
+        FileExistsError: If the folder holds files.
+    """
+    from streaming import MDSWriter
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f'{folder}: is not empty: name another folder')
+    texts = {
+        split: [
+            path.read_text(encoding='utf-8', errors='replace') for path in standard_library_files(held_out=held_out)
+        ]
+        for split, held_out in (('train', False), ('val', True))
+    }
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,  # type: ignore[call-arg]
+        special_tokens=[_END],  # type: ignore[call-arg]
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # type: ignore[call-arg]
+        show_progress=False,  # type: ignore[call-arg]
+    )
+    tokenizer.train_from_iterator(texts['train'], trainer)
+    names = dict.fromkeys(('bos_token', 'eos_token', 'unk_token', 'pad_token'), _END)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder / 'tokenizer')
+    written = {}
+    for split, sources in texts.items():
+        tokens = np.concatenate([encoding.ids for encoding in tokenizer.encode_batch(sources)]).astype(np.int64)
+        written[split] = len(tokens) // sequence_length
+        with MDSWriter(out=str(folder / split), columns={'tokens': 'bytes'}) as shards:
+            for row in tokens[: written[split] * sequence_length].reshape(-1, sequence_length):
+                shards.write({'tokens': row.tobytes()})
+    return written
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the text and prints what it holds."""
+    folder = Path(arguments[0] if arguments else 'text')
+    try:
+        written = write_text(folder)
+    except (ImportError, OSError, ValueError) as error:
+        print(f'llm_foundry_text: {error}', file=sys.stderr)
+        return 2
+    print(f'{folder}: ' + ', '.join(f'{count} sequences in {split}/' for split, count in written.items()))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""Text on every machine with Python: the bytes of the standard library's own sources, split by file."""
+
+from __future__ import annotations
+
+import hashlib
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from composer.core import DataSpec
+from torch.utils.data import Dataset, Subset
+
+from composer_clr.data.loaders import dataspecs
+
+__all__ = ['ByteSequences', 'standard_library_dataspecs', 'standard_library_files']
+
+# Packages of other origin, tests, and tables rather than text.
+_SKIPPED = {
+    'site-packages',
+    'dist-packages',
+    'test',
+    'tests',
+    'idlelib',
+    'lib2to3',
+    'turtledemo',
+    'encodings',
+    'pydoc_data',
+    '__pycache__',
+}
+# One file in twelve is held out, by a hash of its path: the same files on every machine and for every seed.
+_HELD_OUT = 12
+
+
+class ByteSequences(Dataset):
+    """Texts as sequences of bytes, each with the bytes that follow: a language model's inputs and labels.
+
+    The texts are joined in their order, and cut into sequences that do not overlap; what is left at the end is dropped.
+
+    Args:
+        texts (list[bytes]): The texts.
+        sequence_length (int): Bytes of a sequence, >= 1.
+
+    Raises:
+        ValueError: If the texts do not hold one sequence.
+
+    Example:
+        >>> ByteSequences([b'abc', b'de'], sequence_length=2)[1]
+        {'input_ids': tensor([99, 100]), 'labels': tensor([100, 101])}
+    """
+
+    def __init__(self, texts: list[bytes], sequence_length: int):
+        if sequence_length < 1:
+            raise ValueError(f'{sequence_length=}: must be at least 1 byte')
+        text = bytearray(b''.join(texts))
+        self._length = (len(text) - 1) // sequence_length
+        if self._length < 1:
+            raise ValueError(f'{sequence_length=}: must be less than the length of the text, {len(text)} bytes')
+        self._bytes = torch.frombuffer(text, dtype=torch.uint8)
+        self._sequence_length = sequence_length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        if not 0 <= index < self._length:
+            raise IndexError(f'{index=} of {self._length} sequences')
+        start = index * self._sequence_length
+        window = self._bytes[start : start + self._sequence_length + 1].long()
+        return {'input_ids': window[:-1], 'labels': window[1:]}
+
+
+def standard_library_files(*, held_out: bool, folder: Path | None = None) -> Iterator[Path]:
+    """Yields the source files of one split, sorted by path.
+
+    Tests, packages installed beside the library and tables of code points are left out. A file's split depends on its
+    path within the library alone.
+
+    Args:
+        held_out (bool): Whether to yield the files to evaluate on, one in twelve, or those to train on.
+        folder (Path | None): The library. Default: ``None``, that of the Python that is running.
+    """
+    library = folder or Path(sysconfig.get_path('stdlib'))
+    for path in sorted(library.rglob('*.py')):
+        relative = path.relative_to(library)
+        # The settings of one machine's build have its name in theirs.
+        if not _SKIPPED & set(relative.parts) and not relative.name.startswith('_sysconfigdata'):
+            digest = hashlib.sha1(relative.as_posix().encode(), usedforsecurity=False).digest()
+            if (int.from_bytes(digest, 'big') % _HELD_OUT == 0) == held_out:
+                yield path
+
+
+def standard_library_dataspecs(
+    batch_size: int,
+    eval_batch_size: int,
+    sequence_length: int,
+    eval_sequences: int | None = None,
+    num_workers: int = 0,
+) -> tuple[DataSpec, DataSpec]:
+    """Returns the standard library's sources as sequences of bytes: a vocabulary of 256, no tokenizer.
+
+    Another Python has other sources: ``versions.python`` in ``curve.json`` names the one of a run.
+
+    Args:
+        batch_size (int): Training sequences per batch and rank.
+        eval_batch_size (int): Evaluation sequences per batch and rank.
+        sequence_length (int): Bytes per sequence.
+        eval_sequences (int | None): How many of the held-out sequences to evaluate on, spread evenly over them.
+            Default: ``None``, all.
+        num_workers (int): Loader processes per rank. Default: ``0``.
+
+    Returns:
+        tuple[DataSpec, DataSpec]: Training and evaluation data: ``input_ids`` and ``labels`` of (batch,
+        sequence_length).
+
+    Raises:
+        ValueError: If a split holds fewer sequences, or there are no sources.
+    """
+    train, held_out = (
+        ByteSequences(_texts(standard_library_files(held_out=held_out)), sequence_length) for held_out in (False, True)
+    )
+    evaluated: Dataset = held_out
+    if eval_sequences is not None:
+        there = len(held_out)
+        if not 1 <= eval_sequences <= there:
+            raise ValueError(f'{eval_sequences=}: must be between 1 and {there}, the number of held-out sequences')
+        evaluated = Subset(held_out, [i * there // eval_sequences for i in range(eval_sequences)])
+    return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers)
+
+
+def _texts(paths: Iterator[Path]) -> list[bytes]:
+    texts = [path.read_bytes() for path in paths]
+    if not texts:
+        raise ValueError(f'no Python sources in {sysconfig.get_path("stdlib")}: use a Python that has them as files')
+    return texts

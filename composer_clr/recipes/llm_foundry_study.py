@@ -1,0 +1,148 @@
+"""The runs of a study whose YAML is LLM Foundry's: the cyclic run, and a standard run to each of its troughs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.names import check_run_name
+from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.utils.files import bounded_text
+
+__all__ = ['is_llm_foundry', 'llm_foundry_study']
+
+_SCHEDULER = 'cyclic_cosine'
+# One cycle to the end of training, in place of the YAML's cycles: bit for bit Composer's cosine with warmup.
+_ONE_CYCLE = ('scheduler.t_0=null', 'scheduler.cycle_ends=[1dur]')
+_SET = ('seed', 'max_duration')
+
+
+def is_llm_foundry(launcher: Sequence[str]) -> bool:
+    """Returns whether a launcher's words start LLM Foundry, which has YAML files of its own.
+
+    Example:
+        >>> is_llm_foundry(['llmfoundry', 'train']), is_llm_foundry(['composer', '-n', '8', 'train/train.py'])
+        (True, True)
+        >>> is_llm_foundry(['composer', '-n', '8', '-m'])
+        False
+    """
+    words = list(launcher)
+    return bool(words) and (
+        [Path(word).name for word in words[-2:]] == ['llmfoundry', 'train'] or Path(words[-1]).name == 'train.py'
+    )
+
+
+def llm_foundry_study(
+    path: str,
+    overrides: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (17,),
+    kinds: Sequence[str] = ('cyclic', 'standard'),
+) -> Iterator[list[str]]:
+    """Yields the YAML and the ``key=value`` arguments of each run that a comparison needs.
+
+    The YAML's ``scheduler`` is ``cyclic_cosine``, with all times in the unit of ``max_duration``. Every run gets a
+    name of its own, ``{run_name}-{kind}-{max_duration}-seed{seed}``; ``seed`` is LLM Foundry's own key, to
+    which the YAML's other seeds refer. Runs whose curve is complete on this machine are left out.
+
+    Args:
+        path (str): The YAML file.
+        overrides (Sequence[str]): ``key=value`` pairs for all runs.
+        seeds (Sequence[int]): The seeds. Default: ``(17,)``.
+        kinds (Sequence[str]): ``'cyclic'``, ``'standard'`` or both. Default: both.
+
+    Raises:
+        RecipeError: If the file cannot be read, its scheduler is another one, its callbacks have no
+            ``pareto_snapshot``, or its troughs are not known before the run is built.
+    """
+    for override in overrides:
+        if override.partition('=')[0] in _SET:
+            raise RecipeError(
+                f'{override}: a sweep sets {" and ".join(_SET)}: edit max_duration in {path}, use --seeds'
+            )
+    for kind in kinds:
+        if kind not in ('cyclic', 'standard'):
+            raise RecipeError(f'--kinds {kind}: a study of LLM Foundry runs has cyclic, standard or both')
+    config = _read(path, overrides)
+    cycles = _cycles(path, config)
+    folder = _folder(path, config)
+    others = [override for override in overrides if not override.startswith('run_name=')]
+    durations = {'cyclic': [(cycles.until, cycles.troughs)], 'standard': [(t, [t]) for t in cycles.troughs]}
+    for seed in seeds:
+        for kind in kinds:
+            for until, troughs in durations[kind]:
+                name = f'{config["run_name"]}-{kind}-{until}{cycles.unit}-seed{seed}'
+                arguments = [f'run_name={name}', f'seed={seed}', f'max_duration={until}{cycles.unit}', *others]
+                if kind == 'standard':
+                    arguments.extend(_ONE_CYCLE)
+                if not _is_complete(folder.replace('{run_name}', name), len(troughs)):
+                    yield [path, *arguments]
+
+
+def _read(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns what the sweep needs of the configuration with the overrides, references resolved."""
+    try:
+        text = bounded_text(Path(path), MAX_BYTES)
+        check_plain(text, mapping=True)
+        config = OmegaConf.create(text)
+        if not isinstance(config, DictConfig):
+            raise ValueError('not a mapping')
+        for override in overrides:
+            check_plain(override.partition('=')[2])
+        config = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+        check_references(OmegaConf.to_container(config))
+        plain = {key: _resolved(config, key) for key in ('run_name', 'max_duration', 'scheduler', 'callbacks')}
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise RecipeError(f'{path}: cannot be read as a configuration of LLM Foundry ({error})') from error
+    if not isinstance(plain['run_name'], str):
+        raise RecipeError(f'{path}: run_name={plain["run_name"]!r}: must be the name that the runs of the study share')
+    try:
+        check_run_name(plain['run_name'])
+    except ValueError as error:
+        raise RecipeError(f'{path}: {error}') from error
+    return plain
+
+
+def _resolved(config: Any, key: str) -> Any:
+    value = OmegaConf.select(config, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _cycles(path: str, config: dict[str, Any]) -> RecipeCycles:
+    scheduler = dict(config['scheduler'] or {})
+    if scheduler.pop('name', None) != _SCHEDULER:
+        raise RecipeError(f'{path}: scheduler.name must be {_SCHEDULER}, which a standard run uses with one cycle')
+    known = set(ScheduleRecipe.__dataclass_fields__)
+    unknown = sorted(set(scheduler) - known)
+    if unknown:
+        raise RecipeError(f'{path}: scheduler.{unknown[0]}: unknown argument of {_SCHEDULER}')
+    return recipe_cycles(
+        Recipe(
+            run_name=config['run_name'],
+            max_duration=str(config['max_duration']),
+            schedule=ScheduleRecipe(kind='cyclic', **scheduler),
+        )
+    )
+
+
+def _folder(path: str, config: dict[str, Any]) -> str:
+    callbacks = config['callbacks'] or {}
+    if 'pareto_snapshot' not in callbacks:
+        raise RecipeError(f'{path}: callbacks.pareto_snapshot is missing: without it the runs record no curve')
+    return str((callbacks['pareto_snapshot'] or {}).get('folder', '{run_name}/pareto'))
+
+
+def _is_complete(folder: str, points: int) -> bool:
+    try:
+        curve = TradeoffCurve.read(Path(folder))
+    except CurveError:
+        return False
+    return len(curve.points) >= points or (bool(curve.points) and curve.points[-1].diverged)
