@@ -1,1 +1,1 @@
-"""Networks made of a run's weights and evaluated at its troughs, without disturbing training."""
+"""Evaluates networks derived from a run's weights at its troughs, without disturbing training."""

@@ -1,4 +1,4 @@
-"""Batch norm's running statistics, measured anew for weights that were not trained where they stand."""
+"""Recomputes the running statistics of batch norm for weights that were averaged."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ['has_running_statistics', 'recompute_statistics']
 
 
 def has_running_statistics(model: torch.nn.Module) -> bool:
-    """Whether a model has batch norm whose running statistics are used in evaluation."""
+    """Returns whether a model has batch norm layers that evaluate with running statistics."""
     return bool(_layers(model))
 
 
 @torch.no_grad()
 def recompute_statistics(model: torch.nn.Module, batches: Iterable[Any], forward: Callable[[Any], object]) -> None:
-    """Set every running mean and variance to their means over batches; all else about the model stays as it is.
+    """Sets every running mean and variance to its mean over batches, and changes nothing else in the model.
 
-    Only the batch norm layers are in training mode meanwhile: dropout drops nothing.
+    Meanwhile only the batch norm layers are in training mode: dropout is inactive.
 
     Args:
-        model (Module): The model; nothing happens where it has no such layer.
-        batches (Iterable): Batches to look at, at least one.
+        model (Module): The model, with or without such layers.
+        batches (Iterable): At least one batch.
         forward (Callable): Runs the model on one of them.
 
     Source:
@@ -38,7 +38,7 @@ def recompute_statistics(model: torch.nn.Module, batches: Iterable[Any], forward
     model.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches, not one that forgets
+        layer.momentum = None  # the mean over all batches, not a moving one
         layer.training = True
     try:
         for batch in batches:

@@ -1,4 +1,4 @@
-"""At each trough: a few small fast cycles on a branch of its own, whose minima are averaged."""
+"""Trains a few small fast cycles from each trough, on a copy of the network, and averages their minima."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from composer.core import DataSpec, Precision, State, Time, get_precision_contex
 from composer.loggers import Logger
 from composer.utils import reproducibility
 
-from composer_clr.averaging.train_batches import check_readable, own_batches
-from composer_clr.averaging.trough_weights import OtherWeights
+from composer_clr.averaging.train_batches import check_readable, train_batches
+from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import in_unit, parse_time, spell
@@ -23,25 +23,26 @@ from composer_clr.utils.models import without_ddp
 __all__ = ['FastCycles']
 
 
-class FastCycles(OtherWeights):
-    r"""Trains on from each trough for a few small fast cycles, which the run never sees, and averages their minima.
+class FastCycles(TroughWeights):
+    r"""Trains a few small fast cycles from each trough, without disturbing the run, and averages their minima.
 
     .. math::
         \eta_j = a \, \eta_{max} \, \tfrac12 \Bigl(1 + \cos \pi \frac{j}{T}\Bigr) \quad (0 \le j < T)
 
     is the learning rate of batch :math:`j` of each fast cycle, with the amplitude :math:`a`, the period :math:`T` and
-    the optimizer's own rate :math:`\eta_{max}`. The weights after the last batch of each cycle are averaged, all alike.
+    the optimizer's own rate :math:`\eta_{max}`. The weights after the last batch of each cycle are averaged with equal
+    shares.
 
-    Network and optimizer are copies; the images come in an order of their own. So the run is bit for bit the run
-    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``,
-    and what it took is in the point's ``extra``: seconds and batches. The branch trains with the network's own loss:
-    Composer's algorithms that act on batches or losses, such as MixUp, have no part in it. Under several ranks each
-    trains the same branch.
+    Network and optimizer are copies, and the images come in an order of their own, so the run is bit for bit the run
+    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``;
+    its cost, in seconds and batches, is in the point's ``extra``. The copy trains with the network's own loss:
+    Composer's algorithms that act on batches or losses, such as MixUp, do not apply to it. Every rank trains the same
+    copy.
 
     Args:
-        t_swa (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
-        swa_amplitude (float): Its peak, as a part of the optimizer's own rate, in (0, 1]. Default: ``0.1``.
-        cycles (int): How many. Default: ``3``.
+        period (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
+        amplitude (float): Its peak as a fraction of the optimizer's own rate, in (0, 1]. Default: ``0.1``.
+        cycles (int): Number of fast cycles, >= 1. Default: ``3``.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         save_weights (bool): Whether to save the average, as ``cycleN-baM-fast-cycles.pt``. Default: ``False``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
@@ -49,7 +50,7 @@ class FastCycles(OtherWeights):
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, if training images cannot be read
-            by their number, there are several optimizers, or the precision needs scaled gradients (``amp_fp16``).
+            by index, the Trainer has several optimizers, or the precision scales gradients (``amp_fp16``).
 
     Source:
         Izmailov et al. 2018, arXiv:1803.05407, from a trough of Portes et al. 2022, arXiv:2206.00832.
@@ -59,8 +60,8 @@ class FastCycles(OtherWeights):
 
     def __init__(
         self,
-        t_swa: str | Time = '1ep',
-        swa_amplitude: float = 0.1,
+        period: str | Time = '1ep',
+        amplitude: float = 0.1,
         cycles: int = 3,
         *,
         bn_batches: int = 50,
@@ -69,43 +70,45 @@ class FastCycles(OtherWeights):
         scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
-        self.t_swa = parse_time('t_swa', t_swa)
-        if self.t_swa.value <= 0 or self.t_swa.unit.value not in ('ep', 'ba'):
+        self.period = parse_time('period', period)
+        if self.period.value <= 0 or self.period.unit.value not in ('ep', 'ba'):
             raise ValueError(
-                f"t_swa='{spell(self.t_swa)}': give the period of a fast cycle in epochs or batches, '1ep'"
+                f"period='{spell(self.period)}': give the period of a fast cycle in epochs or batches, such as '1ep'"
             )
-        if not 0 < swa_amplitude <= 1:
-            raise ValueError(f"{swa_amplitude=}: a part of the optimizer's own rate is above 0 and at most 1")
+        if not 0 < amplitude <= 1:
+            raise ValueError(f"{amplitude=}: give a fraction of the optimizer's own rate, above 0 and at most 1")
         if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
             raise ValueError(f'{cycles=}: give a whole number of fast cycles, at least 1')
-        self.swa_amplitude = swa_amplitude
+        self.amplitude = amplitude
         self.cycles = cycles
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
         check_readable(state, 'FastCycles')
-        in_unit('t_swa', self.t_swa, state)  # an epoch needs a loader with a length
+        in_unit('period', self.period, state)  # an epoch needs a loader with a length
         if len(state.optimizers) != 1:
-            raise ValueError(f'FastCycles trains on with one optimizer, and there are {len(state.optimizers)}')
+            raise ValueError(
+                f'FastCycles trains with one optimizer, and the Trainer has {len(state.optimizers)}: give it one'
+            )
         if state.precision == Precision.AMP_FP16:
-            raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: take 'amp_bf16'")
+            raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """Train the branch and average its minima."""
+        """Trains a copy of the network and averages its minima."""
         began = time.monotonic()
-        period = round(in_unit('t_swa', self.t_swa, state))
-        # Copied together, so that the optimizer's copy holds the network's copy.
+        period = round(in_unit('period', self.period, state))
+        # Copied together, so that the optimizer's copy refers to the network's copy.
         model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
         seed = state.rank_zero_seed + state.timestamp.batch.value
         reproducibility.seed_all(seed % 2**32)
-        batches = own_batches(state, seed, train_data=self.train_data)
+        batches = train_batches(state, seed, train_data=self.train_data)
         average = WeightAverage()
         model.train()
         with torch.enable_grad():
             for step in range(self.cycles * period):
                 for group in optimizer.param_groups:
                     share = (1 + math.cos(math.pi * (step % period) / period)) / 2
-                    group['lr'] = self.swa_amplitude * group.get('initial_lr', group['lr']) * share
+                    group['lr'] = self.amplitude * group.get('initial_lr', group['lr']) * share
                 optimizer.zero_grad()
                 batch = next(batches)
                 with get_precision_context(state.precision, state.precision_config):

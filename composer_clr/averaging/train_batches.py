@@ -1,4 +1,4 @@
-"""Training images read beside the run: neither its loader's place nor its random state is touched."""
+"""Reads training batches without moving the run's own loader."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from composer.core import DataSpec, State
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-__all__ = ['check_readable', 'own_batches']
+__all__ = ['check_readable', 'train_batches']
 
 
 def check_readable(state: State, what_for: str) -> None:
-    """Refuse a train loader whose images cannot be read by their number.
+    """Refuses a train loader whose samples cannot be read by index.
 
     Raises:
-        ValueError: If it is no ``DataLoader``, or its dataset has no length or no items.
+        ValueError: If it is not a ``DataLoader``, or its data set has no length or cannot be indexed.
     """
     loader = state.train_dataloader
     data = loader.dataset if isinstance(loader, DataLoader) else None
@@ -25,31 +25,33 @@ def check_readable(state: State, what_for: str) -> None:
     has_size = getattr(loader, 'batch_size', None) is not None
     if not has_size or not hasattr(data, '__len__') or read is Dataset.__getitem__:
         raise ValueError(
-            f'{what_for} reads training images by their number, which a {type(data or loader).__name__} does not give: '
-            'train from a DataLoader with a batch_size, over a dataset with a length and items'
+            f'{what_for} reads training images by index, which a {type(data or loader).__name__} does not allow: '
+            'train from a DataLoader with a batch_size, over a dataset with __len__ and __getitem__'
         )
 
 
-def own_batches(state: State, seed: int, count: int | None = None, train_data: DataSpec | None = None) -> Iterator[Any]:
-    """Batches of training images in a shuffled order of their own, on the device, as the network is given them.
+def train_batches(
+    state: State, seed: int, count: int | None = None, train_data: DataSpec | None = None
+) -> Iterator[Any]:
+    """Yields training batches in a shuffled order of their own, on the device, transformed as for training.
 
-    The images are the same on every rank. Random augmentations draw from the global random state: whoever must not
-    disturb it keeps it and puts it back.
+    The images are the same on every rank. Random augmentations draw from the global random state; a caller that must
+    not disturb it saves and restores it.
 
     Args:
         state (State): The trainer's state.
-        seed (int): Tells the order.
-        count (int | None): How many batches; at most an epoch of the whole data set. Default: ``None``, epoch after
-            epoch without end.
-        train_data (DataSpec | None): Whose transforms the batches go through. Default: ``None``, those of the first
-            evaluator's, since the state does not hold what the Trainer was given for training.
+        seed (int): Determines the order.
+        count (int | None): Number of batches, at most an epoch of the whole data set. Default: ``None``, epochs
+            without end.
+        train_data (DataSpec | None): The ``DataSpec`` whose transforms to apply. Default: ``None``, the first
+            evaluator's, since the state does not hold the one that the Trainer was given for training.
 
     Yields:
-        Any: A batch, no larger than the microbatch in training, which is what batch norm sees there.
+        Any: A batch no larger than the microbatch in training, over which batch norm takes its statistics.
     """
     loader = state.train_dataloader
-    assert isinstance(loader, DataLoader), 'check_readable has asked'
-    assert loader.batch_size is not None, 'check_readable has asked'
+    assert isinstance(loader, DataLoader), 'see check_readable'
+    assert loader.batch_size is not None, 'see check_readable'
     data_spec = train_data or state.evaluators[0].dataloader
     size, micro = loader.batch_size, state.device_train_microbatch_size
     if isinstance(micro, int):
@@ -58,7 +60,7 @@ def own_batches(state: State, seed: int, count: int | None = None, train_data: D
     dataset = _Indexed(loader.dataset) if isinstance(loader.dataset, IterableDataset) else loader.dataset
     images = len(dataset)  # type: ignore[arg-type]
     while True:
-        own = DataLoader(
+        shuffled = DataLoader(
             dataset,
             batch_size=size,
             sampler=torch.randperm(images, generator=generator).tolist(),
@@ -67,7 +69,7 @@ def own_batches(state: State, seed: int, count: int | None = None, train_data: D
             drop_last=images >= size,
             generator=generator,
         )
-        for batch in islice(own, count):
+        for batch in islice(shuffled, count):
             batch = data_spec.batch_transforms(batch)
             batch = state.device.batch_to_device(batch)
             yield data_spec.microbatch_transforms(batch)

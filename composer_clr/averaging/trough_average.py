@@ -1,4 +1,4 @@
-"""At each trough: the weights averaged over the low end of its cycle, evaluated beside those in training."""
+"""Averages the weights over the end of each cycle and evaluates the average at its trough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from composer.core import DataSpec, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.averaging.trough_weights import OtherWeights
+from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import horizon, parse_time, spell
@@ -19,7 +19,7 @@ from composer_clr.utils.models import without_ddp
 __all__ = ['TroughAverage']
 
 
-class TroughAverage(OtherWeights):
+class TroughAverage(TroughWeights):
     r"""Averages the weights over the end of each cycle and evaluates the average at its trough.
 
     .. math::
@@ -27,28 +27,27 @@ class TroughAverage(OtherWeights):
                          {\sum_{t \in [b - \omega, \, b]} 2^{-(b - t) / h}}
 
     where :math:`b = b_{i+1}` is the trough, :math:`\omega` the window, :math:`w_t` the weights after each batch in it,
-    and :math:`h` the half-life; without one all count alike. The window never reaches over the restart of its cycle.
+    and :math:`h` the half-life; without one all shares are equal. The window never extends past its cycle's restart.
 
     The average's metrics are a second set in the same point of the curve, ``averaged/{label}/{metric}``. The run itself
-    is bit for bit the run without this callback: its weights, its random state and its loader are not touched. The time
-    that evaluation takes is in no training time; keeping the average, a pass over the weights at each batch of the
-    window, is.
+    is bit for bit the run without this callback: its weights, random state and loader are unchanged. Training time does
+    not include the evaluation; it includes updating the average, a pass over the weights per batch of the window.
 
-    The average so far is part of a checkpoint made within a window, as tensors, which ``weights_only=True`` loads.
+    A checkpoint saved within a window holds the average so far, as tensors that ``weights_only=True`` loads.
 
     Args:
-        window (str | Time | float): How far before the trough the average reaches: a time such as ``'2ep'``, no longer
-            than the shortest cycle, or a fraction of each cycle in (0, 1]. Default: ``0.25``.
-        half_life (str | Time | float | None): After what time weights count half, likewise a time or a fraction of the
-            cycle, > 0. Default: ``None``, all count alike.
-        bn_batches (int): How many batches of training images batch norm's statistics are measured on anew for the
-            average; 0 leaves those of the weights in training. Default: ``50``.
+        window (str | Time | float): Length of the window: a time such as ``'2ep'``, no longer than the shortest cycle,
+            or a fraction of each cycle in (0, 1]. Default: ``0.25``.
+        half_life (str | Time | float | None): Age at which weights have half the share, likewise a time or a fraction
+            of the cycle, > 0. Default: ``None``, equal shares.
+        bn_batches (int): Number of training batches over which batch norm's statistics are recomputed for the average;
+            0 leaves those of the weights in training. Default: ``50``.
         save_weights (bool): Whether to save the average beside the snapshot, as ``cycleN-baM-averaged.pt``.
             Default: ``False``.
-        train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the training images
-            that batch norm is shown go through the transforms of the first evaluator's ``DataSpec``.
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the troughs, as for
-            :class:`~composer_clr.ParetoSnapshot`. Default: ``None``, the Trainer's own scheduler.
+        train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the images for batch
+            norm go through the transforms of the first evaluator's ``DataSpec``.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`~composer_clr.ParetoSnapshot`.
+            Default: ``None``, the Trainer's own scheduler.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
@@ -82,12 +81,12 @@ class TroughAverage(OtherWeights):
         self.window = _time_or_fraction('window', window)
         self.half_life = None if half_life is None else _time_or_fraction('half_life', half_life)
         self._average = WeightAverage()
-        # The trough whose average is kept, and whether it has come.
+        # The trough that the average belongs to, and whether it has passed.
         self._trough: int | None = None
         self._passed = False
 
     def state_dict(self) -> dict[str, Any]:
-        """The average so far, where a checkpoint is made within a window."""
+        """Returns the average so far where a checkpoint is saved within a window."""
         if self._trough is None or self._passed:
             return {}
         average = self._average
@@ -111,11 +110,11 @@ class TroughAverage(OtherWeights):
             self._average.half_life = self._length('half_life', self.half_life, self._trough, state)
 
     def batch_end(self, state: State, logger: Logger) -> None:
-        """Take in the weights, if the window has begun; the evaluation of a trough comes right after."""
+        """Adds the weights within the window; the trough is evaluated directly after this event."""
         del logger
         assert self._schedule is not None
         t, completed = self._schedule.now(state), self.crossed(state)
-        # A batch that ends in the next cycle still ends this one: what follows it is evaluated.
+        # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
         trough = self._schedule.cycles.bounds(completed[-1])[1] if completed else self._schedule.cycles.next_trough(t)
         if trough is None:
             return
@@ -130,25 +129,25 @@ class TroughAverage(OtherWeights):
         self._average.add(dict(without_ddp(state.model).named_parameters()), t)
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """The average over the window that ends at this trough."""
+        """Returns the average over the window that ends at this trough."""
         del state
         return dict(self._average.mean)
 
-    def _length(self, name: str, given: Time | float | None, trough: int, state: State) -> float | None:
-        """A window or half-life in the schedule's unit, for the cycle that ends at a trough."""
+    def _length(self, name: str, length: Time | float | None, trough: int, state: State) -> float | None:
+        """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""
         assert self._schedule is not None
-        if given is None or isinstance(given, Time):
-            return None if given is None else float(self._schedule.count(name, given, state))
+        if length is None or isinstance(length, Time):
+            return None if length is None else float(self._schedule.count(name, length, state))
         cycle = self._schedule.cycles.index(trough - 1)
         assert cycle is not None
         restart, _ = self._schedule.cycles.bounds(cycle)
-        return given * (trough - restart)
+        return length * (trough - restart)
 
     def _check_cycles(self, state: State, schedule: TrainerSchedule) -> None:
         times = {'window': self.window, 'half_life': self.half_life}
-        for name, given in times.items():
-            if isinstance(given, Time):
-                schedule.count(name, given, state)
+        for name, length in times.items():
+            if isinstance(length, Time):
+                schedule.count(name, length, state)
         until = horizon(state, schedule.unit)
         for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
             period = trough - schedule.cycles.bounds(cycle)[0]

@@ -1,4 +1,4 @@
-"""Evaluation, at each trough, of other weights than those in training, which training never notices."""
+"""Evaluates other weights at each trough without disturbing training."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from composer.loggers import Logger
 from composer.utils import reproducibility
 
 from composer_clr.averaging.batch_norm import has_running_statistics, recompute_statistics
-from composer_clr.averaging.train_batches import check_readable, own_batches
+from composer_clr.averaging.train_batches import check_readable, train_batches
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.utils.models import without_ddp
 
-__all__ = ['OtherWeights', 'held', 'put']
+__all__ = ['TroughWeights', 'load_tensors', 'tensors_by_name']
 
 
-class OtherWeights(Callback):
-    """What callbacks share that evaluate weights of their own making at each trough.
+class TroughWeights(Callback):
+    """Base class of callbacks that evaluate weights of their own at each trough.
 
-    Every evaluator gets a second one beside it, of the same data and metrics, whose label has ``{prefix}/`` before it.
-    The Trainer runs it at each trough, after the plain ones; from the start to the end of it the network holds the
-    other weights, with batch norm's statistics measured for them, and then, bit for bit, all that it held before:
-    weights, buffers and random state. What the Trainer measures goes into the loggers, and with
-    :class:`~composer_clr.ParetoSnapshot` into the same point of the curve, as ``{prefix}/{label}/{metric}``.
+    Every evaluator gets a second one with the same data and metrics, labelled ``{prefix}/{label}``. The Trainer runs it
+    at each trough, after the plain evaluators. Meanwhile the network holds the other weights, with batch norm's
+    statistics recomputed for them; afterwards weights, buffers and random state are, bit for bit, what they were. The
+    metrics go to the loggers, and with :class:`~composer_clr.ParetoSnapshot` into the same point of the curve, as
+    ``{prefix}/{label}/{metric}``.
 
-    A subclass says which weights, in :meth:`make_weights`.
+    A subclass computes the weights in :meth:`make_weights`.
 
     Args:
-        bn_batches (int): How many training batches batch norm's statistics are measured on; 0 leaves those of
-            training.
+        bn_batches (int): Number of training batches over which batch norm's statistics are recomputed; 0 leaves those
+            of training.
         train_data (DataSpec | None): What the Trainer was given to train on, for its transforms. Default: ``None``,
             training images go through the transforms of the first evaluator.
-        save_weights (bool): Whether to save these weights too, beside the snapshot of the trough.
-        scheduler (CyclicCosineScheduler | Sequence | None): What tells the troughs, as for ``ParetoSnapshot``.
+        save_weights (bool): Whether to save these weights beside the snapshot of the trough.
+        scheduler (CyclicCosineScheduler | Sequence | None): As for ``ParetoSnapshot``.
     """
 
     prefix: ClassVar[str]
@@ -51,30 +51,28 @@ class OtherWeights(Callback):
         self.scheduler = scheduler
         self._schedule: TrainerSchedule | None = None
         self._second: list[Evaluator] = []
-        # At a trough: what is evaluated, by name, made once for all evaluators, and what the network held before.
-        self._made: dict[str, torch.Tensor] | None = None
-        self._before: dict[str, torch.Tensor] = {}
+        # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training.
+        self._evaluated: dict[str, torch.Tensor] | None = None
+        self._training: dict[str, torch.Tensor] = {}
         self._random_state: list | None = None
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """The weights to evaluate, by the parameter's name; those left out stay as they are.
+        """Returns the weights to evaluate by parameter name; those left out keep their values.
 
-        Called in evaluation mode without gradients. What it does to the network and to the random state is undone
-        after the evaluation.
+        Called in evaluation mode without gradients. Changes to the network and to the random state are undone after the
+        evaluation.
         """
         raise NotImplementedError
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Refuse what cannot work, before the first batch."""
+        """Refuses what cannot work, before the first batch."""
         del logger
         name = type(self).__name__
         if any(type(other) is type(self) and other is not self for other in state.callbacks):
             raise ValueError(f'the Trainer has several {name} callbacks, whose metrics would share a name: give it one')
         if state.fsdp_enabled:
-            raise ValueError(
-                f'{name} needs whole weights on each rank, which FSDP does not keep: leave one of them out'
-            )
-        # By the cycles an algorithm is wrapped: InCycles(EMA()).
+            raise ValueError(f'{name} needs whole weights per rank, which FSDP does not keep: leave one of them out')
+        # InCycles(EMA()) wraps the algorithm.
         if any(isinstance(getattr(algorithm, 'algorithm', algorithm), EMA) for algorithm in state.algorithms):
             raise ValueError(f'{name} and EMA both put other weights into the evaluation: leave one of them out')
         if not state.evaluators:
@@ -86,10 +84,10 @@ class OtherWeights(Callback):
         self._schedule = trainer_schedule(state, self.scheduler)
 
     def batch_start(self, state: State, logger: Logger) -> None:
-        """Set a second evaluator beside each, on the first batch.
+        """Adds a second evaluator for each, on the first batch.
 
-        At the start of training the Trainer asks the loader of each evaluator for a batch, which draws random numbers;
-        and a run resumed within an epoch does not start one.
+        Not earlier, since at the start of training the Trainer draws random numbers for each evaluator's loader; and
+        not at an epoch's start, since a run resumed within an epoch has none.
         """
         del logger
         if self._second:
@@ -109,7 +107,7 @@ class OtherWeights(Callback):
             state.eval_metrics[second.label] = copy.deepcopy(state.eval_metrics[evaluator.label])
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        """Take the second evaluators away: they are of no use after training."""
+        """Removes the second evaluators."""
         del logger
         for evaluator in self._second:
             state.evaluators.remove(evaluator)
@@ -117,43 +115,43 @@ class OtherWeights(Callback):
         self._second = []
 
     def eval_start(self, state: State, logger: Logger) -> None:
-        """Put the other weights into the network."""
+        """Loads the other weights into the network."""
         del logger
         if not self._evaluates(state):
             return
         model = without_ddp(state.model)
         self._random_state = reproducibility.get_rng_state()
-        self._before = {name: tensor.clone() for name, tensor in held(model).items()}
-        if self._made is None:
-            put(model, self.make_weights(state))
+        self._training = {name: tensor.clone() for name, tensor in tensors_by_name(model).items()}
+        if self._evaluated is None:
+            load_tensors(model, self.make_weights(state))
             self._measure_statistics(state, model)
-            self._made = {name: tensor.clone() for name, tensor in held(model).items()}
+            self._evaluated = {name: tensor.clone() for name, tensor in tensors_by_name(model).items()}
             snapshot = self._snapshot(state)
             if self.save_weights and snapshot is not None:
                 snapshot.save_beside(state, self.prefix)
         else:
-            put(model, self._made)
+            load_tensors(model, self._evaluated)
 
     def eval_end(self, state: State, logger: Logger) -> None:
-        """Put back what training goes on with."""
+        """Restores what training continues with."""
         del logger
         if not self._evaluates(state):
             return
         assert self._random_state is not None
-        put(without_ddp(state.model), self._before)
+        load_tensors(without_ddp(state.model), self._training)
         reproducibility.load_rng_state(self._random_state)
-        self._before, self._random_state = {}, None
+        self._training, self._random_state = {}, None
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         del state, logger
-        self._made = None
+        self._evaluated = None
 
     def crossed(self, state: State) -> range:
-        """The cycles that the last batch completed."""
+        """Returns the cycles that the last batch completed."""
         return self._schedule.crossed(state) if self._schedule is not None else range(0)
 
     def _at_trough(self, state: State, event: Event) -> bool:
-        # A batch's end may be an epoch's and training's too, where Composer asks again.
+        # Composer asks again at the end of an epoch and of training.
         return event == Event.BATCH_END and len(self.crossed(state)) > 0
 
     def _evaluates(self, state: State) -> bool:
@@ -161,18 +159,18 @@ class OtherWeights(Callback):
 
     @staticmethod
     def _second_of_all(state: State) -> list[Evaluator]:
-        return [second for other in state.callbacks if isinstance(other, OtherWeights) for second in other._second]
+        return [second for other in state.callbacks if isinstance(other, TroughWeights) for second in other._second]
 
     def _measure_statistics(self, state: State, model: torch.nn.Module) -> None:
         if not (self.bn_batches and has_running_statistics(model)):
             return
-        reproducibility.seed_all(state.rank_zero_seed)  # augmentations are drawn alike at every trough and every rank
+        reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
 
         def forward(batch: object) -> None:
             with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
                 model(batch)
 
-        batches = own_batches(state, state.rank_zero_seed, self.bn_batches, self.train_data)
+        batches = train_batches(state, state.rank_zero_seed, self.bn_batches, self.train_data)
         recompute_statistics(model, batches, forward)
 
     @staticmethod
@@ -180,14 +178,14 @@ class OtherWeights(Callback):
         return next((callback for callback in state.callbacks if isinstance(callback, ParetoSnapshot)), None)
 
 
-def held(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Every parameter and buffer by name, also buffers that no checkpoint keeps."""
+def tensors_by_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Returns every parameter and buffer by name, also buffers that are not in checkpoints."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 @torch.no_grad()
-def put(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Set parameters and buffers by name, in place; those not named stay as they are."""
-    there = held(model)
+def load_tensors(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Sets parameters and buffers by name, in place; those not named keep their values."""
+    tensors = tensors_by_name(model)
     for name, tensor in weights.items():
-        there[name].copy_(tensor)
+        tensors[name].copy_(tensor)

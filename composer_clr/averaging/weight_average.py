@@ -1,4 +1,4 @@
-"""An average of weights that is kept while training goes on."""
+"""A running average of weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class WeightAverage:
 
     Attributes:
         mean (dict[str, Tensor]): The average by name, in 32 bits where the weights have fewer.
-        total (float): What the weights added count together, the sum :math:`S`.
-        last (float): When weights were last added.
+        total (float): The sum of the shares, :math:`S`.
+        last (float): The time at which weights were last added.
 
     Example:
         >>> average = WeightAverage(half_life=1)
@@ -45,7 +45,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def add(self, weights: Mapping[str, torch.Tensor], t: float) -> None:
-        """Take in the weights at time ``t``, which does not come before the last."""
+        """Adds the weights at time ``t``, not earlier than the last."""
         if not self.mean:
             self.mean = {name: w.detach().to(_at_least_32_bits(w.dtype), copy=True) for name, w in weights.items()}
             self.total = 1.0

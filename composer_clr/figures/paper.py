@@ -1,4 +1,4 @@
-"""The paper's figures by their numbers, to be drawn from anyone's curves."""
+"""The paper's figures by indexs, to be drawn from anyone's curves."""
 
 from __future__ import annotations
 

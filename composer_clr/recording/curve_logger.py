@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
 from composer.utils import MissingConditionalImportError, dist
@@ -69,10 +69,10 @@ class CurveLogger:
         columns, rows = points_table(curve)
         for destination in self._others:
             if isinstance(destination, ConsoleLogger):
-                # It gives each value a line of its own, and prints its tables again with every later line of the run.
+                # It prints a line per value, and its tables again with every later line of the run.
                 if dist.get_global_rank() == 0:
                     for point in curve.points[-new:]:
-                        print(f'{PREFIX}point: {point_line(point)}', file=destination.stream, flush=True)
+                        print(f'{PREFIX}point: {point_line(point)}', file=cast(TextIO, destination.stream), flush=True)
                 continue
             with bearable(type(destination).__name__):
                 for point in curve.points[-new:]:

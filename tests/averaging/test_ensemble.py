@@ -115,9 +115,9 @@ def test_another_recipe_is_refused(folder, monkeypatch, capsys):
     without = [override for override in RUN if 'BlurPool' not in override] + [
         f'run_name={next(iter((folder / "runs/quickstart").iterdir())).name}'
     ]
-    with pytest.raises(CurveError, match='no weights of this network: give the recipe that the run had'):
+    with pytest.raises(CurveError, match='not weights of this network: give the recipe of the run'):
         ensembles_of_recipe('quickstart/digits', without)
-    with pytest.raises(CurveError, match=r'was recorded of it: give the recipe'):
+    with pytest.raises(CurveError, match=r'was recorded: give the recipe'):
         ensembles_of_recipe('quickstart/digits', [*RUN, 'data.arguments.eval_images=100'])
     assert call(monkeypatch, 'ensemble', 'quickstart/digits', *RUN, 'run_name=nowhere') == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

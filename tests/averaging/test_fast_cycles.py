@@ -7,7 +7,7 @@ import torch
 
 from composer_clr import FastCycles
 from composer_clr.analysis.compare import compare_kinds
-from composer_clr.averaging.train_batches import own_batches
+from composer_clr.averaging.train_batches import train_batches
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
 from tests.conftest import loader
@@ -48,7 +48,7 @@ def test_the_branch_is_the_training_that_the_formula_says(make_trainer):
                 state.optimizers[0].state[p]['momentum_buffer'].clone() for p in state.model.parameters()
             ]
             generator_seed = state.rank_zero_seed + state.timestamp.batch.value
-            batches = own_batches(state, generator_seed)
+            batches = train_batches(state, generator_seed)
             seen['batches'] = [next(batches) for _ in range(8)]
             return super().make_weights(state)
 
@@ -103,10 +103,10 @@ def test_its_cost_is_counted():
 @pytest.mark.parametrize(
     ('arguments', 'match'),
     [
-        ({'t_swa': '0ba'}, "t_swa='0ba': give the period"),
-        ({'t_swa': '100sp'}, "t_swa='100sp': give the period"),
-        ({'swa_amplitude': 0.0}, 'swa_amplitude=0.0: a part'),
-        ({'swa_amplitude': 2.0}, 'swa_amplitude=2.0: a part'),
+        ({'period': '0ba'}, "period='0ba': give the period"),
+        ({'period': '100sp'}, "period='100sp': give the period"),
+        ({'amplitude': 0.0}, 'amplitude=0.0: give a fraction'),
+        ({'amplitude': 2.0}, 'amplitude=2.0: give a fraction'),
         ({'cycles': 0}, 'cycles=0: give a whole number'),
     ],
 )

@@ -261,7 +261,7 @@ class Endless(IterableDataset):
         ({}, {'algorithms': EMA(half_life='10ba')}, 'TroughAverage and EMA both put other weights'),
         ({}, {'algorithms': InCycles(EMA(half_life='10ba'))}, 'TroughAverage and EMA both put other weights'),
         ({}, {'eval_dataloader': None}, 'nothing to evaluate'),
-        ({}, {'train_dataloader': DataLoader(Endless(), 4), 'train_subset_num_batches': 10}, 'by their number'),
+        ({}, {'train_dataloader': DataLoader(Endless(), 4), 'train_subset_num_batches': 10}, 'by index'),
         ({'save_weights': True}, {'callbacks': []}, 'give the Trainer one'),
         ({}, {'callbacks': [TroughAverage()]}, 'several TroughAverage callbacks'),
     ],

@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
     # The control of averaging: a window of the trough alone, so that only batch norm's statistics are other ones.
     'statistics': ('cyclic', ['callbacks.TroughAverage={window: 1.0e-6}']),
-    'fast': ('cyclic', ['callbacks.FastCycles={t_swa: 1ep, swa_amplitude: 0.1, cycles: 3}']),
+    'fast': ('cyclic', ['callbacks.FastCycles={period: 1ep, amplitude: 0.1, cycles: 3}']),
     'linear': ('cyclic', ['schedule.shape=linear']),
     '1-sqrt': ('cyclic', ['schedule.shape=1-sqrt']),
     'triangle': ('cyclic', ['schedule.shape=triangle']),
