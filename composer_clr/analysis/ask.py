@@ -12,7 +12,7 @@ from composer_clr.analysis.queries import FrontierPoint, frontier, speedup, time
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE
-from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better
+from composer_clr.curves.metrics import default_metric, is_fraction, study_direction
 
 __all__ = ['Answers', 'CurveAnswers', 'answer', 'answers_record']
 
@@ -84,7 +84,7 @@ def answer(
     """
     runs = [curve for curve in curves if curve.points]
     metric = metric or default_metric(runs, peak=peak)
-    lower = is_lower_better(metric) if lower_is_better is None else lower_is_better
+    lower = study_direction(runs, metric, lower_is_better)
     means = mean_curves(runs, metric, peak=peak)
     values = [value for curve in means.values() for value in curve.value]
     fraction = is_fraction(metric, values)

@@ -16,7 +16,7 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve, check_counted_ali
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
-from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better, measured
+from composer_clr.curves.metrics import default_metric, is_fraction, measured, study_direction
 from composer_clr.schedule.cost_ratio import cost_ratio
 
 __all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds', 'record', 'record_kinds']
@@ -113,7 +113,7 @@ def compare(
     runs = [curve for curve in curves if curve.points]
     check_counted_alike(runs)
     metric = metric or default_metric(runs, peak=peak)
-    lower = is_lower_better(metric) if lower_is_better is None else lower_is_better
+    lower = study_direction(runs, metric, lower_is_better)
     values = [measured(point, peak).get(metric, math.nan) for run in runs for point in run.points]
     scale = 100.0 if is_fraction(metric, filter(math.isfinite, values)) else 1.0
 

@@ -78,6 +78,7 @@ class Run:
         versions (dict[str, str]): Of this package, Composer, torch and Python.
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
+        directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, where the run was given it.
     """
 
     run_name: str
@@ -91,6 +92,7 @@ class Run:
     versions: dict[str, str] = field(default_factory=dict)
     started_at: str | None = None
     parent: dict[str, Any] | None = None
+    directions: dict[str, Literal['max', 'min']] = field(default_factory=dict)
 
 
 @dataclass(config=_RECORD)

@@ -1,28 +1,81 @@
-"""What a metric's name and values tell: whether less is better, whether it is a fraction, and which one to take."""
+"""What a metric's name and values say: whether less is better, whether it is a fraction, and which one to take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 
-__all__ = ['default_metric', 'is_fraction', 'is_lower_better', 'measured']
+__all__ = ['default_metric', 'is_fraction', 'is_lower_better', 'measured', 'study_direction']
 
-_LOWER_IS_BETTER = ('loss', 'error', 'perplexity', 'entropy')
+# Words of a metric's name: those of which less is better, and those that say that a metric is of the other kind even
+# where it is logged under a label such as "loss-study".
+_ERROR = re.compile('err|errors?')
+_RATE = re.compile('[cw]er')
+_LOWER = re.compile(
+    'err|errors?|[cw]er|loss|losses|(val|test|train)loss|nll|mse|rmse|s?mape|mae|ppl|perplexity|(cross)?entropy|xent|'
+    'b?ce|bp[bcd]|bits|[fk]id|ece|brier|distance|divergence|regret'
+)
+_HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim')
+# CamelCase, snake_case and acronyms; digits end a word: MSELoss, val_loss, top1, WordErrorRate.
+_WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
+_NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
 
 
-def is_lower_better(metric: str) -> bool:
-    """Whether less is better, told from the metric's name: loss, error, perplexity and entropy.
+def is_lower_better(metric: str, directions: Mapping[str, str] | None = None) -> bool:
+    """Returns whether less of a metric is better: as the directions have it, else by the words of its name.
+
+    Of the parts of the name (``label/metric/index``) the last one with a known word decides, and in it the last known
+    word: ``loss``, ``error``, ``perplexity``, ``ppl``, ``entropy``, ``nll``, ``mse``, ``rmse``, ``mae``, ``wer``,
+    ``fid``, ``bpb`` and others mean that less is better. A name without a known word is of a metric of which more is
+    better.
+
+    Args:
+        metric (str): ``label/metric``.
+        directions (Mapping[str, str] | None): ``'max'`` or ``'min'``, by metric. That of a metric holds for each of its
+            values (``eval/recall/0``) and for those of other weights (``averaged/eval/recall``). Default: ``None``.
 
     Example:
         >>> is_lower_better('eval/LanguagePerplexity'), is_lower_better('loss-study/MulticlassAccuracy')
         (True, False)
+        >>> is_lower_better('loss/val'), is_lower_better('eval/F1', {'eval/F1': 'min'})
+        (True, True)
     """
-    return any(word in _own_name(metric) for word in _LOWER_IS_BETTER)
+    if (stated := _stated(metric, directions or {})) is not None:
+        return stated
+    for part in reversed(metric.split('/')):
+        known = [word for word in _words(part) if _LOWER.fullmatch(word) or _HIGHER.fullmatch(word)]
+        if known:
+            return _LOWER.fullmatch(known[-1]) is not None
+    return False
+
+
+def study_direction(curves: Iterable[TradeoffCurve], metric: str, lower_is_better: bool | None = None) -> bool:
+    """Returns whether less of a metric is better in a study: as asked for, as the runs have it, or by its name.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs, whose ``directions`` say what ParetoSnapshot was given.
+        metric (str): ``label/metric``.
+        lower_is_better (bool | None): What was asked for. Default: ``None``, the runs decide; those that do not say
+            follow the others.
+
+    Raises:
+        CurveError: If two runs disagree.
+    """
+    if lower_is_better is not None:
+        return lower_is_better
+    found = {_stated(metric, curve.run.directions): curve.place for curve in curves}
+    if True in found and False in found:
+        raise CurveError(
+            f'{metric}: more is better in run {found[False]!r}, less in run {found[True]!r}: '
+            'give --lower-is-better or --higher-is-better, or correct directions in one of the files'
+        )
+    return True in found or (False not in found and is_lower_better(metric))
 
 
 def is_fraction(metric: str, values: Iterable[float]) -> bool:
-    """Whether a metric is a fraction, so that its differences are percentage points.
+    """Returns whether a metric is a fraction, so that its differences are percentage points.
 
     It is one when all its values lie in [0, 1] and its name is not that of a loss or an unbounded error: an error
     rate counts, a mean squared error does not, however small.
@@ -33,13 +86,20 @@ def is_fraction(metric: str, values: Iterable[float]) -> bool:
         >>> is_fraction('eval/CrossEntropy', [0.9, 0.5]), is_fraction('eval/WordErrorRate', [0.2, 0.1])
         (False, True)
     """
-    bounded = not is_lower_better(metric) or 'rate' in _own_name(metric)
-    return bounded and all(0 <= value <= 1 for value in values)
+    words = {word for part in metric.split('/') for word in _words(part)}
+    is_rate = any(map(_RATE.fullmatch, words)) or (any(map(_ERROR.fullmatch, words)) and bool(words & {'rate', 'top'}))
+    return (is_rate or not is_lower_better(metric)) and all(0 <= value <= 1 for value in values)
 
 
-def _own_name(metric: str) -> str:
-    """The name without the evaluator's label."""
-    return metric.rpartition('/')[2].lower()
+def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
+    for name, direction in directions.items():
+        if f'/{name}/' in f'/{metric}/':
+            return direction == 'min'
+    return None
+
+
+def _words(part: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(_NLL.sub('nll', part))]
 
 
 def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:

@@ -47,17 +47,10 @@ class PeakWindow:
         for name, value in at_trough.items():
             values = [*(metrics[name] for _, metrics in self.seen if name in metrics), value]
             comparable = [candidate for candidate in values if not math.isnan(candidate)]
-            choose = min if self._lower_is_better(name) else max
+            choose = min if is_lower_better(name, self.directions) else max
             best[name] = choose(comparable) if comparable else math.nan
         return best
 
     def restart(self) -> None:
         """A cycle restarts: what was before it is none of the next trough's."""
         self.seen.clear()
-
-    def _lower_is_better(self, name: str) -> bool:
-        """Of a metric that gives several values (``eval/recall/0``), what holds for the metric holds for each."""
-        for metric, direction in self.directions.items():
-            if name == metric or name.startswith(f'{metric}/'):
-                return direction == 'min'
-        return is_lower_better(name.rstrip('0123456789').rstrip('/'))

@@ -13,7 +13,7 @@ from composer_clr.analysis.agreement import improvement
 from composer_clr.analysis.mean_curve import Array, MeanCurve, standard_error
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, pair
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.metrics import is_lower_better
+from composer_clr.curves.metrics import study_direction
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.style import axes_or_new, draw_points, explain, figure_of, figure_size, log_ticks
 
@@ -56,8 +56,9 @@ def improvement_over_baseline(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 3A-C.
     """
+    curves = list(curves)
     lines = mean_lines(curves, metric, peak=peak, allow_nan=False)
-    lower = is_lower_better(lines.metric) if lower_is_better is None else lower_is_better
+    lower = study_direction(curves, lines.metric, lower_is_better)
     keys = [key for key in lines.means if key[0] != baseline]
     if not keys:
         raise CurveError(f'all runs are of the baseline {baseline!r}: name those of another method too')

@@ -144,7 +144,7 @@ class SnapshotRecipe:
     Attributes:
         folder (str): Where ``curve.json`` and the snapshots go. Default: ``'{run_name}/pareto'``.
         metrics (list[str] | None): The metrics to record. Default: ``None``, all.
-        directions (dict[str, str]): ``max`` or ``min``, by metric, where the name does not tell.
+        directions (dict[str, str]): ``max`` or ``min`` is best, by metric, where the name does not say so.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
         peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
         method (str | None): Name of the method. Default: ``None``, made of the algorithms.

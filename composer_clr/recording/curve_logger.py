@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO, cast
 
 from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
@@ -29,7 +28,6 @@ class CurveLogger:
         logger (Logger): The Trainer's logger.
         curve (TradeoffCurve): The run, with the points that a resumed one already has.
         resumed (bool): Whether training continues from a checkpoint. Default: ``False``.
-        directions (Mapping[str, str] | None): ``'max'`` or ``'min'`` by metric, where the name does not decide it.
         log_artifact (bool): Whether snapshots will be logged as artifacts. Default: ``False``.
 
     Raises:
@@ -42,7 +40,6 @@ class CurveLogger:
         curve: TradeoffCurve,
         *,
         resumed: bool = False,
-        directions: Mapping[str, str] | None = None,
         log_artifact: bool = False,
     ):
         wandb_loggers = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
@@ -55,7 +52,7 @@ class CurveLogger:
             with bearable('Weights & Biases'):
                 from composer_clr.wandb_io.live import open_curve
 
-                self._wandb = open_curve(wandb_loggers, curve, resumed=resumed, directions=directions or {})
+                self._wandb = open_curve(wandb_loggers, curve, resumed=resumed)
 
     def log(self, curve: TradeoffCurve, new: int, step: int, snapshot: str | None = None) -> None:
         """Logs the last ``new`` points of a curve.

@@ -67,8 +67,8 @@ class ParetoSnapshot(Callback):
             ``s3://bucket/study``. ``{run_name}`` stands for the run's name. Default: ``'{run_name}/pareto'``.
         metrics (Sequence[str] | None): The metrics to record, each ``label/metric`` such as
             ``'eval/MulticlassAccuracy'``. Default: ``None``, every metric of every evaluator.
-        directions (Mapping[str, str] | None): For the peak, whether ``'max'`` or ``'min'`` is best, by metric. By
-            default names with ``loss``, ``error``, ``entropy`` or ``perplexity`` in them are ``'min'``.
+        directions (Mapping[str, str] | None): Whether ``'max'`` or ``'min'`` is best, by metric; kept in
+            ``curve.json``. Default: ``None``, as :func:`~composer_clr.curves.metrics.is_lower_better` reads the name.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
         peak_window (str | Time): How far before a trough its peak metrics look, over the evaluations of the user's own
             ``eval_interval``, and never past the cycle's restart. Default: ``'0ep'``.
@@ -281,7 +281,7 @@ class ParetoSnapshot(Callback):
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
         run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
-        curve = TradeoffCurve(replace(run, parent=kept.parent), list(kept.points))
+        curve = TradeoffCurve(replace(run, parent=kept.parent, directions=self.directions), list(kept.points))
         window = PeakWindow(window_length(self.peak_window, schedule, state), self.directions, kept.seen)
         folder = RunFolder(_filled_in(self.folder, state.run_name))
 
@@ -293,9 +293,7 @@ class ParetoSnapshot(Callback):
 
         try:
             later = on_rank_zero(claim)
-            curve_logger = CurveLogger(
-                logger, curve, resumed=resumed, directions=self.directions, log_artifact=self.log_artifact
-            )
+            curve_logger = CurveLogger(logger, curve, resumed=resumed, log_artifact=self.log_artifact)
         except BaseException:
             folder.close()
             raise

@@ -28,16 +28,14 @@ _BY_EPOCH = 'pareto-by-epoch/'
 _LOG_TIME = 'log10_wall_clock_train_s'
 
 
-def open_curve(
-    loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool, directions: Mapping[str, str]
-) -> WandBCurve | None:
+def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool) -> WandBCurve | None:
     """Ready the W&B run that Composer's logger has opened; ``None`` where W&B is disabled."""
     run = wandb.run
     if not isinstance(run, WandBRun) or run.disabled:
         return None
     for logger in loggers:
         _outlive_service(logger)
-    return WandBCurve(run, curve, resumed=resumed, directions=directions)
+    return WandBCurve(run, curve, resumed=resumed)
 
 
 class WandBCurve:
@@ -68,12 +66,10 @@ class WandBCurve:
         run (wandb.sdk.wandb_run.Run): The W&B run.
         curve (TradeoffCurve): The run, with the points that a resumed one has already.
         resumed (bool): Whether training goes on from a checkpoint.
-        directions (Mapping[str, str]): ``'max'`` or ``'min'``, by metric, where the name does not tell.
     """
 
-    def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool, directions: Mapping[str, str]):
+    def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool):
         self._run = run
-        self._directions = directions
         if run.offline:
             _keep_tables_out_of_artifacts(run)
         run.define_metric(_TIME)
@@ -94,7 +90,7 @@ class WandBCurve:
         row = _row(missing[-1]) if missing else {}
         self._run.log({**row, **_pictures(curve)}, commit=False)
         self._logged.update(point.cycle for point in missing)
-        self._run.summary.update(_summary(curve, self._directions))
+        self._run.summary.update(_summary(curve))
 
     def log_snapshot(self, curve: TradeoffCurve, snapshot: str) -> None:
         """Log the last point's weights: a local file with its content, one in an object store by reference."""
@@ -141,7 +137,7 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
     return made
 
 
-def _summary(curve: TradeoffCurve, directions: Mapping[str, str]) -> dict[str, Any]:
+def _summary(curve: TradeoffCurve) -> dict[str, Any]:
     chosen = {'last': curve.points[-1]}
     try:
         metric = default_metric([curve])
@@ -149,8 +145,8 @@ def _summary(curve: TradeoffCurve, directions: Mapping[str, str]) -> dict[str, A
         metric = None
     comparable = [point for point in curve.points if metric and math.isfinite(point.metrics[metric])]
     if metric is not None and comparable:
-        lower = directions[metric] == 'min' if metric in directions else is_lower_better(metric)
-        chosen['best'] = (min if lower else max)(comparable, key=lambda point: point.metrics[metric])
+        choose = min if is_lower_better(metric, curve.run.directions) else max
+        chosen['best'] = choose(comparable, key=lambda point: point.metrics[metric])
     return {
         f'{PREFIX}{which}/{name}': value
         for which, point in chosen.items()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -66,6 +67,17 @@ class TestAnswer:
         told = answer(curves, reach=[2], lower_is_better=False)
         assert told.curves[0].time_s == (None,)
         assert [point.value for point in told.frontier] == [3.0]
+
+    @pytest.mark.parametrize('metric', ['eval/loss_by_class/0', 'loss/val', 'val_loss/epoch'])
+    def test_a_loss_by_any_part_of_its_name(self, metric):
+        told = answer([run('baseline', 'cyclic', [(16, 2.0), (32, 1.5), (64, 1.2)], metric=metric)], reach=[1.4])
+        assert told.curves[0].time_s == (pytest.approx(3200 * 2 ** (1 / 3)),)
+        assert [point.value for point in told.frontier] == [2.0, 1.5, 1.2]
+
+    def test_the_direction_that_a_run_was_given(self):
+        curve = run('baseline', 'cyclic', [(1, 3.0, 10), (2, 1.0, 1000)], metric='eval/F1')
+        curve = replace(curve, run=replace(curve.run, directions={'eval/F1': 'min'}))
+        assert answer([curve], reach=[2]).curves[0].time_s == (pytest.approx(100),)
 
     def test_the_best_near_a_point(self):
         curve = TradeoffCurve(STUDY[0].run, [point(1, 0.2, 10, peak=0.3), point(2, 0.6, 1000, peak=0.7)])

@@ -41,6 +41,21 @@ class TestCompare:
         assert found.agreement == {16: 1, 32: 1}
         assert (found.metric, found.scale, found.lower_is_better, found.skipped) == (ACC, 100, False, {})
 
+    @pytest.mark.parametrize('metric', ['eval/loss_by_class/0', 'loss/val'])
+    def test_an_improvement_in_a_loss_by_any_part_of_its_name_is_above_zero(self, metric):
+        curves = [
+            *(
+                run(method, kind, [(16, value), (32, value - 1)], name=f'{method}{kind}', metric=metric)
+                for method, value in (('baseline', 3.0), ('MX', 2.5))
+                for kind in ('cyclic', 'wsd-s')
+            ),
+            *standard_runs('baseline', [(16, 3.0), (32, 2.0)], metric=metric),
+            *standard_runs('MX', [(16, 2.5), (32, 1.5)], metric=metric),
+        ]
+        found = compare(curves)
+        assert found.lower_is_better
+        assert found.methods['MX'].improvement.cyclic == pytest.approx([0.5, 0.5])
+
     def test_the_record_is_strict_json_of_the_documented_shape(self):
         def gap(mean, *values):
             return {

@@ -31,6 +31,7 @@ def test_the_file_as_documented():
         'started_at',
         'evaluation',
         'parent',
+        'directions',
     }
     assert record['points'][0] == {
         'cycle': 0,

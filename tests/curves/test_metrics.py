@@ -1,7 +1,7 @@
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better
+from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better, study_direction
 from tests.helpers.runs_and_lines import ACC, run
 
 
@@ -14,10 +14,55 @@ from tests.helpers.runs_and_lines import ACC, run
         ('WordErrorRate', True),
         ('eval/loss', True),
         ('loss-study/MulticlassAccuracy', False),
+        ('eval/loss_by_class/0', True),
+        ('loss/val', True),
+        ('val_loss/epoch', True),
+        *((f'eval/{name}', True) for name in ('ppl', 'perplexity', 'nll', 'mse', 'MAE', 'rmse', 'wer', 'fid', 'bpb')),
+        ('eval/top1_error', True),
+        ('error/top1', True),
+        ('ErrorTop5', True),
+        ('err_rate/val', True),
+        ('eval/NegativeLogLikelihood', True),
+        ('LogCoshError', True),
+        ('MSELoss', True),
+        ('eval/flossy', False),
+        ('eval/glossary/3', False),
+        ('top1', False),
+        ('eval/error_or_accuracy', False),
+        ('accuracy/loss', True),
+        ('eval/F1', False),
     ],
 )
-def test_direction_is_told_from_the_last_part_of_the_name(metric, expected):
+def test_the_direction_comes_from_the_words_of_all_parts_of_the_name(metric, expected):
     assert is_lower_better(metric) is expected
+
+
+def test_a_stated_direction_comes_first():
+    directions = {'eval/F1': 'min', 'eval/loss': 'max'}
+    assert is_lower_better('eval/F1', directions)
+    assert is_lower_better('eval/F1/0', directions)
+    assert is_lower_better('averaged/eval/F1', directions)
+    assert not is_lower_better('eval/loss', directions)
+    assert not is_lower_better('eval/F11', directions)
+
+
+class TestStudyDirection:
+    def curve(self, name, **directions):
+        return TradeoffCurve(Run(name, 'cyclic', 'baseline', directions=directions), [])
+
+    def test_runs_that_do_not_say_follow_those_that_do(self):
+        assert study_direction([self.curve('a'), self.curve('b', F1='min')], 'eval/F1')
+        assert not study_direction([self.curve('a')], 'eval/F1')
+        assert study_direction([], 'eval/loss')
+
+    def test_what_was_asked_for_comes_first(self):
+        assert not study_direction([self.curve('a', F1='min')], 'F1', lower_is_better=False)
+
+    def test_runs_that_disagree_are_refused(self):
+        curves = [self.curve('a', F1='max'), self.curve('b', F1='min')]
+        with pytest.raises(CurveError, match="F1: more is better in run 'a', less in run 'b': give --lower-is-better"):
+            study_direction(curves, 'F1')
+        assert study_direction(curves, 'F1', lower_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +73,9 @@ def test_direction_is_told_from_the_last_part_of_the_name(metric, expected):
         ('eval/CrossEntropy', [0.9, 0.4], False),
         ('eval/MeanSquaredError', [0.9, 0.4], False),
         ('eval/WordErrorRate', [0.9, 0.4], True),
+        ('eval/wer', [0.9, 0.4], True),
+        ('top1_error/val', [0.9, 0.4], True),
+        ('loss/val', [0.9, 0.4], False),
         ('eval/reward', [-0.1, 0.4], False),
     ],
 )

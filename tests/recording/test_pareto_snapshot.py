@@ -238,6 +238,7 @@ def test_peak_is_the_best_within_the_window_before_the_trough(make_trainer, wind
 def test_peak_where_lower_is_better(make_trainer):
     got, _ = scripted_peaks(make_trainer, RISING_THEN_WORSE, '1ep', directions={'eval/Scripted': 'min'})
     assert got == pytest.approx([0.1, 0.2, 0.3])
+    assert curve().run.directions == {'eval/Scripted': 'min'}
 
 
 def test_peak_passes_over_nan(make_trainer):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.cli import app as cli
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.train import main
+from composer_clr.wandb_io import live
+from tests.helpers.runs_and_lines import run
 from tests.helpers.wandb_runs import Logged, folders, go_offline, offline
 
 __all__ = ['offline']
@@ -131,6 +134,14 @@ def test_the_summary_holds_the_last_and_the_best_point(logged, curve):
         assert logged.summary[f'pareto/{which}/cycle'] == point.cycle
         assert logged.summary[f'pareto/{which}/{ACCURACY}'] == point.metrics[ACCURACY]
         assert logged.summary[f'pareto/{which}/wall_clock_train_s'] == point.wall_clock_train_s
+
+
+def test_the_best_point_of_a_loss_is_the_lowest():
+    lossy = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6)], metric='eval/loss_by_class/0')
+    assert live._summary(lossy)['pareto/best/epoch'] == 2
+    stated = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6)], metric='eval/F1')
+    stated = replace(stated, run=replace(stated.run, directions={'eval/F1': 'min'}))
+    assert live._summary(stated)['pareto/best/epoch'] == 2
 
 
 def test_each_snapshot_is_an_artifact_with_its_point(logged, curve):
