@@ -1,10 +1,10 @@
-"""The cycles of a finished run, told from what its record says of the schedule."""
+"""The cycles of a finished run, read from its record."""
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -12,16 +12,18 @@ import numpy as np
 
 from composer_clr.analysis.mean_curve import Array
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.multiplier_line import multiplier_line
-from composer_clr.schedule.shapes import CycleShape, cycle_shape, stretch
+from composer_clr.schedule.time_strings import ScheduleTime, read_duration
 
 __all__ = ['RecordedSchedule', 'recorded_schedule']
 
 # What these do between troughs is known: a linear warmup, then in each cycle a cosine, or what the record says.
 _COSINES = ('CyclicCosineScheduler', 'CosineAnnealingWarmRestartsScheduler')
 _COUNTS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
-_TIME = re.compile(r'([0-9.e+-]+)(ep|ba|sp|tok|dur)')
+# What places the troughs is not read: the record lists them.
+_ARGUMENTS = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,15 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
     try:
         if record.get('scheduler') not in _COSINES:
             raise ValueError(f'its scheduler is {record.get("scheduler")!r}')
-        troughs, alpha_f = record.get('troughs'), record.get('alpha_f')
+        troughs = record.get('troughs')
         if not (isinstance(troughs, list) and troughs and all(type(trough) is int for trough in troughs)):
             raise ValueError(f'its troughs are {troughs!r}')
-        if not (isinstance(alpha_f, (int, float)) and 0 <= alpha_f <= 1):
-            raise ValueError(f'its alpha_f is {alpha_f!r}')
+        if 'alpha_f' not in record:
+            raise ValueError('its alpha_f is missing')
+        arguments = ScheduleArguments.read(**{name: record[name] for name in _ARGUMENTS if name in record})
         per_epoch = _per_epoch(curve, record.get('unit'))
-        start = _counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch)
-        if not math.isfinite(start):
-            raise ValueError(f'its warmup is {start:g} long')
-        cycles = Cycles(round(start), troughs, _shape(record, per_epoch))
-        cycles.check_shape(max(troughs), alpha_f)
+        cycles = arguments.cycles(lambda name, time: _counted(record, name, time, per_epoch), record['unit'], troughs)
+        cycles.check_shape(max(troughs), arguments.alpha_f)
         cycles.troughs(until=max(troughs))
     except ValueError as error:
         raise CurveError(
@@ -101,7 +101,7 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
             'give the curve.json of a run with cosine cycles'
         ) from error
     axis = 'batches' if curve.points[-1].epoch is None else 'epochs'
-    return RecordedSchedule(cycles, tuple(troughs), float(alpha_f), per_epoch, axis)
+    return RecordedSchedule(cycles, tuple(troughs), float(arguments.alpha_f), per_epoch, axis)
 
 
 def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:
@@ -116,35 +116,15 @@ def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:
     return amount / epochs
 
 
-def _shape(record: dict[str, Any], per_epoch: float) -> CycleShape | None:
-    """What a cycle does, of a schedule that is no plain cosine; a record without these keys is of one."""
-
-    def counted(name: str, time: object) -> float:
-        return _counted(record, name, time, per_epoch)
-
-    return cycle_shape(
-        record.get('shape', 'cosine'),
-        record.get('peak_decay'),
-        stretch('t_rewarmup', record.get('t_rewarmup'), counted),
-        stretch('t_hold', record.get('t_hold'), counted),
-        warmed_up=_counted(record, 't_warmup', record.get('t_warmup', '0ba'), per_epoch) > 0,
-    )
-
-
-def _counted(record: dict[str, Any], name: str, time: Any, per_epoch: float) -> float:
+def _counted(record: dict[str, Any], name: str, time: ScheduleTime, per_epoch: float) -> Fraction:
     """A recorded time in the schedule's unit, scaled as the run scaled it."""
-    read = _TIME.fullmatch(time) if isinstance(time, str) else None
-    if read is None:
-        raise ValueError(f'its {name} is {time!r}')
-    amount, unit, ssr = float(read[1]), read[2], record.get('ssr', 1.0)
-    if unit == 'dur':
+    if time.unit == 'dur':
         # Composer has scaled the duration already.
-        whole = record.get('max_duration')
-        if not isinstance(whole, str) or whole.endswith('dur'):
-            raise ValueError(f'its max_duration is {whole!r}')
-        return amount * _counted({**record, 'ssr': 1.0}, 'max_duration', whole, per_epoch)
-    if unit not in ('ep', record['unit']) and amount:
-        raise ValueError(f'its {name} is {time!r}, its unit {record["unit"]!r}')
-    if not (isinstance(ssr, (int, float)) and ssr > 0):
+        whole = read_duration('max_duration', record.get('max_duration'))
+        return Fraction(time.value) * _counted({**record, 'ssr': 1.0}, 'max_duration', whole, per_epoch)
+    if time.unit not in ('ep', record['unit']):
+        raise ValueError(f"its {name} is '{time}', its unit {record['unit']!r}")
+    ssr = record.get('ssr', 1.0)
+    if not (isinstance(ssr, (int, float)) and 0 < ssr < math.inf):
         raise ValueError(f'its ssr is {ssr!r}')
-    return amount * ssr * (per_epoch if unit == 'ep' else 1)
+    return Fraction(time.value) * Fraction(ssr) * (Fraction(per_epoch) if time.unit == 'ep' else 1)

@@ -1,19 +1,19 @@
-"""The cycles of a recipe, told from the recipe alone: no model is built, no data read, no torch imported."""
+"""The cycles of a recipe, known from the recipe alone: no model is built, no data read, no torch imported."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.schedule.shapes import cycle_shape, stretch
+from composer_clr.schedule.arguments import Count, ScheduleArguments
+from composer_clr.schedule.cycles import Cycles
+from composer_clr.schedule.time_strings import ScheduleTime, read_duration
 
 __all__ = ['RecipeCycles', 'recipe_cycles']
 
-_TIME = re.compile(r'(\d+(?:\.\d+)?(?:e\d+)?)(ep|ba|sp|tok|dur)')
+# A boundary that lies on a whole epoch does so on this finer grid too.
+_FINER = 10**6
 
 
 @dataclass(frozen=True)
@@ -37,64 +37,64 @@ class RecipeCycles:
 
 
 def recipe_cycles(recipe: Recipe) -> RecipeCycles:
-    """Tell the cycles of a recipe's cyclic schedule.
+    """Returns the cycles of a recipe's cyclic schedule.
 
     Raises:
-        RecipeError: If its times are not all in the unit of ``max_duration`` or fractions of it, or make no schedule.
+        RecipeError: If its times are not all in the unit of ``max_duration`` or fractions of it, or do not make a
+            schedule.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
-        >>> told = recipe_cycles(load_recipe('quickstart/digits'))
-        >>> told.troughs, told.unit
+        >>> planned = recipe_cycles(load_recipe('quickstart/digits'))
+        >>> planned.troughs, planned.unit
         ([4, 8, 16, 32, 64], 'ep')
     """
-    whole, unit = _parsed('max_duration', recipe.max_duration)
+    try:
+        duration = read_duration('max_duration', recipe.max_duration)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
-    def counted(key: str, text: Any) -> Fraction:
-        value, own_unit = _parsed(f'schedule.{key}', text)
-        if own_unit == 'dur':
-            return value * whole
-        if own_unit != unit and value:
+    def count(name: str, time: ScheduleTime) -> Fraction:
+        if time.unit == 'dur':
+            return Fraction(time.value) * duration.value
+        if time.unit != duration.unit:
             raise RecipeError(
-                f'schedule.{key}={text} and max_duration={recipe.max_duration}: give both in one unit to have the '
-                'troughs told before the run is built'
+                f'schedule.{name}={time} and max_duration={duration}: give both in one unit, so that the troughs are '
+                'known before the run is built'
             )
-        return value
+        return Fraction(time.value)
 
     schedule = recipe.schedule
-    warmup = counted('t_warmup', schedule.t_warmup)
-    if schedule.cycle_ends is not None:
-        ends = [round(counted(f'cycle_ends[{i}]', end)) for i, end in enumerate(schedule.cycle_ends)]
-    else:
-        ends = geometric_ends(warmup, counted('t_0', schedule.t_0), schedule.t_mult)
     try:
-        shape = cycle_shape(
-            schedule.shape,
-            schedule.peak_decay,
-            stretch('t_rewarmup', schedule.t_rewarmup, lambda key, text: float(counted(key, text))),
-            stretch('t_hold', schedule.t_hold, lambda key, text: float(counted(key, text))),
-            warmed_up=bool(warmup),
+        arguments = ScheduleArguments.read(
+            t_0=schedule.t_0,
+            t_mult=schedule.t_mult,
+            t_warmup=schedule.t_warmup,
+            alpha_f=schedule.alpha_f,
+            cycle_ends=schedule.cycle_ends,
+            shape=schedule.shape,
+            peak_decay=schedule.peak_decay,
+            t_rewarmup=schedule.t_rewarmup,
+            t_hold=schedule.t_hold,
         )
-        told = RecipeCycles(Cycles(round(warmup), ends, shape), int(whole), unit)
-        told.cycles.check_shape(told.until, schedule.alpha_f)
-        troughs = told.troughs
+        if duration.unit == 'ep':
+            _check_whole_epochs(arguments, count, int(duration.value))
+        planned = RecipeCycles(arguments.cycles(count, duration.unit), int(duration.value), duration.unit)
+        planned.cycles.check_shape(planned.until, arguments.alpha_f)
+        planned.cycles.troughs(planned.until)
     except RecipeError:
         raise
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
-    if unit == 'ep' and schedule.cycle_ends is None:
-        # In a run boundaries are rounded to batches, of which an epoch has more than are known here.
-        thousandths = geometric_ends(1000 * warmup, 1000 * counted('t_0', schedule.t_0), schedule.t_mult)
-        if any(fine != 1000 * trough for fine, trough in zip(thousandths, troughs, strict=False)):
-            raise RecipeError(
-                f'schedule: with t_mult={schedule.t_mult:g} a trough falls within an epoch, which only the run can '
-                "place: give its times and max_duration in 'ba'"
-            )
-    return told
+    return planned
 
 
-def _parsed(key: str, text: Any) -> tuple[Fraction, str]:
-    match = _TIME.fullmatch(str(text or ''))
-    if match is None:
-        raise RecipeError(f"{key}={text!r} is not a time: write '8ep', '500ba' or the like")
-    return Fraction(match[1]), match[2]
+def _check_whole_epochs(arguments: ScheduleArguments, count: Count, until: int) -> None:
+    """Refuses troughs within an epoch: a run rounds them to batches, of which an epoch has more than are known here."""
+    fine = arguments.cycles(lambda name, time: _FINER * count(name, time), 'ep').troughs(_FINER * until)
+    within = next((trough for trough in fine if trough % _FINER), None)
+    if within is not None:
+        raise RecipeError(
+            f'schedule: the trough at {within / _FINER:g}ep lies within an epoch, where only the run can place it: '
+            "give the times of the schedule and max_duration in 'ba'"
+        )

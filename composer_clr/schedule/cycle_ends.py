@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from itertools import pairwise
 
 from composer_clr.schedule.cycles import round_half_even
+from composer_clr.schedule.time_strings import read_duration
 
 __all__ = ['ends_by_ratio', 'ends_log_spaced']
-
-_TIME = re.compile(r'([0-9]+)(ep|ba|sp|tok)')
 
 
 def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[str]:
@@ -74,18 +72,12 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
 
 
 def _checked(first: str, last: str) -> tuple[int, int, str]:
-    read = {}
-    for name, text in (('first', first), ('last', last)):
-        match = _TIME.fullmatch(text) if isinstance(text, str) else None
-        if match is None or int(match[1]) == 0:
-            raise ValueError(f"{name}={text!r}: write a time above 0 as '16ep', '500ba', '1000sp' or '1000tok'")
-        read[name] = match
-    if read['first'][2] != read['last'][2]:
+    start, stop = read_duration('first', first), read_duration('last', last)
+    if start.unit != stop.unit:
         raise ValueError(f'{first=} and {last=}: give both in one unit')
-    start, stop = int(read['first'][1]), int(read['last'][1])
-    if start >= stop:
+    if start.value >= stop.value:
         raise ValueError(f'{first=} does not come before {last=}')
-    return start, stop, read['first'][2]
+    return int(start.value), int(stop.value), start.unit
 
 
 def _spelled(ends: list[int], unit: str, first: str, last: str) -> list[str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
 
 from composer.core import State, Time, TimeUnit
 from composer.optim import ComposerScheduler
 
-from composer_clr.schedule.cycles import Cycles, geometric_ends, nearest_end
-from composer_clr.schedule.shapes import CycleShape, cycle_shape, stretch
-from composer_clr.schedule.times import common_unit, horizon, in_unit, increasing, now, parse_time, spell
+from composer_clr.schedule.arguments import ScheduleArguments
+from composer_clr.schedule.cycles import Cycles, nearest_end
+from composer_clr.schedule.times import common_unit, horizon, in_unit, now, plain, spell
 
 __all__ = ['CyclicCosineScheduler', 'warn_if_cut']
 
@@ -108,60 +105,21 @@ class CyclicCosineScheduler(ComposerScheduler):
         t_rewarmup: str | Time | float | None = None,
         t_hold: str | Time | float | None = None,
     ):
-        self.t_warmup = parse_time('t_warmup', t_warmup)
-        if self.t_warmup.value < 0:
-            raise ValueError(f'{t_warmup=!s}: the warmup cannot be negative; 0ba is none')
-        if isinstance(alpha_f, bool) or not isinstance(alpha_f, (int, float)) or not 0 <= alpha_f <= 1:
-            raise ValueError(f'{alpha_f=}: a multiplier to decay to lies between 0 and 1')
-        self.alpha_f = alpha_f
-        self.t_0: Time | None = None
-        self.t_mult = t_mult
-        self.cycle_ends: list[Time] | None = None
-        if cycle_ends is None:
-            self.t_0 = self._checked_period(t_0)
-        else:
-            self.cycle_ends = self._checked_ends(t_0, cycle_ends)
-        self.shape = shape
-        self.peak_decay = peak_decay
-        self.t_rewarmup = _checked_length('t_rewarmup', t_rewarmup)
-        self.t_hold = _checked_length('t_hold', t_hold)
-        # What can be told of the shape without a run; its lengths are counted once there is one.
-        self._cycle_shape({name: Fraction(time.value) for name, time in self._times().items()})
+        self.arguments = ScheduleArguments.read(
+            t_0=plain(t_0),
+            t_mult=t_mult,
+            t_warmup=plain(t_warmup),
+            alpha_f=alpha_f,
+            cycle_ends=cycle_ends if isinstance(cycle_ends, (str, Time, type(None))) else [*map(plain, cycle_ends)],
+            shape=shape,
+            peak_decay=peak_decay,
+            t_rewarmup=plain(t_rewarmup),
+            t_hold=plain(t_hold),
+        )
+        self.arguments.check_troughs()
+        self.alpha_f = self.arguments.alpha_f
         self._resolved: tuple[tuple, Cycles, TimeUnit] | None = None
         self._attached_under: tuple | None = None
-
-    def _checked_period(self, t_0: str | Time | None) -> Time:
-        if t_0 is None:
-            raise ValueError("t_0 is missing: give the period of the first cycle ('8ep'), or the troughs as cycle_ends")
-        period = parse_time('t_0', t_0)
-        if period.value <= 0:
-            raise ValueError(f"t_0='{spell(period)}': the first cycle needs a length above 0")
-        mult = self.t_mult
-        if isinstance(mult, bool) or not isinstance(mult, (int, float, Fraction)) or not 1 <= mult < math.inf:
-            raise ValueError(
-                f't_mult={mult!r}: periods must not shrink, give a finite number >= 1 (1: constant period)'
-            )
-        return period
-
-    def _checked_ends(self, t_0: str | Time | None, cycle_ends: Sequence[str | Time]) -> list[Time]:
-        if t_0 is not None or self.t_mult != 2.0:
-            raise ValueError(f'cycle_ends stands in place of t_0={t_0!r} and t_mult={self.t_mult!r}: give one or other')
-        if isinstance(cycle_ends, (str, Time)) or len(cycle_ends) == 0:
-            raise ValueError(
-                f"cycle_ends={cycle_ends!r}: give a list with at least one trough, such as ['16ep', '24ep']"
-            )
-        ends = [parse_time(f'cycle_ends[{i}]', end) for i, end in enumerate(cycle_ends)]
-        spelled = [spell(end) for end in ends]
-        if ends[0].value <= 0:
-            raise ValueError(f'cycle_ends={spelled}: the first trough must come after the start of training')
-        if not increasing(ends):
-            raise ValueError(f'cycle_ends={spelled}: list the troughs in strictly increasing order')
-        if self.t_warmup.value and not increasing([self.t_warmup, ends[0]]):
-            raise ValueError(
-                f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, cycle_ends[0]='{spelled[0]}':"
-                ' shorten the warmup or move the trough'
-            )
-        return ends
 
     def __call__(self, state: State, ssr: float = 1.0) -> float:
         """The multiplier alpha at ``state.timestamp``.
@@ -175,7 +133,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         """
         if ssr != 1.0 and not state.schedulers and self._mixes_dur():
             # The Trainer's constructor asks for alpha(0) before it has scaled max_duration, of which 'dur' is a part.
-            return 0.0 if self.t_warmup.value else 1.0
+            return 0.0 if self.arguments.t_warmup.value else 1.0
         cycles, unit = self.cycles(state, ssr)
         t = now(state, unit)
         if state.schedulers:
@@ -226,79 +184,21 @@ class CyclicCosineScheduler(ComposerScheduler):
 
     def describe(self) -> dict[str, object]:
         """The arguments as plain values, for the record of a run."""
-        if self.cycle_ends is not None:
-            periods: dict[str, object] = {'cycle_ends': [spell(end) for end in self.cycle_ends]}
-        else:
-            assert self.t_0 is not None
-            t_mult = self.t_mult if isinstance(self.t_mult, int) else float(self.t_mult)
-            periods = {'t_0': spell(self.t_0), 't_mult': t_mult}
-        given = {
-            'shape': self.shape if self.shape != 'cosine' else None,
-            'peak_decay': _plain(self.peak_decay),
-            't_rewarmup': _plain(self.t_rewarmup),
-            't_hold': _plain(self.t_hold),
-        }
-        other = {name: value for name, value in given.items() if value is not None}
-        return {**periods, 't_warmup': spell(self.t_warmup), 'alpha_f': self.alpha_f, **other}
+        return self.arguments.describe()
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in self.describe().items())})'
 
-    def _times(self) -> dict[str, Time]:
-        if self.cycle_ends is not None:
-            times = {f'cycle_ends[{i}]': end for i, end in enumerate(self.cycle_ends)}
-        else:
-            assert self.t_0 is not None
-            times = {'t_0': self.t_0}
-        lengths = {'t_warmup': self.t_warmup, 't_rewarmup': self.t_rewarmup, 't_hold': self.t_hold}
-        return times | {name: length for name, length in lengths.items() if isinstance(length, Time)}
-
-    def _cycle_shape(self, exact: Mapping[str, Fraction]) -> CycleShape | None:
-        """The shape of the cycles, its lengths taken from what they come to in the unit of the cycles."""
-
-        def counted(name: str, _: object) -> float:
-            return float(exact.get(name, 0))
-
-        return cycle_shape(
-            self.shape,
-            self.peak_decay,
-            stretch('t_rewarmup', self.t_rewarmup, counted),
-            stretch('t_hold', self.t_hold, counted),
-            warmed_up=bool(self.t_warmup.value),
-        )
-
     def _mixes_dur(self) -> bool:
-        units = {time.unit for time in self._times().values() if time.value}
-        return TimeUnit.DURATION in units and len(units) > 1
+        units = {time.unit for time in self.arguments.times().values() if time.value}
+        return 'dur' in units and len(units) > 1
 
     def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
         if ssr <= 0:
             raise ValueError(f'scale_schedule_ratio={ssr}: give a ratio above 0')
-        times = self._times()
+        times = {name: Time(time.value, time.unit) for name, time in self.arguments.times().items()}
         unit = common_unit(times, state)
-        exact = {name: in_unit(name, time, state, ssr) for name, time in times.items() if time.value}
-        shape = self._cycle_shape(exact)
-        warmup = exact.get('t_warmup', Fraction(0))
-        if self.t_0 is not None:
-            if exact['t_0'] < 1:
-                raise ValueError(
-                    f"t_0='{spell(self.t_0)}' at scale_schedule_ratio={ssr:g} makes a first cycle of "
-                    f'{float(exact["t_0"]):g}{unit.value}: it must be at least 1{unit.value} long'
-                )
-            return Cycles(round(warmup), geometric_ends(warmup, exact['t_0'], self.t_mult), shape), unit
-        ends = [round(exact[f'cycle_ends[{i}]']) for i in range(len(self.cycle_ends or ()))]
-        if round(warmup) >= ends[0]:
-            raise ValueError(
-                f"t_warmup='{spell(self.t_warmup)}' does not end before the first trough, "
-                f"cycle_ends[0]='{spell(self.cycle_ends[0])}': shorten the warmup or move the trough"  # type: ignore
-            )
-        if any(b <= a for a, b in pairwise(ends)):
-            counted = [f'{end}{unit.value}' for end in ends]
-            raise ValueError(
-                f'cycle_ends={[spell(end) for end in self.cycle_ends or ()]} come to {counted} in this run: '
-                'list the troughs in strictly increasing order'
-            )
-        return Cycles(round(warmup), ends, shape), unit
+        return self.arguments.cycles(lambda name, _: in_unit(name, times[name], state, ssr), unit.value), unit
 
     def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
         """What can be told only once the Trainer is set up, looked at once for each duration of the run."""
@@ -317,23 +217,6 @@ class CyclicCosineScheduler(ComposerScheduler):
                 f'give {self!r} alone (its warmup is built in)'
             )
         warn_if_cut(cycles, unit, state)
-
-
-def _checked_length(name: str, length: str | Time | float | None) -> Time | float | None:
-    """A length as a time, or as a number where it is a part of each cycle."""
-    if length is None or isinstance(length, (int, float)):
-        return length
-    time = parse_time(name, length)
-    if time.value < 0:
-        raise ValueError(f"{name}='{spell(time)}': a length cannot be negative")
-    return time
-
-
-def _plain(value: Any) -> object:
-    """An argument as the record of a run keeps it."""
-    if isinstance(value, Time):
-        return spell(value)
-    return [float(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:

@@ -21,7 +21,6 @@ __all__ = [
     'cycle_shape',
     'linear',
     'one_minus_sqrt',
-    'stretch',
 ]
 
 
@@ -246,32 +245,6 @@ def cycle_shape(
     if shape == 'cosine' and peak_decay is None and not any(t_rewarmup) and not any(t_hold):
         return None
     return CycleShape(SHAPES[shape], peak_decay, t_rewarmup, t_hold)
-
-
-def stretch(name: str, value: object, counted: Callable[[str, object], float]) -> Stretch:
-    """Read an argument that is either a length of time or a part of each cycle.
-
-    Args:
-        name (str): The argument's name, for the error.
-        value (object): A number in [0, 1): a part of each cycle. ``None``: no length. Anything else: a time.
-        counted (Callable[[str, object], float]): What counts a time of that name in the unit of the cycles.
-
-    Raises:
-        ValueError: If a part is not in [0, 1).
-
-    Example:
-        >>> stretch('t_hold', 0.9, lambda name, time: 0)
-        Stretch(part=0.9, units=0.0)
-    """
-    if value is None:
-        return NONE
-    if isinstance(value, (int, float)):
-        if isinstance(value, bool) or not 0 <= value < 1:
-            raise ValueError(
-                f"{name}={value!r}: a part of each cycle is at least 0 and less than 1; a length has a unit ('4ep')"
-            )
-        return Stretch(part=float(value))
-    return Stretch(units=float(counted(name, value)))
 
 
 def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> float | tuple[float, ...] | str | None:

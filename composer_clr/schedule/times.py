@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
-from itertools import pairwise
+from typing import TypeVar
 
 from composer.core import State, Time, TimeUnit
 
-__all__ = ['COUNTED', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'spell']
+from composer_clr.schedule.time_strings import ScheduleTime, read_time
+
+__all__ = ['COUNTED', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'plain', 'spell']
 
 # Where Timestamp keeps the count of each unit that boundaries are counted in. Epochs and fractions of the training
 # duration are no such units: Composer's epoch counter does not move within an epoch.
 COUNTED = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
 
-_TAKEN = (TimeUnit.EPOCH, TimeUnit.DURATION, *COUNTED)
+T = TypeVar('T')
+
+
+def plain(value: T | Time) -> T | ScheduleTime:
+    """Returns a Composer time as a plain one, and anything else as it is."""
+    return ScheduleTime(value.value, value.unit.value) if isinstance(value, Time) else value
 
 
 def parse_time(name: str, value: str | Time) -> Time:
@@ -31,17 +37,8 @@ def parse_time(name: str, value: str | Time) -> Time:
         >>> parse_time('t_0', '8ep')
         Time(8, TimeUnit.EPOCH)
     """
-    remedy = "write a whole number of epochs, batches, samples or tokens ('8ep', '500ba', '1000sp', '1000tok')"
-    remedy += " or a fraction of the training duration ('0.25dur')"
-    if not isinstance(value, (str, Time)):
-        raise ValueError(f'{name}={value!r} has no unit: {remedy}')
-    try:
-        time = Time.from_timestring(value) if isinstance(value, str) else value
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{name}={value!r} is not a time: {remedy}') from error
-    if time.unit not in _TAKEN:
-        raise ValueError(f'{name}={spell(time)!r}: no schedule can be counted in {time.unit.value!r}; {remedy}')
-    return time
+    time = read_time(name, plain(value))
+    return Time(time.value, time.unit)
 
 
 def common_unit(times: dict[str, Time], state: State) -> TimeUnit:
@@ -110,11 +107,6 @@ def spell(time: Time, state: State | None = None) -> str:
         if rest == 0:
             return f'{epochs}ep'
     return f'{time.value}{time.unit.value}'
-
-
-def increasing(times: Iterable[Time]) -> bool:
-    """Whether neighbours of one unit stand in strictly increasing order; neighbours of two units are not compared."""
-    return all(a.unit != b.unit or a.value < b.value for a, b in pairwise(times))
 
 
 def _counted_unit(name: str, time: Time, state: State) -> TimeUnit:

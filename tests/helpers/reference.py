@@ -68,3 +68,14 @@ def shaped_multipliers(
                     '1-sqrt': 1 - (1 - remaining) ** 0.5,
                 }
                 yield batch, alpha_f + height * falls[decay]
+
+
+def geometric_bounds(warmup: Fraction, t_0: Fraction, t_mult: Fraction, until: int) -> list[int]:
+    """The end of the warmup and every trough up to ``until``, each rounded from the sum of the periods before it."""
+    bounds = [round(warmup)]
+    for cycles in range(1, 1000):
+        trough = round(warmup + sum(t_0 * t_mult**cycle for cycle in range(cycles)))
+        if trough > until:
+            break
+        bounds.append(trough)
+    return bounds

@@ -27,11 +27,21 @@ def test_troughs_told_from_the_recipe_alone(overrides, troughs):
     ('overrides', 'match'),
     [
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
-        (['schedule.t_mult=1.3'], "t_mult=1.3 a trough falls within an epoch.*'ba'"),
-        (['schedule.t_0=long'], "schedule.t_0='long' is not a time"),
-        (['schedule.t_0=null'], 'schedule.t_0=None is not a time'),
+        (['schedule.t_mult=1.3'], "the trough at 6.6ep lies within an epoch.*'ba'"),
+        (['schedule.t_0=long'], "schedule: t_0='long' is not a time"),
+        (['schedule.t_0=null'], "schedule: t_0 is missing"),
         (['schedule.t_mult=0.1'], 'schedule: t_mult=0.1'),
-        (['schedule.cycle_ends=[9ep,5ep]'], 'schedule: cycle 1 would run from 9 to 5'),
+        (
+            ['schedule.t_0=null', 'schedule.cycle_ends=[9ep,5ep]'],
+            r"schedule: cycle_ends=\['9ep', '5ep'\]: list the troughs in strictly increasing order",
+        ),
+        (['schedule.cycle_ends=[9ep,50ep]'], "schedule: cycle_ends stands in place.*leave out t_0='2ep'"),
+        (['schedule.t_0=0.3ep'], "t_0='0.3ep' is not a time"),
+        (['schedule.t_0=0.005dur'], 'the trough at 2.32ep lies within an epoch'),
+        (['max_duration=0ep'], "max_duration='0ep' is not above 0"),
+        (['max_duration=-1ep'], "max_duration='-1ep' is not above 0"),
+        (['max_duration=8iter'], "max_duration='8iter': no curve can be counted in 'iter'"),
+        (['max_duration=0.5dur'], "max_duration='0.5dur': no curve can be counted in 'dur'"),
     ],
 )
 def test_refused(overrides, match):

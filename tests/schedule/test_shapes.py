@@ -228,7 +228,7 @@ def test_refused_before_the_first_batch(make_trainer, arguments, max_duration, m
         (['schedule.peak_decay=[0.5]'], 'schedule: peak_decay=.0.5. has no factor for restart 2'),
         (['schedule.shape=lineal'], "schedule: shape='lineal'.*did you mean 'linear'"),
         (['schedule.t_hold=20ba'], 'schedule.t_hold=20ba and max_duration=64ep: give both in one unit'),
-        (['schedule.t_hold=soon'], "schedule.t_hold='soon' is not a time"),
+        (['schedule.t_hold=soon'], "schedule: t_hold='soon' is not a time"),
     ],
 )
 def test_refused_of_a_recipe_before_anything_is_built(overrides, match):
@@ -269,14 +269,14 @@ def test_a_line_to_draw_has_the_corners_and_both_sides_of_a_trough():
 @pytest.mark.parametrize(
     ('make', 'match'),
     [
-        (lambda: ends_by_ratio('16', '64ep'), "first='16': write a time"),
+        (lambda: ends_by_ratio('16', '64ep'), "first='16' is not a duration: write a whole number"),
         (lambda: ends_by_ratio('16ep', '64ba'), "first='16ep' and last='64ba': give both in one unit"),
         (lambda: ends_by_ratio('64ep', '16ep'), "first='64ep' does not come before"),
         (lambda: ends_by_ratio('16ep', '64ep', 1), 'ratio=1: '),
         (lambda: ends_by_ratio('1ep', '64ep', 1.2), 'two troughs would come to the same ep'),
         (lambda: ends_log_spaced('1ep', '8ep', 1), 'n=1: '),
         (lambda: ends_log_spaced('1ep', '8ep', 9), 'two troughs would come to the same ep'),
-        (lambda: ends_log_spaced('0ep', '8ep', 2), "first='0ep': write a time above 0"),
+        (lambda: ends_log_spaced('0ep', '8ep', 2), "first='0ep' is not above 0"),
     ],
 )
 def test_ends_refused(make, match):
@@ -295,4 +295,5 @@ def test_log_spaced_ends_are_even_in_log_time(n):
 def test_ends_by_a_ratio_are_rounded_once():
     # 10 x 1.5^k: 10, 15, 22.5, 33.75, 50.625; 22.5 goes to the even number.
     assert ends_by_ratio('10ba', '51ba', 1.5) == ['10ba', '15ba', '22ba', '34ba', '51ba']
-    assert CyclicCosineScheduler(cycle_ends=ends_by_ratio('16ep', '512ep'), t_warmup='8ep').cycle_ends
+    ends = ends_by_ratio('16ep', '512ep')
+    assert CyclicCosineScheduler(cycle_ends=ends, t_warmup='8ep').describe()['cycle_ends'] == ends
