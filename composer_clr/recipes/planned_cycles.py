@@ -56,7 +56,7 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
 
     def count(name: str, time: ScheduleTime) -> Fraction:
         if time.unit == 'dur':
-            return Fraction(time.value) * duration.value
+            return Fraction(time.value) * Fraction(duration.value)
         if time.unit != duration.unit:
             raise RecipeError(
                 f'schedule.{name}={time} and max_duration={duration}: give both in one unit, so that the troughs are '

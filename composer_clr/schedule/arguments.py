@@ -135,7 +135,8 @@ class ScheduleArguments:
 
     def _ends(self, warmup: Fraction, count: Count, unit: str) -> Iterable[int]:
         self.check_troughs()
-        if self.t_0 is not None:
+        if self.cycle_ends is None:
+            assert self.t_0 is not None
             period = count('t_0', self.t_0)
             if period < 1:
                 raise ValueError(
@@ -143,7 +144,7 @@ class ScheduleArguments:
                     'long'
                 )
             return geometric_ends(warmup, period, self.t_mult)
-        times = self.cycle_ends or ()
+        times = self.cycle_ends
         ends = [round(count(f'cycle_ends[{i}]', end)) for i, end in enumerate(times)]
         if round(warmup) >= ends[0]:
             raise ValueError(_late_warmup(self.t_warmup, times[0]))

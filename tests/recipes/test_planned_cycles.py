@@ -29,7 +29,7 @@ def test_troughs_told_from_the_recipe_alone(overrides, troughs):
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
         (['schedule.t_mult=1.3'], "the trough at 6.6ep lies within an epoch.*'ba'"),
         (['schedule.t_0=long'], "schedule: t_0='long' is not a time"),
-        (['schedule.t_0=null'], "schedule: t_0 is missing"),
+        (['schedule.t_0=null'], 'schedule: t_0 is missing'),
         (['schedule.t_mult=0.1'], 'schedule: t_mult=0.1'),
         (
             ['schedule.t_0=null', 'schedule.cycle_ends=[9ep,5ep]'],
