@@ -10,6 +10,9 @@ __all__ = ['ABBREVIATIONS', 'BASELINE', 'method_algorithms', 'method_name']
 BASELINE = 'baseline'
 ABBREVIATIONS = {'BlurPool': 'BP', 'ChannelsLast': 'CL', 'LabelSmoothing': 'LS', 'MixUp': 'MX'}
 
+# Algorithms of the usual training run, which make no method: numerics and stability, not what is learned.
+_NO_METHOD = frozenset({'GradientClipping', 'LowPrecisionGroupNorm', 'LowPrecisionLayerNorm', 'NoOpModel'})
+
 # With the paper's arguments, in the order to list them in: after ChannelsLast, BlurPool's new layers would stay as they
 # are laid out; after LabelSmoothing, MixUp would mix in targets that are not smoothed.
 _ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -21,7 +24,9 @@ _ALGORITHMS: dict[str, dict[str, Any]] = {
 
 
 def method_name(algorithms: Iterable[str]) -> str:
-    """Name the method that a set of Composer algorithms makes, whatever order they are applied in.
+    """Returns the name of the method that a set of Composer algorithms makes, in any order.
+
+    Gradient clipping and low-precision norms are part of the usual run and not of the name.
 
     Args:
         algorithms (Iterable[str]): Names of Composer's algorithm classes.
@@ -31,9 +36,12 @@ def method_name(algorithms: Iterable[str]) -> str:
         'LS+MX'
         >>> method_name(['EMA', 'BlurPool']), method_name([])
         ('BP+EMA', 'baseline')
+        >>> method_name(['GradientClipping']), method_name(['GradientClipping', 'EMA'])
+        ('baseline', 'EMA')
     """
     order = list(ABBREVIATIONS)
-    present = sorted(set(algorithms), key=lambda name: (order.index(name) if name in order else len(order), name))
+    chosen = set(algorithms) - _NO_METHOD
+    present = sorted(chosen, key=lambda name: (order.index(name) if name in order else len(order), name))
     return '+'.join(ABBREVIATIONS.get(name, name) for name in present) or BASELINE
 
 
