@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 __all__ = ['did_you_mean', 'printable']
 
+_WORD = re.compile(r'[a-z0-9]+')
+_CLOSE = 0.6
+
 
 def printable(text: str) -> str:
-    r"""The text on one line, without characters that would move a cursor, change colours or clear a screen.
+    r"""Returns the text on one line, without characters that move a cursor, change colours or clear a screen.
 
     Example:
         >>> printable('evil\x1b[2J\nname')
@@ -19,11 +23,31 @@ def printable(text: str) -> str:
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The end of an error's sentence: the nearest known name, or nothing where none is known.
+    """Returns the end of an error's sentence: the nearest known name, or nothing where none is near.
+
+    The shortest known name that has all words of the wrong one in it comes first, since what is missing is then the
+    rest of the name; then the one that is spelled most alike. A part of the wrong name is not near: ``SGD`` is not what
+    ``DecoupledSGD`` means.
+
+    Args:
+        name (str): The wrong name.
+        known (Sequence[str]): The right ones.
 
     Example:
-        >>> did_you_mean('sed', ['seed', 'model'])
-        ", did you mean 'seed'?"
+        >>> did_you_mean('DecoupledSGD', ['SGD', 'DecoupledSGDW']), did_you_mean('sed', ['seed', 'model'])
+        (", did you mean 'DecoupledSGDW'?", ", did you mean 'seed'?")
+        >>> did_you_mean('DecoupledSGD', ['SGD', 'Adam'])
+        ''
     """
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f', did you mean {close[0]!r}?' if close else ''
+    lowered, words = name.lower(), _WORD.findall(name.lower())
+    longer = [
+        candidate
+        for candidate in known
+        if candidate.lower().startswith(lowered)
+        or (len(lowered) > 2 and words and all(word in candidate.lower() for word in words))
+    ]
+    if longer:
+        return f', did you mean {min(longer, key=len)!r}?'
+    by_lowered = {candidate.lower(): candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(lowered, by_lowered, n=1, cutoff=_CLOSE)
+    return f', did you mean {by_lowered[close[0]]!r}?' if close else ''

@@ -17,7 +17,7 @@ from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.wandb_io.logged_troughs import Trough, find_troughs
 
-__all__ = ['Keys', 'RunHistory', 'ClockUnit', 'recovered_curve', 'wanted']
+__all__ = ['ClockUnit', 'Keys', 'RunHistory', 'recovered_curve', 'wanted']
 
 ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 
