@@ -9,10 +9,9 @@ from typing import Any
 
 from composer.core import Callback, State, Time
 from composer.loggers import Logger
-from composer.utils import format_name_with_dist
 
 from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
-from composer_clr.curves.names import check_run_name
+from composer_clr.curves.names import filled_in
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
@@ -26,7 +25,7 @@ from composer_clr.recording.snapshot_files import save_file, save_weights
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import parse_time
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
-from composer_clr.utils.ranks import on_rank_zero
+from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['ParetoSnapshot']
 
@@ -283,7 +282,7 @@ class ParetoSnapshot(Callback):
         run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
         curve = TradeoffCurve(replace(run, parent=kept.parent, directions=self.directions), list(kept.points))
         window = PeakWindow(window_length(self.peak_window, schedule, state), self.directions, kept.seen)
-        folder = RunFolder(_filled_in(self.folder, state.run_name))
+        folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
         def claim() -> list[TradeoffPoint]:
             folder.prepare()
@@ -311,16 +310,3 @@ class ParetoSnapshot(Callback):
         )
         if stops:
             state.stop_training()
-
-
-def _filled_in(folder: str, run_name: str) -> str:
-    """The folder with the run's name in it; Composer would fill in again what still looks like a placeholder."""
-    check_run_name(run_name)
-    remedy = "in folder only {run_name} and Composer's other placeholders may stand in braces, in run_name nothing may"
-    try:
-        uri = format_name_with_dist(folder, run_name)
-    except ValueError as error:
-        raise ValueError(f'folder={folder!r} cannot be filled in ({error}): {remedy}') from error
-    if '{' in uri or '}' in uri:
-        raise ValueError(f'folder={folder!r} with run_name={run_name!r} comes to {uri!r}: {remedy}')
-    return uri

@@ -1,10 +1,9 @@
-"""Disks that fill, folders that go, stores that fail, losses that are no numbers: what is lost, and what is said."""
+"""Disks that fill, folders that vanish, stores that fail: what is lost, and what is said."""
 
 from __future__ import annotations
 
 import errno
 import gc
-import math
 import os
 import resource
 import shutil
@@ -24,7 +23,7 @@ import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier
 from tests.helpers.object_store import names
-from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
 
 
 class At(Callback):
@@ -223,78 +222,6 @@ def test_a_slow_store_is_waited_for_and_not_charged(bucket, make_trainer):
     )
     assert paused_s >= 3 * 0.5
     assert len(names(bucket)) == 4
-
-
-# A loss that is no number.
-
-
-class Poison(Callback):
-    """Makes the weights NaN before a batch, and so its loss."""
-
-    def __init__(self, batch: int):
-        self.batch = batch
-
-    def before_forward(self, state: State, logger: Logger) -> None:
-        if state.timestamp.batch.value == self.batch:
-            with torch.no_grad():
-                next(state.model.parameters()).fill_(math.nan)
-
-
-def test_a_run_that_diverges_records_the_point_marks_it_and_stops(make_trainer):
-    recorder = Recorder()
-    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), Poison(30), recorder])
-    with pytest.warns(UserWarning, match="diverged by cycle 1, batch 40: .*training stops here \\(on_nan='stop'\\)"):
-        trainer.fit()
-    assert [(p.batch, p.diverged) for p in curve().points] == [(20, False), (40, True)]
-    assert math.isnan(curve().points[1].metrics['eval/CrossEntropy'])
-    assert trainer.state.timestamp.batch == 40
-    assert len(recorder.rates) == 40
-
-
-def test_or_goes_on_if_told_to(make_trainer):
-    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(on_nan='continue'), Poison(30)])
-    with pytest.warns(UserWarning, match='diverged by cycle [12].*training continues') as warned:
-        trainer.fit()
-    assert len([w for w in warned if 'diverged' in str(w.message)]) == 2
-    assert [(p.batch, p.diverged) for p in curve().points] == [(20, False), (40, True), (80, True)]
-
-
-def test_a_loss_that_is_infinite_at_the_last_batch_alone_has_diverged_too(make_trainer):
-    class Infinite(Callback):
-        def after_loss(self, state: State, logger: Logger) -> None:
-            if state.timestamp.batch.value == 19:
-                state.loss = [torch.tensor(math.inf, requires_grad=True), {'other': torch.tensor(1.0)}]  # type: ignore
-
-        def before_backward(self, state: State, logger: Logger) -> None:
-            if state.timestamp.batch.value == 19:
-                self.told, state.loss = state.loss, torch.tensor(1.0, requires_grad=True)
-
-        def after_backward(self, state: State, logger: Logger) -> None:
-            if state.timestamp.batch.value == 19:
-                state.loss = self.told
-
-    with pytest.warns(UserWarning, match='diverged by cycle 0'):
-        make_trainer(schedulers=doubling(), callbacks=[snapshot(), Infinite()]).fit()
-    assert [p.diverged for p in curve().points] == [True]
-
-
-@pytest.mark.filterwarnings(
-    'ignore:.*diverged by cycle:UserWarning',
-    'ignore:No batches were trained:UserWarning',
-    'ignore:The ``compute`` method:UserWarning',
-)
-def test_a_run_that_has_diverged_is_not_resumed_unasked(make_trainer):
-    own = {'save_folder': 'own', 'save_interval': '1ep', 'autoresume': True, 'save_overwrite': True}
-    make_trainer(schedulers=doubling(), callbacks=[snapshot(), Poison(30)], **own).fit()
-    with pytest.raises(ValueError, match="had diverged by cycle 1, batch 40: .*on_nan='continue'"):
-        make_trainer(schedulers=doubling(), callbacks=snapshot(), **own).fit()
-    make_trainer(schedulers=doubling(), callbacks=snapshot(on_nan='continue'), **own).fit()
-    assert [p.diverged for p in curve().points] == [False, True, True]
-
-
-def test_on_nan_is_stop_or_continue():
-    with pytest.raises(ValueError, match="on_nan='halt'.*'stop' or 'continue'"):
-        ParetoSnapshot(on_nan='halt')
 
 
 # Nothing is left open, also where a run ends with an error.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from composer import Event
+from composer import Callback, Event
+from torch.utils.data import DataLoader, default_collate
 
 import composer_clr.recording.snapshot_files
 from composer_clr import TradeoffCurve
-from tests.conftest import classifier
+from tests.conftest import classifier, loader
 from tests.helpers.killed_runs import ARGUMENTS, check_same, check_whole, points, train, train_ranks
 from tests.helpers.kills import Kill
 from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
@@ -150,6 +153,110 @@ def test_times_go_on_over_two_resumes(make_trainer):
     assert len(started_at) == 1
     assert states[0]['paused_s'] < states[1]['paused_s'] < states[2]['paused_s']
     assert 0 == states[0]['spinning_s'] < states[1]['spinning_s'] < states[2]['spinning_s']
+
+
+@pytest.mark.filterwarnings(
+    # Composer's, of callbacks without a state of their own, and of a checkpoint made at an epoch's last batch.
+    'ignore:Recorder is not in the state_dict:UserWarning',
+    'ignore:No batches were trained for global rank 0:UserWarning',
+    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before:UserWarning',
+)
+@pytest.mark.parametrize('stop', [3, 15, 20, 21, 37, 40, 55, 79], ids=lambda batch: f'after-{batch}')
+def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
+    def trainer(folder: str, **changes):
+        callbacks = [snapshot(folder=folder, peak_window='1ep'), *changes.pop('callbacks', [])]
+        model = classifier()
+        return make_trainer(
+            model=model,
+            optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+            schedulers=doubling(),
+            callbacks=callbacks,
+            eval_interval='3ba',
+            **changes,
+        )
+
+    whole, resumed = Recorder(), Recorder()
+    undisturbed = trainer('whole', callbacks=[whole])
+    undisturbed.fit()
+    own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True}
+    with pytest.raises(Stop):
+        trainer('out', callbacks=[StopAfter(stop, Event.BATCH_START)], **own).fit()
+    second = trainer('out', callbacks=[resumed], **own)
+    assert second.state.timestamp.batch == stop
+    second.fit()
+
+    def without_times(folder: str):
+        return [(p.cycle, p.batch, p.lr, p.metrics, p.peak_metrics, p.checkpoint) for p in curve(folder).points]
+
+    assert without_times('out') == without_times('whole')
+    assert resumed.losses == whole.losses[stop:]
+    assert resumed.evaluations == [e for e in whole.evaluations if e[0] > stop]
+    assert all(
+        torch.equal(v, undisturbed.state.model.state_dict()[k]) for k, v in second.state.model.state_dict().items()
+    )
+    times = [p.wall_clock_train_s for p in curve().points]
+    assert times == sorted(times)
+    assert times[-1] > 0
+
+
+def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer):
+    resumed = False
+
+    def slow_to_collate_after_the_resume(samples):
+        time.sleep(0.05 if resumed else 0.0)
+        return default_collate(samples)
+
+    def trainer(*callbacks: Callback):
+        return make_trainer(
+            train_dataloader=DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate_after_the_resume),
+            schedulers=doubling(),
+            callbacks=[snapshot(), *callbacks],
+            max_duration='2ep',
+            save_folder='own',
+            save_interval='1ba',
+            autoresume=True,
+        )
+
+    first = trainer(StopAfter(18, Event.BATCH_START))
+    with pytest.raises(Stop):
+        first.fit()
+    resumed = True
+    second = trainer()
+    second.fit()
+    total_wct_s = second.state.timestamp.total_wct.total_seconds()
+    # The 8 batches of the interrupted epoch are spun over, and then 2 are trained on.
+    assert total_wct_s - curve().points[0].wall_clock_train_s >= 8 * 0.05
+    assert curve().points[0].wall_clock_train_s >= first.state.timestamp.total_wct.total_seconds() + 0.05
+
+
+def test_the_state_is_plain_and_loads_safely(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(peak_window='1ep'), eval_interval='3ba')
+    trainer.fit()
+    state = trainer.state.callbacks[-1].state_dict()
+
+    def plain(value) -> bool:
+        if isinstance(value, dict):
+            return type(value) is dict and all(type(k) is str and plain(v) for k, v in value.items())
+        if isinstance(value, list):
+            return type(value) is list and all(map(plain, value))
+        return value is None or type(value) in (str, int, float, bool)
+
+    assert plain(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    restored = snapshot()
+    restored.load_state_dict(torch.load(buffer, weights_only=True))
+    assert restored.state_dict() == state
+
+
+def test_a_new_run_has_none_of_the_points_of_an_earlier_one(make_trainer):
+    callback = snapshot(folder='{run_name}/out')
+    first = make_trainer(schedulers=doubling(), callbacks=callback, run_name='first')
+    first.fit()
+    first.close()
+    make_trainer(schedulers=doubling(), callbacks=callback, run_name='second', max_duration='4ep').fit()
+    assert [len(curve(f'{name}/out').points) for name in ('first', 'second')] == [3, 2]
 
 
 # With all four of the paper's algorithms.

@@ -1,0 +1,224 @@
+"""Evaluation around troughs in real Trainers: when evaluators run, and what of it goes into a point."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from composer import Callback, Evaluator, Event
+from composer.algorithms import EMA
+from composer.core import State
+from composer.loggers import Logger
+from torch.utils.data import DataLoader, Subset
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from composer_clr import CyclicCosineScheduler
+from tests.conftest import classifier, loader
+from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
+
+ACCURACY = 'eval/MulticlassAccuracy'
+
+
+def evaluated_batches(recorder: Recorder) -> list[int]:
+    return [batch for batch, _ in recorder.evaluations]
+
+
+@pytest.mark.parametrize('eval_interval', [0, '1ep', '7ba', '1ba'])
+def test_a_trough_within_an_epoch_is_evaluated_at_its_batch_once(make_trainer, eval_interval):
+    recorder = Recorder()
+    scheduler = CyclicCosineScheduler(cycle_ends=['13ba', '26ba'], t_warmup='3ba')
+    make_trainer(
+        schedulers=scheduler, callbacks=[snapshot(), recorder], max_duration='26ba', eval_interval=eval_interval
+    ).fit()
+    evaluated = evaluated_batches(recorder)
+    assert evaluated.count(13) == evaluated.count(26) == 1
+    users = {0: [], '1ep': [10, 20], '7ba': [7, 14, 21], '1ba': [*range(1, 27)]}[eval_interval]
+    assert evaluated == sorted({*users, 13, 26})
+    assert [p.batch for p in curve().points] == [13, 26]
+
+
+@pytest.mark.parametrize('eval_interval', [0, '1ep', '2ep', '10ba', '1ba', '0.25dur'])
+def test_a_trough_at_an_epochs_end_is_evaluated_once(make_trainer, eval_interval):
+    recorder = Recorder()
+    make_trainer(schedulers=doubling(), callbacks=[snapshot(), recorder], eval_interval=eval_interval).fit()
+    evaluated = evaluated_batches(recorder)
+    assert [evaluated.count(batch) for batch in (20, 40, 80)] == [1, 1, 1]
+    users = {0: [], '1ep': range(10, 81, 10), '2ep': range(20, 81, 20), '10ba': range(10, 81, 10)}
+    users |= {'1ba': range(1, 81), '0.25dur': range(20, 81, 20)}
+    assert evaluated == sorted({*users[eval_interval], 20, 40, 80})
+
+
+def test_the_users_interval_is_always_asked_since_it_may_keep_count(make_trainer):
+    asked = []
+
+    def every_third_time(state: State, event: Event) -> bool:
+        asked.append((state.timestamp.batch.value, event))
+        return len(asked) % 3 == 0
+
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), eval_interval=every_third_time).fit()
+    batch_ends = {(batch, Event.BATCH_END) for batch in range(1, 81)}
+    epoch_ends = {(batch, Event.EPOCH_END) for batch in range(10, 81, 10)}
+    assert len(asked) == 80 + 8 + 1
+    assert set(asked) == batch_ends | epoch_ends | {(80, Event.FIT_END)}
+
+
+def test_every_evaluator_runs_at_a_trough_whatever_its_own_interval(make_trainer):
+    evaluators = [
+        Evaluator(label='often', dataloader=loader(40, seed=1), eval_interval='1ep'),
+        Evaluator(label='never', dataloader=loader(40, seed=2), eval_interval=0, metric_names=['MulticlassAccuracy']),
+    ]
+    recorder = Recorder()
+    make_trainer(schedulers=doubling(), callbacks=[snapshot(), recorder], eval_dataloader=evaluators).fit()
+    assert [batch for batch, label in recorder.evaluations if label == 'never'] == [20, 40, 80]
+    assert [batch for batch, label in recorder.evaluations if label == 'often'] == [*range(10, 81, 10)]
+    assert set(curve().points[0].metrics) == {
+        'often/MulticlassAccuracy',
+        'often/CrossEntropy',
+        'never/MulticlassAccuracy',
+    }
+
+
+def test_metrics_can_be_chosen(make_trainer):
+    make_trainer(schedulers=doubling(), callbacks=snapshot(metrics=[ACCURACY])).fit()
+    assert set(curve().points[0].metrics) == {ACCURACY}
+
+
+class Scripted(MulticlassAccuracy):
+    """An accuracy that takes the values it is told, one an evaluation."""
+
+    values: ClassVar[list[float]] = []
+
+    def compute(self):
+        return torch.tensor(type(self).values[0])
+
+
+class NextValue(Callback):
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        del Scripted.values[0]
+
+
+def scripted_peaks(make_trainer, values: list[float], window: str, eval_interval: str | int = '1ep', **changes):
+    Scripted.values = list(values)
+    model = classifier()
+    model.val_metrics = MetricCollection({'Scripted': Scripted(num_classes=2)})
+    callback = snapshot(peak_window=window, **changes)
+    make_trainer(
+        model=model, schedulers=doubling(), callbacks=[callback, NextValue()], eval_interval=eval_interval
+    ).fit()
+    return [p.peak_metrics['eval/Scripted'] for p in curve().points], [
+        p.metrics['eval/Scripted'] for p in curve().points
+    ]
+
+
+RISING_THEN_WORSE = [0.9, 0.1, 0.5, 0.2, 0.8, 0.7, 0.6, 0.3]  # at epochs 1 to 8; troughs at 2, 4 and 8
+
+
+@pytest.mark.parametrize(
+    ('window', 'peaks'),
+    [
+        ('0ep', [0.1, 0.2, 0.3]),
+        ('1ep', [0.9, 0.5, 0.6]),
+        ('10ba', [0.9, 0.5, 0.6]),
+        ('9ba', [0.1, 0.2, 0.3]),
+        ('2ep', [0.9, 0.5, 0.7]),
+        ('3ep', [0.9, 0.5, 0.8]),
+        # Never past the restart: not the 0.9 of the first cycle.
+        ('7ep', [0.9, 0.5, 0.8]),
+    ],
+)
+def test_peak_is_the_best_within_the_window_before_the_trough(make_trainer, window, peaks):
+    got, at_trough = scripted_peaks(make_trainer, RISING_THEN_WORSE, window)
+    assert got == pytest.approx(peaks)
+    assert at_trough == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_peak_where_lower_is_better(make_trainer):
+    got, _ = scripted_peaks(make_trainer, RISING_THEN_WORSE, '1ep', directions={'eval/Scripted': 'min'})
+    assert got == pytest.approx([0.1, 0.2, 0.3])
+    assert curve().run.directions == {'eval/Scripted': 'min'}
+
+
+def test_peak_passes_over_nan(make_trainer):
+    nan = math.nan
+    got, at_trough = scripted_peaks(make_trainer, [0.4, nan, nan, nan, 0.1, 0.2, nan, 0.3], '2ep')
+    assert got == pytest.approx([0.4, nan, 0.3], nan_ok=True)
+    assert at_trough == pytest.approx([nan, nan, 0.3], nan_ok=True)
+
+
+def test_fitting_in_two_steps_is_fitting_in_one(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration=None)
+    recorder = Recorder()
+    trainer.state.callbacks.append(recorder)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)
+        trainer.fit(duration='3ep')
+        trainer.fit(duration='5ep')
+    assert [p.batch for p in curve().points] == [20, 40, 80]
+    assert evaluated_batches(recorder) == [20, 40, 80]
+
+
+@pytest.mark.parametrize('last', ['80ba', '75ba'], ids=['at-an-epochs-end', 'within-an-epoch'])
+def test_evaluating_by_hand_adds_no_point(make_trainer, last):
+    scheduler = CyclicCosineScheduler(cycle_ends=['20ba', last])
+    trainer = make_trainer(schedulers=scheduler, callbacks=snapshot(), max_duration=last)
+    trainer.eval()
+    trainer.fit()
+    before = Path('out/curve.json').read_text()
+    trainer.eval()
+    assert Path('out/curve.json').read_text() == before
+
+
+def test_the_saved_weights_are_those_that_were_evaluated_also_under_ema(make_trainer):
+    make_trainer(
+        schedulers=doubling(), callbacks=snapshot(), algorithms=EMA(half_life='5ba', update_interval='1ba')
+    ).fit()
+    for point in curve().points:
+        model = classifier()
+        model.load_state_dict(torch.load(f'out/{point.checkpoint}', weights_only=True)['state']['model'])
+        trainer = make_trainer(model=model, run_name='evaluation')
+        trainer.eval()
+        again = float(trainer.state.eval_metrics['eval']['CrossEntropy'].compute())
+        trainer.close()
+        assert again == pytest.approx(point.metrics['eval/CrossEntropy'], abs=1e-6)
+
+
+class Several(MulticlassAccuracy):
+    """A metric of several values, one of them none."""
+
+    def compute(self):  # type: ignore[override]
+        return [torch.tensor(0.25), (0.5, None)]
+
+
+def test_metrics_of_several_values(make_trainer):
+    model = classifier()
+    model.val_metrics = MetricCollection({'Several': Several(num_classes=2)})
+    trainer = make_trainer(model=model, schedulers=doubling(), callbacks=snapshot(), max_duration='2ep')
+    with pytest.warns(UserWarning, match='eval/Several/1/1 is None, not a number'):
+        trainer.fit()
+    assert curve().points[0].metrics == {'eval/Several/0': 0.25, 'eval/Several/1/0': 0.5}
+
+
+# What is refused, all before the first batch.
+
+
+def test_the_curve_says_on_how_many_samples_it_was_evaluated(make_trainer):
+    whole = loader(40, batch_size=20, seed=1)
+    part = DataLoader(Subset(Subset(whole.dataset, range(30)), range(0, 30, 3)), 4)
+    make_trainer(
+        eval_dataloader=[
+            Evaluator(label='whole', dataloader=whole, metric_names=['MulticlassAccuracy']),
+            Evaluator(label='part', dataloader=part, metric_names=['MulticlassAccuracy']),
+            Evaluator(label='cut', dataloader=whole, metric_names=['MulticlassAccuracy'], subset_num_batches=1),
+        ],
+        schedulers=doubling(),
+        callbacks=snapshot(),
+        max_duration='2ep',
+    ).fit()
+    assert curve().run.evaluation == {
+        'whole': {'samples': 40, 'of': 40},
+        'part': {'samples': 10, 'of': 40},
+        'cut': {'samples': 20, 'of': 40},
+    }

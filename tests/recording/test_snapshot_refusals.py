@@ -1,0 +1,126 @@
+"""What ParetoSnapshot refuses, on construction and before the first batch."""
+
+from pathlib import Path
+
+import pytest
+from composer import Event
+from composer.optim import (
+    ConstantScheduler,
+)
+
+from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
+
+
+@pytest.mark.parametrize(
+    ('folder', 'run_name', 'match'),
+    [
+        ('{run_name}', 'lr{0}', "run_name='lr\\{0\\}' cannot be filled in: it comes to"),
+        ('o{/x', 'run', "folder='o{/x'"),
+        ('{who}', 'run', "'{who}'"),
+    ],
+)
+def test_braces_that_nothing_fills(make_trainer, folder, run_name, match):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder=folder), run_name=run_name)
+    with pytest.raises(ValueError, match=match):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+def test_no_evaluation_data(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), eval_dataloader=None)
+    with pytest.raises(ValueError, match='nothing to evaluate: give eval_dataloader'):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+@pytest.mark.parametrize(
+    ('schedulers', 'match'),
+    [
+        pytest.param(None, 'troughs of no scheduler.*CyclicCosineScheduler', id='none'),
+        pytest.param(
+            ConstantScheduler(), "troughs of the scheduler ConstantScheduler.*scheduler=\\['16ep'", id='unknown'
+        ),
+        pytest.param([doubling(), doubling()], '2 schedulers, of which Composer applies only the last', id='two'),
+        pytest.param(CyclicCosineScheduler('10tok', 2, '5tok'), None, id='tokens'),
+    ],
+)
+def test_schedules_without_known_troughs(make_trainer, schedulers, match):
+    trainer = make_trainer(schedulers=schedulers, callbacks=snapshot())
+    with pytest.raises(ValueError, match=match):
+        trainer.fit()
+    assert trainer.state.timestamp.batch <= 1
+
+
+def test_two_snapshots(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(folder='a'), snapshot(folder='b')])
+    with pytest.raises(ValueError, match='several ParetoSnapshot callbacks'):
+        trainer.fit()
+
+
+def test_a_curve_that_is_there_already(make_trainer):
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='first').fit()
+    before = Path('out/curve.json').read_text()
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='second')
+    with pytest.raises(
+        FileExistsError, match="'out' already holds the curve.json of run 'first' with 3 points.*overwrite"
+    ):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+    assert Path('out/curve.json').read_text() == before
+    make_trainer(schedulers=doubling(), callbacks=snapshot(overwrite=True), run_name='second').fit()
+    assert curve().run.run_name == 'second'
+
+
+def test_a_curve_without_points_is_replaced(make_trainer):
+    with pytest.raises(Stop):
+        make_trainer(
+            schedulers=doubling(), callbacks=[snapshot(), StopAfter(5, Event.BATCH_START)], run_name='first'
+        ).fit()
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='second').fit()
+    assert (curve().run.run_name, len(curve().points)) == ('second', 3)
+
+
+def test_a_file_in_place_of_the_folder(make_trainer):
+    Path('occupied').write_text('')
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder='occupied/{run_name}'))
+    with pytest.raises(NotADirectoryError, match="folder='occupied/run' cannot be created, a file is in its place"):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ({'metrics': ['eval/MulticlassAcuracy']}, "metrics names 'eval/MulticlassAcuracy'.*did you mean 'eval/Multic"),
+        ({'directions': {'eval/F1': 'max'}}, "directions names 'eval/F1'"),
+        ({'peak_window': '5sp'}, "peak_window='5sp' cannot be counted in 'ba'"),
+    ],
+    ids=['metrics', 'directions', 'peak_window'],
+)
+def test_refused_when_training_starts(make_trainer, changes, match):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(**changes))
+    with pytest.raises(ValueError, match=match):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        ({'folder': ''}, "folder=''.*curve.json"),
+        ({'metrics': 'eval/acc'}, "metrics='eval/acc': give a list"),
+        ({'directions': {'eval/acc': 'up'}}, "directions\\['eval/acc'\\]='up'.*'max' or 'min'"),
+        ({'peak_window': 5}, 'peak_window=5 has no unit'),
+        ({'peak_window': '-1ep'}, 'peak_window=-1ep.*negative'),
+    ],
+    ids=['folder', 'metrics', 'directions', 'peak_window', 'negative-window'],
+)
+def test_refused_on_construction(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        ParetoSnapshot(**arguments)
+
+
+def test_no_curve_before_training():
+    with pytest.raises(RuntimeError, match='before training'):
+        _ = ParetoSnapshot().curve
