@@ -1,30 +1,189 @@
-"""The architecture, read from the imports: which folder may import which, without circles."""
+"""The architecture, read from the imports: which folder may import which, and no circles."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / 'composer_clr'
+MOST_LINES = 360
+
+FOUNDATIONS = {'curves', 'schedule', 'utils'}
+# Each folder, and the folders that its modules may import beside its own.
+MAY_IMPORT: dict[str, set[str]] = {
+    'utils': set(),
+    'schedule': {'utils'},
+    'curves': {'utils'},
+    'data': {'utils'},
+    'algorithms': {'schedule', 'utils'},
+    'analysis': FOUNDATIONS,
+    'recipes': FOUNDATIONS,
+    'wandb_io': FOUNDATIONS,
+    'figures': {'analysis', *FOUNDATIONS},
+    'recording': {'algorithms', 'wandb_io', *FOUNDATIONS},
+    'averaging': {'recording', *FOUNDATIONS},
+    'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'wandb_io', *FOUNDATIONS},
+}
+MAY_IMPORT['cli'] = set(MAY_IMPORT)
+# `composer_clr/__init__.py` names what users import, `train.py` is a program.
+FILES = {'__init__.py', 'py.typed', 'train.py'}
+
+# When cycles end and what the multiplier is, for whoever reads or plots a schedule without training.
+PLAIN_SCHEDULE = ('shapes', 'cycles', 'cycle_ends', 'multiplier_line', 'cost_ratio')
+WITHOUT_TORCH = ('curves', 'analysis', 'recipes', 'figures')
+
+MODULES = {
+    '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts).removesuffix('.__init__'): path
+    for path in sorted(PACKAGE.rglob('*.py'))
+}
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Every module that a file imports anywhere in it, and every name that may be one (``from a import b``)."""
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported_names(tree: ast.AST) -> set[str]:
+    """Every module imported anywhere in a file, and every ``a.b`` of ``from a import b``, which may be one."""
+    names = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            modules |= {name.name for name in node.names}
+            names |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f'{path}:{node.lineno}: import by the full name'
-            modules |= {node.module or '', *(f'{node.module}.{name.name}' for name in node.names)}
-    return modules
+            assert node.level == 0, f'line {node.lineno}: imports are written with the full name'
+            names |= {str(node.module), *(f'{node.module}.{name.name}' for name in node.names)}
+    return names
+
+
+def first_names(path: Path) -> set[str]:
+    return {name.split('.')[0] for name in imported_names(ast.parse(path.read_text()))}
+
+
+def own_imports(tree: ast.AST) -> set[str]:
+    """The modules of the package among a file's imports."""
+    return imported_names(tree) & MODULES.keys()
+
+
+def run_at_import(tree: ast.Module) -> ast.Module:
+    """The statements that run when the module is imported: no function bodies, nothing for type checkers alone."""
+
+    class Pruned(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST:
+            for_checkers = ast.unparse(node.test).endswith('TYPE_CHECKING')
+            return ast.Module(node.orelse, []) if for_checkers else self.generic_visit(node)
+
+    return Pruned().visit(tree)
+
+
+def folder(module: str) -> str:
+    """``schedule`` of ``composer_clr.schedule.cycles``, ``''`` of the package's own modules."""
+    path = MODULES[module].relative_to(PACKAGE)
+    return path.parts[0] if len(path.parts) > 1 else ''
+
+
+def crossings() -> dict[str, set[str]]:
+    """``{folder: folders that it imports}``, over every import, lazy ones and those of type checkers too."""
+    crossed: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
+    for module, path in MODULES.items():
+        if folder(module):
+            imports = own_imports(ast.parse(path.read_text())) - {'composer_clr'}
+            crossed[folder(module)] |= {folder(other) for other in imports} - {folder(module)}
+    return crossed
+
+
+def assert_no_circle(graph: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(f'a circle of imports: {" <- ".join(circle.args[1])}')
+
+
+def test_the_folders_are_those_of_the_table():
+    present = {path.name for path in PACKAGE.iterdir() if path.name != '__pycache__'}
+    assert present == {*MAY_IMPORT, *FILES}
+
+
+def test_a_module_imports_only_folders_that_its_own_may():
+    forbidden = {
+        (module, other)
+        for module, path in MODULES.items()
+        if folder(module)
+        for other in own_imports(ast.parse(path.read_text())) - {'composer_clr'}
+        if folder(other) not in {folder(module), *MAY_IMPORT[folder(module)]}
+    }
+    assert forbidden == set()
+
+
+def test_the_package_itself_is_imported_for_its_version_only():
+    taken = {
+        (module, name.name)
+        for module, path in MODULES.items()
+        if folder(module)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == 'composer_clr'
+        for name in node.names
+        if f'composer_clr.{name.name}' not in MODULES
+    }
+    assert {name for _, name in taken} == {'__version__'}, taken
+
+
+def test_no_circle_between_folders():
+    assert_no_circle(MAY_IMPORT | {'cli': set(MAY_IMPORT) - {'cli'}})
+    assert_no_circle(crossings())
+
+
+def test_no_circle_between_modules_when_they_are_imported():
+    graph = {}
+    for module, path in MODULES.items():
+        imports = own_imports(run_at_import(ast.parse(path.read_text())))
+        # A folder's `__init__` runs before each of its modules, but imports none of them unless it says so here.
+        graph[module] = imports - {module}
+    assert_no_circle(graph)
+
+
+@pytest.mark.parametrize('name', PLAIN_SCHEDULE)
+def test_the_mathematics_of_the_schedule_needs_the_standard_library_only(name):
+    tree = ast.parse(MODULES[f'composer_clr.schedule.{name}'].read_text())
+    allowed = {'schedule', 'utils'}
+    others = {module for module in own_imports(tree) if folder(module) not in allowed}
+    assert others == set()
+    assert {module.split('.')[0] for module in imported_names(tree)} <= {*sys.stdlib_module_names, 'composer_clr'}
+
+
+def test_analysis_needs_numpy_and_scipy_only():
+    imports = set().union(*(first_names(path) for path in (PACKAGE / 'analysis').glob('*.py')))
+    assert imports <= {*sys.stdlib_module_names, 'composer_clr', 'numpy', 'scipy'}
+
+
+def test_weights_and_biases_is_imported_in_its_own_folder_only():
+    assert {folder(module) for module, path in MODULES.items() if 'wandb' in first_names(path)} == {'wandb_io'}
+
+
+def test_curves_recipes_analysis_and_figures_do_not_wait_for_torch():
+    names = [module for module in MODULES if folder(module) in WITHOUT_TORCH]
+    names += [f'composer_clr.schedule.{name}' for name in PLAIN_SCHEDULE]
+    program = f'import sys, {", ".join(names)}; print(*sorted({{"torch", "composer"}} & sys.modules.keys()))'
+    ended = subprocess.run([sys.executable, '-c', program], cwd=TESTS.parent, capture_output=True, text=True)
+    assert (ended.stdout.strip(), ended.stderr) == ('', '')
+
+
+def test_no_module_is_long():
+    lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    assert {module: number for module, number in lines.items() if number > MOST_LINES} == {}
 
 
 def test_no_test_module_imports_another_test_module():
     imports = {
-        (path.relative_to(TESTS).as_posix(), module)
+        (path.relative_to(TESTS).as_posix(), name)
         for path in TESTS.rglob('*.py')
-        for module in imported_modules(path)
-        if module.startswith('tests.') and any(part.startswith('test_') for part in module.split('.'))
+        for name in imported_names(ast.parse(path.read_text()))
+        if name.startswith('tests.') and any(part.startswith('test_') for part in name.split('.'))
     }
     assert not imports
