@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from composer_clr.analysis.ask import answer, answers_record
-from composer_clr.cli.ask_tables import answers_notes, answers_table, frontier_table
+from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 
