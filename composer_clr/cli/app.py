@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from composer_clr import __version__
 from composer_clr.cli.curves import ask, compare, export, plot
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.recipes import ensemble, schedule, sweep
@@ -11,19 +14,37 @@ from composer_clr.utils.errors import UserError
 
 __all__ = ['main']
 
+_HELP_OPTIONS = {'help_option_names': ['-h', '--help']}
+
 app = typer.Typer(
     help='Accuracy-against-training-time tradeoff curves from one cyclic run.',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings=_HELP_OPTIONS,
 )
 
 for _command in (plot, compare, ask, export, import_wandb, schedule, sweep, convert_images, ensemble):
-    app.command()(_command)
+    app.command(context_settings=_HELP_OPTIONS)(_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f'composer-clr {__version__}')
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option('--version', callback=_print_version, is_eager=True, help='Show the version and exit.')
+    ] = False,
+) -> None:
+    del version
 
 
 def main() -> None:
-    """The entry point: errors in what was asked for are one line and exit status 2."""
+    """Runs ``composer-clr``: an error in what was asked for is one line, with exit status 2."""
     try:
         app()
     except UserError as error:
