@@ -1,1 +1,1 @@
-"""One function per figure, each on an ``Axes`` that it is given."""
+"""One function per figure, drawn on the ``Axes`` that the caller passes; :mod:`~.paper` finds a figure by number."""

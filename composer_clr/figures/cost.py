@@ -1,4 +1,4 @@
-"""The figure of what curves cost: the training time of separate runs beside that of one cyclic run."""
+"""The cost figure: training time of separate standard runs beside that of one cyclic run."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def training_time(
     alignment: Alignment = INTERPOLATED,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw what each method's curve took: its standard runs, one upon the other, beside the cyclic run.
+    """Draws each method's training time: its standard runs, stacked, beside the cyclic run.
 
-    The runs summed are those paired with the cyclic run's points, and the ratio above them is that of
-    :func:`measured_cost_ratio`. Where no run was trained to a point, its time is interpolated, and hatched; points
-    that met no run are told under the method's name. Error bars are the standard deviation over the seeds that have
-    all the points. Methods with runs of one kind only are left out.
+    The stacked runs are those paired with the cyclic run's points; the number above them is
+    :func:`measured_cost_ratio`. A time that is interpolated, because no run was trained to that point, is hatched. If
+    some points are not paired, their number stands under the method's name. Error bars are the standard deviation over
+    the seeds that have all points. A method with runs of only one kind is not drawn.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs, standard and cyclic.
         metric (str | None): ``label/metric``; points without it do not count. Default: ``None``, the accuracy that all
             of them have.
-        peak (bool): Whether the points must have its best value near them. Default: ``False``.
+        peak (bool): Use points with a best value near the trough. Default: ``False``.
         alignment (Alignment): How points are paired with runs. Default: interpolation in log epochs.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
-        tuple[Figure, Axes]: What was drawn on.
+        tuple[Figure, Axes]: The figure and the axes drawn on.
 
     Raises:
-        CurveError: If no method has runs of both kinds, or the two do not meet; and as for :func:`mean_curves`.
+        CurveError: If no method has runs of both kinds, or no point can be paired; and as for :func:`mean_curves`.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figures 1B and 3D.
@@ -59,8 +59,8 @@ def training_time(
     lines = mean_lines(curves, metric, peak=peak)
     methods = [method for method, kind in lines.means if kind == 'standard' and (method, 'cyclic') in lines.means]
     if not methods:
-        raise CurveError('no method has both standard and cyclic runs, whose time could be compared: name both')
-    made = axes_or_new(ax, (max(4.8, 1.6 + 1.05 * len(methods)), 4.4))
+        raise CurveError('no method has both standard and cyclic runs to compare: name runs of both kinds')
+    axes = axes_or_new(ax, (max(4.8, 1.6 + 1.05 * len(methods)), 4.4))
     ticks, hatched = [], False
     for place, method in enumerate(methods):
         cyclic, standard = lines.means[method, 'cyclic'], lines.means[method, 'standard']
@@ -72,7 +72,7 @@ def training_time(
         for run, how in zip(runs / lines.seconds, pairing.how, strict=True):
             measured = how in ('exact', 'nearest')
             hatched = hatched or not measured
-            made.bar(
+            axes.bar(
                 place - _HALF,
                 run,
                 2 * _HALF,
@@ -84,11 +84,11 @@ def training_time(
             )
             bottom += run
         cyclic_time = one_run / lines.seconds
-        made.bar(
+        axes.bar(
             place + _HALF, cyclic_time, 1.8 * _HALF, facecolor='white', edgecolor=colour, linewidth=1.5, linestyle='--'
         )
         if spread is not None:
-            made.errorbar(
+            axes.errorbar(
                 [place - _HALF, place + _HALF],
                 [bottom, cyclic_time],
                 yerr=spread / lines.seconds,
@@ -98,43 +98,43 @@ def training_time(
             )
         top = bottom + (0.0 if spread is None else float(spread[0]) / lines.seconds)
         ratio = measured_cost_ratio(cyclic, standard, alignment)
-        made.annotate(
+        axes.annotate(
             f'{ratio:.2f}×', (place, top), (0, 4), textcoords='offset points', ha='center', va='bottom', fontsize=9
         )
-        met = f'\n{len(pairing.kept)} of {len(cyclic.epoch)} points' if len(pairing.left_out) else ''
-        ticks.append(f'{method}{met}')
-    made.set_xticks(range(len(methods)), ticks)
-    made.set_xlim(-0.75, len(methods) - 0.25)
-    made.margins(y=0.12)
-    made.set_ylim(bottom=0)
-    made.set_ylabel(f'total {lines.time_label}')
-    made.grid(axis='y', alpha=0.25)
-    made.set_axisbelow(True)
+        paired = f'\n{len(pairing.kept)} of {len(cyclic.epoch)} points' if len(pairing.left_out) else ''
+        ticks.append(f'{method}{paired}')
+    axes.set_xticks(range(len(methods)), ticks)
+    axes.set_xlim(-0.75, len(methods) - 0.25)
+    axes.margins(y=0.12)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(f'total {lines.time_label}')
+    axes.grid(axis='y', alpha=0.25)
+    axes.set_axisbelow(True)
     handles = [Patch(facecolor=_GREY, edgecolor='white', label='standard: a run for each point')]
     if hatched:
         handles.append(Patch(facecolor='white', edgecolor=_GREY, hatch=_HATCH, label='interpolated: no such run'))
     handles.append(Patch(facecolor='white', edgecolor=_GREY, linestyle='--', label='cyclic: one run'))
-    made.legend(handles=handles, loc='lower center', bbox_to_anchor=(0.5, 1), ncols=len(handles), frameon=False)
-    return figure_of(made), made
+    axes.legend(handles=handles, loc='lower center', bbox_to_anchor=(0.5, 1), ncols=len(handles), frameon=False)
+    return figure_of(axes), axes
 
 
 def _times(cyclic: MeanCurve, standard: MeanCurve, pairing: Pairing) -> tuple[Array, float]:
-    """Seconds of the standard run to each point that was paired, and of the cyclic run to the last of them."""
+    """Returns the seconds of the standard run to each paired point, and of the cyclic run to the last of them."""
     return np.exp(pairing.weights @ np.log(standard.time_s)), float(cyclic.time_s[pairing.kept].max())
 
 
 def _spread(
     curves: Sequence[TradeoffCurve], lines: Lines, cyclic: MeanCurve, standard: MeanCurve, pairing: Pairing
 ) -> Array | None:
-    """Standard deviation of both totals over the seeds that have all points of both curves; ``None`` for one seed."""
+    """Returns the standard deviation of both totals over the seeds with all points; ``None`` with fewer than two."""
     totals = []
     for seed in {curve.run.seed for curve in curves} - {None}:
         of_seed = (curve for curve in curves if curve.run.seed == seed)
         means = mean_curves(of_seed, lines.metric, peak=lines.peak, allow_nan=True)
         pair = [means.get((cyclic.method, kind)) for kind in ('cyclic', 'standard')]
         if all(
-            ours is not None and np.array_equal(ours.epoch, whole.epoch)
-            for ours, whole in zip(pair, (cyclic, standard), strict=True)
+            line is not None and np.array_equal(line.epoch, whole.epoch)
+            for line, whole in zip(pair, (cyclic, standard), strict=True)
         ):
             runs, one_run = _times(*pair, pairing)  # type: ignore[arg-type]
             totals.append((runs.sum(), one_run))

@@ -1,4 +1,4 @@
-"""The figure of what methods gain over the baseline, on standard and on cyclic curves."""
+"""The figure of improvements over the baseline, on standard and on cyclic curves."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ def improvement_over_baseline(
     lower_is_better: bool | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw what each method gains over the baseline's curve of the same kind: standard solid, cyclic dashed.
+    """Draws each method's improvement over the baseline's curve of the same kind: standard solid, cyclic dashed.
 
     A method's points are compared with the baseline at equal epochs, or at equal training time with
-    ``Alignment(axis='time')``; those where the baseline was not measured are left out. Error bars are the standard
-    error over seeds, where both have several.
+    ``Alignment(axis='time')``; a point where the baseline was not measured is not drawn. Error bars are the standard
+    error over seeds, if both have several.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
-        peak (bool): Whether to take the best value near each point. Default: ``False``.
+        peak (bool): Use the best value near each point. Default: ``False``.
         baseline (str): The method that improvements are over. Default: ``'baseline'``.
         alignment (Alignment): How points are compared, and the axis they are drawn on. Default: interpolation in log
             epochs.
-        lower_is_better (bool | None): Default: ``None``, told from the metric's name. An improvement is above 0.
+        lower_is_better (bool | None): Direction of the metric; an improvement is above 0. Default: ``None``, from the
+            metric's name.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
-        tuple[Figure, Axes]: What was drawn on.
+        tuple[Figure, Axes]: The figure and the axes drawn on.
 
     Raises:
-        CurveError: If there is no baseline of a method's kind, no other method, a value that is not finite, or a
-            method's curve that does not meet the baseline's; and as for :func:`mean_curves`.
+        CurveError: If the baseline has no runs of a method's kind, no other method has runs, a value is not finite, or
+            no point of a method can be compared with the baseline; and as for :func:`mean_curves`.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 3A-C.
@@ -63,8 +64,8 @@ def improvement_over_baseline(
     if not keys:
         raise CurveError(f'all runs are of the baseline {baseline!r}: name those of another method too')
     of_epochs = alignment.axis == 'epoch'
-    made = axes_or_new(ax, figure_size(keys))
-    made.axhline(0, color='#4D4D4D', linewidth=0.8)
+    axes = axes_or_new(ax, figure_size(keys))
+    axes.axhline(0, color='#4D4D4D', linewidth=0.8)
     for method, kind in keys:
         line, base = lines.means[method, kind], lines.means.get((baseline, kind))
         if base is None:
@@ -73,29 +74,31 @@ def improvement_over_baseline(
             )
         how = alignment if kind == 'standard' else alignment.of_cyclic()
         x = how.positions(line)
-        gained = lines.scale * improvement(line, base, x, how, lower_is_better=lower)
-        known = ~np.isnan(gained)
+        improved = lines.scale * improvement(line, base, x, how, lower_is_better=lower)
+        known = ~np.isnan(improved)
         if not known.any():
-            raise CurveError(f"{line}: none of its points meets the baseline's: train both to like {alignment.axis}s")
+            raise CurveError(
+                f'{line}: no point can be compared with the baseline: train both to similar {alignment.axis}s'
+            )
         errors = lines.scale * _errors(line, base, how)[known]
         shown: Any = np.nan_to_num(errors) if np.nan_to_num(errors).any() else None
         units = 1.0 if of_epochs else lines.seconds
-        draw_points(made, x[known] / units, gained[known], shown, lines.means, (method, kind))
-    log_ticks(made)
-    made.set_xlabel('epochs' if of_epochs else lines.time_label)
+        draw_points(axes, x[known] / units, improved[known], shown, lines.means, (method, kind))
+    log_ticks(axes)
+    axes.set_xlabel('epochs' if of_epochs else lines.time_label)
     unit = ' (percentage points)' if lines.scale == 100 else ''
-    made.set_ylabel(f'{lines.name}:\nimprovement over {baseline}{unit}')
-    made.grid(alpha=0.25)
-    explain(made, keys, lines.means, beside=ax is None)
-    return figure_of(made), made
+    axes.set_ylabel(f'{lines.name}:\nimprovement over {baseline}{unit}')
+    axes.grid(alpha=0.25)
+    explain(axes, keys, lines.means, beside=ax is None)
+    return figure_of(axes), axes
 
 
 def _errors(line: MeanCurve, base: MeanCurve, alignment: Alignment) -> Array:
-    """Standard error of the difference at each of the line's points; NaN where a curve has one seed, or none."""
+    """Returns the standard error of the difference at each point; NaN where a curve has fewer than two seeds."""
     x = alignment.positions(line)
-    ours, theirs = (pair(x, alignment.positions(curve), alignment) for curve in (line, base))
+    of_line, of_base = (pair(x, alignment.positions(curve), alignment) for curve in (line, base))
     errors = np.full(len(x), np.nan)
-    for index, mine, other in zip(theirs.kept, ours.weights[theirs.kept], theirs.weights, strict=True):
-        error = standard_error([*zip(mine, line.samples, strict=True), *zip(-other, base.samples, strict=True)])
+    for index, plus, minus in zip(of_base.kept, of_line.weights[of_base.kept], of_base.weights, strict=True):
+        error = standard_error([*zip(plus, line.samples, strict=True), *zip(-minus, base.samples, strict=True)])
         errors[index] = np.nan if error is None else error
     return errors

@@ -1,4 +1,4 @@
-"""The lines of a figure: runs averaged over their seeds, in drawing order, and the units that they share."""
+"""The lines of a figure: runs averaged over seeds, in drawing order, and the units that they share."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Lines:
     """Mean curves to draw.
 
     Attributes:
-        means (dict[tuple[str, str], MeanCurve]): By method and kind, in the order to draw them in.
+        means (dict[tuple[str, str], MeanCurve]): By method and kind, in drawing order.
         metric (str): ``label/metric``.
         peak (bool): Whether the values are the best near each point.
-        scale (float): 100 where the metric is a fraction, to be drawn in percent; else 1.
-        seconds (float): What one unit of the time axis is.
-        time_unit (str): Its name.
+        scale (float): 100 if the metric is a fraction, which is drawn in percent; else 1.
+        seconds (float): Seconds in one unit of the time axis.
+        time_unit (str): Name of that unit.
     """
 
     means: dict[tuple[str, str], MeanCurve]
@@ -42,21 +42,21 @@ class Lines:
 
     @property
     def name(self) -> str:
-        """The metric as axes name it, without its unit."""
+        """Name of the metric, without its unit."""
         return ('best ' if self.peak else '') + self.metric
 
     @property
     def value_label(self) -> str:
-        """The metric as an axis of its values has it."""
+        """Label of an axis of the metric."""
         return self.name + (' (%)' if self.scale == 100 else '')
 
     @property
     def time_label(self) -> str:
-        """Training time as an axis has it."""
+        """Label of an axis of training time."""
         return f'training time ({self.time_unit})'
 
     def draw_against_time(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
-        """Draw one line against time, with the standard deviation over seeds where there are several."""
+        """Draws one line against time, with the standard deviation over seeds if there are several."""
         line = self.means[key]
         draw_points(
             ax,
@@ -69,12 +69,12 @@ class Lines:
         )
 
     def deviation(self, line: MeanCurve) -> Any:
-        """The standard deviation at each point, 0 where there is one seed; ``None`` where there is one at all."""
+        """Returns the standard deviation per point, 0 at a point of one seed; ``None`` if all points are."""
         deviation = self.scale * np.nan_to_num(line.spread)
         return deviation if deviation.any() else None
 
     def label_time_axes(self, ax: Axes) -> None:
-        """Make an Axes one of values against time: logarithmic, labelled."""
+        """Makes the time axis logarithmic and labels both axes."""
         log_ticks(ax)
         ax.set_xlabel(self.time_label)
         ax.set_ylabel(self.value_label)
@@ -84,17 +84,17 @@ class Lines:
 def mean_lines(
     curves: Iterable[TradeoffCurve], metric: str | None, *, peak: bool = False, allow_nan: bool = True
 ) -> Lines:
-    """Average runs over their seeds and tell the units to draw them in.
+    """Averages runs over seeds and chooses the units to draw them in.
 
     Args:
-        curves (Iterable[TradeoffCurve]): The runs; those without points are passed over.
+        curves (Iterable[TradeoffCurve]): The runs; those without points are ignored.
         metric (str | None): ``label/metric``; ``None``: that of :func:`default_metric`.
-        peak (bool): Whether to take the best value near each point. Default: ``False``.
-        allow_nan (bool): Whether a value that is no finite number leaves a hole. Default: ``True``.
+        peak (bool): Use the best value near each point. Default: ``False``.
+        allow_nan (bool): Leave a gap at a value that is not finite, instead of raising. Default: ``True``.
 
     Raises:
-        CurveError: If the curves have no such metric or no points, or a seed has two runs to one point; or if there are
-            more methods than one figure tells apart.
+        CurveError: If a run does not have the metric, no run has points, a seed has two runs to one point, or there are
+            more methods than one figure can show.
     """
     curves = [curve for curve in curves if curve.points]
     if not curves:
@@ -102,7 +102,7 @@ def mean_lines(
     methods = {curve.run.method for curve in curves}
     if len(methods) > MOST_METHODS:
         raise CurveError(
-            f'{len(methods)} methods are more than the {MOST_METHODS} that one figure tells apart: choose some (plot '
+            f'{len(methods)} methods, but one figure can show at most {MOST_METHODS}: choose some (plot '
             '--methods), or name fewer runs'
         )
     metric = metric or default_metric(curves, peak=peak)

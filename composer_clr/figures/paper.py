@@ -1,4 +1,4 @@
-"""The paper's figures by indexs, to be drawn from anyone's curves."""
+"""The figures of the paper by number, drawn from any curves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from composer_clr.utils.text import did_you_mean
 
 __all__ = ['FIGURES', 'draw']
 
-# Each takes the curves, then metric=None and peak=False, and returns the figure and what it drew on: an Axes, or a
-# list of them where the figure has panels. What else one takes is in its signature.
+# Each takes curves, metric=None and peak=False, and returns the figure and the axes drawn on: one Axes, or a list for
+# a figure of several panels. Its signature has the other options.
 FIGURES: dict[str, Callable[..., tuple[Any, Any]]] = {
     '1A': learning_rate_and_accuracy,
     '1B': training_time,
@@ -41,20 +41,20 @@ def draw(
     methods: Sequence[str] = (),
     **options: Any,
 ) -> Figure:
-    """Draw a figure by its number.
+    """Draws a figure by its number.
 
     Args:
         name (str): A key of :data:`FIGURES`.
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
-        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
-        methods (Sequence[str]): The methods to draw, beside the baseline where the figure needs it. Default: ``()``,
-            all; the baseline where the figure shows one.
-        **options (Any): Further arguments of the figure's function; those that are ``None`` are its defaults.
+        peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        methods (Sequence[str]): The methods to draw; a figure that needs the baseline draws it too. Default: ``()``,
+            all methods, or the baseline in a figure of one method.
+        **options (Any): Further arguments of the figure's function; ``None`` is the default of each.
 
     Raises:
-        CurveError: If there is no such figure, no run of a method, or an option that the figure does not take; and as
-            for the figure's function.
+        CurveError: If the figure is unknown, a method has no runs, or the figure does not take an option; and as for
+            the figure's function.
     """
     if name not in FIGURES:
         raise CurveError(f'--figure {name}: choose one of {", ".join(FIGURES)}')
@@ -64,13 +64,13 @@ def draw(
     for option in options:
         if option not in taken:
             takers = [figure for figure, make in FIGURES.items() if option in inspect.signature(make).parameters]
-            raise CurveError(f'figure {name} has no {option}: leave it out (it is for {", ".join(takers)})')
+            raise CurveError(f'figure {name} does not take {option}: remove it (it is for {", ".join(takers)})')
     known = {curve.run.method for curve in curves}
     if unknown := [method for method in methods if method not in known]:
-        raise CurveError(f'no run is of the method {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')
+        raise CurveError(f'no run of the method {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')
     if methods and 'method' in taken:
         if len(methods) > 1:
-            raise CurveError(f'figure {name} shows one method, and {", ".join(methods)} are named: name one')
+            raise CurveError(f'figure {name} shows one method, not {", ".join(methods)}: name one')
         options['method'] = methods[0]
     elif methods:
         shown = {*methods, options.get('baseline', BASELINE)} if 'baseline' in taken else {*methods}

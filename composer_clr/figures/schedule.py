@@ -1,4 +1,4 @@
-"""Figures of what the schedule does: the learning rate over training, and cycles of constant periods."""
+"""Figures of the schedule: the learning rate over training, and cycles of constant periods."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def learning_rate_and_accuracy(
     method: str = 'baseline',
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw a run of several cycles over its epochs: the learning rate, and the accuracy at each trough.
+    """Draws a run of several cycles over its epochs: the learning rate, and the accuracy at each trough.
 
-    The learning rate is told as its multiplier, over the optimizer's own. Several seeds are averaged, with the
-    standard deviation as error bars.
+    The learning rate is drawn relative to the optimizer's. Several seeds are averaged, with the standard deviation as
+    error bars.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; cyclic ones of the method are drawn.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
-        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
-        method (str): Whose runs to draw. Default: ``'baseline'``.
+        peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        method (str): The method to draw. Default: ``'baseline'``.
         ax (Axes | None): Where to draw the accuracy; the learning rate is drawn on its twin. Default: ``None``, a new
             figure.
 
     Returns:
-        tuple[Figure, Axes]: What the accuracy was drawn on; the learning rate's is the figure's last.
+        tuple[Figure, Axes]: The figure and the axes of the accuracy; those of the learning rate are the figure's last.
 
     Raises:
-        CurveError: If the method has no cyclic run, the schedule cannot be told from a run's record, or the runs have
+        CurveError: If the method has no cyclic run, a run's record does not determine its schedule, or the runs have
             different schedules; and as for :func:`mean_curves`.
 
     Source:
@@ -63,22 +63,22 @@ def learning_rate_and_accuracy(
             raise CurveError(
                 f'runs {runs[0].place!r} and {other.place!r} have different schedules: draw the runs of one at a time'
             )
-    made = axes_or_new(ax, (7.2, 4.0))
-    rate = made.twinx()
+    axes = axes_or_new(ax, (7.2, 4.0))
+    rate = axes.twinx()
     rate.plot(x, alpha, color='#9A9A9A', linewidth=1.2)
     rate.set_ylabel('learning rate / its maximum', color='#6A6A6A')
     rate.tick_params(axis='y', colors='#6A6A6A')
     rate.set_ylim(0, 1.05)
     ((key, line),) = lines.means.items()
     look = _look(curves, method)
-    draw_points(made, line.epoch, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
-    made.set_zorder(rate.get_zorder() + 1)
-    made.patch.set_visible(False)
-    made.set_xlim(0, 1.03 * x[-1])
-    made.set_xlabel(schedule.axis)
-    made.set_ylabel(lines.value_label)
-    made.set_title(f'{method}, {runs[0].run.kind}')
-    return figure_of(made), made
+    draw_points(axes, line.epoch, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
+    axes.set_zorder(rate.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    axes.set_xlim(0, 1.03 * x[-1])
+    axes.set_xlabel(schedule.axis)
+    axes.set_ylabel(lines.value_label)
+    axes.set_title(f'{method}, {runs[0].run.kind}')
+    return figure_of(axes), axes
 
 
 def constant_periods(
@@ -89,22 +89,22 @@ def constant_periods(
     method: str = 'baseline',
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw cyclic runs of different constant periods beside the standard curve, against time.
+    """Draws cyclic runs of different constant periods beside the standard curve, against time.
 
-    Each run's period is told from its record. Runs whose periods grow are drawn too, labelled by the first and last.
+    Periods come from the records of the runs. A run with growing periods is labelled by its first and last.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; cyclic and standard ones of the method are drawn.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
-        peak (bool): Whether to draw the best value in the window before each trough. Default: ``False``.
-        method (str): Whose runs to draw. Default: ``'baseline'``.
+        peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        method (str): The method to draw. Default: ``'baseline'``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
-        tuple[Figure, Axes]: What was drawn on.
+        tuple[Figure, Axes]: The figure and the axes drawn on.
 
     Raises:
-        CurveError: If the method has no cyclic run of constant period, or a period cannot be told from a run's record;
+        CurveError: If the method has no cyclic run of constant period, or a run's record does not determine its period;
             and as for :func:`mean_curves`.
 
     Source:
@@ -123,27 +123,27 @@ def constant_periods(
     ]
     standard = [curve for curve in curves if (curve.run.method, curve.run.kind) == (method, 'standard')]
     lines = mean_lines([*standard, *labelled], metric, peak=peak)
-    made = axes_or_new(ax, (6.4, 4.4))
+    axes = axes_or_new(ax, (6.4, 4.4))
     if (method, 'standard') in lines.means:
-        lines.draw_against_time(made, (method, 'standard'), label='standard', **_look(curves, method))
+        lines.draw_against_time(axes, (method, 'standard'), label='standard', **_look(curves, method))
     order = sorted(periods, key=lambda kind: (periods[kind].periods[-1] / periods[kind].per_epoch, kind))
     # Periods have an order, and so have their colours; viridis ends in a yellow that print loses.
     colours = matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(order)))
     for index, (kind, colour) in enumerate(zip(order, colours, strict=True)):
         marker = _PERIOD_MARKERS[index % len(_PERIOD_MARKERS)]
         lines.draw_against_time(
-            made, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}'
+            axes, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}'
         )
-    lines.label_time_axes(made)
-    made.set_title(method)
-    made.legend(frameon=False)
-    return figure_of(made), made
+    lines.label_time_axes(axes)
+    axes.set_title(method)
+    axes.legend(frameon=False)
+    return figure_of(axes), axes
 
 
 def learning_rate(
     cycles: Cycles, until: int, unit: str, lr: float, alpha_f: float = 0.0, *, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
-    """Draw the learning rate over training, with a mark at each trough.
+    """Draws the learning rate over training, with a marker at each trough.
 
     Args:
         cycles (Cycles): The cycles.
@@ -154,7 +154,7 @@ def learning_rate(
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
-        tuple[Figure, Axes]: What was drawn on.
+        tuple[Figure, Axes]: The figure and the axes drawn on.
     """
     ax = axes_or_new(ax, (6.4, 3.2))
     times, multipliers = multiplier_line(cycles, until, alpha_f)
@@ -172,23 +172,23 @@ def learning_rate(
     ax.set_ylabel('learning rate')
     ax.set_ylim(bottom=0)
     ax.grid(alpha=0.25)
-    # Above the axes: inside, some shape of schedule would run through it.
+    # Above the axes: inside, some schedule would cross it.
     ax.legend(frameon=False, loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0)
     return figure_of(ax), ax
 
 
 def _look(curves: Sequence[TradeoffCurve], method: str) -> dict[str, str]:
-    """The method's look in figures of all the curves, since this one draws its runs alone."""
+    """Returns the look that the method has in a figure of all the curves."""
     methods = {curve.run.method for curve in curves if curve.points}
     return {'color': method_colour(method, methods), 'marker': method_marker(method, methods)}
 
 
 def _cyclic(curves: Sequence[TradeoffCurve], method: str) -> list[TradeoffCurve]:
-    """The method's runs of several cycles: the cyclic ones, or where it has none those of WSD-S."""
+    """Returns the method's runs of several cycles: the cyclic ones, or those of WSD-S if it has no cyclic ones."""
     with_points = [curve for curve in curves if curve.points]
     for kind in ('cyclic', 'wsd-s'):
         found = [curve for curve in with_points if (curve.run.method, curve.run.kind) == (method, kind)]
         if found:
             return found
     methods = sorted({curve.run.method for curve in with_points if curve.run.kind in ('cyclic', 'wsd-s')})
-    raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (there are those of {methods})')
+    raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (the cyclic runs are of {methods})')

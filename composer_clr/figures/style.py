@@ -1,4 +1,4 @@
-"""How figures look: each method's colour and marker, each kind's dashes, and the legend that explains them."""
+"""How figures look: the colour and marker of a method, the dashes of a kind, and the legend."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ __all__ = [
     'show_as_written',
 ]
 
-# Okabe and Ito's palette, told apart by colour-blind readers and in print, less its yellow, which print loses. The
-# paper's methods keep their colour and marker in every figure, whichever of them are in it.
+# Okabe and Ito's palette, which colour-blind readers can distinguish, without its yellow, which is too light in print.
+# The methods of the paper have the same colour and marker in every figure.
 _METHODS = {
     'baseline': ('#000000', 'o'),
     'BP': ('#0072B2', 's'),
@@ -58,16 +58,16 @@ _SPARE = (
 )
 _DASHES: dict[str, Any] = {'standard': '-', 'cyclic': '--', 'wsd-s': '-.', 'branch': ':'}
 _SPARE_DASHES = ((0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 1, 1, 4)))
-# More methods than these are not told apart in one figure, nor named beside it.
+# The most methods that one figure can distinguish and name.
 MOST_METHODS = 24
-# Of more lines than these, a legend names the methods and the kinds, not each line.
+# With more lines, a legend names methods and kinds instead of lines.
 _LINES_NAMED = 6
-# As many names as stand in one column beside a figure.
+# The most names in one column beside a figure.
 _NAMES_A_COLUMN = 18
 
 
 def method_colour(method: str, among: Iterable[str] = ()) -> str:
-    """The colour of a method: its own for the paper's methods, else a spare one by its place ``among`` the others.
+    """Returns the colour of a method: fixed for the paper's methods, else by its place ``among`` the others.
 
     Example:
         >>> method_colour('baseline')
@@ -77,7 +77,7 @@ def method_colour(method: str, among: Iterable[str] = ()) -> str:
 
 
 def method_marker(method: str, among: Iterable[str] = ()) -> str:
-    """The marker of a method, which tells it where there is no colour: chosen as :func:`method_colour` does."""
+    """Returns the marker of a method, chosen as :func:`method_colour` chooses its colour."""
     return _look(method, among)[1]
 
 
@@ -86,37 +86,37 @@ def _look(method: str, among: Iterable[str]) -> tuple[str, str]:
     if method in _METHODS:
         return _METHODS[method]
     place, count = others.index(method), len(_SPARE)
-    # Each round of the colours takes the markers one further on, so that no pair comes again.
+    # In each round of the colours the markers move by one, so that no pair repeats.
     return _SPARE[place % count][0], _SPARE[(place + place // count) % count][1]
 
 
 def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:
-    """The dashes of a kind of curve: standard solid, cyclic dashed, others by their place ``among`` the kinds."""
+    """Returns the dashes of a kind of curve: standard solid, cyclic dashed, others by place ``among`` the kinds."""
     others = sorted({name for name in (*among, kind) if name not in _DASHES})
     return _DASHES.get(kind) or _SPARE_DASHES[others.index(kind) % len(_SPARE_DASHES)]
 
 
 def drawing_order(key: tuple[str, str]) -> tuple[int, str, tuple[bool, bool, str]]:
-    """Sorts (method, kind): methods in the order of the palette, standard before the other kinds."""
+    """Returns the key that sorts (method, kind): methods by palette, kinds by :func:`kind_order`."""
     method, kind = key
     order = list(_METHODS)
     return (order.index(method) if method in order else len(order), method, kind_order(kind))
 
 
 def axes_or_new(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
-    """The Axes that were given, or those of a new figure in constrained layout."""
+    """Returns the axes passed in, or those of a new figure in constrained layout."""
     return plt.subplots(figsize=figsize, layout='constrained')[1] if ax is None else ax
 
 
 def figure_size(keys: Collection[tuple[str, str]]) -> tuple[float, float]:
-    """Inches for so many lines, with room for the legend that :func:`explain` sets beside many."""
+    """Returns the size in inches, with room for the legend that :func:`explain` puts beside many lines."""
     if len(keys) <= _LINES_NAMED:
         return 6.4, 4.4
     return (8.6 if len(set(chain.from_iterable(keys))) <= _NAMES_A_COLUMN else 10.8), 5.4
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The figure that an Axes lies on."""
+    """Returns the figure of an Axes."""
     figure = ax.get_figure()
     while figure is not None and not isinstance(figure, Figure):
         figure = figure.get_figure()
@@ -133,7 +133,7 @@ def draw_points(
     key: tuple[str, str],
     **look: Any,
 ) -> ErrorbarContainer:
-    """Draw one line of points as its method and kind look among the ``keys`` of the figure; ``look`` overrides it."""
+    """Draws one line of points with the look of its method and kind in a figure of ``keys``; ``look`` overrides it."""
     method, kind = key
     methods, kinds = zip(*keys, strict=True)
     usual: dict[str, Any] = {
@@ -153,7 +153,7 @@ def draw_points(
 
 
 def log_ticks(ax: Axes) -> None:
-    """Make the x axis logarithmic, with numbers that a person reads: 1, 2, 5, 10 and so on."""
+    """Makes the x axis logarithmic, with ticks at 1, 2, 5, 10 and so on."""
     ax.set_xscale('log')
     least, most = ax.get_xlim()
     subs = (1, 2, 5) if most > 20 * least else (1, 2, 3, 4, 6, 8) if most > 4 * least else range(1, 10)
@@ -165,16 +165,16 @@ def log_ticks(ax: Axes) -> None:
 def explain(
     ax: Axes, drawn: Collection[tuple[str, str]], among: Collection[tuple[str, str]], *, beside: bool
 ) -> Legend:
-    """Give an Axes its legend: of each line if they are few, else of the methods and of the kinds.
+    """Adds a legend: of lines if there are few, else of methods and kinds.
 
     Args:
-        ax (Axes): Holds the lines.
+        ax (Axes): The axes with the lines.
         drawn (Collection[tuple[str, str]]): Method and kind of each line, in order.
-        among (Collection[tuple[str, str]]): All those of the figure, by which looks are chosen.
-        beside (bool): Whether there may be room for a long legend beside the Axes: on a figure of one's own.
+        among (Collection[tuple[str, str]]): Those of the whole figure, which determine the looks.
+        beside (bool): Put a long legend beside the axes, on a figure that has no others.
     """
     if len(drawn) <= _LINES_NAMED:
-        return ax.legend(frameon=False, handlelength=3.5)  # long enough to tell dashes apart
+        return ax.legend(frameon=False, handlelength=3.5)  # long enough to distinguish dashes
     handles = [*kind_handles(drawn, among), *method_handles(drawn, among)]
     columns = 1 if beside and len(handles) <= _NAMES_A_COLUMN else 2
     place: dict[str, Any] = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}
@@ -182,7 +182,7 @@ def explain(
 
 
 def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """What a legend shows of the kinds of curve: their dashes and filling, standard first."""
+    """Returns legend entries for the kinds of curve: their dashes and filling, standard first."""
     kinds = sorted({kind for _, kind in drawn}, key=kind_order)
     names = {kind for _, kind in among}
     return [
@@ -192,7 +192,7 @@ def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, st
 
 
 def method_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """What a legend shows of the methods: their colours and markers, in order."""
+    """Returns legend entries for the methods: their colours and markers, in order."""
     names = {method for method, _ in among}
     return [
         Line2D([], [], color=method_colour(method, names), marker=method_marker(method, names), ls='', label=method)
@@ -205,10 +205,10 @@ def _filling(kind: str) -> str | None:
 
 
 def show_as_written(figure: Figure) -> None:
-    """Have a figure's text drawn as it is written.
+    """Draws a figure's text literally.
 
-    A name from a file may hold dollar signs, which are no mathematics there, and characters that do not print, which an
-    SVG may not hold. Numbers along the axes stay matplotlib's.
+    In a name from a file, dollar signs are not mathematics, and characters that do not print are not allowed in an SVG.
+    Tick labels are left to matplotlib.
 
     Args:
         figure (Figure): The figure, complete.

@@ -94,7 +94,7 @@ class TestLearningRateAndAccuracy:
         ('curves', 'match'),
         [
             (STUDY[:1], "run 'r': its record does not tell the learning rate .its scheduler is None.: give the curve"),
-            (STUDY[1:], "no cyclic run of 'baseline' has points to draw: name one .there are those of .'MX'"),
+            (STUDY[1:], "no cyclic run of 'baseline' has points to draw: name one .the cyclic runs are of .'MX'"),
             (
                 [recorded(name='a'), recorded(name='b', seed=1, alpha_f=0.0)],
                 "runs 'a' and 'b' have different schedules",
@@ -236,7 +236,10 @@ class TestImprovement:
         [
             (STUDY[:3], "all runs are of the baseline 'baseline'"),
             (STUDY[1:], "MX, cyclic: the baseline 'baseline' has no cyclic runs: name them too"),
-            ([STUDY[0], run('MX', 'cyclic', [(8, 0.5)])], "MX, cyclic: none of its points meets the baseline's"),
+            (
+                [STUDY[0], run('MX', 'cyclic', [(8, 0.5)])],
+                'MX, cyclic: no point can be compared with the baseline: train',
+            ),
             ([STUDY[0], run('MX', 'cyclic', [(16, float('nan'))])], 'is nan at epoch 16: leave the run out'),
         ],
         ids=['baseline-only', 'no-baseline', 'apart', 'nan'],
@@ -268,15 +271,19 @@ class TestPanels:
     def test_on_axes_of_ones_own(self):
         figure, given = plt.subplots(1, 2)
         assert standard_beside_cyclic(STUDY, axes=given) == (figure, list(given))
-        with pytest.raises(ValueError, match=r'2 axes were given for 1 panels \(MX\): give one each'):
+        with pytest.raises(ValueError, match=r'2 axes for 1 panels \(MX\): pass one per panel'):
             methods_beside_baseline(STUDY, axes=given)
 
     @pytest.mark.parametrize(
         ('draw', 'curves', 'match'),
         [
-            (methods_beside_baseline, STUDY[:3], "beside the baseline 'baseline', and there are .'baseline'.: name"),
-            (methods_beside_baseline, STUDY[3:], "beside the baseline 'baseline', and there are .'MX'.: name"),
-            (standard_beside_cyclic, STUDY[:1], 'all are cyclic: name runs of both'),
+            (
+                methods_beside_baseline,
+                STUDY[:3],
+                "beside the baseline 'baseline', but the runs are of .'baseline'.: name",
+            ),
+            (methods_beside_baseline, STUDY[3:], "beside the baseline 'baseline', but the runs are of .'MX'.: name"),
+            (standard_beside_cyclic, STUDY[:1], 'all runs are cyclic: name runs of both'),
         ],
         ids=['no-method', 'no-baseline', 'one-kind'],
     )
@@ -363,10 +370,10 @@ class TestDraw:
         ('name', 'options', 'match'),
         [
             ('4', {}, '--figure 4: choose one of 1A, 1B'),
-            ('1C', {'baseline': 'MX'}, r'figure 1C has no baseline: leave it out \(it is for 2, 3\)'),
-            ('2', {'alignment': Alignment()}, r'has no alignment: leave it out \(it is for 1B, 3, 3D\)'),
-            ('1C', {'methods': ['M']}, "no run is of the method 'M', did you mean 'MX'"),
-            ('1A', {'methods': ['MX', 'baseline']}, 'figure 1A shows one method, and MX, baseline are named: name one'),
+            ('1C', {'baseline': 'MX'}, r'figure 1C does not take baseline: remove it \(it is for 2, 3\)'),
+            ('2', {'alignment': Alignment()}, r'does not take alignment: remove it \(it is for 1B, 3, 3D\)'),
+            ('1C', {'methods': ['M']}, "no run of the method 'M', did you mean 'MX'"),
+            ('1A', {'methods': ['MX', 'baseline']}, 'figure 1A shows one method, not MX, baseline: name one'),
         ],
         ids=['figure', 'baseline', 'alignment', 'method', 'two-methods'],
     )
@@ -388,7 +395,9 @@ def many(methods):
 class TestManyMethods:
     @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
     def test_more_than_a_figure_tells_apart_are_refused(self, name):
-        with pytest.raises(CurveError, match=r'25 methods are more than the 24 .*: choose some \(plot --methods\)'):
+        with pytest.raises(
+            CurveError, match=r'25 methods, but one figure can show at most 24: choose some \(plot --methods\)'
+        ):
             draw(name, many(MOST_METHODS + 1))
 
     @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
