@@ -10,7 +10,9 @@ from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.style import method_colour
-from composer_clr.figures.tradeoff import accuracy_against_time
+from composer_clr.figures.tradeoff import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
+from tests.helpers import drawn_studies
+from tests.helpers.runs_and_lines import run as run_of
 from tests.helpers.studies import STUDY, run
 
 
@@ -112,7 +114,54 @@ def test_refused(curves, metric, match):
         accuracy_against_time(curves, metric)
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close('all')
+class TestPanels:
+    def test_each_method_beside_the_baseline(self):
+        curves = [*drawn_studies.STUDY, run_of('LS', 'cyclic', [(16, 0.55), (32, 0.65)])]
+        _, axes = methods_beside_baseline(curves)
+        both = {'baseline, standard', 'baseline, cyclic'}
+        assert [ax.get_title() for ax in axes] == ['LS', 'MX']
+        assert [set(drawn_studies.lines(ax)) for ax in axes] == [
+            both | {'LS, cyclic'},
+            both | {'MX, standard', 'MX, cyclic'},
+        ]
+        assert drawn_studies.lines(axes[0])['LS, cyclic'] == (
+            pytest.approx([1600 / 60, 3200 / 60]),
+            pytest.approx([55, 65]),
+        )
+        assert axes[0].get_ylim() == axes[1].get_ylim()
+        assert [ax.get_ylabel() for ax in axes] == ['eval/MulticlassAccuracy (%)', '']
+
+    def test_standard_beside_cyclic(self):
+        _, axes = standard_beside_cyclic(drawn_studies.STUDY)
+        assert [ax.get_title() for ax in axes] == ['standard', 'cyclic']
+        assert [list(drawn_studies.lines(ax)) for ax in axes] == [
+            [f'{m}, {k}' for m in ('baseline', 'MX')] for k in ('standard', 'cyclic')
+        ]
+        assert drawn_studies.lines(axes[0])['MX, standard'] == (pytest.approx([25, 55]), pytest.approx([51, 62]))
+
+    def test_on_axes_of_ones_own(self):
+        figure, given = plt.subplots(1, 2)
+        assert standard_beside_cyclic(drawn_studies.STUDY, axes=given) == (figure, list(given))
+        with pytest.raises(ValueError, match=r'2 axes for 1 panels \(MX\): pass one per panel'):
+            methods_beside_baseline(drawn_studies.STUDY, axes=given)
+
+    @pytest.mark.parametrize(
+        ('draw', 'curves', 'match'),
+        [
+            (
+                methods_beside_baseline,
+                drawn_studies.STUDY[:3],
+                "beside the baseline 'baseline', but the runs are of .'baseline'.: name",
+            ),
+            (
+                methods_beside_baseline,
+                drawn_studies.STUDY[3:],
+                "beside the baseline 'baseline', but the runs are of .'MX'.: name",
+            ),
+            (standard_beside_cyclic, drawn_studies.STUDY[:1], 'all runs are cyclic: name runs of both'),
+        ],
+        ids=['no-method', 'no-baseline', 'one-kind'],
+    )
+    def test_refused(self, draw, curves, match):
+        with pytest.raises(CurveError, match=match):
+            draw(curves)

@@ -1,0 +1,64 @@
+"""Two methods with known improvements, runs with a recorded schedule, and what a figure of them holds."""
+
+from dataclasses import replace
+
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+
+from composer_clr.curves.curve import Run, TradeoffCurve
+from tests.helpers.runs_and_lines import point, run, standard_runs
+
+# Two methods, times of 100 s an epoch but for MX's standard runs; improvements by hand: cyclic 3 and 6, standard 2, 1.
+STUDY = [
+    run('baseline', 'cyclic', [(16, 0.50), (32, 0.60)]),
+    *standard_runs('baseline', [(16, 0.49), (32, 0.61)]),
+    run('MX', 'cyclic', [(16, 0.53), (32, 0.66)]),
+    *standard_runs('MX', [(16, 0.51, 1500.0), (32, 0.62, 3300.0)]),
+]
+
+SCHEDULE = {
+    'scheduler': 'CyclicCosineScheduler',
+    't_0': '2ep',
+    't_mult': 2.0,
+    't_warmup': '2ep',
+    'alpha_f': 0.1,
+    'ssr': 1.0,
+    'max_duration': '8ep',
+    'unit': 'ba',
+    'troughs': [40, 80],
+}
+
+
+def recorded(seed=None, name='r', method='baseline', values=(0.5, 0.6), **schedule):
+    """A cyclic run of 10 batches an epoch, with a point at each trough."""
+    record = SCHEDULE | schedule
+    points = [
+        point(trough / 10, value, batch=trough)
+        for trough, value in zip(record['troughs'] or (40, 80), values, strict=True)
+    ]
+    return TradeoffCurve(Run(name, 'cyclic', method, seed, schedule=record), points)
+
+
+def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    bars = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
+    return {str(c.get_label()): (list(c.lines[0].get_xdata()), list(c.lines[0].get_ydata())) for c in bars}  # type: ignore
+
+
+def dashes(ax: Axes) -> dict[str, str]:
+    return {str(c.get_label()): c.lines[0].get_linestyle() for c in ax.containers}  # type: ignore
+
+
+def errors(ax: Axes, label: str) -> list[float]:
+    (drawn,) = (c for c in ax.containers if c.get_label() == label)
+    lower, upper = (cap.get_ydata() for cap in drawn.lines[1])  # type: ignore
+    return [(high - low) / 2 for high, low in zip(upper, lower, strict=True)]
+
+
+def replace_method(curve, method):
+    return TradeoffCurve(replace(curve.run, method=method), curve.points)
+
+
+def many(methods):
+    names = ['baseline', *(f'Method{i:02d}' for i in range(methods - 1))]
+    kinds = ('cyclic', 'standard')
+    return [run(name, kind, [(16, 0.5 + i / 99), (32, 0.6)]) for i, name in enumerate(names) for kind in kinds]
