@@ -1,1 +1,1 @@
-"""The commands of ``composer-clr`` and the tables that they print."""
+"""The commands of ``composer-clr`` and the tables that they print; :mod:`~.app` is the entry point."""

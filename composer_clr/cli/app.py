@@ -1,4 +1,4 @@
-"""``composer-clr``: what is done with recipes and curves outside of training."""
+"""``composer-clr``: the command line for recipes and curves, outside of training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _options(
 def main() -> None:
     """Runs ``composer-clr``: an error in what was asked for is one line, with exit status 2."""
     try:
-        app()
+        app(prog_name='composer-clr')
     except UserError as error:
         typer.echo(f'composer-clr: {error}', err=True)
         raise SystemExit(2) from error

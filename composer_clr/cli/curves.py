@@ -58,10 +58,10 @@ def plot(
     from composer_clr.figures.paper import draw
     from composer_clr.figures.style import show_as_written
 
-    given = {'mode': align, 'axis': axis, 'tolerance': tolerance}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    options = {'mode': align, 'axis': axis, 'tolerance': tolerance}
+    chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
-    # Side by side stand the averaged weights' curves too; the other figures are of the runs.
+    # These figures show the curves of averaged weights too.
     shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
     drawn = draw(
         figure,
@@ -87,7 +87,9 @@ def compare(
     align: Annotated[
         str, typer.Option(help='interpolate, exact, nearest, or fit (a curve through few standard runs).')
     ] = 'interpolate',
-    axis: Annotated[str, typer.Option(help='Lay curves side by side by epoch or by time.')] = 'epoch',
+    axis: Annotated[
+        str, typer.Option(help='Compare at equal epochs (epoch) or at equal training time (time).')
+    ] = 'epoch',
     tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
@@ -95,7 +97,7 @@ def compare(
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Compare every kind of curve with the standard one: gaps, what methods gain on each, the ranking, what it cost."""
+    """Compare every kind of curve with the standard one: gaps, improvements over the baseline, ranking and cost."""
     from composer_clr.analysis import compare as comparing
     from composer_clr.analysis.pairing import Alignment
     from composer_clr.cli.tables import comparison_notes, comparison_table
@@ -123,15 +125,13 @@ def compare(
 def ask(
     runs: Runs,
     reach: Annotated[
-        list[str] | None, typer.Option(help='How long to this value, 0.75 or 75%? May be given more than once.')
+        list[str] | None, typer.Option(help='Time to this value, such as 0.75 or 75%; may be repeated.')
     ] = None,
     within: Annotated[
         list[str] | None,
-        typer.Option(
-            help='How good within this training time, 3600 (seconds), 90min or 2h? May be given more than once.'
-        ),
+        typer.Option(help='Best value within this training time: 3600 (seconds), 90min or 2h; may be repeated.'),
     ] = None,
-    frontier: Annotated[bool, typer.Option('--frontier', help='Which points does no other point beat?')] = False,
+    frontier: Annotated[bool, typer.Option('--frontier', help='List the points that no other point beats.')] = False,
     metric: Metric = None,
     baseline: Annotated[str, typer.Option(help='The method that speedups are over.')] = 'baseline',
     peak: Peak = False,
@@ -140,13 +140,13 @@ def ask(
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Ask every curve how soon it reaches a value, how much sooner than the baseline, how good it is in a time."""
+    """Time to a value, speedup over the baseline, and best value within a time, for every curve."""
     from composer_clr.analysis.ask import answer, answers_record
     from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
 
     if not (reach or within or frontier):
-        raise CurveError('nothing is asked: give --reach VALUE, --within TIME or --frontier')
-    told = answer(
+        raise CurveError('no question: pass --reach VALUE, --within TIME or --frontier')
+    answers = answer(
         read_curves(runs, strict, slow_start),
         metric,
         reach=[_number('--reach', value, _fraction) for value in reach or ()],
@@ -155,11 +155,11 @@ def ask(
         peak=peak,
         lower_is_better=lower_is_better,
     )
-    write_json(json_file, answers_record(told))
+    write_json(json_file, answers_record(answers))
     if reach or within:
-        show(answers_table(told), answers_notes(told))
+        show(answers_table(answers), answers_notes(answers))
     if frontier:
-        show(frontier_table(told), [])
+        show(frontier_table(answers), [])
 
 
 def export(
@@ -167,7 +167,7 @@ def export(
     output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
     strict: Strict = False,
 ) -> None:
-    """Write runs as one long CSV, a row a point, which every command reads again."""
+    """Write runs as one long CSV, a row per point, which every command can read."""
     from composer_clr.curves.long_csv import write_long_csv
 
     curves = read_curves(runs, strict)
@@ -180,7 +180,7 @@ def _fraction(text: str) -> float:
     try:
         return float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
     except ValueError as error:
-        raise ValueError('is no number, write 0.75 or 75%') from error
+        raise ValueError('must be a number, such as 0.75 or 75%') from error
 
 
 def _number(option: str, text: str, read: Callable[[str], float]) -> float:
@@ -191,7 +191,7 @@ def _number(option: str, text: str, read: Callable[[str], float]) -> float:
 
 
 def _with_metric_sets(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
-    """The curves and those of their second metrics, unless a metric of such a set is asked for by its full name."""
+    """Adds the curves of averaged weights, unless ``metric`` is the full name of one of their metrics."""
     from composer_clr.curves.metric_sets import METRIC_SETS, with_metric_sets
 
     return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)

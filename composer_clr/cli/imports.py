@@ -1,4 +1,4 @@
-"""The commands that bring in what others have made: import-wandb, convert-images."""
+"""The commands on the data of other programs: import-wandb, convert-images."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import typer
 import yaml
 from rich.console import Console
 
-from composer_clr.cli.options import Strict, tell_left_out
+from composer_clr.cli.options import Strict, report_left_out
 from composer_clr.curves.curve import CurveError
 
 __all__ = ['convert_images', 'import_wandb']
 
 
 def import_wandb(
-    sources: Annotated[list[str], typer.Argument(help='ENTITY/PROJECT, or folders that W&B wrote offline.')],
+    sources: Annotated[list[str], typer.Argument(help='ENTITY/PROJECT, or folders written by W&B offline.')],
     output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
     name: Annotated[str | None, typer.Option(help='Regular expression of run names.')] = None,
     group: Annotated[str | None, typer.Option(help='Group of the runs.')] = None,
-    tag: Annotated[list[str] | None, typer.Option(help='A tag that runs must have; may be given again.')] = None,
-    config: Annotated[list[str] | None, typer.Option(help='key=value of their config; may be given again.')] = None,
+    tag: Annotated[list[str] | None, typer.Option(help='A tag that runs must have; may be repeated.')] = None,
+    config: Annotated[list[str] | None, typer.Option(help='key=value of their config; may be repeated.')] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help='Key of a metric; by default metrics/..., not train.')
     ] = None,
     lr_key: Annotated[str | None, typer.Option(help='Key of the learning rate.')] = None,
     time_key: Annotated[str | None, typer.Option(help='Key of the training time.')] = None,
-    time_unit: Annotated[str | None, typer.Option(help='seconds, minutes, hours or days; by default told.')] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(help="seconds, minutes, hours or days; by default from W&B's clock.")
+    ] = None,
     method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
-    batches_per_epoch: Annotated[float | None, typer.Option(help='By default told from time/epoch.')] = None,
-    window: Annotated[float, typer.Option(help='Epochs before a trough that its best value is looked for.')] = 0.0,
+    batches_per_epoch: Annotated[float | None, typer.Option(help='By default from time/epoch.')] = None,
+    window: Annotated[float, typer.Option(help='Epochs before a trough in which its best value may lie.')] = 0.0,
     strict: Strict = False,
 ) -> None:
-    """Recover curves from the learning rates and metrics that W&B runs logged, and write them as a long CSV."""
+    """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
     from composer_clr.curves.long_csv import write_long_csv
     from composer_clr.wandb_io.history import Keys
     from composer_clr.wandb_io.import_curves import import_curves
@@ -50,30 +52,30 @@ def import_wandb(
     )
     keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
     curves, errors = import_curves(sources, keys, keep, strict=strict)
-    tell_left_out(errors)
+    report_left_out(errors)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_long_csv(output, curves)
     typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
 
 
 def convert_images(
-    source: Annotated[Path, typer.Argument(help='Folder with train/ and val/, a folder for each class in either.')],
-    target: Annotated[Path, typer.Argument(help='Folder for the result; new, or that of an interrupted call.')],
-    short_side: Annotated[int, typer.Option(help='What a longer short side is resized to, in pixels.')] = 400,
+    source: Annotated[Path, typer.Argument(help='Folder with train/ and val/, each with a folder per class.')],
+    target: Annotated[Path, typer.Argument(help='Folder for the result: new, or that of an interrupted call.')],
+    short_side: Annotated[int, typer.Option(help='A longer short side is resized to this, in pixels.')] = 400,
     quality: Annotated[int, typer.Option(help='JPEG quality of resized images, 1 to 95.')] = 90,
     form: Annotated[
         str, typer.Option('--format', help='mds: shards for data.name=streaming. folder: for data.name=imagefolder.')
     ] = 'mds',
-    shard_images: Annotated[int, typer.Option(help='Images of a shard.')] = 1000,
-    processes: Annotated[int | None, typer.Option(help='By default one for each core.')] = None,
+    shard_images: Annotated[int, typer.Option(help='Images per shard.')] = 1000,
+    processes: Annotated[int | None, typer.Option(help='By default one per core.')] = None,
     skip_unreadable: Annotated[
-        bool, typer.Option('--skip-unreadable', help='Leave out files that are broken.')
+        bool, typer.Option('--skip-unreadable', help='Leave out files that cannot be read.')
     ] = False,
 ) -> None:
-    """Make smaller copies of an ImageFolder's images, which load faster; interrupted, call it again and it goes on.
+    """Make smaller copies of an ImageFolder's images, which load faster. Call it again to continue after an interrupt.
 
-    What it does to accuracy has not been tested: evaluation pixels differ by about 2 of 255 on average at a short side
-    of 400. Give all the runs of a comparison the same copies. Images that are small already are kept byte for byte.
+    The effect on accuracy is not tested: evaluation pixels differ by about 2 of 255 on average at a short side of 400.
+    Use the same copies for all runs of a comparison. Small images are copied byte for byte.
     """
     import os
 
@@ -85,18 +87,18 @@ def convert_images(
     bar = Progress(BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True))
     with bar:
         task = bar.add_task('images')
-        made = convert.convert_images(
+        counts = convert.convert_images(
             source,
             target,
             conversion,
             processes or len(os.sched_getaffinity(0)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
-    typer.echo(f'{target}: ' + ', '.join(f'{count} images in {split}' for split, count in made.items()))
+    typer.echo(f'{target}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """A key and a value, in YAML's notation as in a recipe's overrides."""
+    """Splits key=value; the value is YAML, as in a recipe's overrides."""
     key, equals, value = text.partition('=')
     if not key or not equals:
         raise CurveError(f'--config {text!r} is not key=value, such as pareto.kind=cyclic')

@@ -1,4 +1,4 @@
-"""What the commands of ``composer-clr`` share: options, and the ways in and out."""
+"""What the commands of ``composer-clr`` share: options, input and output."""
 
 from __future__ import annotations
 
@@ -26,35 +26,38 @@ __all__ = [
     'Strict',
     'check_picture',
     'read_curves',
+    'report_left_out',
     'show',
-    'tell_left_out',
     'write_json',
 ]
 
 Runs = Annotated[
     list[Path], typer.Argument(help='curve.json files, folders that hold some at any depth, or long CSVs.')
 ]
-Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy that all have.')]
+Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy of all runs.')]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
-JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the figures to this file too.')]
+JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file too.')]
 LowerIsBetter = Annotated[
-    bool | None, typer.Option('--lower-is-better/--higher-is-better', help='By default told from the name.')
+    bool | None, typer.Option('--lower-is-better/--higher-is-better', help="By default from the metric's name.")
 ]
 SlowStart = Annotated[
-    float, typer.Option(metavar='EPOCHS', help='Take the first epochs to have gone at the pace of those after them.')
+    float,
+    typer.Option(metavar='EPOCHS', help='Correct the time of so many slow first epochs to the pace of the later ones.'),
 ]
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
 
 def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) -> list[TradeoffCurve]:
+    """Reads the curves that a command is given, and names on stderr the files that cannot be read."""
     from composer_clr.analysis.slow_start import without_slow_start
 
     curves, errors = read_sources(paths, strict=strict)
-    tell_left_out(errors)
+    report_left_out(errors)
     return without_slow_start(curves, slow_start)
 
 
-def tell_left_out(errors: Sequence[CurveError]) -> None:
+def report_left_out(errors: Sequence[CurveError]) -> None:
+    """Names on stderr what a command leaves out, one line per error."""
     for error in errors:
         typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
 
@@ -66,7 +69,8 @@ def write_json(path: Path | None, record: dict[str, Any]) -> None:
 
 
 def show(table: Table, notes: Sequence[str]) -> None:
-    # Wider than any table of ours, so that no figure is cut: a narrow terminal wraps its lines.
+    """Prints a table, and one line per note."""
+    # Wider than any table here, so that no number is cut: a narrow terminal wraps the lines.
     console = Console(width=500, highlight=False)
     console.print(table)
     for note in notes:

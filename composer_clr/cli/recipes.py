@@ -17,9 +17,11 @@ __all__ = ['ensemble', 'schedule', 'sweep']
 def schedule(
     recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
     overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs.')] = None,
-    picture: Annotated[Path | None, typer.Option('--plot', help='Draw the learning rate: PNG, SVG or PDF.')] = None,
+    picture: Annotated[
+        Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
+    ] = None,
 ) -> None:
-    """Show the cycles of a recipe, its points, and what the curve costs against a run for each point."""
+    """Show the cycles of a recipe, its points, and the cost of the curve beside one run per point."""
     from composer_clr.cli.tables import schedule_notes, schedule_table
     from composer_clr.recipes.load import load_recipe
     from composer_clr.recipes.planned_cycles import recipe_cycles
@@ -27,44 +29,46 @@ def schedule(
     if picture is not None:
         check_picture(picture)
     loaded = load_recipe(recipe, overrides or [])
-    told = recipe_cycles(loaded)
-    show(schedule_table(told), schedule_notes(told))
+    planned = recipe_cycles(loaded)
+    show(schedule_table(planned), schedule_notes(planned))
     if picture is not None:
         import matplotlib as mpl
 
         mpl.use('agg')
         from composer_clr.figures.schedule import learning_rate
 
-        figure, _ = learning_rate(told.cycles, told.until, told.unit, loaded.optimizer.lr, loaded.schedule.alpha_f)
+        figure, _ = learning_rate(
+            planned.cycles, planned.until, planned.unit, loaded.optimizer.lr, loaded.schedule.alpha_f
+        )
         picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=200)
         typer.echo(f'{picture}: the learning rate')
 
 
 def sweep(
-    recipes: Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all of their runs.')],
+    recipes: Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all runs.')],
     seeds: Annotated[str, typer.Option(help='Seeds, separated by commas.')] = '17',
     kinds: Annotated[str, typer.Option(help='Kinds of run, separated by commas.')] = 'cyclic,standard',
     methods: Annotated[
         str | None, typer.Option(help='Methods to add to each recipe, separated by commas: baseline,LS,MX,LS+MX.')
     ] = None,
     launcher: Annotated[
-        str, typer.Option(help="What starts a module: 'composer -n 8 -m' on eight GPUs.")
+        str, typer.Option(help="The command that starts a module: 'composer -n 8 -m' on eight GPUs.")
     ] = 'python -m',
 ) -> None:
-    """Print the commands of a study, one a line: cyclic runs and their standard runs. Complete ones are left out."""
+    """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
     from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.recipes.sweep import study
 
     names = [word for word in recipes if '=' not in word]
     overrides = [word for word in recipes if '=' in word]
     if not names:
-        raise RecipeError('no recipe is named: give one, such as quickstart/digits')
+        raise RecipeError('no recipe is named: name one, such as quickstart/digits')
     try:
         listed = [int(seed) for seed in seeds.split(',')]
     except ValueError as error:
         raise RecipeError(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
-    # All or nothing: a command that cannot be made is told before the first is started.
+    # All or nothing: an error in one command comes before the first is started.
     runs = study(
         names,
         overrides,
@@ -79,7 +83,7 @@ def sweep(
 
 
 def ensemble(
-    recipe: Annotated[str, typer.Argument(help='The recipe that the run was trained with.')],
+    recipe: Annotated[str, typer.Argument(help='The recipe of the run.')],
     overrides: Annotated[list[str] | None, typer.Argument(help='The same key=value pairs.')] = None,
     most: Annotated[int | None, typer.Option(min=1, help='The largest ensemble; by default all troughs.')] = None,
     csv_file: Annotated[
@@ -93,7 +97,7 @@ def ensemble(
 ) -> None:
     """Evaluate ensembles of a run's snapshots: the mean of the probabilities of the last k troughs, at each trough.
 
-    The recipe tells the network and the data, which curve.json does not hold, and with them the run's folder.
+    The recipe names the network, the data and the run's folder, which are not in curve.json.
     """
     from composer_clr.averaging.ensemble import as_curves
     from composer_clr.cli.tables import ensemble_table

@@ -1,4 +1,4 @@
-"""Comparisons and schedules as tables that a person reads in a terminal."""
+"""The tables of the commands, and the notes below them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _NOT_REACHED = 'not reached'
 
 
 def comparison_table(*comparisons: Comparison) -> Table:
-    """A row a method: its gap at each point and on average, what its gains say on both curves, what it costs.
+    """Returns a row per method: its gap at each point and on average, the agreement of its improvements, its cost.
 
-    Of several kinds of curve, the rows of a method stand together, one a kind.
+    With several kinds of curve, a method has a row per kind.
     """
     first = comparisons[0]
     unit = 'points' if first.scale == 100 else 'units'
@@ -75,7 +75,7 @@ def comparison_table(*comparisons: Comparison) -> Table:
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What the table rests on: how points were paired, which were left out, which methods could not be compared."""
+    """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
     notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
     taus = [(epoch, tau) for epoch, tau in comparison.agreement.items() if tau is not None]
     if taus:
@@ -83,10 +83,10 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
     paired: dict[str, list[str]] = defaultdict(list)
     for method, figures in comparison.methods.items():
-        met = zip(figures.gap.how, figures.gap.epoch, strict=True)
+        paired_at = zip(figures.gap.how, figures.gap.epoch, strict=True)
         left_out = zip(['left out'] * len(figures.gap.left_out), figures.gap.left_out, strict=True)
         at: dict[str, list[str]] = defaultdict(list)
-        for how, epoch in [*met, *left_out]:
+        for how, epoch in [*paired_at, *left_out]:
             at[how].append(f'{epoch:g}')
         for how in sorted(set(at) - {'exact'}):
             paired[f'{how} at {", ".join(at[how])}'].append(method)
@@ -102,42 +102,42 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 
 
 def answers_table(answers: Answers) -> Table:
-    """A row a curve: the time to each value, the speedup over the baseline there, the value within each time."""
+    """Returns a row per curve: the time to each value, the speedup over the baseline, the value within each time."""
     table = Table(title=safe(answers.metric), title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     table.add_column('kind')
-    compared = any(times is not None for told in answers.curves for times in told.speedup)
+    compared = any(times is not None for answer in answers.curves for times in answer.speedup)
     for value in answers.reach:
         table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
         if compared:
             table.add_column(f'speedup over {safe(answers.baseline)}', justify='right')
     for time_s in answers.within_s:
         table.add_column(f'within {readable_duration(time_s)}', justify='right')
-    unit = unit_of(max((time_s for told in answers.curves for time_s in told.time_s if time_s), default=0.0))
-    for told in answers.curves:
-        row = [safe(told.curve.method), safe(told.curve.kind)]
-        for time_s, speedup in zip(told.time_s, told.speedup, strict=True):
+    unit = unit_of(max((time_s for answer in answers.curves for time_s in answer.time_s if time_s), default=0.0))
+    for answer in answers.curves:
+        row = [safe(answer.curve.method), safe(answer.curve.kind)]
+        for time_s, speedup in zip(answer.time_s, answer.speedup, strict=True):
             row.append(_NOT_REACHED if time_s is None else readable_duration(time_s, unit))
             if compared:
                 row.append('' if speedup is None else f'{speedup:.2f}')
-        row.extend(_NOT_REACHED if value is None else _value(answers, value) for value in told.value)
+        row.extend(_NOT_REACHED if value is None else _value(answers, value) for value in answer.value)
         table.add_row(*row)
     return table
 
 
 def answers_notes(answers: Answers) -> list[str]:
-    """What was measured of each curve that a question led out of."""
+    """Returns the measured range of each curve that has no answer to a question."""
     return [
-        f'{safe(str(told.curve))}: measured from {readable_duration(told.curve.time_s.min())} to '
-        f'{readable_duration(told.curve.time_s.max())}, from {_value(answers, told.curve.value.min())} to '
-        f'{_value(answers, told.curve.value.max())}'
-        for told in answers.curves
-        if None in (*told.time_s, *told.value)
+        f'{safe(str(answer.curve))}: measured from {readable_duration(answer.curve.time_s.min())} to '
+        f'{readable_duration(answer.curve.time_s.max())}, from {_value(answers, answer.curve.value.min())} to '
+        f'{_value(answers, answer.curve.value.max())}'
+        for answer in answers.curves
+        if None in (*answer.time_s, *answer.value)
     ]
 
 
 def frontier_table(answers: Answers) -> Table:
-    """A row for each point that no other beats, by time."""
+    """Returns a row per point that no other point beats, by time."""
     table = Table(title=f'frontier, {safe(answers.metric)}', title_justify='left', box=SIMPLE_HEAD)
     for heading in ('time', 'value', 'epoch'):
         table.add_column(heading, justify='right')
@@ -156,15 +156,17 @@ def frontier_table(answers: Answers) -> Table:
 
 
 def _value(answers: Answers, value: float, digits: int | None = None) -> str:
-    """A value as people read it; with so many digits at most, or percentages with two decimals."""
+    """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
     if answers.scale == 100:
         return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
     return f'{value:.4g}'
 
 
 def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
-    """A row a trough: the accuracy of the last 1, 2, 3, ... snapshots together, which is also the inference cost."""
-    table = Table(title='accuracy in %, by snapshots and so by forward passes', title_justify='left', box=SIMPLE_HEAD)
+    """Returns a row per trough: the accuracy of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
+    table = Table(
+        title='accuracy in %, by number of snapshots (= forward passes)', title_justify='left', box=SIMPLE_HEAD
+    )
     table.add_column('trough')
     sizes = sorted({point.members for point in points})
     for size in sizes:
@@ -180,32 +182,32 @@ def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
     return table
 
 
-def schedule_table(told: RecipeCycles) -> Table:
-    """A row a cycle: where it starts and ends, and the point that it makes."""
+def schedule_table(planned: RecipeCycles) -> Table:
+    """Returns a row per cycle: its restart, its trough and its period."""
     table = Table(box=SIMPLE_HEAD)
     for heading in ('cycle', 'restart', 'trough', 'period'):
         table.add_column(heading, justify='right')
-    for cycle in range(len(told.troughs)):
-        restart, trough = told.cycles.bounds(cycle)
-        table.add_row(str(cycle), *(f'{time}{told.unit}' for time in (restart, trough, trough - restart)))
+    for cycle in range(len(planned.troughs)):
+        restart, trough = planned.cycles.bounds(cycle)
+        table.add_row(str(cycle), *(f'{time}{planned.unit}' for time in (restart, trough, trough - restart)))
     return table
 
 
-def schedule_notes(told: RecipeCycles) -> list[str]:
-    """What the curve costs against a run for each of its points, and where it stops."""
-    troughs: Sequence[int] = told.troughs
+def schedule_notes(planned: RecipeCycles) -> list[str]:
+    """Returns the cost of the curve beside one run per point, and where training ends."""
+    troughs: Sequence[int] = planned.troughs
     if not troughs:
-        first = told.cycles.next_trough(told.until)
-        return [f'max_duration={told.until}{told.unit} reaches no trough: the first is at {first}{told.unit}']
+        first = planned.cycles.next_trough(planned.until)
+        return [f'max_duration={planned.until}{planned.unit} reaches no trough: the first is at {first}{planned.unit}']
     separate = sum(troughs)
     notes = [
-        f'{len(troughs)} points from one run of {told.until}{told.unit}; a run for each: '
-        f'{" + ".join(map(str, troughs))} = {separate}{told.unit}, {separate / told.until:.3f} times as much'
+        f'{len(troughs)} points from one run of {planned.until}{planned.unit}; a run for each: '
+        f'{" + ".join(map(str, troughs))} = {separate}{planned.unit}, {separate / planned.until:.3f} times as much'
     ]
-    if troughs[-1] != told.until:
+    if troughs[-1] != planned.until:
         notes.append(
-            f'max_duration={told.until}{told.unit} is no trough: the last is at {troughs[-1]}{told.unit}, '
-            'and the time after it makes no point'
+            f'max_duration={planned.until}{planned.unit} is not a trough: the last is at {troughs[-1]}{planned.unit}, '
+            'and the time after it has no point'
         )
     return notes
 
@@ -219,5 +221,5 @@ def _plain(value: float | None) -> str:
 
 
 def safe(text: str) -> str:
-    """A name from a file: no escapes for the terminal, no markup for rich."""
+    """Returns a name from a file without escapes for the terminal or markup for rich."""
     return escape(printable(text))

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from composer_clr import __version__
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.cli import app as cli
 from composer_clr.curves.long_csv import read_long_csv
@@ -26,6 +27,12 @@ def call(monkeypatch, *arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return ended.value.code or 0  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize('arguments', [['-h'], ['--help'], ['plot', '-h'], ['--version']], ids='_'.join)
+def test_help_and_version(monkeypatch, arguments, capsys):
+    assert call(monkeypatch, *arguments) == 0
+    assert ('Usage: composer-clr' in (out := capsys.readouterr().out)) != (out == f'composer-clr {__version__}\n')
 
 
 @pytest.mark.parametrize(('ending', 'magic'), [('png', b'\x89PNG'), ('svg', b'<?xml'), ('pdf', b'%PDF')])
@@ -195,15 +202,15 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
         (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
         (['compare', 'run0'], 'no standard runs'),
-        (['ask', '.'], 'nothing is asked: give --reach VALUE, --within TIME or --frontier'),
-        (['ask', '.', '--reach', 'much'], '--reach much: is no number, write 0.75 or 75%'),
+        (['ask', '.'], 'no question: pass --reach VALUE, --within TIME or --frontier'),
+        (['ask', '.', '--reach', 'much'], '--reach much: must be a number, such as 0.75 or 75%'),
         (['ask', '.', '--reach', '75'], 'no run can reach 75'),
         (['ask', '.', '--within', '2x'], "--within 2x: '2x' is no duration above 0"),
         (['ask', '.', '--frontier', '--slow-start', '-1'], 'slow_epochs=-1'),
         (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
         (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
         (['sweep', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
-        (['sweep', 'seed=3'], 'no recipe is named'),
+        (['sweep', 'seed=3'], 'no recipe is named: name one'),
         (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: give whole numbers'),
         (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
         (['sweep', 'quickstart/digits', '--methods', 'LS,EMA'], "--methods: 'EMA' has 'EMA'"),
