@@ -1,1 +1,1 @@
-"""All that knows Weights & Biases: curves logged to it while they grow, and read back from its runs."""
+"""Weights & Biases: curves logged to it during training, and recovered from its runs (:mod:`~.import_curves`)."""

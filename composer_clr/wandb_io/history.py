@@ -1,4 +1,4 @@
-"""Curves recovered from the histories of Weights & Biases runs, whatever schedule they had and with no callback."""
+"""Curves recovered from the histories of Weights & Biases runs with any schedule, without our callback."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ['ClockUnit', 'Keys', 'RunHistory', 'recovered_curve', 'wanted']
 
 ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 
-# What this package logs itself, which a recovered curve does not rest on.
+# Logged by this package; a recovered curve does not use it.
 _OWN = ('pareto/', 'pareto-by-epoch/')
 _METRICS, _TRAINING_METRICS = 'metrics/', 'metrics/train/'
 _TIMES = ('time/train', 'wall_clock/train')
 _EPOCH, _LOGGED_AT = 'time/epoch', '_timestamp'
 _RATE = re.compile(r'(^|[^a-z])(lr|learning[-_ ]?rate)([^a-z]|$)', re.IGNORECASE)
 _SECONDS: dict[ClockUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}
-# How far before a trough an evaluation still stands for it, as a part of the cycle's length.
+# An evaluation at most this part of a cycle before its trough counts as the trough's.
 _NEAR = 0.05
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -36,20 +36,20 @@ Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Keys:
-    """Which keys of a run tell what; what is not said is told from the names that Composer's callbacks log under.
+    """The keys of a run to read; by default those under which Composer's callbacks log.
 
     Attributes:
         lr (str | None): The learning rate. Default: ``None``, ``lr-{optimizer}/group0`` as ``LRMonitor`` logs it, or
-            any key with the word ``lr`` or ``learning_rate`` in it.
+            any key that contains the word ``lr`` or ``learning_rate``.
         time (str | None): Training time. Default: ``None``, ``SpeedMonitor``'s ``time/train`` or ``wall_clock/train``.
-        time_unit (ClockUnit | None): Its unit. Default: ``None``, the largest in which it does not go faster than W&B's
-            own clock.
-        metrics (tuple[str, ...]): The metrics. Default: none named, all under ``metrics/`` but ``metrics/train/``.
-        method (str | None): The method, in the run's config, levels separated by dots. Default: ``None``, made of the
+        time_unit (ClockUnit | None): Its unit. Default: ``None``, the largest unit in which it is not faster than W&B's
+            clock.
+        metrics (tuple[str, ...]): The metrics. Default: ``()``, all under ``metrics/`` except ``metrics/train/``.
+        method (str | None): Key of the method in the config, levels separated by dots. Default: ``None``, from the
             algorithms that Composer logs as ``enabled_algorithms/...``.
-        batches_per_epoch (float | None): Default: ``None``, told from ``time/epoch``.
-        window_epochs (float): How far before a trough its best value is looked for, >= 0, never before the cycle's
-            restart. Default: ``0.0``.
+        batches_per_epoch (float | None): Batches per epoch, > 0. Default: ``None``, from ``time/epoch``.
+        window_epochs (float): Epochs before a trough in which its best value may lie, >= 0, within the cycle. Default:
+            ``0.0``.
     """
 
     lr: str | None = None
@@ -62,16 +62,16 @@ class Keys:
 
     def __post_init__(self) -> None:
         if self.time_unit is not None and self.time_unit not in get_args(ClockUnit):
-            raise CurveError(f'time unit {self.time_unit!r}: give one of {", ".join(get_args(ClockUnit))}')
+            raise CurveError(f'time unit {self.time_unit!r}: choose one of {", ".join(get_args(ClockUnit))}')
         if not 0 <= self.window_epochs < math.inf:
-            raise CurveError(f'a window of {self.window_epochs} epochs: give 0 or more')
+            raise CurveError(f'window={self.window_epochs}: must be 0 or more epochs')
         if self.batches_per_epoch is not None and not 0 < self.batches_per_epoch < math.inf:
-            raise CurveError(f'{self.batches_per_epoch} batches an epoch: give a number above 0')
+            raise CurveError(f'batches_per_epoch={self.batches_per_epoch}: must be above 0')
 
 
 @dataclass
 class RunHistory:
-    """What a W&B run holds, as far as a curve needs it.
+    """The parts of a W&B run that a curve needs.
 
     Attributes:
         run_id (str): W&B's id.
@@ -79,7 +79,7 @@ class RunHistory:
         group (str): Its group; empty for none.
         tags (tuple[str, ...]): Its tags.
         config (dict): Its config.
-        series (dict[str, tuple[Array, Array]]): By key, the steps at which it was logged, in order, and its values.
+        series (dict[str, tuple[Array, Array]]): By key, the steps at which it was logged, sorted, and the values.
     """
 
     run_id: str
@@ -93,7 +93,7 @@ class RunHistory:
         return f'run {self.name!r} ({self.run_id})'
 
     def setting(self, key: str) -> Any:
-        """A value of the config by its key, or by the keys of its levels joined with dots; ``None`` for none."""
+        """Returns a value of the config by its key, or keys of levels joined with dots; ``None`` if it is not set."""
         if key in self.config:
             return self.config[key]
         value: Any = self.config
@@ -103,7 +103,7 @@ class RunHistory:
 
 
 def wanted(keys: Keys) -> Callable[[str], bool]:
-    """Which keys of a history to read at all: a run of days holds millions of other values."""
+    """Returns the test for keys of a history to read: a run of days holds millions of other values."""
     named = {key for key in (keys.lr, keys.time, *keys.metrics, _EPOCH, _LOGGED_AT) if key is not None}
 
     def want(key: str) -> bool:
@@ -115,19 +115,19 @@ def wanted(keys: Keys) -> Callable[[str], bool]:
 
 
 def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
-    """Recover the curve of a run that logged its learning rate, training time and metrics.
+    """Recovers the curve of a run that logged its learning rate, training time and metrics.
 
     A point lies at each trough of the learning rate (:func:`~composer_clr.wandb_io.logged_troughs.find_troughs`). Its
-    metrics are those evaluated at the trough, which is no later than the rate's next rise; where there were none, the
-    last before it, at most a twentieth of the cycle away. A trough without any has no point. Time is interpolated
-    between the two batches that it was logged at.
+    metrics are those of the first evaluation at or after the trough and before the rate rises again; otherwise those of
+    the last evaluation before it, at most a twentieth of the cycle earlier. A trough without either has no point. Time
+    is interpolated between the two batches at which it was logged.
 
     Args:
         history (RunHistory): The run; its steps are batches, as Composer logs.
-        keys (Keys): Which keys tell what.
+        keys (Keys): The keys to read.
 
     Raises:
-        CurveError: If the run lacks what a curve needs, or has no trough with metrics.
+        CurveError: If the run did not log what a curve needs, or no trough has metrics.
     """
     lr = history.series[_rate_key(history, keys)]
     time = _seconds(history, keys)
@@ -135,11 +135,13 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     per_epoch = keys.batches_per_epoch or _batches_per_epoch(history)
     troughs = find_troughs(*lr)
     if not troughs:
-        raise CurveError(f'{history}: its learning rate has no trough: a run that was cut before one has no point')
+        raise CurveError(
+            f'{history}: its learning rate has no trough: a run that stopped before its first trough has no point'
+        )
     window = round(keys.window_epochs * per_epoch)
     points = list(_points(troughs, metrics, time, per_epoch, window))
     if not points:
-        raise CurveError(f'{history}: nothing was evaluated at its {len(troughs)} troughs')
+        raise CurveError(f'{history}: no evaluation at any of its {len(troughs)} troughs')
     run = Run(
         run_name=history.name,
         kind=history.setting('pareto.kind') or run_kind(len(troughs)),
@@ -174,7 +176,7 @@ def _points(
 
 
 def _evaluated(trough: Trough, steps: NDArray[np.float64]) -> int | None:
-    """Which of a metric's evaluations is the trough's: the first from it on, else the last shortly before it."""
+    """Returns the index of the trough's evaluation: the first from it on, else the last shortly before it."""
     first = int(np.searchsorted(steps, trough.time))
     if first < len(steps) and steps[first] < trough.until:
         return first
@@ -197,10 +199,12 @@ def _rate_key(history: RunHistory, keys: Keys) -> str:
     if keys.lr is not None:
         return _present(history, keys.lr, 'learning rate', '--lr-key')
     found = sorted(key for key in history.series if _RATE.search(key))
-    # The first parameter group stands for the others, as it does in curve.json.
+    # The first parameter group, as in curve.json.
     found.sort(key=lambda key: not (key.startswith('lr-') and key.endswith('/group0')))
     if not found:
-        raise CurveError(f"{history}: it logged no learning rate: add Composer's LRMonitor, or name the key (--lr-key)")
+        raise CurveError(
+            f"{history}: did not log a learning rate: add Composer's LRMonitor, or name its key (--lr-key)"
+        )
     return found[0]
 
 
@@ -209,13 +213,13 @@ def _metric_keys(history: RunHistory, keys: Keys) -> list[str]:
         return [_present(history, key, 'metric', '--metric') for key in keys.metrics]
     found = [key for key in history.series if _is_metric(key)]
     if not found:
-        raise CurveError(f'{history}: it logged no metric of an evaluation under metrics/: name the keys (--metric)')
+        raise CurveError(f'{history}: did not log a metric of an evaluation under metrics/: name its key (--metric)')
     return found
 
 
 def _present(history: RunHistory, key: str, what: str, option: str) -> str:
     if key not in history.series:
-        raise CurveError(f'{history}: it logged no {key!r}: name the key of its {what} ({option})')
+        raise CurveError(f'{history}: did not log {key!r}: name the key of its {what} ({option})')
     return key
 
 
@@ -224,7 +228,7 @@ def _is_metric(key: str) -> bool:
 
 
 def _metric_name(key: str) -> str:
-    """Composer logs ``metrics/eval/accuracy`` for the accuracy of the evaluator ``eval``."""
+    """Removes the prefix: Composer logs the accuracy of the evaluator ``eval`` as ``metrics/eval/accuracy``."""
     return key.removeprefix(_METRICS)
 
 
@@ -235,39 +239,39 @@ def _seconds(history: RunHistory, keys: Keys) -> Series:
         key = next((key for key in _TIMES if key in history.series), None)
         if key is None:
             raise CurveError(
-                f"{history}: it logged no training time: add Composer's SpeedMonitor, or name the key (--time-key)"
+                f"{history}: did not log training time: add Composer's SpeedMonitor, or name its key (--time-key)"
             )
     steps, times = history.series[key]
     return steps, times * _SECONDS[keys.time_unit or _unit(history, key)]
 
 
 def _unit(history: RunHistory, key: str) -> ClockUnit:
-    """SpeedMonitor's unit is not logged, but W&B notes by its own clock, in seconds, when each row was.
+    """Returns the unit of a time: SpeedMonitor does not log its unit, but W&B logs its own clock, in seconds.
 
-    Of that time training is a part, mostly the larger one; units lie 24 and 60 times apart.
+    Training is most of that time, and the units are at least 24 times apart.
     """
     steps, times = history.series[key]
     at, logged = history.series.get(_LOGGED_AT, (np.array([]), np.array([])))
     _, here, there = np.intersect1d(steps, at, return_indices=True)
-    trained_for, took_s = np.diff(times[here]), np.diff(logged[there])
-    moved = (trained_for > 0) & (took_s > 0)
-    if not moved.any():
-        raise CurveError(f'{history}: the unit of {key!r} cannot be told: give it (--time-unit)')
-    pace = float(np.median(took_s[moved] / trained_for[moved]))
+    trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
+    advanced = (trained > 0) & (elapsed_s > 0)
+    if not advanced.any():
+        raise CurveError(f'{history}: the unit of {key!r} cannot be determined: pass --time-unit')
+    pace = float(np.median(elapsed_s[advanced] / trained[advanced]))
     # A batch's clock may stop a little after W&B's.
     fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
     if not fitting:
-        raise CurveError(f'{history}: {key!r} goes faster than the clock: give its unit (--time-unit)')
+        raise CurveError(f'{history}: {key!r} is faster than the clock in any unit: pass --time-unit')
     return fitting[-1]
 
 
 def _batches_per_epoch(history: RunHistory) -> float:
-    """From the steps at which Composer logs that an epoch starts."""
+    """Returns the batches per epoch, from the steps at which Composer logs the start of an epoch."""
     steps, epochs = history.series.get(_EPOCH, (np.array([]), np.array([])))
     lengths = [float(steps[i] / epochs[i]) for i in range(len(steps)) if epochs[i] >= 1]
     if not lengths:
         raise CurveError(
-            f'{history}: the length of its epochs cannot be told from {_EPOCH!r}: give it (--batches-per-epoch)'
+            f'{history}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'
         )
     # The end of training logs its epoch too, later than it started.
     return min(lengths)
@@ -277,7 +281,9 @@ def _method(history: RunHistory, keys: Keys) -> str:
     if keys.method is not None:
         named = history.setting(keys.method)
         if named is None:
-            raise CurveError(f'{history}: its config has no {keys.method!r}: name the key of its method (--method-key)')
+            raise CurveError(
+                f'{history}: {keys.method!r} is not in its config: name the key of its method (--method-key)'
+            )
         return str(named)
     named = history.setting('pareto.method')
     prefix = 'enabled_algorithms/'

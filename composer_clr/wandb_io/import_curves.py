@@ -1,4 +1,4 @@
-"""Curves out of Weights & Biases: the runs of a project, or of folders that were written offline."""
+"""Curves from Weights & Biases: the runs of a project, or of folders written offline."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ T = TypeVar('T')
 def import_curves(
     sources: Sequence[str], keys: Keys, keep: RunFilter, *, strict: bool = False
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
-    """Recover the curves of many runs, with a progress bar on stderr.
+    """Recovers the curves of many runs, with a progress bar on stderr.
 
     Args:
-        sources (Sequence[str]): Each an offline run folder (``wandb/offline-run-...``), a folder that holds some at any
-            depth, or a project ``ENTITY/PROJECT``; what exists as a path is one.
-        keys (Keys): Which keys tell what.
+        sources (Sequence[str]): Each an existing path (an offline run folder such as ``wandb/offline-run-...``, or a
+            folder with some at any depth), or a project ``ENTITY/PROJECT``.
+        keys (Keys): The keys to read.
         keep (RunFilter): Which runs to take.
-        strict (bool): Whether one run without a curve stops everything. Default: ``False``.
+        strict (bool): Raise at the first run without a curve. Default: ``False``.
 
     Returns:
-        tuple[list[TradeoffCurve], list[CurveError]]: The curves, and what was wrong with the other runs, each named.
+        tuple[list[TradeoffCurve], list[CurveError]]: The curves, and an error for each other run.
 
     Raises:
-        CurveError: If there is no curve at all, or ``strict`` and one run has none.
+        CurveError: If no run has a curve, or ``strict`` and one run does not.
     """
     histories: list[RunHistory] = []
     errors: list[CurveError] = []
     for source in sources:
         read = _offline if Path(source).exists() else _online
-        found, wrong = read(source, keys, keep)
+        found, unread = read(source, keys, keep)
         histories += found
-        errors += wrong
+        errors += unread
     curves: list[TradeoffCurve] = []
     for history in histories:
         try:
@@ -55,21 +55,21 @@ def import_curves(
     if errors and (strict or not curves):
         raise errors[0]
     if not curves:
-        raise CurveError(f'{", ".join(sources)}: no run is left by the filters')
+        raise CurveError(f'{", ".join(sources)}: no run passes the filters')
     return curves, errors
 
 
 def _offline(source: str, keys: Keys, keep: RunFilter) -> tuple[list[RunHistory], list[CurveError]]:
     files = run_files(Path(source))
     if not files:
-        raise CurveError(f'{source}: no .wandb file in this folder: name one that W&B wrote offline')
+        raise CurveError(f'{source}: no .wandb file in this folder: name a folder written by W&B offline')
     histories, errors = read_histories(_progress(files, source), wanted(keys))
     return [history for history in histories if keep(history)], errors
 
 
 def _online(source: str, keys: Keys, keep: RunFilter) -> tuple[list[RunHistory], list[CurveError]]:
     if source.count('/') != 1:
-        raise CurveError(f'{source}: neither a path that exists nor ENTITY/PROJECT')
+        raise CurveError(f'{source}: must be an existing path or ENTITY/PROJECT')
     runs = find_runs(source, keep)
     histories, errors = [], []
     for run in _progress(runs, source):

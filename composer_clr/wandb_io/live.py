@@ -1,4 +1,4 @@
-"""A tradeoff curve in Weights & Biases while it grows: on its own axes, as a table and as a chart."""
+"""Logs a tradeoff curve to Weights & Biases during training: history on its own axes, a table and a chart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOG_TIME = 'log10_wall_clock_train_s'
 
 
 def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool) -> WandBCurve | None:
-    """Ready the W&B run that Composer's logger has opened; ``None`` where W&B is disabled."""
+    """Returns the logger of a curve to the W&B run that Composer's logger has opened; ``None`` if W&B is disabled."""
     run = wandb.run
     if not isinstance(run, WandBRun) or run.disabled:
         return None
@@ -53,19 +53,18 @@ class WandBCurve:
     ``pareto`` in the config        method, kind, schedule, and the cost beside that of separate runs
     ==============================  ================================================================================
 
-    Points are logged without a step, so that none is dropped because its step was used before, and into the row that
-    is open, so that what Composer logs at the same step is not dropped either. A cycle's point is logged once: of a
-    run that is resumed, W&B itself, or its folder where it is offline, is asked which cycles it has. Those that it
-    lost, because it was killed before it wrote them, are logged again; a point that is made again is not. The table
-    and the summary are always those of ``curve.json``.
+    Points are logged without a step, because W&B drops a step that was used before, and into the current row, so that
+    Composer's values at the same step are not dropped either. Each cycle is logged once: a resumed run reads from W&B,
+    or from its folder if it is offline, which cycles are there. A point that W&B lost, because it was killed before
+    writing it, is logged again; a point that training repeats is not. Table and summary are always those of
+    ``curve.json``.
 
-    Where the run is offline, tables are not filed as artifacts besides: wandb 0.18 would ask the server whether it
-    takes them, for minutes.
+    Offline, tables are not saved as artifacts: wandb 0.18 would wait minutes for its server.
 
     Args:
         run (wandb.sdk.wandb_run.Run): The W&B run.
-        curve (TradeoffCurve): The run, with the points that a resumed one has already.
-        resumed (bool): Whether training goes on from a checkpoint.
+        curve (TradeoffCurve): The run, with the points of a resumed one.
+        resumed (bool): Whether training continues from a checkpoint.
     """
 
     def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool):
@@ -82,10 +81,10 @@ class WandBCurve:
             self.log(curve)
 
     def log(self, curve: TradeoffCurve) -> None:
-        """Log the points that the W&B run does not have yet, and the curve as it is now."""
+        """Logs the points that the W&B run does not have yet, and the current table, chart and summary."""
         missing = [point for point in curve.points if point.cycle not in self._logged]
         for point in missing[:-1]:
-            # A row for each: values of one name in one row would replace each other.
+            # A row per point: in one row, values of one name would replace each other.
             self._run.log(_row(point), commit=True)
         row = _row(missing[-1]) if missing else {}
         self._run.log({**row, **_pictures(curve)}, commit=False)
@@ -93,7 +92,7 @@ class WandBCurve:
         self._run.summary.update(_summary(curve))
 
     def log_snapshot(self, curve: TradeoffCurve, snapshot: str) -> None:
-        """Log the last point's weights: a local file with its content, one in an object store by reference."""
+        """Logs the last point's weights: a local file by content, one in an object store by reference."""
         point = curve.points[-1]
         name = re.sub(r'[^a-zA-Z0-9-_.]', '-', f'{curve.run.run_name}-pareto')
         metadata = {'run': curve.run.run_name, 'method': curve.run.method, 'kind': curve.run.kind}
@@ -115,13 +114,13 @@ def _row(point: TradeoffPoint) -> dict[str, Any]:
 
 def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
     columns, rows = points_table(curve)
-    made: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
+    pictures: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
     try:
         metric = default_metric([curve])
     except CurveError:
-        return made
-    # The ready-made chart has no logarithmic axis, so the column itself is the logarithm; nor would a name with a
-    # slash in it be a field of its table.
+        return pictures
+    # W&B's line chart does not have a logarithmic axis, so the column is the logarithm; and a slash in a name is not
+    # allowed in a field of its table.
     name = metric.rpartition('/')[2]
     points = [point for point in curve.points if point.wall_clock_train_s > 0]
     table = wandb.Table(
@@ -133,8 +132,8 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
         ],
     )
     title = f'{metric} against training time'
-    made[f'{PREFIX}curve'] = wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
-    return made
+    pictures[f'{PREFIX}curve'] = wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
+    return pictures
 
 
 def _summary(curve: TradeoffCurve) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def _described(run: Run) -> dict[str, Any]:
 
 
 def _cycles_logged(run: WandBRun) -> set[int]:
-    """The cycles whose points the W&B run has already, from the times that it was open before."""
+    """Returns the cycles whose points are already in the W&B run, from before it was resumed."""
     if not run.offline:
         last = run.summary.get(_CYCLE) if run.resumed else None
         return set() if last is None else set(range(int(last) + 1))
@@ -184,7 +183,7 @@ def _cycles_logged(run: WandBRun) -> set[int]:
 
 
 def _keep_tables_out_of_artifacts(run: WandBRun) -> None:
-    """What ``WANDB_ALLOW_OFFLINE_ARTIFACTS=false`` does, for this run alone; ``run.settings`` is but a copy."""
+    """Does the same as ``WANDB_ALLOW_OFFLINE_ARTIFACTS=false``, for one run; ``run.settings`` is a copy."""
     settings = run._settings
     frozen = settings.is_frozen()
     settings.unfreeze()
@@ -194,7 +193,7 @@ def _keep_tables_out_of_artifacts(run: WandBRun) -> None:
 
 
 def _finite(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """An artifact's metadata is strict JSON."""
+    """Returns metadata as strict JSON, which artifacts require."""
     return {
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in metadata.items()
@@ -202,9 +201,9 @@ def _finite(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outlive_service(logger: WandBLogger) -> None:
-    """Have Composer's logger go quiet, with a warning, once the process that W&B runs beside training has died.
+    """Stops Composer's logger, with a warning, when the background process of W&B has died.
 
-    It would end training at the next batch, for a side product.
+    Otherwise it would end training at the next batch.
     """
     dead = False
 
@@ -219,8 +218,8 @@ def _outlive_service(logger: WandBLogger) -> None:
             except (ConnectionError, SockClientClosedError) as error:
                 dead = True
                 warnings.warn(
-                    f"Weights & Biases' own process has died ({type(error).__name__}: {error}): training goes on, its "
-                    'points are kept in curve.json, and nothing more is logged to W&B until the run is resumed',
+                    f'the process of Weights & Biases has died ({type(error).__name__}: {error}): training continues, '
+                    'its points are in curve.json, and nothing more is logged to W&B until the run is resumed',
                     RuntimeWarning,
                     stacklevel=2,
                 )

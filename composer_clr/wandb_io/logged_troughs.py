@@ -1,4 +1,4 @@
-"""Where a logged learning rate has its troughs: told from the numbers alone, whatever schedule made them."""
+"""Finds the troughs of a logged learning rate, of any schedule, from the numbers alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ['Trough', 'find_troughs']
 
-# A rise or a fall counts when it is more than this part of the cycle's own height, so that rounding is none.
+# A rise or a fall counts if it is more than this part of the cycle's height; less is rounding.
 _COUNTS = 0.02
 
 
 class Trough(NamedTuple):
-    """Where a cycle ends, in the unit of the times that were given.
+    """The end of a cycle, in the unit of the times passed in.
 
     Attributes:
-        restart (float): Where the cycle started: the trough before it, or the first sample.
+        restart (float): Start of the cycle: the trough before it, or the first sample.
         time (float): The last sample at the cycle's lowest rate.
-        until (float): The next sample, by which the rate has risen; infinity at the end of training.
+        until (float): The next sample, where the rate has risen; infinity at the end of training.
         lr (float): The rate at ``time``.
     """
 
@@ -31,28 +31,28 @@ class Trough(NamedTuple):
 
 
 def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
-    r"""Find the troughs of a learning rate that was sampled while training.
+    r"""Finds the troughs of a learning rate that was sampled during training.
 
     A trough is the last of the lowest samples between a fall and the rise after it, each of more than 2% of the height
-    of the cycle (its peak over the lowest rate of the run). What only rises, such as a warmup, has none; nor has what
-    stays as it is.
+    of the cycle (its peak over the lowest rate of the run). A rate that only rises, such as a warmup, or is constant
+    does not have one.
 
     The end of training is the last trough if the rate has come down by then. With :math:`n` samples since the peak, and
     :math:`h` the height over the lowest earlier trough (over 0, where there is none), it has if what is left is at most
     :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample before its end keeps; or,
-    for a first cycle, which may end on a rate well above 0, if the last step is at most a tenth of the steepest, or
-    :math:`\tfrac{3 \pi}{2n}` of it up to half. A run that was stopped before that has no point at its end.
+    for a first cycle, which may end at a rate well above 0, if the last step is at most a tenth of the steepest, or
+    :math:`\tfrac{3 \pi}{2n}` of it up to half. A run that stopped before that has no trough at its end.
 
     Args:
-        times (ArrayLike): When each sample was logged, in batches or any other unit; of several at one time the last
+        times (ArrayLike): When each sample was logged, in batches or any other unit; of several at one time, the last
             counts. Shape ``(n,)``.
-        rates (ArrayLike): The rates; those that are no finite number, or negative, are passed over. Shape ``(n,)``.
+        rates (ArrayLike): The rates; those that are not finite, or are negative, are ignored. Shape ``(n,)``.
 
     Returns:
         list[Trough]: In order.
 
     Raises:
-        ValueError: If there are not as many times as rates.
+        ValueError: If the numbers of times and rates differ.
 
     Example:
         A warmup of 2, two cosine cycles of 4, logged one batch late as Composer does:
@@ -86,10 +86,10 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
 
 
 def _clean(times: ArrayLike, rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """In order of time, one usable sample at each."""
+    """Returns one usable sample per time, sorted by time."""
     t, lr = np.asarray(times, dtype=np.float64), np.asarray(rates, dtype=np.float64)
     if t.shape != lr.shape or t.ndim != 1:
-        raise ValueError(f'times of shape {t.shape} and rates of shape {lr.shape}: give one rate for each time')
+        raise ValueError(f'times of shape {t.shape} and rates of shape {lr.shape}: pass one rate per time')
     usable = np.isfinite(t) & np.isfinite(lr) & (lr >= 0)
     t, lr = t[usable], lr[usable]
     order = np.argsort(t, kind='stable')
@@ -99,7 +99,7 @@ def _clean(times: ArrayLike, rates: ArrayLike) -> tuple[NDArray[np.float64], NDA
 
 
 def _has_come_down(t: NDArray[np.float64], lr: NDArray[np.float64], floor: float | None) -> bool:
-    """Whether the samples from a peak on end at the bottom of a cycle."""
+    """Returns whether the samples from a peak on end at the bottom of a cycle."""
     n = len(t) - 1
     left = (lr[-1] - (floor or 0.0)) / (lr[0] - (floor or 0.0))
     if left <= max(0.01, 1.5 * math.sin(math.pi / (2 * n)) ** 2):

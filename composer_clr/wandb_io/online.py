@@ -1,4 +1,4 @@
-"""Reads the histories of Weights & Biases runs from its server, in bulk."""
+"""Reads the histories of runs from the Weights & Biases server, in bulk."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from composer_clr.wandb_io.history import RunHistory, Series
 
 __all__ = ['RunFilter', 'find_runs', 'read_history']
 
-# Rows that one request brings: of a run of 100,000 batches, ten requests for each kind of row.
+# Rows per request: ten requests per key for a run of 100,000 batches.
 _PAGE = 10_000
 
 
 class RunFilter:
-    """Which runs of a project, or of a list of histories, to take.
+    """Selects runs of a project, or of a list of histories.
 
     Args:
-        name (str | None): Regular expression that the display name must match somewhere.
+        name (str | None): Regular expression to search for in the display name.
         group (str | None): The group.
-        tags (tuple[str, ...]): Tags that the run must have, all of them.
-        config (dict[str, Any]): Values that its config must have; levels separated by dots.
+        tags (tuple[str, ...]): Tags, all of which the run must have.
+        config (dict[str, Any]): Values that its config must have, by key, levels separated by dots.
 
     Raises:
-        CurveError: If the name is no regular expression.
+        CurveError: If the name is not a regular expression.
 
     Example:
         >>> keep = RunFilter(name='^digits', config={'pareto.kind': 'cyclic'})
@@ -47,11 +47,11 @@ class RunFilter:
         try:
             self._pattern = None if name is None else re.compile(name)
         except re.error as error:
-            raise CurveError(f'--name {name!r} is no regular expression ({error})') from error
+            raise CurveError(f'--name {name!r} is not a regular expression ({error})') from error
         self._group, self._tags, self._config = group, tags, dict(config or {})
 
     def __call__(self, history: RunHistory) -> bool:
-        """Whether to take a run that has been read."""
+        """Returns whether a run that was read is selected."""
         if self._pattern is not None and not self._pattern.search(history.name):
             return False
         if self._group is not None and history.group != self._group:
@@ -61,7 +61,7 @@ class RunFilter:
         )
 
     def query(self) -> dict[str, Any]:
-        """The same as a query of W&B's server."""
+        """Returns the selection as a query of the W&B server."""
         query: dict[str, Any] = {}
         if self._pattern is not None:
             query['display_name'] = {'$regex': self._pattern.pattern}
@@ -73,33 +73,33 @@ class RunFilter:
 
 
 def find_runs(project: str, keep: RunFilter) -> list[Any]:
-    """The runs of a project that the server finds.
+    """Returns the selected runs of a project.
 
     Args:
         project (str): ``ENTITY/PROJECT``.
-        keep (RunFilter): Which to take.
+        keep (RunFilter): Which runs to take.
 
     Raises:
-        CurveError: If nobody is logged in, or the server cannot be reached or has no such project.
+        CurveError: If not logged in, the server cannot be reached, or the project does not exist.
     """
     import wandb
 
     if wandb.api.api_key is None:
         raise CurveError(
-            f"{project}: nobody is logged in to Weights & Biases: run 'wandb login', set WANDB_API_KEY, or name "
+            f"{project}: not logged in to Weights & Biases: run 'wandb login', set WANDB_API_KEY, or name "
             'offline run folders'
         )
     try:
         return list(wandb.Api(timeout=60).runs(project, filters=keep.query(), per_page=100))
-    except Exception as error:  # wandb's, requests' and others': all mean that there are no runs
-        raise CurveError(f'{project}: W&B does not tell its runs: {_one_line(error)}') from error
+    except Exception as error:  # of wandb, requests and others
+        raise CurveError(f'{project}: W&B cannot list its runs: {_one_line(error)}') from error
 
 
 def read_history(run: Any, want: Callable[[str], bool]) -> RunHistory:
-    """Read what is wanted of a run of :class:`wandb.Api`.
+    """Reads the history of a run of :class:`wandb.Api`.
 
-    Rows are scanned whole pages at a time, each key on its own, because the server gives only rows that have all keys
-    asked for together; each comes with W&B's clock.
+    Keys are scanned one at a time, in pages, because the server returns only rows that have all requested keys; each
+    row has W&B's clock.
 
     Args:
         run (wandb.apis.public.Run): The run.
@@ -114,7 +114,7 @@ def read_history(run: Any, want: Callable[[str], bool]) -> RunHistory:
             rows = list(run.scan_history(keys=['_step', '_timestamp', key], page_size=_PAGE))
             _take(history, key, rows)
             _take(history, '_timestamp', rows)
-    except Exception as error:  # as above; the other runs may be readable
+    except Exception as error:  # as above; other runs may be readable
         raise CurveError(f'{history}: its history cannot be read: {_one_line(error)}') from error
     return history
 
@@ -132,7 +132,7 @@ _NOTHING: Series = (np.array([]), np.array([]))
 
 
 def _number(value: Any) -> float | None:
-    """A value as a number; the server spells those that JSON has none for."""
+    """Returns a value as a number; the server sends those that JSON cannot write as text."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     return float(value) if value in ('NaN', 'Infinity', '-Infinity') else None

@@ -1,4 +1,4 @@
-"""How a recipe's run starts Weights & Biases: logged in or offline, under an id by which it is resumed."""
+"""Starts Weights & Biases for a recipe: logged in or offline, with an id that a resumed run finds again."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _NOT_ONLINE = ('offline', 'disabled', 'dryrun')
 
 
 def logger_arguments(arguments: Mapping[str, Any] | None, run_name: str, *, resumable: bool) -> dict[str, Any]:
-    """The arguments of a recipe's ``WandBLogger``, checked and completed.
+    """Returns the arguments of a recipe's ``WandBLogger``, checked and completed.
 
     Args:
-        arguments (Mapping[str, Any] | None): What the recipe gives.
+        arguments (Mapping[str, Any] | None): Those in the recipe.
         run_name (str): Composer's name of the run.
-        resumable (bool): Whether a run of this name goes on where it stood, and so in the same W&B run: its id is
-            then made of the name, unless ``init_kwargs`` has one.
+        resumable (bool): A run of this name continues, in the same W&B run: the id is derived from the name, unless
+            ``init_kwargs`` has one.
 
     Raises:
-        UserError: If the run is to be online and nobody is logged in; wandb would ask, and wait for an answer.
+        UserError: If the run is online but not logged in; wandb would prompt and wait.
     """
     if arguments is not None and not isinstance(arguments, Mapping):
-        raise UserError(f'loggers.WandBLogger={arguments!r}: give its arguments by name, such as project: clr')
+        raise UserError(f'loggers.WandBLogger={arguments!r}: must be arguments by name, such as project: clr')
     completed = dict(arguments or {})
     init = dict(completed.get('init_kwargs') or {})
     if resumable:
@@ -42,7 +42,7 @@ def logger_arguments(arguments: Mapping[str, Any] | None, run_name: str, *, resu
 
 
 def run_id(run_name: str) -> str:
-    """A W&B id that is the same whenever a run of this name is started, in whatever characters its name is.
+    """Returns the W&B id of a run name: always the same, and valid for any characters in the name.
 
     Example:
         >>> run_id('digits-cyclic-64ep-seed17')
@@ -56,7 +56,7 @@ def run_id(run_name: str) -> str:
 
 @contextmanager
 def wandb_errors_in_one_line() -> Iterator[None]:
-    """Tell what keeps W&B from starting as an error of the recipe; wandb gives up on a network after 90 seconds."""
+    """Raises an error of wandb while it starts as an error of the recipe; wandb waits 90 seconds for a network."""
     try:
         yield
     except Exception as error:
@@ -66,7 +66,7 @@ def wandb_errors_in_one_line() -> Iterator[None]:
 
 
 def look_for_no_checkpoints_offline(loggers: Iterable[LoggerDestination], arguments: Mapping[str, Any]) -> None:
-    """Let a run with ``autoresume`` start offline: Composer would ask W&B for its first checkpoint, and fail.
+    """Lets a run with ``autoresume`` start offline, where Composer would ask W&B for a checkpoint and fail.
 
     Args:
         loggers (Iterable[LoggerDestination]): The run's loggers.
@@ -83,7 +83,7 @@ def _nothing_offline(remote_file_name: str, *_: Any, **__: Any) -> None:
 
 
 def _mode(init: Mapping[str, Any]) -> str | None:
-    """In wandb's own order: the argument, the environment, what ``wandb offline`` has written."""
+    """Returns the mode in wandb's order: the argument, the environment, the settings of ``wandb offline``."""
     import wandb
 
     if os.environ.get('WANDB_DISABLED', '').lower() in ('true', '1'):
@@ -95,4 +95,4 @@ def _check_login(init: Mapping[str, Any]) -> None:
     import wandb
 
     if _mode(init) not in _NOT_ONLINE and wandb.api.api_key is None:
-        raise UserError(f'loggers.WandBLogger: nobody is logged in to Weights & Biases: {_REMEDY}')
+        raise UserError(f'loggers.WandBLogger: not logged in to Weights & Biases: {_REMEDY}')

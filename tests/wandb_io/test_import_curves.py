@@ -110,15 +110,15 @@ def test_a_trough_that_nothing_was_evaluated_at_has_no_point():
 @pytest.mark.parametrize(
     ('changes', 'keys', 'match'),
     [
-        ({LR: None}, {}, r"run 'old' \(id7\): it logged no learning rate.*LRMonitor.*--lr-key"),
-        ({ACC: None}, {}, 'no metric of an evaluation.*--metric'),
-        ({'time/train': None}, {}, 'no training time.*SpeedMonitor.*--time-key'),
-        ({'time/epoch': None}, {}, 'length of its epochs.*--batches-per-epoch'),
-        ({'_timestamp': None}, {}, "unit of 'time/train' cannot be told.*--time-unit"),
+        ({LR: None}, {}, r"run 'old' \(id7\): did not log a learning rate.*LRMonitor.*--lr-key"),
+        ({ACC: None}, {}, 'did not log a metric of an evaluation.*--metric'),
+        ({'time/train': None}, {}, 'did not log training time.*SpeedMonitor.*--time-key'),
+        ({'time/epoch': None}, {}, 'length of an epoch cannot be.*--batches-per-epoch'),
+        ({'_timestamp': None}, {}, "unit of 'time/train' cannot be determined: pass --time-unit"),
         ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough'),
-        ({ACC: {1: 0.1}}, {}, 'nothing was evaluated at its 2 troughs'),
-        ({}, {'lr': 'rate'}, "no 'rate'.*--lr-key"),
-        ({}, {'method': 'recipe.name'}, "no 'recipe.name'.*--method-key"),
+        ({ACC: {1: 0.1}}, {}, 'no evaluation at any of its 2 troughs'),
+        ({}, {'lr': 'rate'}, "did not log 'rate'.*--lr-key"),
+        ({}, {'method': 'recipe.name'}, "'recipe.name' is not in its config.*--method-key"),
     ],
 )
 def test_what_is_missing_is_named_with_the_run(changes, keys, match):
@@ -129,9 +129,9 @@ def test_what_is_missing_is_named_with_the_run(changes, keys, match):
 @pytest.mark.parametrize(
     ('keys', 'match'),
     [
-        ({'time_unit': 'weeks'}, "'weeks': give one of seconds"),
-        ({'window_epochs': -1}, 'window of -1'),
-        ({'batches_per_epoch': 0}, '0 batches an epoch'),
+        ({'time_unit': 'weeks'}, "'weeks': choose one of seconds"),
+        ({'window_epochs': -1}, 'window=-1: must be'),
+        ({'batches_per_epoch': 0}, 'batches_per_epoch=0: must be above 0'),
     ],
 )
 def test_what_cannot_be_asked_for(keys, match):
@@ -219,7 +219,7 @@ def test_a_project_is_imported_and_what_failed_is_named(fake_server, monkeypatch
     out, err = capsys.readouterr()
     assert out == 'out/c.csv: 2 points of 1 runs\n'
     assert "left out: run 'broken' (id9): its history cannot be read: ConnectionError: reset by peer" in err
-    assert "left out: run 'flat' (id8): it logged no" in err
+    assert "left out: run 'flat' (id8): did not log" in err
     (curve,) = read_long_csv('out/c.csv')
     assert [(p.epoch, p.wall_clock_train_s, *p.metrics.values()) for p in curve.points] == BOTH
     tags = [{'tags': {'$in': ['a']}}, {'tags': {'$in': ['b']}}]
@@ -238,7 +238,7 @@ def test_nobody_logged_in_is_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(type(wandb.api), 'api_key', None)
     assert call(monkeypatch, 'me/study') == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith('composer-clr: me/study: nobody is logged in')
+    assert capsys.readouterr().err.splitlines()[-1].startswith('composer-clr: me/study: not logged in')
 
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
@@ -247,16 +247,16 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
 
     monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
     monkeypatch.setattr(wandb, 'Api', unreachable)
-    with pytest.raises(CurveError, match='me/study: W&B does not tell its runs: ConnectionError: no route to host$'):
+    with pytest.raises(CurveError, match='me/study: W&B cannot list its runs: ConnectionError: no route to host$'):
         find_runs('me/study', RunFilter())
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['nowhere'], 'nowhere: neither a path that exists nor ENTITY/PROJECT'),
+        (['nowhere'], 'nowhere: must be an existing path or ENTITY/PROJECT'),
         (['.'], '.: no .wandb file in this folder'),
-        (['me/study', '--name', '('], "--name '(' is no regular expression"),
+        (['me/study', '--name', '('], "--name '(' is not a regular expression"),
         (['me/study', '--config', 'kind'], "--config 'kind' is not key=value"),
         (['broken.wandb'], 'broken.wandb: no run can be read from it'),
         (['empty.wandb'], 'empty.wandb: no run can be read from it'),

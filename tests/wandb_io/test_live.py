@@ -225,7 +225,7 @@ def test_a_dead_service_is_warned_of_once_and_training_goes_on(offline):
     assert done.returncode == 0, done.stderr
     assert 'killed 1' in done.stdout
     assert 'trained' in done.stdout
-    assert done.stderr.count('own process has died (BrokenPipeError') == 1
+    assert done.stderr.count('process of Weights & Biases has died (BrokenPipeError') == 1
     assert [point.cycle for point in TradeoffCurve.read(offline / 'out').points] == [0, 1, 2]
 
 

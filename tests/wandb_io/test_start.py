@@ -24,7 +24,7 @@ def nobody(monkeypatch, tmp_path):
 def test_nobody_logged_in_is_one_line_before_anything_is_trained(capsys):
     assert main(['quickstart/digits', 'loggers.WandBLogger.project=clr', 'progress_bar=false']) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("composer_clr.train: loggers.WandBLogger: nobody is logged in to Weights & Biases: run 'wan")
+    assert line.startswith("composer_clr.train: loggers.WandBLogger: not logged in to Weights & Biases: run 'wan")
     assert 'WANDB_MODE=offline' in line
 
 
@@ -64,7 +64,7 @@ def test_what_wandb_says_is_one_line():
 @pytest.mark.parametrize(
     ('overrides', 'match'),
     [
-        (['loggers.WandBLogger=clr'], 'give its arguments by name'),
+        (['loggers.WandBLogger=clr'], 'must be arguments by name'),
         (['snapshot.log_artifact=true'], 'snapshot.log_artifact=true .*loggers.WandBLogger.project'),
     ],
 )
