@@ -1,8 +1,8 @@
-"""Train one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
+"""Trains one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
 
-``--check`` builds everything, tries two training batches and one evaluation batch, and tells what the run will cost;
-nothing is kept of it. ``--traceback`` shows where in the code an error was raised. The exit status is 2 for a run that
-cannot be started, 1 for one that broke off.
+``--check`` builds everything, tries two training batches and one evaluation batch, and prints the cost of the run;
+nothing is kept. ``--traceback`` shows where in the code an error was raised. The exit status is 2 for a run that cannot
+be started, 1 for one that failed later.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ['main']
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, train, and return the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    flags = {argument for argument in given if argument.startswith('-')}
-    name, *overrides = [argument for argument in given if argument not in flags] or ['']
+    """Reads the command line, trains, and returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {argument for argument in arguments if argument.startswith('-')}
+    name, *overrides = [argument for argument in arguments if argument not in flags] or ['']
     if not name or flags & {'-h', '--help'}:
         print(__doc__, f'Recipes: {", ".join(shipped_recipes())}', recipe_help, sep='\n\n')
         return 0
     try:
         unknown = sorted(flags - {'--check', '--traceback'})
         if unknown:
-            raise RecipeError(f'{unknown[0]}: the options are --check and --traceback; all else is key=value')
+            raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --traceback, or key=value')
         recipe = load_recipe(name, overrides)
         if '--check' in flags:
             from composer_clr.training.try_out import check_recipe
 
-            told = check_recipe(recipe)
+            cost = check_recipe(recipe)
             if dist.get_global_rank() == 0:
-                print(told, end='')
+                print(cost, end='')
             return 0
         trainer = build_trainer(recipe)
         try:

@@ -1,1 +1,1 @@
-"""Datasets, one module for each family."""
+"""Data sets, one module per family; ``by_name.py`` is the way in."""

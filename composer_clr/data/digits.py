@@ -1,4 +1,4 @@
-"""Handwritten digits, 1797 real images of 8x8 grey pixels that come with scikit-learn."""
+"""Handwritten digits: 1797 real images of 8x8 grey pixels, from scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, TensorDataset
 
+from composer_clr.data.checks import check_num_classes
 from composer_clr.data.loaders import dataspecs
 
 __all__ = ['digits_dataspecs']
@@ -25,34 +26,33 @@ def digits_dataspecs(
     num_workers: int = 0,
     num_classes: int | None = None,
 ) -> tuple[DataSpec, DataSpec]:
-    """The digits, split once for all into 897 images to train on and 900 to evaluate on, classes in equal shares.
+    """Returns the digits, split once for all into 897 training and 900 evaluation images, classes in equal shares.
 
     Args:
-        batch_size (int): Training images a batch on each rank.
-        eval_batch_size (int): Evaluation images a batch on each rank.
-        train_images (int): How many of the 897 to train on, the first of a fixed shuffle. Default: ``897``.
-        eval_images (int): How many of the 900 to evaluate on, likewise. Default: ``900``.
-        num_workers (int): Loader processes a rank. Default: ``0``.
-        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, which checks nothing.
+        batch_size (int): Training images per batch and rank.
+        eval_batch_size (int): Evaluation images per batch and rank.
+        train_images (int): Number of training images, from 1 to 897: the first of a fixed shuffle. Default: ``897``.
+        eval_images (int): Number of evaluation images, from 1 to 900, likewise. Default: ``900``.
+        num_workers (int): Loader processes per rank. Default: ``0``.
+        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training and evaluation data: images of (batch, 1, 8, 8) with mean 0 and deviation 1,
         and labels of (batch,).
 
     Raises:
-        ValueError: If there are not as many images, or another number of classes.
+        ValueError: If there are fewer images, or ``num_classes`` is not 10.
 
     Source:
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
-    if num_classes not in (None, 10):
-        raise ValueError(f'{num_classes=}: the digits have 10 classes')
+    check_num_classes(num_classes, 10, 'digits')
     pixels, labels = load_digits(return_X_y=True)
     splits = train_test_split(pixels, labels, test_size=_EVAL_IMAGES, stratify=labels, random_state=_SPLIT_SEED)
     train_x, eval_x, train_y, eval_y = (torch.from_numpy(split) for split in splits)
-    for name, wanted, there in (('train_images', train_images, train_x), ('eval_images', eval_images, eval_x)):
-        if not 1 <= wanted <= len(there):
-            raise ValueError(f'{name}={wanted}: the digits have between 1 and {len(there)} of these')
+    for key, count, most in (('train_images', train_images, len(train_x)), ('eval_images', eval_images, len(eval_x))):
+        if not 1 <= count <= most:
+            raise ValueError(f'{key}={count}: must be between 1 and {most}')
     train_x, train_y = train_x[:train_images], train_y[:train_images]
     mean, deviation = train_x.mean(), train_x.std()
 

@@ -1,16 +1,31 @@
-"""The two loaders of a run, alike for every data set that is read by index."""
+"""The loaders of a run, the same for every data set that is read by index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sized
+from typing import Any, cast
 
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-__all__ = ['dataspecs']
+__all__ = ['collate_images', 'dataspecs', 'evaluation_data', 'evenly_spaced', 'loader_arguments']
+
+
+def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> dict[str, Any]:
+    """Returns the arguments that the ``DataLoader``\\ s of training and of evaluation share.
+
+    Args:
+        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
+        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
+    """
+    return {
+        'collate_fn': collate_fn,
+        'num_workers': num_workers,
+        'persistent_workers': num_workers > 0,
+        'pin_memory': torch.cuda.is_available(),
+    }
 
 
 def dataspecs(
@@ -20,36 +35,94 @@ def dataspecs(
     eval_batch_size: int,
     *,
     num_workers: int,
+    collate_fn: Callable | None = None,
     on_device: Callable | None = None,
-    **loading: Any,
 ) -> tuple[DataSpec, DataSpec]:
-    """Training data, shuffled, without the incomplete last batch, and evaluation data, every sample once.
+    """Returns training and evaluation data.
 
-    Each rank has its own share of either. The sampler of the evaluation data is the kind that Composer trims the
-    padding of, so that no sample is dropped or counted twice on any number of ranks.
+    Training data are shuffled in each epoch, without the incomplete last batch; each rank has its own share.
 
     Args:
         train (Dataset): Training samples.
-        held_out (Dataset): Evaluation samples.
-        batch_size (int): Training samples a batch on each rank.
-        eval_batch_size (int): Evaluation samples a batch on each rank.
-        num_workers (int): Loader processes a rank; 0: the rank itself.
-        on_device (Callable | None): What is done to a microbatch once it is on the device. Default: ``None``.
-        loading (Any): Further arguments of both ``DataLoader``\\ s.
+        held_out (Dataset): Evaluation samples, for :func:`evaluation_data`.
+        batch_size (int): Training samples per batch and rank.
+        eval_batch_size (int): Evaluation samples per batch and rank.
+        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
+        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
+        on_device (Callable | None): Transforms a microbatch on the device. Default: ``None``.
     """
-    loading |= {
-        'num_workers': num_workers,
-        'persistent_workers': num_workers > 0,
-        'pin_memory': torch.cuda.is_available(),
-    }
-    shuffled = dist.get_sampler(train, shuffle=True, drop_last=True)
-    return (
-        DataSpec(
-            DataLoader(train, batch_size, sampler=shuffled, drop_last=True, **loading),
-            microbatch_transforms=on_device,
-        ),
-        DataSpec(
-            DataLoader(held_out, eval_batch_size, sampler=dist.get_sampler(held_out), **loading),
-            microbatch_transforms=on_device,
-        ),
+    loader = DataLoader(
+        train,
+        batch_size,
+        sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
+        drop_last=True,
+        **loader_arguments(num_workers, collate_fn),
     )
+    return (
+        DataSpec(loader, microbatch_transforms=on_device),
+        evaluation_data(held_out, eval_batch_size, num_workers=num_workers, collate_fn=collate_fn, on_device=on_device),
+    )
+
+
+def evaluation_data(
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    num_workers: int,
+    collate_fn: Callable | None = None,
+    on_device: Callable | None = None,
+) -> DataSpec:
+    """Returns evaluation data: every sample once, on any number of ranks.
+
+    Composer's sampler pads the ranks to equal numbers, and its evaluation leaves the padding out again.
+
+    Args:
+        dataset (Dataset): The samples.
+        batch_size (int): Samples per batch and rank.
+        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
+        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
+        on_device (Callable | None): Transforms a microbatch on the device. Default: ``None``.
+    """
+    loader = DataLoader(
+        dataset, batch_size, sampler=dist.get_sampler(dataset), **loader_arguments(num_workers, collate_fn)
+    )
+    return DataSpec(loader, microbatch_transforms=on_device)
+
+
+def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
+    """Returns a batch of images and labels; the images' bytes keep the order they were decoded in, channels last.
+
+    Shape:
+        Images of (channels, height, width) to (batch, channels, height, width), labels to (batch,).
+
+    Example:
+        >>> images, labels = collate_images([(torch.zeros(3, 32, 32, dtype=torch.uint8), 5)] * 4)
+        >>> images.shape, images.is_contiguous(memory_format=torch.channels_last), labels
+        (torch.Size([4, 3, 32, 32]), True, tensor([5, 5, 5, 5]))
+    """
+    # As rows of pixels an image is one piece of memory, which torch's collate copies at once, in a worker straight
+    # into the memory that it shares with the training process.
+    images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
+    return [images.permute(0, 3, 1, 2), labels]
+
+
+def evenly_spaced(dataset: Dataset, eval_images: int | None) -> Dataset:
+    """Returns part of a data set, spread evenly over it: where classes lie side by side, all have their share.
+
+    Args:
+        dataset (Dataset): The images.
+        eval_images (int | None): How many of them; ``None`` takes all.
+
+    Raises:
+        ValueError: If ``eval_images`` is not between 1 and the number of images.
+
+    Example:
+        >>> [int(image) for image in evenly_spaced(torch.arange(10), 4)]
+        [0, 2, 5, 7]
+    """
+    images = len(cast(Sized, dataset))
+    if eval_images is None or eval_images == images:
+        return dataset
+    if not 1 <= eval_images < images:
+        raise ValueError(f'{eval_images=}: must be between 1 and {images}, the number of evaluation images')
+    return Subset(dataset, [n * images // eval_images for n in range(eval_images)])

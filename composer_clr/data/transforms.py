@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Protocol
 
 import torch
 from PIL import Image
@@ -17,37 +16,28 @@ from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.functional import pil_to_tensor
 
-__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'Pixels', 'TrainTransform', 'decode_rgb']
+__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'TrainTransform', 'decode_rgb']
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Pixels(Protocol):
-    """An image of (3, height, width) that gives a part of itself: a uint8 tensor, or one that is not yet decoded."""
-
-    @property
-    def shape(self) -> torch.Size: ...
-
-    def __getitem__(self, part: tuple[slice, slice, slice], /) -> torch.Tensor: ...
-
-
 def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
-    """The image that a file's bytes hold, as PIL's ``convert('RGB')`` gives it: the content decides, not the name.
+    """Decodes an image file as PIL's ``convert('RGB')`` does: by its content, not its name.
 
     JPEG (greyscale and CMYK too), PNG, GIF and WebP are decoded by torchvision, anything else by PIL. As in
-    torchvision's usual pipeline an image is not turned by its EXIF orientation. Of a moving image the first frame is
-    taken, of 16 bits the upper 8.
+    torchvision's usual pipeline, EXIF orientation is ignored. Of an animation the first frame is taken, of 16 bits the
+    upper 8.
 
     Args:
         encoded (torch.Tensor): The bytes, uint8 of (length,).
-        source (str): Where they come from, for the error to name.
+        source (str): Name of the file, for the error.
 
     Returns:
         torch.Tensor: uint8 of (3, height, width), laid out channels last.
 
     Raises:
-        OSError: If the bytes are no image, or not the whole of one.
+        OSError: If the bytes are not a complete image.
 
     Example:
         >>> from torchvision.io import encode_png
@@ -58,7 +48,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
     try:
         image = decode_image(encoded, mode=ImageReadMode.RGB)
     except RuntimeError as error:
-        # A format that torchvision has not, or a broken file: PIL tells the two apart.
+        # An unknown format, or a broken file: PIL tells the two apart.
         try:
             with Image.open(io.BytesIO(encoded.numpy().tobytes())) as opened:
                 return pil_to_tensor(opened.convert('RGB'))
@@ -71,7 +61,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
 
 
 class TrainTransform:
-    r"""A random part of the image, resized to a square, and flipped every other time.
+    r"""Crops a random part of the image, resizes it to a square, and flips half of them.
 
     The part has :math:`s` of the image's area and :math:`r` of width over height, with :math:`s` and :math:`\log r`
     uniform in their ranges; the random numbers are those of torchvision's ``RandomResizedCrop`` and
@@ -105,19 +95,19 @@ class TrainTransform:
         flip: float = 0.5,
     ):
         if size < 1:
-            raise ValueError(f'{size=}: images are at least one pixel wide')
+            raise ValueError(f'{size=}: must be 1 or more')
         self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
         self._log_ratio = torch.log(torch.tensor(ratio)).tolist()
 
-    def __call__(self, image: Pixels, generator: torch.Generator | None = None) -> torch.Tensor:
-        """The random numbers are the generator's; by default torch's own, which each loader process has for itself."""
+    def __call__(self, image: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Transforms an image with the generator's random numbers; by default torch's own, one per loader process."""
         top, left, height, width = self._box(image.shape[-2], image.shape[-1], generator)
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
         return (crop.flip(-1) if torch.rand(1, generator=generator).item() < self.flip else crop)[0]
 
     def _box(self, height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
-        """Top, left, height and width of a random part; of ten tries the first that lies within the image."""
+        """Returns top, left, height and width of a random part: of ten tries the first that lies within the image."""
         for _ in range(10):
             area = height * width * torch.empty(1).uniform_(self.scale[0], self.scale[1], generator=generator).item()
             ratio = torch.exp(
@@ -135,7 +125,7 @@ class TrainTransform:
 
 
 class EvalTransform:
-    r"""The middle of the image, after its shorter side has been resized.
+    r"""Resizes the shorter side and crops the middle.
 
     Args:
         resize (int): What the shorter side is resized to, in pixels. Default: ``256``.
@@ -145,7 +135,7 @@ class EvalTransform:
         uint8 of (3, height, width) to uint8 of (3, crop, crop).
 
     Raises:
-        ValueError: If the crop is larger than what it is taken from, or below 1.
+        ValueError: If ``crop`` is not from 1 to ``resize``.
 
     Example:
         >>> EvalTransform(36, 32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
@@ -157,10 +147,10 @@ class EvalTransform:
 
     def __init__(self, resize: int = 256, crop: int = 224):
         if not 1 <= crop <= resize:
-            raise ValueError(f'{crop=} of {resize=}: the evaluation crop is 1 pixel or more, and resize or less')
+            raise ValueError(f'{crop=} of {resize=}: the crop must be from 1 to resize')
         self.resize, self.crop = resize, crop
 
-    def __call__(self, image: Pixels) -> torch.Tensor:
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
         short = min(height, width)
         resized = [self.resize * side // short for side in (height, width)]
@@ -181,7 +171,7 @@ class EvalTransform:
         return _channels_last(part[0, :, top : top + self.crop, left : left + self.crop])[0]
 
     def _needed(self, side: int, resized: int, start: int) -> tuple[int, float]:
-        """Pixels of a side that the crop depends on, and the factor that they are scaled by."""
+        """Returns the pixels of a side that the crop depends on, and the factor that they are scaled by."""
         step = side / resized
         reach = max(step, 1.0)  # of the triangular filter, in pixels to either side
         # Torch takes the whole part of length times factor: a whole number must not come out a rounding error less.
@@ -194,7 +184,7 @@ class EvalTransform:
 
 
 class Normalize:
-    """Bytes to numbers of mean 0 and deviation 1, on the device: the ``microbatch_transforms`` of a ``DataSpec``.
+    """Normalises bytes to mean 0 and deviation 1 on the device, as the ``microbatch_transforms`` of a ``DataSpec``.
 
     Composer calls ``microbatch_transforms`` when a microbatch is on the device, in training and in evaluation, and
     ``batch_transforms`` before it travels. Algorithms that act on whole batches before that see uint8.
@@ -231,5 +221,5 @@ class Normalize:
 
 
 def _channels_last(image: torch.Tensor) -> torch.Tensor:
-    """A batch of one, in the layout that torch resamples bytes in without unpacking them first."""
+    """Returns a batch of one, in the layout that torch resamples bytes in without unpacking them first."""
     return image[None].contiguous(memory_format=torch.channels_last)

@@ -40,14 +40,14 @@ _KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and check it against its schema.
+    """Reads a recipe and checks it against its schema.
 
     Args:
         name (str): A shipped recipe (``'quickstart/digits'``) or the path of a YAML file.
         overrides (Sequence[str]): ``key=value`` pairs, values in YAML's notation.
 
     Raises:
-        RecipeError: If there is no such recipe, or a key is unknown, a value has the wrong type or is missing.
+        RecipeError: If the recipe or a key is unknown, or a value is missing or has the wrong type.
 
     Example:
         >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
@@ -60,24 +60,25 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         key, equals, value = override.partition('=')
         if not equals or not _KEY.fullmatch(key):
-            raise RecipeError(f'{override!r} is not key=value, such as schedule.kind=standard')
+            raise RecipeError(f'{override!r}: must be key=value, such as schedule.kind=standard')
         with _errors_of(override):
             _check(check_plain, value, override)
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
     with _errors_of(name):
         _check(check_references, OmegaConf.to_container(config), name)
         if config.snapshot.method is None:
-            chosen = (algorithm for algorithm, choice in config.algorithms.items() if choice is not False)
-            config.snapshot.method = method_name(chosen)
+            used = (algorithm for algorithm, arguments in config.algorithms.items() if arguments is not False)
+            config.snapshot.method = method_name(used)
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
-            raise RecipeError(f'{name} leaves {", ".join(missing)} open: give {missing[0]}=VALUE')
+            verb = 'is' if len(missing) == 1 else 'are'
+            raise RecipeError(f'{name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE')
         recipe = OmegaConf.to_object(config)
     assert isinstance(recipe, Recipe)
     if recipe.schedule.kind not in KINDS:
-        raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: a schedule is either of {", ".join(KINDS)}')
+        raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
     if recipe.snapshot.on_nan not in ON_NAN:
-        raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: give 'stop' or 'continue'")
+        raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
     try:
         check_run_name(recipe.run_name)
     except ValueError as error:
@@ -86,7 +87,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with the package.
+    """Returns the names of the recipes that come with the package.
 
     Example:
         >>> 'quickstart/digits' in shipped_recipes()
@@ -100,7 +101,7 @@ def shipped_recipes() -> list[str]:
 
 
 def _with_bases(name: str) -> list[tuple[str, Any]]:
-    """The keys of a recipe's own file, after those of the recipes that it is a variation of, each with its name."""
+    """Returns the keys of a recipe's file, after those of its bases, each with the recipe's name."""
     chain: list[tuple[str, Any]] = []
     paths = [_path_of(name, Path())]
     while True:
@@ -108,7 +109,7 @@ def _with_bases(name: str) -> list[tuple[str, Any]]:
             text = _text(name, paths[-1])
             _check(partial(check_plain, mapping=True), text, name)
             own_keys = OmegaConf.create(text)
-            # First of all: to ask for a key is to follow its references.
+            # Before any key is read, which follows its references.
             _check(check_references, OmegaConf.to_container(own_keys), name)
         chain.insert(0, (name, own_keys))
         base = own_keys.get('base') if isinstance(own_keys, DictConfig) else None
@@ -125,7 +126,7 @@ def _path_of(name: str, folder: Path) -> Path:
         return _YAMLS / f'{name}.yaml'
     if Path(name).suffix in ('.yaml', '.yml'):
         return (folder / name).resolve()
-    raise RecipeError(f'there is no recipe {name!r}{did_you_mean(name, shipped_recipes())}')
+    raise RecipeError(f'recipe {name!r}: unknown name{did_you_mean(name, shipped_recipes())}')
 
 
 def _text(name: str, path: Path) -> str:
@@ -144,15 +145,15 @@ def _check(check: Callable[[Any], None], value: Any, source: str) -> None:
 
 @contextmanager
 def _errors_of(source: str) -> Iterator[None]:
-    """Tell an error of the YAML or of its types in one line that names where it is."""
+    """Raises errors of the YAML or of its types in one line that names the source."""
     try:
         yield
     except (ConfigKeyError, ConfigAttributeError) as error:
         known = list(getattr(error.object_type, '__dataclass_fields__', ()))
         raise RecipeError(f'{source}: unknown key {error.full_key!r}{did_you_mean(str(error.key), known)}') from error
     except OmegaConfBaseException as error:
-        what = str(error).partition('\n')[0]
-        raise RecipeError(f'{source}: {error.full_key}: {what}') from error
+        reason = str(error).partition('\n')[0]
+        raise RecipeError(f'{source}: {error.full_key}: {reason}') from error
     except RecipeError:
         raise
     except YAMLError as error:

@@ -29,7 +29,7 @@ ON_NAN = ('stop', 'continue')
 
 
 class RecipeError(UserError):
-    """A recipe that cannot be run: the message names the key and what would be right, on one line."""
+    """A recipe that cannot be run; the message names the key, the value and the remedy, on one line."""
 
 
 @dataclass
@@ -52,12 +52,12 @@ class DataRecipe:
     """The images.
 
     Attributes:
-        name (str): ``digits``, or ``imagefolder`` for a folder with ``train/`` and ``val/`` and a folder for each
-            class in either, or ``streaming`` for MDS shards of the same.
-        path (str | None): The folder, for data that lie in one.
-        batch_size (int): Training images a batch, over all ranks.
-        eval_batch_size (int): Evaluation images a batch, over all ranks.
-        num_workers (int): Loader processes a rank. Default: ``0``, the rank itself.
+        name (str): ``digits``; ``cifar10``; ``imagefolder``, a folder with ``train/`` and ``val/``, each with one
+            folder per class; or ``streaming``, MDS shards of the same.
+        path (str | None): The folder of the data, where there is one.
+        batch_size (int): Training images per batch, over all ranks.
+        eval_batch_size (int): Evaluation images per batch, over all ranks.
+        num_workers (int): Loader processes per rank. Default: ``0``, the rank's own process.
         arguments (dict): Further arguments of the data set, by name.
     """
 
@@ -93,20 +93,21 @@ class ScheduleRecipe:
     Attributes:
         kind (str): ``cyclic``: cosine cycles, a point of the curve at each trough. ``standard``: one cosine from the
             end of the warmup to the end of training, one point. ``branch``: the standard run of a schedule with
-            ``t_hold``, which saves a checkpoint where each shorter one leaves it, and may be started from one
+            ``t_hold``, which saves a checkpoint where each shorter run branches off, and may start from one
             (``checkpoint.load_path``). Nothing else differs between them.
         t_warmup (str): Length of the linear warmup. Default: ``'0ba'``.
         t_0 (str | None): Period of the first cycle.
         t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
-        alpha_f (float): What each decay ends at, as a part of ``optimizer.lr``. Default: ``0.0``.
+        alpha_f (float): End of each decay, as a fraction of ``optimizer.lr``. Default: ``0.0``.
         cycle_ends (list[str] | None): The troughs, in place of ``t_0`` and ``t_mult``.
         shape (str): How a cycle decays: ``cosine``, ``linear``, ``1-sqrt`` or ``triangle``. The standard run of a
             shape is one cycle of it, from the end of the warmup to the end of training. Default: ``'cosine'``.
-        peak_decay (float | list[float] | str | None): What the peak is multiplied by at every restart, or at each in
-            turn; ``sqrt`` makes it one over the square root of the period. Default: ``None``, every peak is 1.
-        t_rewarmup (str | float | None): Length of a linear rise after each restart: a time, or a part of each cycle.
-        t_hold (str | float | None): Length of a constant part before each decay: a time, or a part of each cycle, such
-            as ``0.9``. With it the cyclic run's curve is of the kind ``wsd-s``.
+        peak_decay (float | list[float] | str | None): Factor of the peak at every restart, or at each in turn;
+            ``sqrt`` makes the peak one over the square root of the period. Default: ``None``, every peak is 1.
+        t_rewarmup (str | float | None): Length of a linear rise after each restart: a time, or a fraction of each
+            cycle.
+        t_hold (str | float | None): Length of a constant part before each decay: a time, or a fraction of each cycle,
+            such as ``0.9``. It makes the cyclic run's curve one of the kind ``wsd-s``.
     """
 
     kind: str = MISSING
@@ -122,7 +123,7 @@ class ScheduleRecipe:
 
     @property
     def curve_kind(self) -> str:
-        """The kind of curve that the run draws, as its record has it."""
+        """The kind of the run's curve, as recorded in it."""
         return cyclic_kind(self.t_hold) if self.kind == 'cyclic' else self.kind
 
 
@@ -131,7 +132,7 @@ class EvaluationRecipe:
     """Evaluation.
 
     Attributes:
-        interval (str): How often to evaluate beside the troughs, such as ``1ep``. Default: ``'0ep'``, not at all.
+        interval (str): How often to evaluate besides the troughs, such as ``1ep``. Default: ``'0ep'``, never.
     """
 
     interval: str = '0ep'
@@ -146,10 +147,10 @@ class SnapshotRecipe:
         metrics (list[str] | None): The metrics to record. Default: ``None``, all.
         directions (dict[str, str]): ``max`` or ``min`` is best, by metric, where the name does not say so.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
-        peak_window (str): How far before a trough its best value is looked for. Default: ``'0ep'``.
-        method (str | None): Name of the method. Default: ``None``, made of the algorithms.
-        kind (str | None): Name of the kind of curve, by which curves are told apart and compared with the standard
-            one. Default: ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
+        peak_window (str): How long before a trough its best value may lie. Default: ``'0ep'``.
+        method (str | None): Name of the method. Default: ``None``, the names of the algorithms.
+        kind (str | None): Kind of the curve, by which curves are grouped and compared with the standard one. Default:
+            ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
         overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
         on_nan (str): ``stop`` or ``continue`` after the trough at which training has diverged. Default: ``'stop'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
@@ -169,15 +170,15 @@ class SnapshotRecipe:
 
 @dataclass
 class CheckpointRecipe:
-    """The Trainer's own checkpoints, from which a run is resumed.
+    """The Trainer's own checkpoints, from which runs resume.
 
     Attributes:
-        folder (str | None): Where they go. Default: ``None``, none are written.
-        interval (str): How often. Default: ``'1ep'``.
+        folder (str | None): Folder of the checkpoints. Default: ``None``, none are written.
+        interval (str): How often to write one. Default: ``'1ep'``.
         keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
-        autoresume (bool): Whether to go on from the newest in the folder, and to write over those that a killed run
-            left half made. Default: ``False``.
-        load_path (str | None): A checkpoint to start from. It is unpickled: load only what you trust.
+        autoresume (bool): Whether to resume from the newest in the folder, and to overwrite incomplete ones that a
+            killed run left. Default: ``False``.
+        load_path (str | None): A checkpoint to start from. It is unpickled: load only files that you trust.
     """
 
     folder: str | None = None
@@ -189,27 +190,27 @@ class CheckpointRecipe:
 
 @dataclass
 class Recipe:
-    """A training run, whole.
+    """A training run.
 
     Attributes:
         run_name (str): Name of the run, and of its folder.
-        base (str | None): The recipe that this one is a variation of, by name, or by path from this one's folder.
-        seed (int): Seed of the weights and of all that is drawn while training; the order of the images is that of
+        base (str | None): The recipe that this one varies, by name, or by path relative to this one's folder.
+        seed (int): Seed of the weights and of all random numbers of training; the order of the images is that of
             Composer's sampler, the same for every seed. Default: ``17``.
         max_duration (str): How long to train: ``512ep``.
         precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
-        device_train_microbatch_size (int | str | None): Images that a rank takes at a time, which is what batch norm
-            sees; ``auto``: as many as a GPU's memory holds. Default: ``None``, its batch.
+        device_train_microbatch_size (int | str | None): Images per microbatch and rank, which is what batch norm sees;
+            ``auto``: as many as fit in the GPU's memory. Default: ``None``, the rank's whole batch.
         compile (bool): Whether to compile the network with ``torch.compile``. Default: ``False``.
-        progress_bar (bool): Whether to draw Composer's progress bar. Default: ``True``.
+        progress_bar (bool): Whether to show Composer's progress bar. Default: ``True``.
         model (ModelRecipe): The network.
         data (DataRecipe): The images.
         optimizer (OptimizerRecipe): The optimizer.
         schedule (ScheduleRecipe): The learning rate over time.
         algorithms (dict): Composer's algorithms and ours by class name, each with its arguments, in order:
-            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments leaves out
-            one that the base has; so for callbacks and loggers. ``in_cycles: true`` makes one go by the cycles rather
-            than by the whole run; see :class:`~composer_clr.InCycles`.
+            ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments removes one
+            of the base's, here and for callbacks and loggers. ``in_cycles: true`` makes one follow the cycles rather
+            than the whole run; see :class:`~composer_clr.InCycles`.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
         callbacks (dict): Composer's callbacks and :class:`~composer_clr.TroughAverage` by class name, each with its
@@ -239,5 +240,5 @@ class Recipe:
 
     @property
     def curve_kind(self) -> str:
-        """The kind of curve that the run draws, as its record has it."""
+        """The kind of the run's curve, as recorded in it."""
         return self.snapshot.kind or self.schedule.curve_kind

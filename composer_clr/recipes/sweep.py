@@ -1,4 +1,4 @@
-"""The runs of a study: which recipes, with which overrides, draw the curves that are to be compared."""
+"""Lists the runs of a study: the recipes and overrides whose curves are compared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms, method_name
@@ -33,30 +35,28 @@ def study(
     methods: Sequence[str] = (),
     ranks: Ranks | None = ONE_RANK,
 ) -> Iterator[list[str]]:
-    """The recipe and overrides of each run that a comparison needs.
+    """Lists the recipe and overrides of each run that a comparison needs.
 
-    That is, for every recipe, method and seed, the cyclic run and a standard run to each of its troughs. Of kind
-    ``branch``, first the trunk, which is the branch to the last trough, then a branch off it to each of the others.
+    For every recipe, method and seed these are the cyclic run and one standard run to each of its troughs. For kind
+    ``branch``: first the trunk, which is the branch to the last trough, then a branch off it to each other trough.
     Runs whose curve is complete on this machine are left out.
 
     Args:
         names (Sequence[str]): The recipes.
-        overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm that ``methods`` name are for
-            the methods that have it.
+        overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm of one of ``methods`` are
+            for the methods that use it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
-        kinds (Sequence[str]): Which kinds of run: ``cyclic``, ``standard``, ``branch``. Default: the first
-            two.
-        methods (Sequence[str]): Methods to train each recipe with, as :func:`method_algorithms` knows them. Default:
-            ``()``, the recipe's own.
-        ranks (Ranks | None): How many ranks a run has, for folders with ``{world_size}`` in them; ``None``: not known.
-            Default: one rank.
+        kinds (Sequence[str]): Kinds of run: ``cyclic``, ``standard``, ``branch``. Default: the first two.
+        methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`method_algorithms`.
+            Default: ``()``, the recipe's own.
+        ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
 
     Yields:
         list[str]: The recipe and the ``key=value`` pairs of one run.
 
     Raises:
-        RecipeError: If a recipe cannot be read, its troughs cannot be told without building the run, two runs would
-            write to one folder, or a folder holds the curve of another method or schedule.
+        RecipeError: If a recipe cannot be read, its troughs depend on the data, two runs would write to one folder, or
+            a folder holds the curve of another method or schedule.
 
     Example:
         >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
@@ -67,18 +67,18 @@ def study(
     """
     for swept, option in _SWEPT.items():
         if swept in map(_key, overrides):
-            raise RecipeError(f'{swept} is what a sweep goes through: leave it out, and give {option}')
+            raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
     for kind in kinds:
         if kind not in KINDS:
-            raise RecipeError(f'--kinds {kind}: a run is either of {", ".join(KINDS)}')
+            raise RecipeError(f'--kinds {kind}: must be one of {", ".join(KINDS)}')
     folders: set[str] = set()
     for name in names:
         for method, with_method in _with_methods(overrides, methods):
             for run in _runs(name, with_method, seeds, kinds, ranks):
                 if method not in (None, run.recipe.snapshot.method):
                     raise RecipeError(
-                        f'--methods {method}: {name} has a method of its own and makes {run.recipe.snapshot.method} of '
-                        'it: leave --methods out, or sweep a recipe without algorithms and snapshot.method'
+                        f'--methods {method}: {name} has its own method, which makes {run.recipe.snapshot.method} of '
+                        'it: leave --methods out, or name a recipe without algorithms and snapshot.method'
                     )
                 if run.folder in folders:
                     raise RecipeError(
@@ -121,7 +121,7 @@ def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
 
 @dataclass(frozen=True)
 class _PlannedRun:
-    """A run of the study: its recipe as its overrides make it, and the troughs of its whole curve."""
+    """A run of the study: its recipe with its overrides, and the troughs of its complete curve."""
 
     name: str
     overrides: list[str]
@@ -138,27 +138,29 @@ class _PlannedRun:
         return run_folder(self.recipe, self.ranks)
 
     def is_complete(self) -> bool:
-        """Whether the folder holds this run's curve, whole, or up to where it diverged: made again, it would again.
+        """Returns whether the folder holds this run's complete curve, or its curve up to where it diverged.
+
+        A run that diverged is not repeated: it would diverge again.
 
         Raises:
-            RecipeError: If it holds that of another run, for which this one would be taken.
+            RecipeError: If the folder holds the curve of another run.
         """
         try:
             curve = TradeoffCurve.read(Path(self.folder))
         except CurveError:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
-        ours = self.recipe.snapshot.method, self.recipe.curve_kind
-        if (curve.run.method, curve.run.kind) != ours or not self._has_passed(times):
+        method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
+        if (curve.run.method, curve.run.kind) != (method, kind) or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
-                f'{times}, and not of {ours[0]}, {ours[1]}, with points at {self.troughs} ({self.unit}): '
-                'give this one a run_name or snapshot.folder of its own'
+                f'{times}, not of {method}, {kind}, with points at {self.troughs} ({self.unit}): '
+                'pass another run_name or snapshot.folder'
             )
         return len(times) == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
 
     def _has_passed(self, times: Sequence[float | None]) -> bool:
-        """Whether the times are the first troughs, or those of the batches that passed them."""
+        """Returns whether the times are the first troughs, or those of the batches that passed them."""
         return len(times) <= len(self.troughs) and all(
             time is not None and trough <= time < following
             for time, (trough, following) in zip(times, pairwise([*self.troughs, inf]), strict=False)
@@ -166,33 +168,33 @@ class _PlannedRun:
 
 
 def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
-    """Each method that was asked for, and the overrides that it is trained with."""
+    """Returns each method and the overrides to train it with."""
     if not methods:
         yield None, list(overrides)
         return
     try:
-        algorithms = {method_name(found): found for found in map(method_algorithms, methods)}
+        by_method = {method_name(algorithms): algorithms for algorithms in map(method_algorithms, methods)}
     except ValueError as error:
         raise RecipeError(f'--methods: {error}') from error
-    swept = {algorithm for found in algorithms.values() for algorithm in found}
-    for method, found in algorithms.items():
-        # First all algorithms in their order, then what else is said of them.
-        added = [f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in found.items()]
-        others = swept - set(found)
+    swept = {algorithm for algorithms in by_method.values() for algorithm in algorithms}
+    for method, algorithms in by_method.items():
+        # First all algorithms in their order, then overrides of their arguments.
+        added = [f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in algorithms.items()]
+        others = swept - set(algorithms)
         yield method, [*added, *(override for override in overrides if _algorithm(override) not in others)]
 
 
 def _runs(
     name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str], ranks: Ranks | None
 ) -> Iterator[_PlannedRun]:
-    """Every run of one recipe with one method."""
-    told = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
-    _check_lengths(cyclic, told)
+    """Returns every run of one recipe with one method."""
+    planned = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
+    _check_lengths(cyclic, planned)
     others = [override for override in overrides if _key(override) != 'max_duration']
     durations = {
-        'cyclic': [(cyclic.max_duration, told.troughs)],
-        'standard': [(f'{trough}{told.unit}', [trough]) for trough in told.troughs],
-        'branch': [(f'{trough}{told.unit}', [trough]) for trough in (told.troughs[-1:] + told.troughs[:-1])],
+        'cyclic': [(cyclic.max_duration, planned.troughs)],
+        'standard': [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs],
+        'branch': [(f'{trough}{planned.unit}', [trough]) for trough in (planned.troughs[-1:] + planned.troughs[:-1])],
     }
     for seed in seeds:
         for kind in kinds:
@@ -201,16 +203,16 @@ def _runs(
                 if kind == 'branch' and duration != durations[kind][0][0]:
                     trunk = load_recipe(name, [*run[:2], f'max_duration={durations[kind][0][0]}', *others])
                     run.append(f'checkpoint.load_path={run_folder(trunk, ranks)}/{branch_file(duration)}')
-                yield _PlannedRun(name, run, troughs, told.unit, ranks)
+                yield _PlannedRun(name, run, troughs, planned.unit, ranks)
 
 
-def _check_lengths(recipe: Recipe, told: RecipeCycles) -> None:
+def _check_lengths(recipe: Recipe, planned: RecipeCycles) -> None:
     for key in ('t_warmup', 't_hold'):
         length = str(getattr(recipe.schedule, key))
         if length.endswith('dur') and not length.startswith('0dur'):
             raise RecipeError(
-                f'schedule.{key}={length}: runs of other durations would have another length of it; '
-                f'give it in {told.unit!r}'
+                f'schedule.{key}={length}: would differ between runs of different durations: '
+                f'pass it in {planned.unit!r}'
             )
 
 
@@ -219,11 +221,11 @@ def _key(override: str) -> str:
 
 
 def _algorithm(override: str) -> str:
-    """The algorithm that an override is of: ``MixUp`` in ``algorithms.MixUp.alpha=0.2``; else nothing."""
+    """Returns the algorithm that an override belongs to: ``MixUp`` of ``algorithms.MixUp.alpha=0.2``; or nothing."""
     first, _, rest = _key(override).partition('.')
     return rest.partition('.')[0] if first == 'algorithms' else ''
 
 
 def _flow(arguments: Mapping[str, Any]) -> str:
-    """Arguments as YAML writes them on one line: ``{alpha: 0.2}``."""
-    return '{' + ', '.join(f'{name}: {value}' for name, value in arguments.items()) + '}'
+    """Returns arguments as YAML on one line: ``{alpha: 0.2}``."""
+    return yaml.safe_dump(dict(arguments), default_flow_style=True, sort_keys=False, width=float('inf')).rstrip()

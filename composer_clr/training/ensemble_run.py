@@ -19,9 +19,9 @@ __all__ = ['ensembles_of_recipe']
 def ensembles_of_recipe(
     name: str, overrides: Sequence[str] = (), most: int | None = None, ranks: Ranks | None = ONE_RANK
 ) -> tuple[TradeoffCurve, list[EnsemblePoint]]:
-    """Build a recipe's network and data, and ask its run's snapshots together.
+    """Evaluates ensembles of the snapshots of a recipe's run.
 
-    The recipe and not the run's folder is asked for, because ``curve.json`` does not hold the network and the data.
+    It takes the recipe rather than the run's folder, because ``curve.json`` does not describe the network and the data.
     A Trainer is built and never run: it applies what algorithms do to the network, such as BlurPool, which renames
     weights. Loggers, callbacks and checkpoints are left out.
 
@@ -38,7 +38,7 @@ def ensembles_of_recipe(
     recipe = load_recipe(name, overrides)
     folder = run_folder(recipe, ranks)
     if '://' in folder:
-        raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and give snapshot.folder')
+        raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and pass snapshot.folder')
     curve = TradeoffCurve.read(folder)
     bare = replace(recipe, loggers={}, callbacks={}, checkpoint=CheckpointRecipe(), progress_bar=False)
     trainer = build_trainer(bare)

@@ -1,19 +1,45 @@
-"""Networks that torchvision has not: the small residual networks for images of a few dozen pixels."""
+"""The networks that recipes name: torchvision's classifiers, and residual networks for small images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-__all__ = ['SmallResNet']
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['SmallResNet', 'network_named']
+
+
+def network_named(name: str) -> Callable[..., nn.Module]:
+    """Returns the class or function that makes a network.
+
+    Args:
+        name (str): ``small_resnet``, or a classifier of ``torchvision.models``.
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Example:
+        >>> network_named('small_resnet').__name__, network_named('resnet50').__name__
+        ('SmallResNet', 'resnet50')
+    """
+    if name == 'small_resnet':
+        return SmallResNet
+    classifiers = torchvision.models.list_models(torchvision.models)
+    if name not in classifiers:
+        raise ValueError(f'unknown name{did_you_mean(name, ["small_resnet", *classifiers])}')
+    return torchvision.models.get_model_builder(name)
 
 
 class SmallResNet(nn.Module):
-    """The residual network for small images: a 3x3 stem and three stages of 16, 32 and 64 channels.
+    """A residual network for small images: a 3x3 stem and three stages of 16, 32 and 64 channels.
 
     Args:
-        depth (int): Number of layers, 6n + 2 for n blocks a stage: 8, 14, 20, 32, 44, 56, ... Default: ``8``.
+        depth (int): Number of layers, 6n + 2 for n blocks per stage: 8, 14, 20, 32, 44, 56, ... Default: ``8``.
         num_classes (int): Number of classes. Default: ``10``.
         in_channels (int): Channels of the images, 1 for grey and 3 for colour. Default: ``3``.
 
@@ -21,7 +47,7 @@ class SmallResNet(nn.Module):
         Images of (batch, in_channels, height, width) to logits of (batch, num_classes).
 
     Raises:
-        ValueError: If no such network has this depth.
+        ValueError: If ``depth`` is not 6n + 2 for a whole n of 1 or more.
 
     Example:
         >>> SmallResNet(depth=8, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
@@ -35,7 +61,7 @@ class SmallResNet(nn.Module):
         super().__init__()
         blocks_each, rest = divmod(depth - 2, 6)
         if rest or blocks_each < 1:
-            raise ValueError(f'{depth=}: a network of three stages has 6n + 2 layers, such as 8, 20 or 56')
+            raise ValueError(f'{depth=}: must be 6n + 2, such as 8, 20 or 56')
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(16),

@@ -1,4 +1,4 @@
-"""What a run costs, from its lengths and the pace of a few batches: plain arithmetic."""
+"""The cost of a run, from its lengths and the pace of a few batches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class RunCost:
 
     Attributes:
         batches (int): Training batches.
-        waiting_s (float): Time that a batch waits for its images, in seconds.
-        computing_s (float): Time that it is trained on, in seconds.
-        evaluations (int): How often the evaluation set is gone through.
-        eval_batches (int): Evaluation batches each time.
-        eval_batch_s (float): Time of one of them, in seconds.
-        snapshots (int): Snapshots that are saved.
-        snapshot_bytes (int): Size of one.
+        waiting_s (float): Time per batch waiting for its images, in seconds.
+        computing_s (float): Time per batch training on it, in seconds.
+        evaluations (int): Number of evaluations.
+        eval_batches (int): Batches per evaluation.
+        eval_batch_s (float): Time per evaluation batch, in seconds.
+        snapshots (int): Number of saved snapshots.
+        snapshot_bytes (int): Size of one snapshot, in bytes.
 
     Example:
         >>> cost = RunCost(1000, 0.1, 0.4, 5, 10, 0.2, 5, 1_000_000)
@@ -46,16 +46,16 @@ class RunCost:
 
     @property
     def train_s(self) -> float:
-        """Time of training, in seconds."""
+        """Training time, in seconds."""
         return self.batches * (self.waiting_s + self.computing_s)
 
     @property
     def eval_s(self) -> float:
-        """Time of evaluation, in seconds."""
+        """Evaluation time, in seconds."""
         return self.evaluations * self.eval_batches * self.eval_batch_s
 
     def lines(self) -> list[str]:
-        """The cost, a line for each part of it."""
+        """Returns the cost, one line per part."""
         batch_s = self.waiting_s + self.computing_s
         return [
             f'training          {self.batches} batches of {batch_s:.2f} s ({self.computing_s:.2f} s computing, '

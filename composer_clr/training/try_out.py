@@ -1,4 +1,4 @@
-"""A recipe tried before it is paid for: everything is built, and two batches are trained on."""
+"""Tries a recipe: builds everything, trains on two batches, and works out the cost of the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ['TryOut', 'check_recipe']
 
 
 class TryOut(Callback):
-    """Ends training after a few batches, and keeps what the run would have been and how long the last batch took.
+    """Ends training after a few batches; records the run's full length and the time of the last batch.
 
     Args:
         batches (int): How many batches to train on. Default: ``2``.
@@ -47,11 +47,11 @@ class TryOut(Callback):
         self._since_s = 0.0
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Read the run's length before it is cut short."""
+        """Records the run's full length."""
         del logger
         schedule = trainer_schedule(state)
         until = horizon(state, schedule.unit)
-        assert until is not None, 'ParetoSnapshot has asked for it'
+        assert until is not None, 'ParetoSnapshot has checked it'
         self.max_duration = Time(until, schedule.unit)
         self.troughs = [Time(trough, schedule.unit) for trough in schedule.cycles.troughs(until)]
 
@@ -80,57 +80,57 @@ class TryOut(Callback):
 
 
 def check_recipe(recipe: Recipe) -> str:
-    """Build the run that a recipe describes, try two training batches and an evaluation batch, and tell its cost.
+    """Builds a recipe's run, tries two training batches and one evaluation batch, and returns its cost.
 
-    Nothing is left behind: the try-out writes to a temporary folder, and its loggers are made but not used. That the
-    recipe's own folders can be written to, and hold what will come, is looked at apart.
+    Nothing is left behind: the try-out writes to a temporary folder, and its loggers are built but not used. Whether
+    the recipe's own folders can be written to, and have room, is checked separately.
 
     Args:
         recipe (Recipe): The run.
 
     Returns:
-        str: What the run will cost, in lines; the times are at the pace of the second batch and of an evaluation batch.
+        str: The cost, one line per part; times are at the pace of the second batch and of an evaluation batch.
 
     Raises:
-        RecipeError: If the run could not be started.
+        RecipeError: If the run cannot be started.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
-        >>> told = check_recipe(load_recipe('quickstart/digits', ['progress_bar=false']))
-        >>> print(*told.splitlines()[:2], sep='\\n')
+        >>> cost = check_recipe(load_recipe('quickstart/digits', ['progress_bar=false']))
+        >>> print(*cost.splitlines()[:2], sep='\\n')
         digits-baseline-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
         points            4ep, 8ep, 16ep, 32ep, 64ep
     """
-    tried = TryOut()
+    try_out = TryOut()
     build_loggers(recipe)
     with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:
-        aside = replace(
+        temporary = replace(
             recipe,
             snapshot=replace(recipe.snapshot, folder=folder, overwrite=True, log_artifact=False),
             checkpoint=CheckpointRecipe(),
             loggers={},
         )
-        trainer = build_trainer(aside, callbacks=[tried], eval_subset_num_batches=1)
+        trainer = build_trainer(temporary, callbacks=[try_out], eval_subset_num_batches=1)
         state = trainer.state
         try:
             fit(trainer)
-            if not tried.eval_batches:
+            if not try_out.eval_batches:
                 trainer.eval()
         finally:
             trainer.close()
-    assert tried.max_duration is not None
-    cost = _cost(recipe, state, tried)
-    kept_bytes = sum(
+    assert try_out.max_duration is not None
+    cost = _cost(recipe, state, try_out)
+    optimizer_bytes = sum(
         tensor.nbytes
-        for kept in state.optimizers[0].state.values()
-        for tensor in kept.values()
+        for tensors in state.optimizers[0].state.values()
+        for tensor in tensors.values()
         if isinstance(tensor, torch.Tensor)
     )
     checkpoints = max(recipe.checkpoint.keep, 1)
     needed = cost.snapshots * cost.snapshot_bytes
     notes = [_check_room('snapshot.folder', recipe.snapshot.folder, recipe.run_name, needed)]
     if recipe.checkpoint.folder is not None:
-        needed = checkpoints * (cost.snapshot_bytes + kept_bytes)
+        needed = checkpoints * (cost.snapshot_bytes + optimizer_bytes)
         notes.append(_check_room('checkpoint.folder', recipe.checkpoint.folder, recipe.run_name, needed))
     ranks = dist.get_world_size()
     weights = sum(parameter.numel() for parameter in state.model.parameters())
@@ -138,14 +138,14 @@ def check_recipe(recipe: Recipe) -> str:
         f'{recipe.run_name} can be started: {recipe.model.name}, {weights:,} weights, '
         f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
     )
-    troughs = ', '.join(spell(trough, state) for trough in tried.troughs)
+    troughs = ', '.join(spell(trough, state) for trough in try_out.troughs)
     return '\n'.join([head, f'points            {troughs or "none"}', *cost.lines(), *notes]) + '\n'
 
 
-def _cost(recipe: Recipe, state: State, tried: TryOut) -> RunCost:
-    assert tried.max_duration is not None
-    batches = _in_batches(tried.max_duration, recipe, state, 0)
-    evaluated = {round(_in_batches(trough, recipe, state, 0)) for trough in tried.troughs}
+def _cost(recipe: Recipe, state: State, try_out: TryOut) -> RunCost:
+    assert try_out.max_duration is not None
+    batches = _in_batches(try_out.max_duration, recipe, state, 0)
+    evaluated = {round(_in_batches(trough, recipe, state, 0)) for trough in try_out.troughs}
     interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), recipe, state, batches)
     if interval:
         # Composer evaluates at the end too.
@@ -153,17 +153,17 @@ def _cost(recipe: Recipe, state: State, tried: TryOut) -> RunCost:
     loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
     return RunCost(
         batches=math.ceil(batches),
-        waiting_s=tried.waiting_s,
-        computing_s=tried.computing_s,
+        waiting_s=try_out.waiting_s,
+        computing_s=try_out.computing_s,
         evaluations=len(evaluated),
         eval_batches=sum(len(loader) for loader in loaders),  # type: ignore[arg-type]
-        eval_batch_s=tried.eval_batch_s,
-        snapshots=len(tried.troughs) if recipe.snapshot.save_weights else 0,
+        eval_batch_s=try_out.eval_batch_s,
+        snapshots=len(try_out.troughs) if recipe.snapshot.save_weights else 0,
         snapshot_bytes=sum(tensor.nbytes for tensor in state.model.state_dict().values()),
     )
 
 
-def _in_batches(time: Time, recipe: Recipe, state: State, whole: float) -> float:
+def _in_batches(time: Time, recipe: Recipe, state: State, run_batches: float) -> float:
     assert state.dataloader_len is not None
     return (
         time.value
@@ -171,7 +171,7 @@ def _in_batches(time: Time, recipe: Recipe, state: State, whole: float) -> float
             TimeUnit.EPOCH: int(state.dataloader_len),
             TimeUnit.BATCH: 1,
             TimeUnit.SAMPLE: 1 / recipe.data.batch_size,
-            TimeUnit.DURATION: whole,
+            TimeUnit.DURATION: run_batches,
         }[time.unit]
     )
 
@@ -198,16 +198,16 @@ def _room(key: str, folder: str, needed_bytes: int) -> str:
         store.close()
         return f'{key:<18}{folder}: {decimal(needed_bytes)}'
     path = Path(folder).absolute()
-    above = next(parent for parent in (path, *path.parents) if parent.exists())
-    with tempfile.TemporaryFile(dir=above):
-        free_bytes = shutil.disk_usage(above).free
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    with tempfile.TemporaryFile(dir=existing):
+        free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
-        raise OSError(f'{decimal(needed_bytes)} will be written, but {decimal(free_bytes)} are free')
+        raise OSError(f'needs {decimal(needed_bytes)}, but only {decimal(free_bytes)} are free')
     return f'{key:<18}{folder}: {decimal(needed_bytes)} of {decimal(free_bytes)} free'
 
 
 def _now_s() -> float:
-    """The time, once the device has done what it was told to."""
+    """Returns the time, after the device has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

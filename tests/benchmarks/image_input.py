@@ -3,8 +3,8 @@
 All load the same images in batches, round after round, in turn, in one process with one thread and no workers. The
 usual path is torchvision's ``ImageFolder`` with PIL: ``RandomResizedCrop``, flip, ``ToTensor`` and ``Normalize`` in
 training, ``Resize`` and ``CenterCrop`` in place of the first two in evaluation. Ours ends with a batch of uint8, as it
-is handed to the device, which normalises it. Where the extras are installed, MDS shards of the originals and decoding
-by region come in too.
+is handed to the device, which normalises it. Where the extra ``streaming`` is installed, MDS shards of the originals
+come in too.
 
 The files are windows of the photographs that come with scikit-image and scikit-learn, of about 500 x 400 pixels at
 quality 90 to 96, and copies of them with a short side of at most 400 and of 256, all encoded anew at quality 90. (The
@@ -31,8 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from composer_clr.data.image_loader import collate_images
 from composer_clr.data.imagefolder import ImageFolderDataset
+from composer_clr.data.loaders import collate_images
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from tests.helpers.photographs import SIZES, photographs, window
 
@@ -86,11 +86,6 @@ def ways(folder: Path, phase: str) -> dict[str, Dataset]:
             if phase == 'training'
             else ShardImages(shards, transform)
         )
-    if find_spec('nvidia') and find_spec('nvidia.nvimgcodec') and phase == 'training':
-        from composer_clr.data.region import decode_region
-
-        for kind in kinds:
-            found[f'{kind}, by region'] = ImageFolderDataset(folder / kind, transform, decode_region)
     return found
 
 

@@ -110,13 +110,13 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
     needs_streaming()
     from composer_clr.data.streaming import ShardImages
 
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     made = convert_images(
-        images, tmp_path / 'mds', Conversion(60, shard_images=5), 2, lambda done, total: told.append((done, total))
+        images, tmp_path / 'mds', Conversion(60, shard_images=5), 2, lambda done, total: progress.append((done, total))
     )
     assert made == {'train': 24, 'val': 10}
-    assert told[0] == (0, 34)
-    assert told[-1] == (34, 34)
+    assert progress[0] == (0, 34)
+    assert progress[-1] == (34, 34)
     for split, count in made.items():
         transform = EvalTransform(60, 56)
         copies = ShardImages(tmp_path / 'mds' / split, transform)
@@ -217,10 +217,10 @@ def test_the_end_is_checked_by_count_and_size(images, tmp_path):
     target = tmp_path / 'mds'
     convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
     (target / 'train/shard.00001.mds').write_bytes(b'')
-    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is not whole'):
+    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is incomplete'):
         convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
     (target / 'train/shard.00001.mds').unlink()
-    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is not whole'):
+    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is incomplete'):
         convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
 
 
@@ -250,4 +250,4 @@ def test_the_command(images, tmp_path):
         app, ['convert-images', str(tmp_path / 'none'), str(tmp_path / 'other'), '--format', 'folder']
     )
     assert isinstance(missing.exception, ConversionError)
-    assert 'there is no folder' in str(missing.exception)
+    assert 'no such folder' in str(missing.exception)

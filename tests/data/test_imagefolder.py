@@ -17,8 +17,8 @@ from composer.utils import reproducibility
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from composer_clr.data.image_loader import collate_images
 from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
+from composer_clr.data.loaders import collate_images
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
@@ -90,9 +90,9 @@ def test_a_file_that_has_gone_is_named(tmp_path):
 
 
 REFUSED = {
-    'no-folder': ([], {}, r'there is no folder .*/train'),
-    'no-val': (['train/a/0.jpg'], {}, r'there is no folder .*/val'),
-    'no-class-folders': (['train/a/0.jpg', 'val/0.jpg'], {}, r'/val has no class folders: sort'),
+    'no-folder': ([], {}, r'/train: no such folder'),
+    'no-val': (['train/a/0.jpg'], {}, r'/val: no such folder'),
+    'no-class-folders': (['train/a/0.jpg', 'val/0.jpg'], {}, r'/val has no class folders: put each class'),
     'empty-class': (['train/a/0.jpg', 'train/b/0.txt', 'val/a/0.jpg'], {}, r'/train has .* without images: b$'),
     'many-empty-classes': (
         [f'train/c{number}/0.txt' for number in range(9)],
@@ -112,10 +112,14 @@ REFUSED = {
     'num-classes-too-small': (
         ['train/a/0.jpg', 'train/b/0.jpg', 'val/a/0.jpg', 'val/b/0.jpg'],
         {'num_classes': 1},
-        r'num_classes=1, but .*/train has 2 class folders',
+        r'num_classes=1: .*/train has 2 classes',
     ),
-    'num-classes-too-large': (['train/a/0.jpg', 'val/a/0.jpg'], {'num_classes': 1000}, r'num_classes=1000, but .* 1 '),
-    'less-than-a-batch': (['train/a/0.jpg', 'val/a/0.jpg'], {'batch_size': 2}, r'/train has 1 images, less than .* 2'),
+    'num-classes-too-large': (
+        ['train/a/0.jpg', 'val/a/0.jpg'],
+        {'num_classes': 1000},
+        r'num_classes=1000: .* has 1 ',
+    ),
+    'less-than-a-batch': (['train/a/0.jpg', 'val/a/0.jpg'], {'batch_size': 2}, r'/train has 1 images, fewer than .* 2'),
     'crop-too-large': (['train/a/0.jpg', 'val/a/0.jpg'], {'eval_size': 300}, r'crop=300 of resize=256'),
 }
 

@@ -83,12 +83,9 @@ def test_evaluation_pixels_and_labels_are_those_of_the_folder(images, shards):
         assert (image.int() - pil_to_tensor(reference).int()).abs().float().mean() <= 0.5
 
 
-@pytest.mark.parametrize('decoder', ['whole', 'region'])
-def test_training_pixels_are_torchvisions(images, shards, decoder):
-    if decoder == 'region':
-        pytest.importorskip('nvidia.nvimgcodec', reason='the extra region is not installed')
+def test_training_pixels_are_torchvisions(images, shards):
     reproducibility.seed_all(5)
-    train, _ = streaming_dataspecs(shards, 8, 8, decoder=decoder, **SMALL)
+    train, _ = streaming_dataspecs(shards, 8, 8, **SMALL)
     data = train.dataloader.dataset  # type: ignore[union-attr]
     assert isinstance(data, StreamedImages)
     files = {Path(path).read_bytes(): (path, label) for path, label in ImageFolder(str(images / 'train')).samples}
@@ -197,7 +194,7 @@ def test_a_part_of_the_evaluation_set_is_spread_over_the_classes(images, shards)
     for make, folder in ((streaming_dataspecs, shards), (imagefolder_dataspecs, images)):
         _, held_out = make(folder, 8, 8, eval_images=9, **SMALL)
         assert torch.cat([y for _, y in held_out.dataloader]).bincount().tolist() == [3, 3, 3]
-        with pytest.raises(ValueError, match=r'eval_images=34: there are between 1 and 33'):
+        with pytest.raises(ValueError, match=r'eval_images=34: must be between 1 and 33'):
             make(folder, 8, 8, eval_images=34, **SMALL)
 
 
@@ -214,25 +211,22 @@ def test_shards_are_fetched_from_a_remote(shards, tmp_path):
     assert torch.cat([y for _, y in held_out.dataloader]).bincount().tolist() == [11, 11, 11]
 
 
-def test_what_a_remote_has_not_is_told_before_training(shards, tmp_path):
+def test_what_a_remote_lacks_is_refused_before_training(shards, tmp_path):
     with pytest.raises(ValueError, match=r'/nowhere/train: its index cannot be read'):
         streaming_dataspecs(tmp_path / 'local', 8, 8, remote=str(tmp_path / 'nowhere'), **SMALL)
     copy = copy_of(shards, tmp_path)
     (copy / 'val/shard.00002.mds').unlink()
-    with pytest.raises(ValueError, match=r'/copy/val/shard\.00002\.mds cannot be had'):
+    with pytest.raises(ValueError, match=r'/copy/val/shard\.00002\.mds cannot be fetched'):
         streaming_dataspecs(tmp_path / 'other', 8, 8, remote=str(copy), **SMALL)
 
 
-@pytest.mark.parametrize('decoder', ['whole', 'region'])
 @pytest.mark.parametrize('num_workers', [0, 1])
-def test_a_broken_image_in_the_middle_of_an_epoch_is_named(images, tmp_path, num_workers, decoder):
-    if decoder == 'region':
-        pytest.importorskip('nvidia.nvimgcodec', reason='the extra region is not installed')
+def test_a_broken_image_in_the_middle_of_an_epoch_is_named(images, tmp_path, num_workers):
     files = [file.read_bytes() for file in sorted((images / 'train/class1').iterdir())]
     files[11] = files[11][:900]
     samples: list[dict[str, object]] = [{'x': file, 'y': 0} for file in files]
     folder = foreign(tmp_path / 'foreign', {'x': 'bytes', 'y': 'int'}, samples)
-    train, held_out = streaming_dataspecs(folder, 4, 4, decoder=decoder, **{**SMALL, 'num_workers': num_workers})
+    train, held_out = streaming_dataspecs(folder, 4, 4, **{**SMALL, 'num_workers': num_workers})
     for data in (train, held_out):
         with pytest.raises(OSError, match=r'image 11 of .*/shard\.00000\.mds: not a readable image \(.*truncated'):
             list(data.dataloader)
@@ -243,8 +237,8 @@ def truncate(file: Path) -> None:
 
 
 REFUSED = {
-    'no-index': (lambda at: (at / 'train/index.json').unlink(), {}, r'there is no .*/train/index\.json: composer-clr'),
-    'no-val': (lambda at: shutil.rmtree(at / 'val'), {}, r'there is no .*/val/index\.json'),
+    'no-index': (lambda at: (at / 'train/index.json').unlink(), {}, r'/train/index\.json: no such file: composer-clr'),
+    'no-val': (lambda at: shutil.rmtree(at / 'val'), {}, r'/val/index\.json: no such file'),
     'no-json': (lambda at: (at / 'val/index.json').write_text('{'), {}, r'val/?.*index'),
     'no-images': (lambda at: rewritten(at, 'train', shards=[]), {}, r'/train has no images'),
     'shard-missing': (
@@ -257,13 +251,12 @@ REFUSED = {
         {},
         r'shard\.00001\.mds has \d+ bytes, \d+ by',
     ),
-    'num-classes-too-small': (None, {'num_classes': 2}, r'num_classes=2, but the shards have 3 classes'),
-    'num-classes-too-large': (None, {'num_classes': 1000}, r'num_classes=1000, but the shards have 3 classes'),
+    'num-classes-too-small': (None, {'num_classes': 2}, r'num_classes=2: .*/train has 3 classes'),
+    'num-classes-too-large': (None, {'num_classes': 1000}, r'num_classes=1000: .*/train has 3 classes'),
     'classes-differ': (lambda at: rewritten(at, 'val', classes=['a', 'b', 'c']), {}, r'classes differ'),
-    'less-than-a-batch': (None, {'batch_size': 49}, r'/train has 48 images, less than a batch of 1 x 49'),
-    'other-columns': (None, {'columns': ('image', 'label')}, r"columns=\['image', 'label'\] are to be images .*'x'"),
-    'labels-for-images': (None, {'columns': ('y', 'x')}, r"columns=\['y', 'x'\] are to be images"),
-    'decoder': (None, {'decoder': 'simd'}, r"decoder='simd': images are decoded 'whole', or by"),
+    'less-than-a-batch': (None, {'batch_size': 49}, r'/train has 48 images, fewer than a batch of 1 x 49'),
+    'other-columns': (None, {'columns': ('image', 'label')}, r"columns=\['image', 'label'\] must be images .*'x'"),
+    'labels-for-images': (None, {'columns': ('y', 'x')}, r"columns=\['y', 'x'\] must be images"),
 }
 
 
@@ -292,7 +285,7 @@ def test_shards_of_others_are_read_and_their_labels_checked(images, tmp_path):
     train, held_out = streaming_dataspecs(folder, 8, 8, num_classes=2, **SMALL)
     for data in (train, held_out):
         with pytest.raises(
-            ValueError, match=r'image \d+ of .*shard\.00000\.mds is of class 2, which num_classes=2 has not'
+            ValueError, match=r'image \d+ of .*shard\.00000\.mds is of class 2: must be below num_classes=2'
         ):
             list(data.dataloader)
 
@@ -332,7 +325,7 @@ def test_two_ranks_share_an_epoch_evaluate_each_image_once_and_refuse_different_
     )
     done = launch(2, 'script.py', folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'ranks 0 and 1 see different shards: train/index.json is not the same' in done.stdout
+    assert 'ranks 0 and 1 see different shards in train/index.json: 48 and 48 images' in done.stdout
     assert done.stdout.count('epoch 3 [16, 16, 16]') == 2
     # 33 images do not divide by two: the one that fills up, of class 0, would make it 12 of 34.
     accuracy = float(done.stdout.rsplit('accuracy', 1)[1].split()[0])

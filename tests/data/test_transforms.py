@@ -196,7 +196,7 @@ def test_normalised_bytes_are_torchvisions():
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (lambda: TrainTransform(0), 'size=0: images are at least one pixel'),
+        (lambda: TrainTransform(0), 'size=0: must be 1 or more'),
         (lambda: EvalTransform(256, 257), r'crop=257 of resize=256'),
         (lambda: EvalTransform(256, 0), r'crop=0 of resize=256'),
     ],

@@ -33,16 +33,16 @@ def test_overrides_reach_what_refers_to_them():
 @pytest.mark.parametrize(
     ('override', 'match'),
     [
-        ('sed=3', "sed=3: unknown key 'sed', did you mean 'seed'"),
-        ('schedule.t0=8ep', "unknown key 'schedule.t0', did you mean 't_0'"),
+        ('sed=3', "sed=3: unknown key 'sed'.*did you mean 'seed'"),
+        ('schedule.t0=8ep', "unknown key 'schedule.t0'.*did you mean 't_0'"),
         ('optimizer.momentum=0.9', "unknown key 'optimizer.momentum'"),
         ('seed=many', "seed: Value 'many'"),
         ('model.num_classes=1.5', "model.num_classes: Value '1.5'"),
         ('snapshot.metrics=3', 'snapshot.metrics: Invalid value'),
         ('schedule.kind=cylic', "schedule.kind='cylic'.*cyclic, standard, branch"),
         ('model=3', 'model=3'),
-        ('seed', "'seed' is not key=value"),
-        ('=3', "'=3' is not key=value"),
+        ('seed', "'seed': must be key=value"),
+        ('=3', "'=3': must be key=value"),
         ('seed=[', 'seed=\\[: not valid YAML'),
         ('run_name=${nowhere}', 'run_name: Interpolation key'),
     ],
@@ -53,16 +53,16 @@ def test_refused(minimal, override, match):
     assert '\n' not in str(raised.value)
 
 
-def test_what_is_left_open_is_named(tmp_path):
+def test_missing_values_are_named(tmp_path):
     (tmp_path / 'open.yaml').write_text(MINIMAL.replace('lr: 0.1', '').replace('kind: cyclic, ', ''))
-    with pytest.raises(RecipeError, match=r'leaves optimizer.lr, schedule.kind open: give optimizer.lr=VALUE'):
+    with pytest.raises(RecipeError, match=r'optimizer.lr, schedule.kind are required: pass optimizer.lr=VALUE'):
         load_recipe(str(tmp_path / 'open.yaml'))
 
 
 @pytest.mark.parametrize(
     ('text', 'match'),
     [
-        (MINIMAL + 'sedd: 1', "unknown key 'sedd', did you mean 'seed'"),
+        (MINIMAL + 'sedd: 1', "unknown key 'sedd'.*did you mean 'seed'"),
         ('model: [', 'not valid YAML'),
         ('!!python/object/apply:os.system [true]', 'not valid YAML'),
         ('- a list', 'bad.yaml: not a mapping'),
@@ -76,7 +76,7 @@ def test_bad_files(tmp_path, text, match):
 
 
 def test_no_such_recipe():
-    with pytest.raises(RecipeError, match="no recipe 'quickstart/digit', did you mean 'quickstart/digits'"):
+    with pytest.raises(RecipeError, match="recipe 'quickstart/digit': unknown name.*did you mean 'quickstart/digits'"):
         load_recipe('quickstart/digit')
     with pytest.raises(RecipeError, match=r'nowhere.yaml: cannot be read'):
         load_recipe('nowhere.yaml')

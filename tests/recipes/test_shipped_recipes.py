@@ -87,8 +87,8 @@ def shrunk(name: str, data: Path) -> list[str]:
 def test_every_recipe_has_its_troughs_within_its_run(name):
     recipe = load_recipe(name, [] if name == 'quickstart/digits' else ['data.path=/data'])
     if recipe.schedule.kind == 'cyclic':
-        told = recipe_cycles(recipe)
-        assert told.troughs[-1] == told.until
+        cycles = recipe_cycles(recipe)
+        assert cycles.troughs[-1] == cycles.until
 
 
 def test_the_papers_run():

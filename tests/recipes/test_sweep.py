@@ -136,19 +136,19 @@ class TestComplete:
             (
                 ('cyclic', [4, 8, 16, 32, 64]),
                 ['algorithms.LabelSmoothing.smoothing=0.1', RUN_NAME],
-                'not of LS, cyclic',
+                'not of LS, cyclic, with',
             ),
-            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine', RUN_NAME], 'and not of mine, cyclic'),
+            (('cyclic', [4, 8, 16, 32, 64]), ['snapshot.method=mine', RUN_NAME], 'not of mine, cyclic'),
             (
                 ('standard', [64]),
                 [],
-                r'of another run, baseline, standard, with points at \[64.0\], and not of baseline',
+                r'of another run, baseline, standard, with points at \[64.0\], not of baseline',
             ),
             (('cyclic', [4, 8, 16, 32, 64]), ['schedule.t_mult=1'], r'points at \[4, 6, 8, 10'),
             (
                 ('cyclic', [4, 8, 16, 32, 64, 128]),
                 [],
-                r'points at \[4, 8, 16, 32, 64\] \(ep\): give this one a run_name',
+                r'points at \[4, 8, 16, 32, 64\] \(ep\): pass another run_name',
             ),
         ],
         ids=['method', 'named-method', 'kind', 'schedule', 'longer'],
@@ -202,7 +202,7 @@ class TestMethods:
             (
                 ['algorithms.EMA.half_life=3ba'],
                 ['LS'],
-                r'--methods LS: .* has a method of its own and makes LS\+EMA of it: leave --methods out',
+                r'--methods LS: .* has its own method, which makes LS\+EMA of it: leave --methods out',
             ),
             (['algorithms.LabelSmoothing.smoothing=1'], ['MX'], r'makes LS\+MX of it'),
             (['snapshot.method=mine'], ['MX'], 'makes mine of it'),
@@ -229,10 +229,13 @@ def test_kinds_can_be_chosen():
 @pytest.mark.parametrize(
     ('overrides', 'match'),
     [
-        (['seed=3'], 'seed is what a sweep goes through: leave it out, and give --seeds'),
-        (['schedule.kind=standard'], 'schedule.kind is what a sweep goes through.*--kinds'),
-        (['schedule.t_warmup=0.03125dur'], 'schedule.t_warmup=0.03125dur: runs of other durations'),
-        (['schedule.t_hold=0.01dur'], 'schedule.t_hold=0.01dur: runs of other durations'),
+        (['seed=3'], 'seed: varies in a study: pass --seeds instead'),
+        (['schedule.kind=standard'], 'schedule.kind: varies in a study: pass --kinds'),
+        (
+            ['schedule.t_warmup=0.03125dur'],
+            'schedule.t_warmup=0.03125dur: would differ between runs',
+        ),
+        (['schedule.t_hold=0.01dur'], 'schedule.t_hold=0.01dur: would differ between'),
         (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
     ],
@@ -250,5 +253,5 @@ def test_a_recipe_named_twice_is_refused():
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(RecipeError, match='--kinds cylic: a run is either of cyclic, standard'):
+    with pytest.raises(RecipeError, match='--kinds cylic: must be one of cyclic, standard'):
         listed(DIGITS, kinds=['cylic'])

@@ -57,16 +57,21 @@ def test_the_parts_come_from_the_recipe():
 @pytest.mark.parametrize(
     ('override', 'match'),
     [
-        ('model.name=resnet5', "model.name='resnet5'.*did you mean 'resnet50'"),
+        ('model.name=resnet5', "model.name=resnet5: unknown name.*did you mean 'resnet50'"),
         ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
         ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
-        ('data.name=digit', "data.name='digit'.*did you mean 'digits'"),
-        ('model.num_classes=7', 'data.digits: num_classes=7: the digits have 10'),
+        ('data.name=digit', "data.name=digit: unknown name.*did you mean 'digits'"),
+        ('model.num_classes=7', 'data.digits: num_classes=7: digits has 10 classes'),
         ('data.name=imagefolder', "data.imagefolder: .*'train_images'"),
         ('data.arguments.train_images=5000', 'data.digits: train_images=5000.*897'),
-        ('data.batch_size=0', 'data.batch_size=0 cannot be shared by 1 ranks'),
-        ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD'"),
+        ('data.batch_size=0', 'data.batch_size=0: must be a positive multiple of the number of ranks, 1'),
+        ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD': unknown name.*did you mean 'DecoupledSGDW'"),
+        ('optimizer.name=Optimizer', "optimizer.name='Optimizer': unknown name"),
+        ('data.arguments.decoder=region', 'data.arguments.decoder=region: removed, since .* not faster .*: leave'),
+        ('precision=amp_fp16', 'precision=amp_fp16: needs a GPU, and this machine has none: pass precision=fp32'),
+        ('precision=amp_fp17', 'precision=amp_fp17: .*amp_fp17 not found'),
         ('optimizer.arguments.betas=3', 'optimizer.name.DecoupledSGDW: .*betas'),
+        ('algorithms.EveryN={}', "algorithms='EveryN'"),
         ('algorithms.BlurPol={}', "algorithms='BlurPol'.*did you mean 'BlurPool'"),
         ('algorithms.MixUp.alph=0.2', "algorithms.MixUp: .*'alph'"),
         ('loggers.WandbLogger={}', "loggers='WandbLogger'.*did you mean 'WandBLogger'"),
@@ -74,7 +79,7 @@ def test_the_parts_come_from_the_recipe():
         ('schedule.t_0=null', 'schedule: t_0 is missing'),
     ],
 )
-def test_what_there_is_not_is_refused_in_one_line(override, match, capsys):
+def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, capsys):
     with pytest.raises(RecipeError, match=match):
         build_trainer(load_recipe('quickstart/digits', [override]))
     assert main(['quickstart/digits', override]) == 2

@@ -33,23 +33,24 @@ _ORDER_SEED = 0
 def convert_images(
     source: Path, target: Path, conversion: Conversion, processes: int, progress: Callable[[int, int], None]
 ) -> dict[str, int]:
-    """Convert ``train/`` and ``val/`` of an ImageFolder; called again after an interruption, it goes on.
+    """Converts ``train/`` and ``val/`` of an ImageFolder; called again after an interruption, it continues.
 
-    A shard is made aside and renamed, so that it is complete or absent. An index is written when all the shards of its
-    split are there and their images have been counted.
+    A shard is written under another name and renamed, so that it is complete or absent. An index is written when all
+    shards of its split exist and their images have been counted.
 
     Args:
-        source (Path): Folder with ``train/`` and ``val/``, a folder for each class in either.
+        source (Path): Folder with ``train/`` and ``val/``, each with one folder per class.
         target (Path): Folder for the result.
-        conversion (Conversion): How to convert.
-        processes (int): Processes to convert in; 1: this one.
-        progress (Callable): Told how many images are done, and of how many.
+        conversion (Conversion): The settings.
+        processes (int): Number of processes; 1 converts in this one.
+        progress (Callable): Called with the number of images done and the number of all.
 
     Returns:
-        dict[str, int]: Images of each split that were written, those of an earlier call included.
+        dict[str, int]: Images written of each split, including those of earlier calls.
 
     Raises:
-        ConversionError: If the source is no ImageFolder, ``target`` holds something else, or a file is no image.
+        ConversionError: If the source is not an ImageFolder, ``target`` holds something else, or a file is not an
+            image.
     """
     if conversion.format == 'mds' and importlib.util.find_spec('streaming') is None:
         raise ConversionError("--format mds needs MosaicML Streaming: pip install 'composer_clr[streaming]'")
@@ -65,39 +66,39 @@ def convert_images(
         for split, folder in folders.items()
         for job in _jobs(folder, target / split, conversion, shuffled=split == 'train')
     ]
-    waiting = [job for job in jobs if not job.made.is_file()]
+    waiting = [job for job in jobs if not job.record.is_file()]
     total = sum(len(job.files) for job in jobs)
     done = total - sum(len(job.files) for job in waiting)
     progress(done, total)
     unreadable: list[str] = []
     try:
-        for job, broken in _made(waiting, conversion, processes):
+        for job, broken in _done(waiting, conversion, processes):
             unreadable += broken
             done += len(job.files)
             progress(done, total)
     except BrokenProcessPool as error:
-        raise ConversionError('a process was ended from outside, for memory perhaps: call again') from error
+        raise ConversionError('a process was killed, perhaps for lack of memory: call again') from error
     except OSError as error:
         raise ConversionError(f'{target} cannot be written to ({error}): call again when it can') from error
     if unreadable and not conversion.skip_unreadable:
         raise ConversionError(
-            f'{len(unreadable)} files are no readable images, such as {unreadable[0]}: replace them and call again, '
+            f'{len(unreadable)} files are not readable images, such as {unreadable[0]}: replace them and call again, '
             'or leave them out with --skip-unreadable'
         )
     return {split: _finish(folder, target / split, conversion) for split, folder in folders.items()}
 
 
-def _made(jobs: list[Job], conversion: Conversion, processes: int) -> Iterator[tuple[Job, list[str]]]:
-    """Each job when it is done, with its files that are no images."""
+def _done(jobs: list[Job], conversion: Conversion, processes: int) -> Iterator[tuple[Job, list[str]]]:
+    """Yields each job when it is done, with its unreadable files."""
     if processes == 1:
         yield from ((job, make(job, conversion)) for job in jobs)
         return
-    # Started afresh, not forked: torch's threads do not survive a fork.
+    # Spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn'), start_process) as pool:
-        working = {pool.submit(make, job, conversion): job for job in jobs}
+        running = {pool.submit(make, job, conversion): job for job in jobs}
         try:
-            for finished in as_completed(working):
-                yield working[finished], finished.result()
+            for finished in as_completed(running):
+                yield running[finished], finished.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -115,7 +116,7 @@ def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion, shuf
 
 
 def _open_target(target: Path, conversion: Conversion, folders: dict[str, ImageFolderDataset]) -> None:
-    """What is there already has to be of the same files and options."""
+    """Creates the target, or refuses one that holds other files or was converted with other options."""
     digest = hashlib.sha256()
     for folder in folders.values():
         digest.update(folder.files.tobytes() + folder.labels.tobytes())
@@ -123,35 +124,35 @@ def _open_target(target: Path, conversion: Conversion, folders: dict[str, ImageF
     if (target / _PLAN).is_file():
         if (target / _PLAN).read_text(encoding='utf-8') != plan:
             raise ConversionError(
-                f'{target} holds a conversion of other files or with other options: name a new folder'
+                f'{target} holds a conversion of other files or with other options: pass a new folder'
             )
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConversionError(f'{target} is not empty, and no conversion was begun there: name a new folder')
+        raise ConversionError(f'{target} is not empty, and holds no conversion: pass a new folder')
     for split in SPLITS:
         (target / split).mkdir(parents=True)
     write_whole(target / _PLAN, plan)
 
 
 def _finish(folder: ImageFolderDataset, target: Path, conversion: Conversion) -> int:
-    """Count what was made, and write the index of it."""
+    """Counts what was written, and writes its index."""
     records = [json.loads(file.read_text(encoding='utf-8')) for file in sorted(target.glob('.made.*.json'))]
     images, left_out = sum(record['images'] for record in records), [name for r in records for name in r['left_out']]
     if conversion.format == 'mds':
         shards = [record['shard'] for record in records if record['shard']]
-        there = sum(shard['samples'] for shard in shards)
+        found = sum(shard['samples'] for shard in shards)
         wrong = [
             shard['raw_data']['basename']
             for shard in shards
             if _bytes(target / shard['raw_data']['basename']) != shard['raw_data']['bytes']
         ]
     else:
-        there = len(ImageFolderDataset(target, transform=torch.as_tensor)) if images else 0
+        found = len(ImageFolderDataset(target, transform=torch.as_tensor)) if images else 0
         shards, wrong = [], []
-    if there != images or images + len(left_out) != len(folder) or wrong:
+    if found != images or images + len(left_out) != len(folder) or wrong:
         raise ConversionError(
-            f'{target} has {there} images of {len(folder)}, {len(left_out)} left out'
-            + (f', and {wrong[0]} is not whole' if wrong else '')
+            f'{target} has {found} images of {len(folder)}, {len(left_out)} left out'
+            + (f', and {wrong[0]} is incomplete' if wrong else '')
             + ': remove it and convert again'
         )
     if conversion.format == 'mds':

@@ -1,6 +1,6 @@
-"""One process's work in a conversion of images: a shard, or a part of a folder, at a time.
+"""The work of one process in a conversion of images: one shard, or part of a folder, at a time.
 
-Imports little: each process starts afresh.
+Imports little, since each process is spawned.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = ['Job', 'make', 'smaller_copy', 'start_process']
 
 @dataclass(frozen=True)
 class Job:
-    """Files that are converted in one go, and the file that is there when it is done."""
+    """Files that are converted together, and the file that records that they are done."""
 
-    files: tuple[tuple[Path, int, str], ...]  # of each file its path, its class, and its name below the split
-    made: Path
+    files: tuple[tuple[Path, int, str], ...]  # path, class, and name below the split
+    record: Path
 
 
 def smaller_copy(encoded: bytes, short_side: int, quality: int, source: str) -> bytes:
-    """An image file whose shorter side has at most so many pixels: a JPEG file, or the very bytes that it was.
+    """Returns an image file whose shorter side is limited: a new JPEG, or the unchanged bytes of a small image.
 
     Args:
         encoded (bytes): The file's bytes.
-        short_side (int): Pixels of the shorter side.
+        short_side (int): Largest length of the shorter side, in pixels.
         quality (int): JPEG quality of a resized image.
         source (str): Name of the file, for the error.
 
     Raises:
-        OSError: If the bytes are no image, or not the whole of one.
+        OSError: If the bytes are not a complete image.
     """
     pixels = decode_rgb(torch.from_numpy(np.frombuffer(encoded, dtype=np.uint8).copy()), source)
     height, width = pixels.shape[-2:]
@@ -58,13 +58,13 @@ def smaller_copy(encoded: bytes, short_side: int, quality: int, source: str) -> 
 
 
 def start_process() -> None:
-    """What a process does first."""
+    """Initialises a worker process."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
+    """Exits with the parent; a worker whose parent was killed would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -72,7 +72,7 @@ def _end_with_parent() -> None:
 
 
 def make(job: Job, conversion: Conversion) -> list[str]:
-    """Convert the files of a job; the names of those that are no images are returned."""
+    """Converts the files of a job, and returns the names of those that are not images."""
     copies, unreadable = [], []
     for path, label, name in job.files:
         try:
@@ -83,31 +83,31 @@ def make(job: Job, conversion: Conversion) -> list[str]:
             unreadable.append(str(error) if str(path) in str(error) else f'{path}: {error}')
     if unreadable and not conversion.skip_unreadable:
         return unreadable
-    record: dict[str, object] = {'images': len(copies), 'left_out': unreadable}
+    result: dict[str, object] = {'images': len(copies), 'left_out': unreadable}
     if conversion.format == 'mds':
-        record['shard'] = _write_shard(copies, job.made) if copies else None
+        result['shard'] = _write_shard(copies, job.record) if copies else None
     else:
         for content, _, name in copies:
-            file = job.made.parent / name
+            file = job.record.parent / name
             file.parent.mkdir(parents=True, exist_ok=True)
             part_of(file).write_bytes(content)
             part_of(file).replace(file)
-    write_whole(job.made, json.dumps(record))
+    write_whole(job.record, json.dumps(result))
     return unreadable
 
 
-def _write_shard(copies: list[tuple[bytes, int, str]], made: Path) -> dict[str, object]:
-    """Have Streaming write a shard of its own aside, and put it in its place under its number."""
+def _write_shard(copies: list[tuple[bytes, int, str]], record: Path) -> dict[str, object]:
+    """Has Streaming write one shard to a temporary folder, and moves it into place under its number."""
     from streaming import MDSWriter
 
-    name = f'shard.{made.name.split(".")[2]}.mds'
-    with tempfile.TemporaryDirectory(dir=made.parent, prefix='.part-') as aside:
-        with MDSWriter(columns={'x': 'bytes', 'y': 'int'}, out=f'{aside}/shard', size_limit=None) as writer:
+    name = f'shard.{record.name.split(".")[2]}.mds'
+    with tempfile.TemporaryDirectory(dir=record.parent, prefix='.part-') as temporary:
+        with MDSWriter(columns={'x': 'bytes', 'y': 'int'}, out=f'{temporary}/shard', size_limit=None) as writer:
             for content, label, _ in copies:
                 writer.write({'x': content, 'y': label})
-        index = json.loads(Path(aside, 'shard/index.json').read_text(encoding='utf-8'))
+        index = json.loads(Path(temporary, 'shard/index.json').read_text(encoding='utf-8'))
         (shard,) = index['shards']
-        Path(aside, 'shard', shard['raw_data']['basename']).replace(part_of(made.parent / name))
-    put_in_place(made.parent / name)
+        Path(temporary, 'shard', shard['raw_data']['basename']).replace(part_of(record.parent / name))
+    put_in_place(record.parent / name)
     shard['raw_data']['basename'] = name
     return shard

@@ -1,0 +1,32 @@
+"""The data sets by the names that recipes give them; each is imported when a recipe names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from composer.core import DataSpec
+
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['DATA_SETS', 'data_set']
+
+DATA_SETS = ('cifar10', 'digits', 'imagefolder', 'streaming')
+
+
+def data_set(name: str) -> Callable[..., tuple[DataSpec, DataSpec]]:
+    """Returns the function that makes training and evaluation data of a data set.
+
+    Args:
+        name (str): ``cifar10``, ``digits``, ``imagefolder`` or ``streaming``.
+
+    Raises:
+        ValueError: If the name is unknown, or the data set's libraries are not installed.
+
+    Example:
+        >>> data_set('digits').__name__
+        'digits_dataspecs'
+    """
+    if name not in DATA_SETS:
+        raise ValueError(f'unknown name{did_you_mean(name, DATA_SETS)}')
+    return getattr(import_module(f'composer_clr.data.{name}'), f'{name}_dataspecs')
