@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from composer.algorithms import EMA, SWA, LayerFreezing, ProgressiveResizing, SelectiveBackprop, StochasticDepth
+from composer.algorithms import EMA, SWA, LayerFreezing, StochasticDepth
 from composer.core import Algorithm, Event, State, Time, TimeUnit
 from composer.loggers import Logger
 
 from composer_clr.algorithms.frozen_layers import FrozenLayers
+from composer_clr.algorithms.run_clocks import check_leaves_rate, clock_times
 from composer_clr.schedule.cycle_clock import CycleClock
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule
 
-__all__ = ['InCycles', 'check_run_clocks']
+__all__ = ['InCycles']
 
 # What an algorithm does after a batch or an epoch belongs to the cycle of that batch, at a trough too.
 _AFTER_A_BATCH = {event for event in Event if event.name.startswith('EVAL')} | {
@@ -84,15 +84,15 @@ class InCycles(Algorithm):
         if not isinstance(algorithm, Algorithm):
             raise TypeError(f'InCycles({algorithm!r}): give an algorithm, such as ProgressiveResizing()')
         if isinstance(algorithm, InCycles):
-            raise ValueError(f'InCycles around {type(algorithm).__qualname__}: it goes by the cycles already')
+            raise ValueError(f'InCycles around {type(algorithm).__qualname__}: it follows the cycles already')
         name = type(algorithm).__name__
-        for key, time in _times(algorithm).items():
+        for key, time in clock_times(algorithm).items():
             if time.unit != TimeUnit.DURATION:
                 raise ValueError(
                     f"{name}: {key}='{spell(time)}' does not go by the clock of a cycle: "
                     "give it as a part of the cycle, in 'dur'"
                 )
-        _check_leaves_rate(algorithm)
+        check_leaves_rate(algorithm)
         self.algorithm = algorithm
         self.scheduler = scheduler
         self._frozen = FrozenLayers()
@@ -100,7 +100,6 @@ class InCycles(Algorithm):
         # The cycle of the batch that was started last, and where in its warmup stochastic depth was.
         self._cycle: int | None = None
         self._warming: float | None = None
-        self._inner_matched = False
 
     @property
     def find_unused_parameters(self) -> bool:
@@ -128,13 +127,12 @@ class InCycles(Algorithm):
             self.algorithm.load_state_dict(state['algorithm'])
 
     def match(self, event: Event, state: State) -> bool:
-        if event == Event.FIT_START:
-            self._fit_start(state)
-        self._inner_matched = self.algorithm.match(event, self._seen(event, state))
-        return self._inner_matched or self._restarted(event, state)
+        return event == Event.FIT_START or self._restarted(event, state) or self._inner_matches(event, state)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        if self._inner_matched:
+        if event == Event.FIT_START:
+            self._fit_start(state)
+        if self._inner_matches(event, state):
             seen = self._seen(event, state)
             if isinstance(self.algorithm, LayerFreezing):
                 with self._frozen.kept_in_optimizers(state):
@@ -145,6 +143,9 @@ class InCycles(Algorithm):
         # After the algorithm's turn: EMA first takes its averages out of the network, if a checkpoint left them there.
         if self._restarted(event, state):
             self._restart(state)
+
+    def _inner_matches(self, event: Event, state: State) -> bool:
+        return self.algorithm.match(event, self._seen(event, state))
 
     def _fit_start(self, state: State) -> None:
         twice = [other for other in state.algorithms if other is not self and _same(other, self.algorithm)]
@@ -208,47 +209,6 @@ class _CycleState:
 
     def get_elapsed_duration(self) -> Time[float]:
         return Time(self._elapsed, TimeUnit.DURATION)
-
-
-def check_run_clocks(state: State) -> None:
-    """Warn of algorithms that read the clock of the whole run, where the run has several troughs.
-
-    Raises:
-        ValueError: If one of them drives the learning rate beside the schedule.
-    """
-    for algorithm in state.algorithms:
-        _check_leaves_rate(algorithm)
-        times = _times(algorithm)
-        reads = isinstance(algorithm, (ProgressiveResizing, LayerFreezing, SelectiveBackprop, SWA)) or any(
-            time.unit == TimeUnit.DURATION and time.value > 0 for time in times.values()
-        )
-        if reads:
-            name = type(algorithm).__name__
-            warnings.warn(
-                f'{name} goes by the elapsed part of the whole run, not of the cycle: at the early troughs it has '
-                'hardly begun, so their points are not what standard runs of that length would give; '
-                f'InCycles({name}(...)) makes it go by the cycles (in a recipe, algorithms.{name}.in_cycles=true)',
-                UserWarning,
-                stacklevel=2,
-            )
-
-
-def _check_leaves_rate(algorithm: Algorithm) -> None:
-    if isinstance(algorithm, SWA) and algorithm.schedule_swa_lr:
-        raise ValueError(
-            'SWA: schedule_swa_lr=True drives the learning rate, as the schedule of the cycles does: leave it out'
-        )
-
-
-def _times(algorithm: Algorithm) -> dict[str, Time]:
-    """The arguments of an algorithm that say when, in the run, it does its work."""
-    if isinstance(algorithm, EMA):
-        return {'ema_start': algorithm.ema_start}
-    if isinstance(algorithm, SWA):
-        return {'swa_start': algorithm.swa_start, 'swa_end': algorithm.swa_end}
-    if isinstance(algorithm, StochasticDepth):
-        return {'drop_warmup': algorithm.drop_warmup} if isinstance(algorithm.drop_warmup, Time) else {}
-    return {}
 
 
 def _same(other: Algorithm, algorithm: Algorithm) -> bool:

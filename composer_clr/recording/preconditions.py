@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from composer.core import Callback, State, Time
 
-from composer_clr.algorithms.in_cycles import check_run_clocks
+from composer_clr.algorithms.run_clocks import check_run_clocks
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.schedule.scheduler import warn_if_cut
 from composer_clr.schedule.times import horizon

@@ -116,6 +116,25 @@ def test_after_the_last_trough_the_last_cycle_is_over():
     assert elapsed_part(Cycles(0, [4, 10]), 10, after_batch=True) == (1, 1.0)
 
 
+@EACH
+@QUIET_SWA
+def test_asking_whether_it_matches_changes_nothing(make_trainer, name):
+    algorithm = InCycles(MAKE[name]())
+
+    class Asks(Callback):
+        def run_event(self, event, state, logger):
+            before = dict(vars(algorithm))
+            if event in (Event.FIT_START, Event.BATCH_START, Event.BATCH_END, Event.EPOCH_END):
+                algorithm.match(Event.FIT_START, state)
+                algorithm.match(Event.BATCH_START, state)
+            assert vars(algorithm) == before
+
+    asked, alone = Watch(), Watch()
+    run(make_trainer, algorithm, watch=asked, callbacks=[Asks(), asked])
+    run(make_trainer, InCycles(MAKE[name]()), watch=alone, callbacks=[alone])
+    assert asked.losses == alone.losses
+
+
 def width(state) -> int:
     return state.batch[0].shape[-1]
 
@@ -277,7 +296,7 @@ class TestWarning:
             max_duration='3ep',
             device_train_microbatch_size=1,
         )
-        with pytest.warns(UserWarning, match=f'{name} goes by the elapsed part of the whole run.*InCycles.{name}'):
+        with pytest.warns(UserWarning, match=f'{name} follows the elapsed part of the whole run.*InCycles.{name}'):
             trainer.fit()
 
     @pytest.mark.parametrize('algorithm', [EMA('5ba', update_interval='1ba'), GradientClipping('norm', 1.0)], ids=type)
@@ -292,7 +311,7 @@ class TestRefused:
     def test_what_does_not_go_by_the_clock(self):
         with pytest.raises(ValueError, match="EMA: ema_start='10ba' does not go by the clock of a cycle.*'dur'"):
             InCycles(EMA('5ba', ema_start='10ba'))
-        with pytest.raises(ValueError, match='it goes by the cycles already'):
+        with pytest.raises(ValueError, match='it follows the cycles already'):
             InCycles(InCycles(ProgressiveResizing()))
         with pytest.raises(TypeError, match='give an algorithm'):
             InCycles('EMA')  # type: ignore[arg-type]
