@@ -26,8 +26,8 @@ class TestRecordedSchedule:
     def test_without_epochs_the_axis_is_in_batches(self):
         curve = recorded(t_warmup='20ba')
         curve = TradeoffCurve(curve.run, [replace(p, epoch=None) for p in curve.points])
-        told = recorded_schedule(curve)
-        assert (told.axis, told.per_epoch, told.period_label) == ('batches', 1, '20 to 40 batches')
+        schedule = recorded_schedule(curve)
+        assert (schedule.axis, schedule.per_epoch, schedule.period_label) == ('batches', 1, '20 to 40 batches')
 
     def test_counted_in_samples(self):
         curve = recorded(unit='sp', troughs=[400, 800], t_warmup='200sp')

@@ -149,11 +149,11 @@ def test_schedule(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ('max_duration', 'told'), [('63ep', 'the last is at 32ep'), ('3ep', 'reaches no trough: the first is at 4ep')]
+    ('max_duration', 'message'), [('63ep', 'the last is at 32ep'), ('3ep', 'reaches no trough: the first is at 4ep')]
 )
-def test_schedule_tells_where_a_run_is_cut(monkeypatch, max_duration, told, capsys):
+def test_schedule_names_the_last_trough_of_a_run_that_is_cut(monkeypatch, max_duration, message, capsys):
     assert call(monkeypatch, 'schedule', 'quickstart/digits', f'max_duration={max_duration}') == 0
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_sweep(monkeypatch, capsys):
@@ -192,7 +192,7 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'message'),
     [
         (['plot', 'nowhere'], 'nowhere: cannot be read'),
         (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
@@ -217,12 +217,12 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )
-def test_errors_are_one_line_and_status_2(monkeypatch, study, arguments, told, capsys):
+def test_errors_are_one_line_and_status_2(monkeypatch, study, arguments, message, capsys):
     monkeypatch.chdir(study)
     assert call(monkeypatch, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('composer-clr: ')
-    assert told in line
+    assert message in line
 
 
 @pytest.mark.parametrize('command', ['plot', 'compare'])
@@ -238,7 +238,7 @@ def test_one_bad_file_is_reported_and_does_not_hide_the_rest(monkeypatch, study,
 
 
 @pytest.mark.parametrize('command', ['plot', 'compare'])
-def test_a_value_that_cannot_be_drawn_or_compared_is_told_with_its_file(monkeypatch, study, command, capsys):
+def test_a_value_that_cannot_be_drawn_or_compared_is_named_with_its_file(monkeypatch, study, command, capsys):
     monkeypatch.chdir(study)
     (study / 'nan').mkdir()
     point = (8, 20, float('nan')) if command == 'compare' else (8, 0, 0.5)

@@ -266,7 +266,7 @@ def test_names_reach_neither_terminal_nor_page_unescaped(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize('read', [TradeoffCurve.read, read_long_csv, lambda path: load_recipe(str(path))])
-def test_a_file_without_end_is_not_read(tmp_path, read):
+def test_an_endless_file_is_not_read(tmp_path, read):
     os.mkfifo(tmp_path / 'pipe.yaml')
     (tmp_path / 'zero.yaml').symlink_to('/dev/zero')
     with (tmp_path / 'large.yaml').open('wb') as file:

@@ -29,7 +29,7 @@ class TestTrainingTime:
         assert ax.get_ylabel() == 'total training time (minutes)'
         assert to_hex(ax.patches[3].get_facecolor()).upper() == method_colour('MX')
 
-    def test_a_point_without_a_run_is_interpolated_and_hatched_and_one_beyond_is_told(self):
+    def test_a_point_without_a_run_is_interpolated_and_hatched_and_one_beyond_is_counted(self):
         cyclic = run('baseline', 'cyclic', [(8, 0.4), (16, 0.5), (32, 0.6), (64, 0.7)])
         _, ax = training_time([cyclic, *standard_runs('baseline', [(16, 0.5), (64, 0.7)])])
         assert [(b.get_height(), b.get_hatch()) for b in ax.patches] == [  # type: ignore[attr-defined]

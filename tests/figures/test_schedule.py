@@ -51,7 +51,7 @@ class TestLearningRateAndAccuracy:
 
 
 class TestConstantPeriods:
-    def test_runs_are_told_apart_by_their_periods(self):
+    def test_runs_are_labelled_by_their_periods(self):
         four = recorded(name='4', t_warmup='0ba', t_0='4ep', t_mult=1)
         two = recorded(name='2', troughs=[40, 60, 80], values=(0.5, 0.6, 0.7))
         _, ax = constant_periods([recorded(), four, two, *STUDY[1:]])

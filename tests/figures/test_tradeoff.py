@@ -58,7 +58,7 @@ def test_the_best_in_the_window():
     assert ax.get_ylabel() == 'best eval/Accuracy (%)'
 
 
-def test_a_metric_that_is_no_fraction_is_drawn_as_it_is():
+def test_a_metric_that_is_not_a_fraction_keeps_its_unit():
     _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 2.5), (8, 2, 1.5), metric='eval/loss')])
     assert lines(ax)['baseline, cyclic'][1] == [2.5, 1.5]
     assert ax.get_ylabel() == 'eval/loss'
@@ -84,7 +84,7 @@ def test_a_point_that_diverged_leaves_a_hole():
     assert lines(ax)['baseline, cyclic'][1] == pytest.approx([50, math.nan, 60], nan_ok=True)
 
 
-def test_drawn_on_axes_of_ones_own():
+def test_drawn_on_axes_of_the_caller():
     figure, ax = plt.subplots()
     assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
 
@@ -139,7 +139,7 @@ class TestPanels:
         ]
         assert drawn_studies.lines(axes[0])['MX, standard'] == (pytest.approx([25, 55]), pytest.approx([51, 62]))
 
-    def test_on_axes_of_ones_own(self):
+    def test_on_axes_of_the_caller(self):
         figure, given = plt.subplots(1, 2)
         assert standard_beside_cyclic(drawn_studies.STUDY, axes=given) == (figure, list(given))
         with pytest.raises(ValueError, match=r'2 axes for 1 panels \(MX\): pass one per panel'):

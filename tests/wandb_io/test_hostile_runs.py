@@ -33,15 +33,15 @@ KEYS = [
 
 
 def record(**parts: Any) -> Any:
-    made: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+    records: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
     if 'run' in parts:
-        made.run.run_id = parts['run']
+        records.run.run_id = parts['run']
         for key, value in parts['config']:
-            made.run.config.update.add(nested_key=key, value_json=value)
+            records.run.config.update.add(nested_key=key, value_json=value)
     else:
         for key, value in parts['row']:
-            made.history.item.add(key=key, value_json=value)
-    return made
+            records.history.item.add(key=key, value_json=value)
+    return records
 
 
 values = (
@@ -80,8 +80,8 @@ def odd_files(draw: st.DrawFn) -> tuple[list[Any], list[tuple[int, int]], int]:
     return records, changes, draw(st.sampled_from([0, 0, 1, 7, 100]))
 
 
-def check(folder: Path, made: tuple[list[Any], list[tuple[int, int]], int]) -> None:
-    records, changes, cut = made
+def check(folder: Path, records: tuple[list[Any], list[tuple[int, int]], int]) -> None:
+    records, changes, cut = records
     file = folder / 'run.wandb'
     file.unlink(missing_ok=True)
     store = DataStore()
@@ -109,15 +109,15 @@ NO_STEP = record(run='a', config=[]), record(row=[('_step', 'NaN'), ('lr-SGD/gro
 
 
 @attempts(FEW)
-@given(made=odd_files())
-@example(made=([*NO_STEP], [], 0))
-@example(made=([record(run='\n', config=[])], [], 0))
-def test_few_odd_run_folders(tmp_path, made):
-    check(tmp_path, made)
+@given(records=odd_files())
+@example(records=([*NO_STEP], [], 0))
+@example(records=([record(run='\n', config=[])], [], 0))
+def test_few_odd_run_folders(tmp_path, records):
+    check(tmp_path, records)
 
 
 @pytest.mark.slow
 @attempts(MANY)
-@given(made=odd_files())
-def test_many_odd_run_folders(tmp_path, made):
-    check(tmp_path, made)
+@given(records=odd_files())
+def test_many_odd_run_folders(tmp_path, records):
+    check(tmp_path, records)

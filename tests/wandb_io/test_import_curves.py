@@ -37,13 +37,13 @@ def history(**changes) -> RunHistory:
     }
     logged = {key: values for key, values in {**logged, **changes.pop('series', {})}.items() if values is not None}
     config = {'rank_zero_seed': 3, 'enabled_algorithms/MixUp': True, 'enabled_algorithms/BlurPool': True}
-    made = RunHistory('id7', 'old', config={**config, **changes.pop('config', {})})
-    made.series = {key: series(values) for key, values in logged.items()}
-    return made
+    read = RunHistory('id7', 'old', config={**config, **changes.pop('config', {})})
+    read.series = {key: series(values) for key, values in logged.items()}
+    return read
 
 
-def told(made: RunHistory, **keys):
-    points = recovered_curve(made, Keys(**keys)).points
+def rows(read: RunHistory, **keys):
+    points = recovered_curve(read, Keys(**keys)).points
     return [(p.epoch, p.wall_clock_train_s, *p.metrics.values()) for p in points]
 
 
@@ -56,7 +56,7 @@ BOTH = approx([(3, 6, 0.6), (7, 14, 0.7)])
 
 def test_troughs_times_accuracies_and_what_the_run_was():
     curve = recovered_curve(history(), Keys(window_epochs=1))
-    assert told(history()) == BOTH
+    assert rows(history()) == BOTH
     assert [p.peak_metrics['eval/Accuracy'] for p in curve.points] == [0.6, 0.75]
     assert [p.lr for p in curve.points] == [0.01, 0.01]
     assert (curve.run.kind, curve.run.method, curve.run.seed) == ('cyclic', 'BP+MX', 3)
@@ -68,43 +68,43 @@ def test_the_window_ends_at_the_restart():
 
 
 @pytest.mark.parametrize('unit', ['seconds', 'minutes', 'hours', 'days'])
-def test_the_unit_of_time_is_told_by_wandbs_clock(unit):
+def test_the_unit_of_time_comes_from_wandbs_clock(unit):
     seconds = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}[unit]
-    made = history(series={'time/train': {batch: batch / seconds for batch in range(1, 15)}})
-    assert told(made) == BOTH
+    read = history(series={'time/train': {batch: batch / seconds for batch in range(1, 15)}})
+    assert rows(read) == BOTH
 
 
 def test_a_pause_between_two_parts_of_a_run_does_not_change_the_unit():
     clock = {batch: 1e9 + 1.5 * batch + (1e6 if batch > 7 else 0) for batch in range(1, 15)}
-    assert told(history(series={'_timestamp': clock})) == BOTH
+    assert rows(history(series={'_timestamp': clock})) == BOTH
 
 
-def test_older_runs_and_names_of_ones_own():
-    made = history()
-    made.series['wall_clock/train'] = series({batch: float(batch) for batch in range(1, 15)})
-    made.series['my/learning_rate'] = made.series.pop(LR)
-    made.series['acc'] = made.series.pop(ACC)
-    del made.series['time/train'], made.series['time/epoch']
-    made.config['recipe'] = {'name': 'mine'}
+def test_older_runs_and_keys_by_name():
+    read = history()
+    read.series['wall_clock/train'] = series({batch: float(batch) for batch in range(1, 15)})
+    read.series['my/learning_rate'] = read.series.pop(LR)
+    read.series['acc'] = read.series.pop(ACC)
+    del read.series['time/train'], read.series['time/epoch']
+    read.config['recipe'] = {'name': 'mine'}
     keys = Keys(metrics=('acc',), batches_per_epoch=2, method='recipe.name')
-    assert told(made, metrics=('acc',), batches_per_epoch=2) == BOTH
-    assert recovered_curve(made, keys).run.method == 'mine'
-    assert told(made, metrics=('acc',), batches_per_epoch=1)[0][0] == 6
+    assert rows(read, metrics=('acc',), batches_per_epoch=2) == BOTH
+    assert recovered_curve(read, keys).run.method == 'mine'
+    assert rows(read, metrics=('acc',), batches_per_epoch=1)[0][0] == 6
 
 
 def test_rates_logged_rarely_still_meet_the_evaluation_at_the_trough():
     """The rate is known at batch 5 and has risen by 8; of the evaluations from 5 on, the first is the trough's."""
-    made = history(series={LR: {2: 1, 5: 0.15, 8: 0.96, 11: 0.5, 14: 0.01}})
-    assert told(made) == BOTH
+    read = history(series={LR: {2: 1, 5: 0.15, 8: 0.96, 11: 0.5, 14: 0.01}})
+    assert rows(read) == BOTH
 
 
 def test_time_is_interpolated_where_it_was_logged_rarely():
-    made = history(series={'time/train': {batch: batch / 3600 for batch in (1, 5, 9, 13, 14)}})
-    assert told(made) == BOTH
+    read = history(series={'time/train': {batch: batch / 3600 for batch in (1, 5, 9, 13, 14)}})
+    assert rows(read) == BOTH
 
 
 def test_a_trough_that_nothing_was_evaluated_at_has_no_point():
-    assert told(history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})) == approx([(7, 14, 0.7)])
+    assert rows(history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})) == approx([(7, 14, 0.7)])
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ class FakeRun(SimpleNamespace):
         return ({key: row[key] for key in keys} for row in rows if all(key in row for key in keys))
 
 
-def fake_run(made: RunHistory, **changes) -> FakeRun:
-    logged = {key: dict(zip(*map(np.ndarray.tolist, both), strict=True)) for key, both in made.series.items()}
+def fake_run(read: RunHistory, **changes) -> FakeRun:
+    logged = {key: dict(zip(*map(np.ndarray.tolist, both), strict=True)) for key, both in read.series.items()}
     clock = logged['_timestamp']
     logged['_timestamp'] = {step: clock.get(step, 1e9) for values in logged.values() for step in values}
-    arguments = {'id': made.run_id, 'name': made.name, 'group': None, 'tags': ['a'], 'config': made.config}
+    arguments = {'id': read.run_id, 'name': read.name, 'group': None, 'tags': ['a'], 'config': read.config}
     summary = dict.fromkeys(['_step', 'loss/train/total', *logged])
     return FakeRun(**{**arguments, 'logged': logged, 'summary_metrics': summary, **changes})
 
@@ -171,7 +171,7 @@ def fake_run(made: RunHistory, **changes) -> FakeRun:
 def test_a_history_from_the_server_is_read_in_bulk():
     FakeRun.requests = 0
     read = read_history(fake_run(history()), wanted(Keys()))
-    assert told(read) == BOTH
+    assert rows(read) == BOTH
     # One scan for each of: rate, metric, time, epoch.
     assert FakeRun.requests == 4
     assert (read.run_id, read.name, read.group, read.tags) == ('id7', 'old', '', ('a',))
@@ -283,9 +283,9 @@ def test_no_file_breaks_the_reader(tmp_path_factory, data, as_wandb):
 
 
 def test_filters_take_what_has_been_read():
-    made = RunHistory('id', 'digits-17', 'g', ('a', 'b'), {'pareto': {'kind': 'cyclic'}, 'x.y': 3})
-    assert RunFilter('digits', 'g', ('a',), {'pareto.kind': 'cyclic', 'x.y': 3})(made)
-    assert not RunFilter(name='^17')(made)
-    assert not RunFilter(group='h')(made)
-    assert not RunFilter(tags=('a', 'c'))(made)
-    assert not RunFilter(config={'pareto.kind': 'standard'})(made)
+    read = RunHistory('id', 'digits-17', 'g', ('a', 'b'), {'pareto': {'kind': 'cyclic'}, 'x.y': 3})
+    assert RunFilter('digits', 'g', ('a',), {'pareto.kind': 'cyclic', 'x.y': 3})(read)
+    assert not RunFilter(name='^17')(read)
+    assert not RunFilter(group='h')(read)
+    assert not RunFilter(tags=('a', 'c'))(read)
+    assert not RunFilter(config={'pareto.kind': 'standard'})(read)

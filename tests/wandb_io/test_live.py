@@ -199,7 +199,7 @@ def test_resumed_under_another_id_a_run_has_all_points_there_too(make_trainer, o
     assert len(logged.table('pareto/points')[1]) == 3
 
 
-def test_a_metric_that_is_no_number_is_logged_as_that_and_not_drawn(offline, make_trainer):
+def test_a_metric_that_is_nan_is_logged_and_not_drawn(offline, make_trainer):
 
     class Fails(MulticlassAccuracy):
         def compute(self):

@@ -68,6 +68,6 @@ def test_what_wandb_says_is_one_line():
         (['snapshot.log_artifact=true'], 'snapshot.log_artifact=true .*loggers.WandBLogger.project'),
     ],
 )
-def test_what_is_wrong_is_told(overrides, match):
+def test_refused(overrides, match):
     with pytest.raises(UserError, match=match):
         build_loggers(load_recipe('quickstart/digits', overrides))
