@@ -147,7 +147,7 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
         return None
     from scipy.stats import kendalltau  # takes half a second to import, which figures need not wait for
 
-    return float(kendalltau(a, b).statistic)
+    return float(kendalltau(a, b)[0])  # type: ignore[arg-type]
 
 
 def ranking_agreement(

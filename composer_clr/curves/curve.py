@@ -17,33 +17,33 @@ __all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint']
 
 CURVE_FILE = 'curve.json'
 _MAX_BYTES = 64 * 2**20
-# JSON has no number for NaN and infinity; a diverged run's points are kept as the strings "NaN" and "Infinity".
+# JSON has no NaN and no infinity; a diverged run's points are kept as the strings "NaN" and "Infinity".
 _RECORD = ConfigDict(ser_json_inf_nan='strings')
 
 
 class CurveError(UserError):
-    """A curve that cannot be read: the message names the file and what is wrong with it, on one line."""
+    """Raised for a curve that cannot be read or compared; the message names the file and the fault, on one line."""
 
 
 @dataclass(frozen=True, config=_RECORD)
 class TradeoffPoint:
-    """What a run had reached at the trough of one cycle.
+    """A point of a tradeoff curve: what a run had reached at the trough of one cycle.
 
     Attributes:
         cycle (int): The cycle that ended here, from 0.
         epoch (float | None): Batches over the train loader's length; ``None`` where it has no length.
         batch (int): Batches trained.
         sample (int): Samples trained, over all ranks.
-        token (int): Tokens trained, over all ranks; 0 where batches have none.
-        wall_clock_train_s (float): Seconds of training: no evaluation, no saving of snapshots.
-        wall_clock_total_s (float): The same with both.
+        token (int): Tokens trained, over all ranks; 0 for batches without tokens.
+        wall_clock_train_s (float): Seconds of training, without evaluation and the saving of snapshots.
+        wall_clock_total_s (float): Seconds with both.
         lr (float): Learning rate of the first parameter group, at its lowest.
         metrics (dict[str, float]): ``label/metric`` to its value at the trough.
         peak_metrics (dict[str, float]): The best value within the peak window before the trough.
-        checkpoint (str | None): The snapshot's file name, beside ``curve.json``; ``None`` where none was saved.
-        extra (dict[str, dict[str, float]]): Of a second set of metrics, what training it took beyond the run's own:
+        checkpoint (str | None): The snapshot's file name, beside ``curve.json``; ``None`` if it was not saved.
+        extra (dict[str, dict[str, float]]): Training beyond the run's own that a second set of metrics took:
             ``{'fast-cycles': {'train_s': 1.9, 'batches': 18}}``.
-        diverged (bool): Whether the last batch's loss or a weight was no finite number. Default: ``False``.
+        diverged (bool): Whether the last batch's loss or a weight was not finite. Default: ``False``.
     """
 
     cycle: int
@@ -63,22 +63,22 @@ class TradeoffPoint:
 
 @dataclass(frozen=True, config=_RECORD)
 class Run:
-    """What a curve is the curve of.
+    """The run that a curve was recorded from.
 
     Attributes:
         run_name (str): Composer's run name.
-        kind (str): ``'cyclic'`` or ``'standard'``, or the name of another way to draw a curve.
+        kind (str): ``'cyclic'``, ``'standard'`` or another kind of curve.
         method (str): The set of algorithms: ``'baseline'``, or names such as ``'BP'`` and ``'MX'`` joined by ``+``.
         seed (int | None): Rank 0's seed.
         model (str | None): Name of the network.
         world_size (int): Number of ranks.
         schedule (dict): The scheduler, its arguments and the troughs.
-        evaluation (dict[str, dict[str, int]]): By evaluator, on how many ``samples`` it runs, ``of`` how many that its
-            data set has; without one whose data have no length.
-        versions (dict[str, str]): Of this package, Composer, torch and Python.
+        evaluation (dict[str, dict[str, int]]): By evaluator, the number of ``samples`` that it runs on, ``of`` how many
+            in its data set; evaluators whose data have no length are left out.
+        versions (dict[str, str]): Versions of this package, Composer, torch and Python.
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
-        directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, where the run was given it.
+        directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, as passed to ParetoSnapshot.
     """
 
     run_name: str
@@ -97,12 +97,12 @@ class Run:
 
 @dataclass(config=_RECORD)
 class TradeoffCurve:
-    """A run and the points it has passed, in order.
+    """A run and its points, in order.
 
     Attributes:
-        run (Run): What it is the curve of.
-        points (list[TradeoffPoint]): In the order in which they were passed.
-        source (str | None): The file that it was read from; no part of the record.
+        run (Run): The run.
+        points (list[TradeoffPoint]): The points, in the order of training.
+        source (str | None): The file that it was read from; not written to the record.
 
     Example:
         >>> accuracy = {'eval/MulticlassAccuracy': 0.71}
@@ -119,23 +119,23 @@ class TradeoffCurve:
 
     @property
     def place(self) -> str:
-        """What an error calls the curve: its file, or the run's name where it was not read from one."""
+        """The curve's name in errors: its file, or the run's name if it was not read from a file."""
         return self.source or self.run.run_name
 
     def to_json(self) -> str:
-        """The curve as strict JSON; a value that is no finite number becomes ``"NaN"``, ``"Infinity"`` and so on."""
+        """Returns the curve as strict JSON; values that are not finite become ``"NaN"``, ``"Infinity"`` and so on."""
         return _CURVE.dump_json(self, indent=1).decode() + '\n'
 
     @classmethod
     def from_json(cls, text: str, source: str = 'the text') -> TradeoffCurve:
-        """Read what :meth:`to_json` wrote; keys that a later version may have added are passed over.
+        """Reads what :meth:`to_json` wrote; keys that a later version may have added are ignored.
 
         Args:
             text (str): The JSON.
             source (str): The file's name, for errors.
 
         Raises:
-            CurveError: If the text is no curve, or one of a format that this version does not know.
+            CurveError: If the text is not a curve, or a curve of an unknown format.
         """
         try:
             return _CURVE.validate_json(text)
@@ -149,10 +149,10 @@ class TradeoffCurve:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> TradeoffCurve:
-        """Read a ``curve.json``, or the one in a folder.
+        """Reads a ``curve.json``, or the one in a folder.
 
         Raises:
-            CurveError: If there is none, or it is no curve.
+            CurveError: If the file cannot be read, or is not a curve.
         """
         path = Path(path)
         if path.is_dir():
@@ -166,7 +166,7 @@ class TradeoffCurve:
         return curve
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the curve so that the file is whole at every instant: aside, flushed to disk, renamed."""
+        """Writes the curve so that the file is complete at every instant: written aside, flushed to disk, renamed."""
         write_whole(Path(path), self.to_json())
 
 

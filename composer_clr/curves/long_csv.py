@@ -1,4 +1,4 @@
-"""Curves as a long CSV, one row a point: for spreadsheets, other plotting tools, and results from elsewhere."""
+"""Curves as a long CSV, one row per point: for spreadsheets, other plotting tools, and results from elsewhere."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class _Row(NamedTuple):
 
 
 def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
-    """Read curves from a CSV with columns ``kind,method,seed,epoch,wall_clock_train_s,<metric>...,peak:<metric>...``.
+    """Reads curves from a CSV with columns ``kind,method,seed,epoch,wall_clock_train_s,<metric>...,peak:<metric>...``.
 
     A row of kind ``standard`` is a run of its own. Rows of any other kind are the points of one run where their kind,
-    method and seed are the same. A run is named by the file and line that it starts at, so that what is said of it
-    later can be found. What the table does not tell, such as learning rates and batches, is NaN or 0 in the points.
+    method and seed are the same. A run is named by its file and first line, so that an error that names it can be
+    found. Values that the table does not have, such as learning rates and batches, are NaN or 0 in the points.
 
     Args:
-        path (str | PathLike): The file; columns in any order, every other one is a metric. The ``seed`` column may be
+        path (str | PathLike): The file; columns in any order, every further one is a metric. The ``seed`` column may be
             missing and its cells empty; an empty metric cell is a value that was not measured.
 
     Returns:
         list[TradeoffCurve]: In the order of their first rows; points in the order of their epochs.
 
     Raises:
-        CurveError: If the file cannot be read, a needed column is missing, or a cell is not what its column needs; the
+        CurveError: If the file cannot be read, a required column is missing, or a cell is not valid in its column; the
             message names the file, line and column.
     """
     runs: dict[tuple[str | int | None, ...], list[_Row]] = defaultdict(list)
@@ -58,17 +58,17 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
 
 
 def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]) -> None:
-    """Write curves so that :func:`read_long_csv` reads them back: the columns are exact, the rest is left behind.
+    """Writes curves so that :func:`read_long_csv` reads them back: the columns are exact, other fields are not kept.
 
-    A value that is no finite number leaves its cell empty, as one that was not measured does.
+    A value that is not finite leaves its cell empty, as one that was not measured does.
 
     Args:
-        path (str | PathLike): The file; it is replaced whole.
+        path (str | PathLike): The file, which is replaced as a whole.
         curves (Iterable[TradeoffCurve]): The runs.
 
     Raises:
-        CurveError: If a point has no epoch, or two runs that are not standard share kind, method and seed, so that the
-            table could not tell them apart.
+        CurveError: If a point has no epoch, or two runs that are not standard share kind, method and seed, which the
+            table could not distinguish.
     """
     curves = list(curves)
     _check_distinct(curves)
@@ -82,7 +82,7 @@ def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]
         run = curve.run
         for point in curve.points:
             if point.epoch is None:
-                raise CurveError(f'run {curve.place!r} counts no epochs, which a long CSV needs: keep its curve.json')
+                raise CurveError(f'run {curve.place!r} counts no epochs, a long CSV requires them: keep its curve.json')
             values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
             writer.writerow(
                 [run.kind, run.method, run.seed, point.epoch, point.wall_clock_train_s, *map(_spelled, values)]
@@ -104,7 +104,7 @@ def _check_distinct(curves: Sequence[TradeoffCurve]) -> None:
         if key in seen:
             raise CurveError(
                 f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
-                'a long CSV cannot tell them apart, write them to two files'
+                'a long CSV cannot distinguish them, write them to two files'
             )
         seen[key] = curve.place
 
@@ -118,7 +118,7 @@ def _rows(path: Path) -> list[_Row]:
     except (OSError, ValueError, csv.Error) as error:
         raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
     if len(lines) < 2:
-        raise CurveError(f'{path}: holds no rows: give a header and one row for each point')
+        raise CurveError(f'{path}: holds no rows: give a header and one row per point')
     header = [name.strip() for name in lines[0][1]]
     _check_header(path, header)
     return [_row(path, line, header, cells) for line, cells in lines[1:]]
@@ -132,7 +132,7 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
     faulty = sorted({name for name in header if header.count(name) > 1 or name in ('', PEAK)})
     if faulty:
-        raise CurveError(f'{path}: line 1 has columns of one name or of none ({faulty}): name each once')
+        raise CurveError(f'{path}: line 1 has columns without a name or of the same name ({faulty}): name each once')
 
 
 def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
@@ -141,7 +141,7 @@ def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
     at = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     for name in ('kind', 'method'):
         if not at[name]:
-            raise CurveError(f'{path}: line {line}, column {name}: is empty: say which {name} the run is of')
+            raise CurveError(f'{path}: line {line}, column {name}: is empty: name the {name} of the run')
     values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in COLUMNS and cell}
     return _Row(
         line,
@@ -160,7 +160,7 @@ def _seed(path: Path, line: int, cell: str) -> int | None:
         return int(cell) if cell else None
     except ValueError as error:
         raise CurveError(
-            f'{path}: line {line}, column seed: {cell!r} is no whole number: correct or empty it'
+            f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it'
         ) from error
 
 
@@ -171,7 +171,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
         value = None
     if value is None or not math.isfinite(value):
         raise CurveError(
-            f'{path}: line {line}, column {column}: {cell!r} is no finite number: '
+            f'{path}: line {line}, column {column}: {cell!r} is not a finite number: '
             'correct it, or leave the cell empty where nothing was measured'
         )
     return value

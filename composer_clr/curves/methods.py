@@ -46,13 +46,13 @@ def method_name(algorithms: Iterable[str]) -> str:
 
 
 def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
-    """The algorithms of one of the paper's methods, in the order to apply them in, each with the paper's arguments.
+    """Returns the algorithms of one of the paper's methods, in the order of application, with the paper's arguments.
 
     Args:
         method (str): ``'baseline'``, or ``BP``, ``CL``, ``LS`` and ``MX`` joined by ``+`` in any order.
 
     Raises:
-        ValueError: If it names anything else.
+        ValueError: If the method has any other part.
 
     Example:
         >>> method_algorithms('LS+MX')
@@ -66,4 +66,4 @@ def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
         raise ValueError(
             f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {", ".join(ABBREVIATIONS.values())} joined by +'
         )
-    return {name: dict(given) for name, given in _ALGORITHMS.items() if ABBREVIATIONS[name] in parts}
+    return {name: dict(arguments) for name, arguments in _ALGORITHMS.items() if ABBREVIATIONS[name] in parts}

@@ -1,4 +1,4 @@
-"""Points that hold a second set of metrics, such as those of averaged weights, as curves of their own kind."""
+"""Second sets of metrics, such as those of averaged weights, as curves of their own kind."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 
 __all__ = ['METRIC_SETS', 'with_metric_sets']
 
-# What stands before the label of an evaluator that looked at other weights than those in training.
+# Prefixes of the label where an evaluator ran on other weights than those in training.
 METRIC_SETS = ('averaged', 'fast-cycles')
 
 
 def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
-    """The curves, and after each a further one for every second set of metrics that all of its points have.
+    """Returns the curves, and after each a further one for every second set of metrics that all its points have.
 
     The further curve is of the kind ``{kind}-{set}``, such as ``cyclic-averaged``, and its metrics have the plain
     names, so that it is compared with the plain ones and drawn beside them. Its times are those of the same run; where
-    a set took training of its own, each of its points is a branch off the run, with the time and batches of both.
+    a set took training of its own, each point is a branch off the run, with the time and batches of both.
 
     Example:
         >>> from composer_clr.curves.curve import Run, TradeoffPoint
@@ -28,9 +28,9 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
         >>> of_average.run.kind, of_average.points[0].metrics
         ('cyclic-averaged', {'eval/accuracy': 0.8})
     """
-    made = []
+    expanded = []
     for curve in curves:
-        made.append(curve)
+        expanded.append(curve)
         for name in METRIC_SETS:
             points = [
                 replace(point, metrics=_of_set(point.metrics, name), peak_metrics=_of_set(point.peak_metrics, name))
@@ -40,18 +40,18 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
                 continue
             run = replace(curve.run, kind=f'{curve.run.kind}-{name}')
             if any(name in point.extra for point in points):
-                made.extend(_branch(run, point, point.extra.get(name, {})) for point in points)
+                expanded.extend(_branch(run, point, point.extra.get(name, {})) for point in points)
             else:
-                made.append(replace(curve, run=run, points=points))
-                made[-1].source = curve.source
-    return made
+                expanded.append(replace(curve, run=run, points=points))
+                expanded[-1].source = curve.source
+    return expanded
 
 
 def _branch(run: Run, point: TradeoffPoint, extra: dict[str, float]) -> TradeoffCurve:
-    left = {'run_name': run.run_name, 'batch': point.batch, 'wall_clock_train_s': point.wall_clock_train_s}
+    parent = {'run_name': run.run_name, 'batch': point.batch, 'wall_clock_train_s': point.wall_clock_train_s}
     time_s = point.wall_clock_train_s + extra.get('train_s', 0.0)
     reached = replace(point, wall_clock_train_s=time_s, batch=point.batch + round(extra.get('batches', 0)))
-    return TradeoffCurve(replace(run, run_name=f'{run.run_name}-cycle{point.cycle}', parent=left), [reached])
+    return TradeoffCurve(replace(run, run_name=f'{run.run_name}-cycle{point.cycle}', parent=parent), [reached])
 
 
 def _of_set(metrics: dict[str, float], name: str) -> dict[str, float]:

@@ -55,7 +55,7 @@ def study_direction(curves: Iterable[TradeoffCurve], metric: str, lower_is_bette
     """Returns whether less of a metric is better in a study: as asked for, as the runs have it, or by its name.
 
     Args:
-        curves (Iterable[TradeoffCurve]): The runs, whose ``directions`` say what ParetoSnapshot was given.
+        curves (Iterable[TradeoffCurve]): The runs, whose ``directions`` are those passed to ParetoSnapshot.
         metric (str): ``label/metric``.
         lower_is_better (bool | None): What was asked for. Default: ``None``, the runs decide; those that do not say
             follow the others.
@@ -103,19 +103,19 @@ def _words(part: str) -> list[str]:
 
 
 def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
-    """A point's metrics: those at the trough, or the best near it."""
+    """Returns a point's metrics: those at the trough, or the best near it."""
     return point.peak_metrics if peak else point.metrics
 
 
 def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> str:
-    """The metric to take when none is named: an accuracy if all points have one, else the first that all have.
+    """Returns the metric to use by default: an accuracy if all points have one, else the first that all have.
 
     Args:
         curves (Sequence[TradeoffCurve]): The runs.
         peak (bool): Whether the points must have its best value near them. Default: ``False``.
 
     Raises:
-        CurveError: If there are no points, or no metric is in all of them.
+        CurveError: If there are no points, or no metric is common to all of them.
     """
     points = [measured(point, peak) for curve in curves for point in curve.points]
     if not points:

@@ -8,10 +8,10 @@ __all__ = ['branch_file', 'check_run_name', 'filled_in']
 
 
 def check_run_name(name: str) -> None:
-    """Refuse a run name that would lead out of the folder that it is filled into, or that no file can have.
+    """Refuses a run name that would lead out of the folder that it is filled into, or that a file cannot have.
 
-    A slash makes a folder within the folder and is allowed; ``..``, an empty part (and so an absolute path or a URI)
-    and characters that do not print are not.
+    A slash makes a folder within the folder and is allowed; ``..``, an empty part (so an absolute path or a URI) and
+    characters that do not print are not.
 
     Raises:
         ValueError: If the name is one of those.
@@ -27,7 +27,7 @@ def check_run_name(name: str) -> None:
 
 
 def branch_file(duration: str) -> str:
-    """Name of the checkpoint that the branch of a duration starts from.
+    """Returns the name of the checkpoint that the branch of a duration starts from.
 
     Example:
         >>> branch_file('16ep')

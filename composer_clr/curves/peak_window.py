@@ -11,14 +11,14 @@ __all__ = ['PeakWindow']
 
 
 class PeakWindow:
-    r"""Keeps the evaluations that the peak of the coming trough may look at.
+    r"""Keeps the evaluations that the peak of the next trough may include.
 
     The peak of a metric at trough :math:`b` is its best value over the evaluations at times in :math:`[b - w, b]`,
-    never before the cycle's restart. Values that are no number are passed over.
+    never before the cycle's restart. NaN values are ignored.
 
     Args:
         length (int): The window :math:`w`, in the unit that the cycles are counted in, :math:`\ge 0`.
-        directions (Mapping[str, str]): ``'max'`` or ``'min'``, by metric, where the name does not tell.
+        directions (Mapping[str, str]): ``'max'`` or ``'min'`` by metric, where the name does not decide it.
         seen (list[tuple[int, dict[str, float]]]): Evaluations since the restart, each its time and metrics.
 
     Example:
@@ -37,12 +37,12 @@ class PeakWindow:
         self.seen = [] if seen is None else seen
 
     def note(self, t: int, metrics: dict[str, float], trough: int | None) -> None:
-        """Keep an evaluation if the coming trough's window reaches back to it."""
+        """Keeps an evaluation if the next trough's window reaches back to it."""
         if trough is not None and self.length and metrics and t >= trough - self.length:
             self.seen.append((t, metrics))
 
     def peaks(self, at_trough: Mapping[str, float]) -> dict[str, float]:
-        """The best of what was kept and of the values at the trough itself."""
+        """Returns the best of the evaluations kept and of the values at the trough itself."""
         best = {}
         for name, value in at_trough.items():
             values = [*(metrics[name] for _, metrics in self.seen if name in metrics), value]
@@ -52,5 +52,5 @@ class PeakWindow:
         return best
 
     def restart(self) -> None:
-        """A cycle restarts: what was before it is none of the next trough's."""
+        """Forgets the evaluations of the cycle that has ended."""
         self.seen.clear()

@@ -1,4 +1,4 @@
-"""What of a curve is logged, under which names; and what happens where logging fails."""
+"""The names under which a curve is logged, and what happens where logging fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = 'pareto/'
 
 @contextmanager
 def bearable(destination: str) -> Iterator[None]:
-    """Turn any error of a logger into a warning: a point that it lost is in ``curve.json`` all the same."""
+    """Turns any error of a logger into a warning: a point that it lost is still in ``curve.json``."""
     try:
         yield
     except Exception as error:
@@ -29,7 +29,7 @@ def bearable(destination: str) -> Iterator[None]:
 
 
 def point_values(point: TradeoffPoint) -> dict[str, float | None]:
-    """A point as a row of names and values."""
+    """Returns a point as a row of names and values."""
     place = {
         'cycle': point.cycle,
         'epoch': point.epoch,
@@ -40,14 +40,14 @@ def point_values(point: TradeoffPoint) -> dict[str, float | None]:
 
 
 def points_table(curve: TradeoffCurve) -> tuple[list[str], list[list[float | None]]]:
-    """All points as a table: its columns, and a row for each point; ``None`` for what was not measured."""
+    """Returns all points as a table: its columns, and a row per point with ``None`` for what was not measured."""
     values = [point_values(point) for point in curve.points]
     columns = list(dict.fromkeys(name for row in values for name in row))
     return columns, [[row.get(name) for name in columns] for row in values]
 
 
 def point_numbers(point: TradeoffPoint) -> dict[str, Any]:
-    """What of a point was measured, under the names that it is logged by."""
+    """Returns the measured values of a point, by the names that they are logged under."""
     return {f'{PREFIX}{name}': value for name, value in point_values(point).items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The curves that a command is given: ``curve.json`` files, folders searched for them, long CSVs."""
+"""Curves read from the paths of a command: ``curve.json`` files, folders searched for them, long CSVs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ['read_sources']
 def read_sources(
     paths: Iterable[str | os.PathLike[str]], *, strict: bool = False
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
-    """Read every curve under the given files and folders.
+    """Reads every curve in files and folders.
 
     Folders are searched to any depth for ``curve.json``; a CSV is read where it is named. A file that two paths lead
     to is read once.
 
     Args:
         paths (Iterable[str | PathLike]): Files and folders.
-        strict (bool): Whether one bad file stops everything. Default: ``False``.
+        strict (bool): Whether the first bad file raises. Default: ``False``.
 
     Returns:
         tuple[list[TradeoffCurve], list[CurveError]]: The curves, in the order of the paths and of names within a
-        folder, and what was wrong with the files that could not be read.
+        folder, and the errors of the files that could not be read.
 
     Raises:
-        CurveError: If no curve can be read at all, or ``strict`` and one cannot.
+        CurveError: If no curve can be read, or one cannot and ``strict``.
     """
     curves: list[TradeoffCurve] = []
     errors: list[CurveError] = []

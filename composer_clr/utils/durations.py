@@ -12,10 +12,10 @@ _DURATION = re.compile(r'([0-9.]+(?:e[+-]?[0-9]+)?)\s*(s|min|h|d)?')
 
 
 def read_duration(text: str) -> float:
-    """The seconds of a duration: a number of seconds, or one with ``s``, ``min``, ``h`` or ``d`` behind it.
+    """Returns the seconds of a duration: a number of seconds, or of ``s``, ``min``, ``h`` or ``d``.
 
     Raises:
-        ValueError: If it is none, or not above 0.
+        ValueError: If the text is not a duration, or not above 0.
 
     Example:
         >>> read_duration('3600'), read_duration('1.5h')
@@ -27,17 +27,17 @@ def read_duration(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ValueError(f'{text!r} is no duration above 0: write 3600, 90min or 1.5h')
+        raise ValueError(f'{text!r} is not a duration above 0: write 3600, 90min or 1.5h')
     return seconds
 
 
 def unit_of(seconds: float) -> str:
-    """The unit in which a duration is easily read: hours from two of them on, minutes from five."""
+    """Returns the unit in which a duration is easily read: hours from 2 hours, minutes from 5 minutes."""
     return 'h' if seconds >= 7200 else 'min' if seconds >= 300 else 's'
 
 
 def readable_duration(seconds: float, unit: str | None = None) -> str:
-    """Seconds in a unit, :func:`unit_of` them by default: to three digits, of more than 1000 to the whole.
+    """Returns seconds in a unit, by default that of :func:`unit_of`, to three digits; above 1000, whole numbers.
 
     Example:
         >>> readable_duration(12.345), readable_duration(5400), readable_duration(5400, 'h')

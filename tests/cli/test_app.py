@@ -205,7 +205,7 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['ask', '.'], 'no question: pass --reach VALUE, --within TIME or --frontier'),
         (['ask', '.', '--reach', 'much'], '--reach much: must be a number, such as 0.75 or 75%'),
         (['ask', '.', '--reach', '75'], 'no run can reach 75'),
-        (['ask', '.', '--within', '2x'], "--within 2x: '2x' is no duration above 0"),
+        (['ask', '.', '--within', '2x'], "--within 2x: '2x' is not a duration above 0"),
         (['ask', '.', '--frontier', '--slow-start', '-1'], 'slow_epochs=-1'),
         (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
         (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),

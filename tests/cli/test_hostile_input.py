@@ -272,7 +272,7 @@ def test_an_endless_file_is_not_read(tmp_path, read):
     with (tmp_path / 'large.yaml').open('wb') as file:
         file.truncate(2**30)
     begun = time.monotonic()
-    for name, match in (('pipe', 'no ordinary file'), ('zero', 'no ordinary file'), ('large', 'it is larger than')):
+    for name, match in (('pipe', 'not a regular file'), ('zero', 'not a regular file'), ('large', 'it is larger than')):
         with pytest.raises((CurveError, RecipeError), match=match):
             read(tmp_path / f'{name}.yaml')
     assert time.monotonic() - begun < LONGEST_S

@@ -121,11 +121,11 @@ def test_a_file_too_large_to_be_a_curve(tmp_path):
 
 
 def test_a_curve_knows_the_file_that_it_was_read_from_and_does_not_record_it(tmp_path):
-    made = curve()
-    assert (made.source, made.place) == (None, made.run.run_name)
-    made.write(tmp_path / 'curve.json')
+    written = curve()
+    assert (written.source, written.place) == (None, written.run.run_name)
+    written.write(tmp_path / 'curve.json')
     read = TradeoffCurve.read(tmp_path)
     assert (read.source, read.place) == (str(tmp_path / 'curve.json'),) * 2
-    assert read == made
-    assert read.to_json() == made.to_json()
-    assert TradeoffCurve.from_json(made.to_json()[:-3] + ', "source": "elsewhere"}').source is None
+    assert read == written
+    assert read.to_json() == written.to_json()
+    assert TradeoffCurve.from_json(written.to_json()[:-3] + ', "source": "elsewhere"}').source is None

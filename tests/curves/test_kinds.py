@@ -18,12 +18,12 @@ from tests.helpers.runs_and_lines import ACC, run, standard_runs
 def branches(method, points, seed=None, kind='branch'):
     """A trunk to the last point, 100 s an epoch, and a branch to each other that leaves it at four fifths."""
     trunk = f'trunk{seed}'
-    made = [run(method, kind, [points[-1]], seed, trunk)]
+    runs = [run(method, kind, [points[-1]], seed, trunk)]
     for point in points[:-1]:
         of_point = run(method, kind, [point], seed, f'{trunk}-to-{point[0]}')
         parent = {'run_name': trunk, 'batch': 0, 'wall_clock_train_s': 80.0 * point[0]}
-        made.append(TradeoffCurve(replace(of_point.run, parent=parent), of_point.points))
-    return made
+        runs.append(TradeoffCurve(replace(of_point.run, parent=parent), of_point.points))
+    return runs
 
 
 def study(seed=None):
@@ -67,7 +67,7 @@ def test_the_kinds_side_by_side():
     json.dumps(written, allow_nan=False)
 
 
-def test_a_kind_that_cannot_be_compared_is_told_and_the_others_stand():
+def test_a_kind_that_cannot_be_compared_is_named_and_the_others_are_compared():
     curves = [*study(), run('LS', 'triangle', [(16, 0.5), (32, 0.6)])]
     found, left_out = compare_kinds(curves, strict=False)
     assert list(found) == ['cyclic', 'branch', 'wsd-s']
@@ -136,9 +136,9 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
         assert left.value.code == 0
         return capsys.readouterr().out
 
-    told = call('compare', tmp_path, '--json', tmp_path / 'all.json')
-    assert 'each kind minus standard' in told
-    assert 'branch: cost ratio by the formula: 1.750' in told
+    shown = call('compare', tmp_path, '--json', tmp_path / 'all.json')
+    assert 'each kind minus standard' in shown
+    assert 'branch: cost ratio by the formula: 1.750' in shown
     written = json.loads((tmp_path / 'all.json').read_text())
     assert list(written['kinds']) == ['cyclic', 'branch', 'cyclic-averaged', 'wsd-s']
     call('plot', tmp_path, '-o', tmp_path / 'kinds.png')

@@ -27,7 +27,7 @@ def point(cycle, epoch, time_s, metrics, peaks=None):
     return TradeoffPoint(cycle, epoch, 10, 20, 30, time_s, time_s + 1, 0.1, metrics, peaks or {})
 
 
-def told(curve):
+def contents(curve):
     """What a long CSV holds of a curve."""
     run = curve.run
     points = [(p.cycle, p.epoch, p.wall_clock_train_s, p.metrics, p.peak_metrics) for p in curve.points]
@@ -46,7 +46,7 @@ class TestRead:
             'cyclic,LS,,16,99,0.3,0.3',
         )
         curves = read_long_csv(path)
-        assert [told(curve) for curve in curves] == [
+        assert [contents(curve) for curve in curves] == [
             (
                 'cyclic',
                 'BP+CL',
@@ -64,7 +64,7 @@ class TestRead:
         path = table(
             ' acc , epoch,method,kind,wall_clock_train_s', '', '0.5, 16,MX,cyclic,9', ',,,,', encoding='utf-8-sig'
         )
-        assert [told(curve) for curve in read_long_csv(path)] == [
+        assert [contents(curve) for curve in read_long_csv(path)] == [
             ('cyclic', 'MX', None, [(0, 16, 9, {'acc': 0.5}, {})])
         ]
 
@@ -84,11 +84,11 @@ class TestRead:
             ),
             pytest.param(
                 [HEADER + f',{ACC}', 'a'],
-                r'line 1 has columns of one name or of none \(.*Accuracy',
+                r'line 1 has columns without a name or of the same name \(.*Accuracy',
                 id='a column twice',
             ),
-            pytest.param([HEADER + ',', 'a'], r"of none \(\[''\]\): name each once", id='a column without a name'),
-            pytest.param([HEADER], 'holds no rows: give a header and one row for each point', id='header alone'),
+            pytest.param([HEADER + ',', 'a'], r"same name \(\[''\]\): name each once", id='a column without a name'),
+            pytest.param([HEADER], 'holds no rows: give a header and one row per point', id='header alone'),
             pytest.param([''], 'holds no rows', id='empty'),
             pytest.param(
                 [HEADER, 'cyclic,MX,1,16,9,0.5,0.5', 'cyclic,MX,1,32,9,0.5'],
@@ -97,17 +97,19 @@ class TestRead:
             ),
             pytest.param(
                 [HEADER, '', 'cyclic,MX,1,16,9,high,0.5'],
-                f"line 3, column {ACC}: 'high' is no finite number: correct it, or leave the cell empty",
+                f"line 3, column {ACC}: 'high' is not a finite number: correct it, or leave the cell empty",
                 id='no number',
             ),
             pytest.param(
-                [HEADER, 'cyclic,MX,1,16,9,0.5,nan'], f"line 2, column peak:{ACC}: 'nan' is no finite", id='nan'
+                [HEADER, 'cyclic,MX,1,16,9,0.5,nan'], f"line 2, column peak:{ACC}: 'nan' is not a finite", id='nan'
             ),
-            pytest.param([HEADER, 'cyclic,MX,1,16,inf,0.5,'], "wall_clock_train_s: 'inf' is no finite", id='infinity'),
+            pytest.param([HEADER, 'cyclic,MX,1,16,inf,0.5,'], "wall_clock_train_s: 'inf' is not", id='infinity'),
             pytest.param([HEADER, 'cyclic,MX,1,,9,0.5,'], 'line 2, column epoch: is empty: every', id='no epoch'),
             pytest.param([HEADER, 'cyclic,MX,1,16,0,0.5,'], 'wall_clock_train_s: 0 must be above 0', id='no time'),
             pytest.param(
-                [HEADER, 'cyclic,MX,1.5,16,9,0.5,'], "line 2, column seed: '1.5' is no whole number", id='half a seed'
+                [HEADER, 'cyclic,MX,1.5,16,9,0.5,'],
+                "line 2, column seed: '1.5' is not a whole",
+                id='half a seed',
             ),
             pytest.param([HEADER, 'cyclic,,1,16,9,0.5,'], 'line 2, column method: is empty', id='no method'),
             pytest.param(
@@ -164,15 +166,19 @@ class TestWrite:
             TradeoffCurve(Run('d', 'branch', 'baseline'), [point(0, 8.0, 3.0, {LOSS: -0.0})]),
         ]
         write_long_csv(tmp_path / 'out.csv', curves)
-        assert [told(curve) for curve in read_long_csv(tmp_path / 'out.csv')] == [told(curve) for curve in curves]
+        assert [contents(curve) for curve in read_long_csv(tmp_path / 'out.csv')] == [
+            contents(curve) for curve in curves
+        ]
 
     def test_runs_that_rows_could_not_tell_apart(self, tmp_path):
         curves = [TradeoffCurve(Run(name, 'cyclic', 'MX', 17), [point(0, 16.0, 9.0, {ACC: 0.5})]) for name in 'ab']
-        with pytest.raises(CurveError, match="runs 'a' and 'b' are both cyclic, MX, seed 17: a long CSV cannot tell"):
+        with pytest.raises(
+            CurveError, match="runs 'a' and 'b' are both cyclic, MX, seed 17: a long CSV cannot distinguish"
+        ):
             write_long_csv(tmp_path / 'out.csv', curves)
         assert not list(tmp_path.iterdir())
 
     def test_a_run_without_epochs(self, tmp_path):
         curve = TradeoffCurve(Run('a', 'cyclic', 'MX'), [point(0, None, 9.0, {ACC: 0.5})])
-        with pytest.raises(CurveError, match="run 'a' counts no epochs, which a long CSV needs: keep its"):
+        with pytest.raises(CurveError, match="run 'a' counts no epochs, a long CSV requires them: keep its"):
             write_long_csv(tmp_path / 'out.csv', [curve])

@@ -79,7 +79,7 @@ class TestStudyDirection:
         ('eval/reward', [-0.1, 0.4], False),
     ],
 )
-def test_fractions_are_told_from_name_and_values(metric, values, expected):
+def test_fractions_are_recognised_by_name_and_values(metric, values, expected):
     assert is_fraction(metric, values) is expected
 
 

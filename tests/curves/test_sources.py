@@ -10,10 +10,10 @@ from tests.helpers.curves import curve, point
 
 
 def saved(folder: Path, name: str) -> TradeoffCurve:
-    made = TradeoffCurve(replace(curve().run, run_name=name), [point()])
+    saved_curve = TradeoffCurve(replace(curve().run, run_name=name), [point()])
     folder.mkdir(parents=True)
-    made.write(folder / 'curve.json')
-    return made
+    saved_curve.write(folder / 'curve.json')
+    return saved_curve
 
 
 def names(paths: list[Path]) -> list[str]:

@@ -13,16 +13,16 @@ def test_read(text, seconds):
 
 @pytest.mark.parametrize('text', ['', '0', '-1', 'h', '1.2.3', '4x', 'nan', 'inf', '1e999', '2h30'])
 def test_refused(text):
-    with pytest.raises(ValueError, match='is no duration above 0: write 3600, 90min or 1.5h'):
+    with pytest.raises(ValueError, match='is not a duration above 0: write 3600, 90min or 1.5h'):
         read_duration(text)
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'told'),
+    ('seconds', 'text'),
     [(0.32567, '0.326 s'), (299, '299 s'), (300, '5 min'), (7199, '120 min'), (7200, '2 h'), (4.5e6, '1250 h')],
 )
-def test_readable(seconds, told):
-    assert readable_duration(seconds) == told
+def test_readable(seconds, text):
+    assert readable_duration(seconds) == text
 
 
 def test_readable_in_the_unit_of_another():
