@@ -124,6 +124,7 @@ def test_the_console_has_one_line_more_per_point(python, study):
     common = ('max_duration=131072tok', 'eval_interval=32ba', 'save_folder=null', 'autoresume=false')
     own = train(python, study, 'run_name=with', 'callbacks.pareto_snapshot.autoresume=false', *common)
     plain = train(python, study, 'run_name=without', 'callbacks=null', *common)
-    lines = [text.rpartition('*' * 30)[2].splitlines() for text in (own, plain)]
+    # What comes before the first line of progress is the configuration.
+    lines = [text.partition('\n[')[2].splitlines() for text in (own, plain)]
     assert len(lines[0]) == len(lines[1]) + 2
     assert sum('pareto/' in line for line in lines[0]) == 2
