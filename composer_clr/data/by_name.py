@@ -11,14 +11,14 @@ from composer_clr.utils.text import did_you_mean
 
 __all__ = ['DATA_SETS', 'data_set']
 
-DATA_SETS = ('cifar10', 'digits', 'imagefolder', 'streaming')
+DATA_SETS = ('cifar10', 'digits', 'imagefolder', 'standard_library', 'streaming')
 
 
 def data_set(name: str) -> Callable[..., tuple[DataSpec, DataSpec]]:
     """Returns the function that makes training and evaluation data of a data set.
 
     Args:
-        name (str): ``cifar10``, ``digits``, ``imagefolder`` or ``streaming``.
+        name (str): ``cifar10``, ``digits``, ``imagefolder``, ``standard_library`` or ``streaming``.
 
     Raises:
         ValueError: If the name is unknown, or the data set's libraries are not installed.

@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.names import check_run_name
+from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import KINDS, ON_NAN, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
 from composer_clr.utils.files import bounded_text
@@ -75,6 +76,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f'{name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE')
         recipe = OmegaConf.to_object(config)
     assert isinstance(recipe, Recipe)
+    check_family(recipe, name)
     if recipe.schedule.kind not in KINDS:
         raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
     if recipe.snapshot.on_nan not in ON_NAN:

@@ -34,37 +34,44 @@ class RecipeError(UserError):
 
 @dataclass
 class ModelRecipe:
-    """The network.
+    """The network and its loss. Its name decides the family of the recipe, image classifier or language model.
 
     Attributes:
-        name (str): ``small_resnet``, or a torchvision classifier such as ``resnet50``.
-        num_classes (int): Number of classes.
+        name (str): An image classifier, ``small_resnet`` or one of torchvision such as ``resnet50``; or a language
+            model, ``small_transformer``.
+        num_classes (int | None): Number of classes; image classifiers alone have it, and need it.
+        loss (str | None): Of an image classifier ``soft_cross_entropy`` or ``binary_cross_entropy_with_logits``, of a
+            language model ``cross_entropy``. Default: ``None``, the first of the family.
         arguments (dict): Further arguments of the network, by name.
     """
 
     name: str = MISSING
-    num_classes: int = MISSING
+    num_classes: int | None = None
+    loss: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class DataRecipe:
-    """The images.
+    """The data, of the network's family.
 
     Attributes:
-        name (str): ``digits``; ``cifar10``; ``imagefolder``, a folder with ``train/`` and ``val/``, each with one
-            folder per class; or ``streaming``, MDS shards of the same.
+        name (str): Images: ``digits``; ``cifar10``; ``imagefolder``, a folder with ``train/`` and ``val/``, each with
+            one folder per class; or ``streaming``, MDS shards of the same. Text: ``standard_library``, bytes of the
+            sources of Python's standard library.
         path (str | None): The folder of the data, where there is one.
-        batch_size (int): Training images per batch, over all ranks.
-        eval_batch_size (int): Evaluation images per batch, over all ranks.
+        sequence_length (int | None): Tokens per sample; language models alone have it, and need it.
+        batch_size (int | str): Training samples per batch, over all ranks; of text also in tokens, ``2048tok``.
+        eval_batch_size (int | str): Evaluation samples per batch, over all ranks; likewise.
         num_workers (int): Loader processes per rank. Default: ``0``, the rank's own process.
         arguments (dict): Further arguments of the data set, by name.
     """
 
     name: str = MISSING
     path: str | None = None
-    batch_size: int = MISSING
-    eval_batch_size: int = MISSING
+    sequence_length: int | None = None
+    batch_size: int | str = MISSING
+    eval_batch_size: int | str = MISSING
     num_workers: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from types import ModuleType
 from typing import Any
 
 import composer.loggers
 import composer.optim
 import torch
 from composer import Trainer
-from composer.core import Algorithm, Callback, DataSpec, Precision
+from composer.core import Algorithm, Callback, Precision
 from composer.loggers import LoggerDestination
-from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
-from composer.utils import dist, reproducibility
+from composer.utils import reproducibility
 
-from composer_clr.data.by_name import data_set
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import DataRecipe, ModelRecipe, OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.training.networks import network_named
+from composer_clr.training.by_name import all_named, built, classes, named
+from composer_clr.training.families import build_data, build_model
 from composer_clr.utils.errors import one_line
-from composer_clr.utils.text import did_you_mean
 from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
 __all__ = ['build_loggers', 'build_trainer', 'fit']
@@ -63,9 +60,9 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     ]
     # Before the network, whose weights are random.
     reproducibility.seed_all(recipe.seed)
-    model = _classifier(recipe.model)
+    model = build_model(recipe)
     optimizer = _optimizer(recipe.optimizer, model)
-    train_data, eval_data = _data(recipe.data, recipe.model.num_classes)
+    train_data, eval_data = build_data(recipe)
     arguments = {
         'run_name': recipe.run_name,
         'seed': recipe.seed,
@@ -92,7 +89,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'autoresume': recipe.checkpoint.autoresume,
         'load_path': recipe.checkpoint.load_path,
     }
-    return _built('Trainer', Trainer, arguments)
+    return built('Trainer', Trainer, arguments)
 
 
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
@@ -108,7 +105,7 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
         loggers['WandBLogger'] = logger_arguments(loggers['WandBLogger'], recipe.run_name, resumable=resumable)
     elif recipe.snapshot.log_artifact:
         raise RecipeError('snapshot.log_artifact=true logs to Weights & Biases: add loggers.WandBLogger.project=NAME')
-    destinations = _all_named('loggers', _classes(LoggerDestination, composer.loggers), loggers)
+    destinations = all_named('loggers', classes(LoggerDestination, composer.loggers), loggers)
     if 'WandBLogger' in loggers:
         look_for_no_checkpoints_offline(destinations, loggers['WandBLogger'])
     return destinations
@@ -145,37 +142,11 @@ def _check_precision(precision: str | None) -> None:
         raise RecipeError(f'precision={precision}: needs a GPU, and this machine has none: pass precision=fp32')
 
 
-def _classifier(recipe: ModelRecipe) -> ComposerClassifier:
-    arguments = {'num_classes': recipe.num_classes, **recipe.arguments}
-    make = _built(f'model.name={recipe.name}', network_named, {'name': recipe.name})
-    return ComposerClassifier(_built(f'model.{recipe.name}', make, arguments), num_classes=recipe.num_classes)
-
-
-def _data(recipe: DataRecipe, num_classes: int) -> tuple[DataSpec, DataSpec]:
-    ranks = dist.get_world_size()
-    shares = {}
-    for key in ('batch_size', 'eval_batch_size'):
-        size = getattr(recipe, key)
-        if size < ranks or size % ranks:
-            raise RecipeError(f'data.{key}={size}: must be a positive multiple of the number of ranks, {ranks}')
-        shares[key] = size // ranks
-    if 'decoder' in recipe.arguments:
-        raise RecipeError(
-            f'data.arguments.decoder={recipe.arguments["decoder"]}: removed, since decoding only the crop is not '
-            "faster (2.18 against 2.33 times torchvision's pipeline): leave data.arguments.decoder out"
-        )
-    arguments: dict[str, Any] = {**shares, 'num_workers': recipe.num_workers, 'num_classes': num_classes}
-    if recipe.path is not None:
-        arguments['path'] = recipe.path
-    make = _built(f'data.name={recipe.name}', data_set, {'name': recipe.name})
-    return _built(f'data.{recipe.name}', make, arguments | recipe.arguments)
-
-
 def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.Optimizer:
     arguments = {'params': model.parameters(), 'lr': recipe.lr, 'weight_decay': recipe.weight_decay, **recipe.arguments}
     # Composer's first: where both have a class of a name, it is the decoupled one.
-    known = _classes(torch.optim.Optimizer, torch.optim, composer.optim)
-    return _named('optimizer.name', known, recipe.name, arguments)
+    known = classes(torch.optim.Optimizer, torch.optim, composer.optim)
+    return named('optimizer.name', known, recipe.name, arguments)
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
@@ -184,7 +155,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
     ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
     if recipe.kind in ('standard', 'branch'):
         ends = {'cycle_ends': ['1dur']}
-    scheduler = _built('schedule', CyclicCosineScheduler, ends | arguments)
+    scheduler = built('schedule', CyclicCosineScheduler, ends | arguments)
     if recipe.kind == 'standard' and recipe.shape == 'cosine' and not recipe.t_hold:
         # One cycle has no restart: this is Composer's own scheduler.
         return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)
@@ -194,7 +165,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
     arguments |= {'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
-    return _built('snapshot', ParetoSnapshot, arguments)
+    return built('snapshot', ParetoSnapshot, arguments)
 
 
 def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
@@ -208,7 +179,7 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
     from composer_clr.algorithms.in_step import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
 
     own = (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
-    known = _classes(Algorithm, composer.algorithms) | {algorithm.__name__: algorithm for algorithm in own}
+    known = classes(Algorithm, composer.algorithms) | {algorithm.__name__: algorithm for algorithm in own}
     algorithms = []
     for name, arguments in chosen.items():
         if arguments is False:
@@ -217,9 +188,9 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
         in_cycles = arguments.pop('in_cycles', False)
         if not isinstance(in_cycles, bool):
             raise RecipeError(f'algorithms.{name}.in_cycles={in_cycles!r}: must be true or false')
-        algorithm = _named('algorithms', known, name, arguments)
+        algorithm = named('algorithms', known, name, arguments)
         algorithms.append(
-            _built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': algorithm}) if in_cycles else algorithm
+            built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': algorithm}) if in_cycles else algorithm
         )
     return algorithms
 
@@ -233,8 +204,8 @@ def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
     from composer_clr.averaging.fast_cycles import FastCycles
     from composer_clr.averaging.trough_average import TroughAverage
 
-    known = _classes(Callback, composer.callbacks) | {own.__name__: own for own in (TroughAverage, FastCycles)}
-    return _all_named('callbacks', known, chosen)
+    known = classes(Callback, composer.callbacks) | {own.__name__: own for own in (TroughAverage, FastCycles)}
+    return all_named('callbacks', known, chosen)
 
 
 def _branch_points(recipe: Recipe) -> list[BranchPoints]:
@@ -247,30 +218,3 @@ def _branch_points(recipe: Recipe) -> list[BranchPoints]:
         )
     cycles = recipe_cycles(recipe)
     return [BranchPoints([f'{trough}{cycles.unit}' for trough in cycles.troughs])]
-
-
-def _classes(base: type, *modules: ModuleType) -> dict[str, type]:
-    """Returns the classes that modules hold, by name; of two with one name, the later."""
-    found = [item for module in modules for item in vars(module).items()]
-    return {
-        name: item for name, item in found if isinstance(item, type) and issubclass(item, base) and item is not base
-    }
-
-
-def _all_named(key: str, known: Mapping[str, type], chosen: dict[str, Any]) -> list[Any]:
-    return [_named(key, known, name, arguments) for name, arguments in chosen.items() if arguments is not False]
-
-
-def _named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, Any] | None) -> Any:
-    if name not in known:
-        raise RecipeError(f'{key}={name!r}: unknown name{did_you_mean(name, list(known))}')
-    return _built(f'{key}.{name}', known[name], arguments or {})
-
-
-def _built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    try:
-        return maker(**arguments)
-    except RecipeError:
-        raise
-    except (TypeError, ValueError, OSError) as error:
-        raise RecipeError(f'{key}: {one_line(error)}') from error

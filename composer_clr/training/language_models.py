@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from composer.models import ComposerModel
 from torch import nn
 from torchmetrics import Metric
 
-__all__ = ['LanguageModel', 'SmallTransformer']
+__all__ = ['LanguageModel', 'SmallTransformer', 'cross_entropy']
 
 
 class SmallTransformer(nn.Module):
@@ -88,14 +88,28 @@ class _CausalAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
 
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Returns the mean cross entropy per token in nats; labels of -100 are left out.
+
+    Shape:
+        Logits of (batch, length, vocabulary) and labels of (batch, length) to a scalar.
+
+    Example:
+        >>> cross_entropy(torch.zeros(1, 3, 256), torch.tensor([[1, 2, -100]]))
+        tensor(5.5452)
+    """
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
 class LanguageModel(ComposerModel):
-    """Trains a network to predict the next token, with the cross entropy per token as loss and as metric, in nats.
+    """Trains a network to predict the next token, with the cross entropy per token in nats as metric.
 
     Batches are mappings with ``input_ids`` and ``labels``, as Hugging Face and LLM Foundry have them; labels of -100
     are left out.
 
     Args:
         network (Module): From tokens of (batch, length) to logits of (batch, length, vocabulary).
+        loss (Callable): Of logits and labels. Default: :func:`cross_entropy`.
 
     Example:
         >>> model = LanguageModel(SmallTransformer(sequence_length=4, width=16))
@@ -104,16 +118,17 @@ class LanguageModel(ComposerModel):
         (0, ['LanguageCrossEntropy'])
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy):
         super().__init__()
         self.module = network
+        self._loss = loss
         self._metrics = {'LanguageCrossEntropy': LanguageCrossEntropy()}
 
     def forward(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return self.module(batch['input_ids'])
 
     def loss(self, outputs: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return F.cross_entropy(outputs.flatten(0, 1), batch['labels'].flatten())
+        return self._loss(outputs, batch['labels'])
 
     def eval_forward(self, batch: Mapping[str, torch.Tensor], outputs: torch.Tensor | None = None) -> torch.Tensor:
         return self(batch) if outputs is None else outputs

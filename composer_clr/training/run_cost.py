@@ -16,7 +16,7 @@ class RunCost:
 
     Attributes:
         batches (int): Training batches.
-        waiting_s (float): Time per batch waiting for its images, in seconds.
+        waiting_s (float): Time per batch waiting for its data, in seconds.
         computing_s (float): Time per batch training on it, in seconds.
         evaluations (int): Number of evaluations.
         eval_batches (int): Batches per evaluation.
@@ -29,7 +29,7 @@ class RunCost:
         >>> cost.train_s, cost.eval_s
         (500.0, 10.0)
         >>> print(*cost.lines(), sep='\\n')
-        training          1000 batches of 0.50 s (0.40 s computing, 0.10 s waiting for images): 0:08:20
+        training          1000 batches of 0.50 s (0.40 s computing, 0.10 s waiting for data): 0:08:20
         evaluation        5 times 10 batches of 0.20 s: 0:00:10
         snapshots         5 of 1.0 MB: 5.0 MB
         time              0:08:30
@@ -59,7 +59,7 @@ class RunCost:
         batch_s = self.waiting_s + self.computing_s
         return [
             f'training          {self.batches} batches of {batch_s:.2f} s ({self.computing_s:.2f} s computing, '
-            f'{self.waiting_s:.2f} s waiting for images): {_clock(self.train_s)}',
+            f'{self.waiting_s:.2f} s waiting for data): {_clock(self.train_s)}',
             f'evaluation        {self.evaluations} times {self.eval_batches} batches of {self.eval_batch_s:.2f} s: '
             f'{_clock(self.eval_s)}',
             f'snapshots         {self.snapshots} of {decimal(self.snapshot_bytes)}: '

@@ -1,4 +1,4 @@
-"""Tries a recipe: builds everything, trains on two batches, and works out the cost of the run."""
+"""Tries a recipe: builds everything, trains on two batches, passes a trough, and works out the cost of the run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from composer.loggers import Logger
 from composer.utils import dist, parse_uri
 from rich.filesize import decimal
 
+from composer_clr.averaging.fast_cycles import FastCycles
+from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.curves.names import filled_in
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError
 from composer_clr.recording.run_folder import RunFolder
-from composer_clr.schedule.times import horizon, spell
+from composer_clr.schedule.times import COUNTED, horizon, spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule
 from composer_clr.training.build import build_loggers, build_trainer, fit
 from composer_clr.training.run_cost import RunCost
@@ -28,7 +30,11 @@ __all__ = ['TryOut', 'check_recipe']
 
 
 class TryOut(Callback):
-    """Ends training after a few batches; records the run's full length and the time of the last batch.
+    """Ends training after a few batches, the last of which completes a cycle; records what the run's cost is made of.
+
+    Before its last batch the clock is set forward to one batch before the next trough. So all that happens at a trough
+    happens once: evaluation, the point, the snapshot, averaged weights and fast cycles. Fast cycles are cut to one of
+    one batch, and batch norm's statistics are recomputed on one batch.
 
     Args:
         batches (int): How many batches to train on. Default: ``2``.
@@ -44,16 +50,35 @@ class TryOut(Callback):
         self.max_duration: Time | None = None
         self.waiting_s = self.computing_s = self.eval_batch_s = 0.0
         self.eval_batches = 0
+        # Samples and tokens per batch, over all ranks.
+        self.per_batch: dict[TimeUnit, int] = {}
+        self._trained = 0
         self._since_s = 0.0
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Records the run's full length."""
+        """Records the run's full length, and shortens what takes long at a trough."""
         del logger
         schedule = trainer_schedule(state)
         until = horizon(state, schedule.unit)
         assert until is not None, 'ParetoSnapshot has checked it'
         self.max_duration = Time(until, schedule.unit)
         self.troughs = [Time(trough, schedule.unit) for trough in schedule.cycles.troughs(until)]
+        for callback in state.callbacks:
+            if isinstance(callback, TroughWeights):
+                callback.bn_batches = min(callback.bn_batches, 1)
+            if isinstance(callback, FastCycles):
+                callback.period, callback.cycles = Time(1, TimeUnit.BATCH), 1
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Before the last batch, sets the clock to one batch before the next trough."""
+        del logger
+        if self._trained != self.batches - 1 or not self.per_batch:
+            return
+        for trough in self.troughs:
+            count, batch = COUNTED[trough.unit], self.per_batch[trough.unit]
+            if getattr(state.timestamp, count).value + batch <= trough.value:
+                state.timestamp = state.timestamp.copy(**{count: trough.value - batch})  # type: ignore[arg-type]
+                return
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
@@ -66,7 +91,10 @@ class TryOut(Callback):
     def batch_end(self, state: State, logger: Logger) -> None:
         del logger
         self.computing_s = _now_s() - self._since_s
-        if state.timestamp.batch.value >= self.batches:
+        self._trained += 1
+        if self._trained == 1:
+            self.per_batch = {unit: getattr(state.timestamp, count).value for unit, count in COUNTED.items()}
+        if self._trained >= self.batches:
             state.stop_training()
 
     def eval_batch_start(self, state: State, logger: Logger) -> None:
@@ -80,7 +108,7 @@ class TryOut(Callback):
 
 
 def check_recipe(recipe: Recipe) -> str:
-    """Builds a recipe's run, tries two training batches and one evaluation batch, and returns its cost.
+    """Builds a recipe's run, tries two training batches and a trough with one evaluation batch, and returns its cost.
 
     Nothing is left behind: the try-out writes to a temporary folder, and its loggers are built but not used. Whether
     the recipe's own folders can be written to, and have room, is checked separately.
@@ -144,9 +172,9 @@ def check_recipe(recipe: Recipe) -> str:
 
 def _cost(recipe: Recipe, state: State, try_out: TryOut) -> RunCost:
     assert try_out.max_duration is not None
-    batches = _in_batches(try_out.max_duration, recipe, state, 0)
-    evaluated = {round(_in_batches(trough, recipe, state, 0)) for trough in try_out.troughs}
-    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), recipe, state, batches)
+    batches = _in_batches(try_out.max_duration, try_out, state, 0)
+    evaluated = {round(_in_batches(trough, try_out, state, 0)) for trough in try_out.troughs}
+    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), try_out, state, batches)
     if interval:
         # Composer evaluates at the end too.
         evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
@@ -163,17 +191,13 @@ def _cost(recipe: Recipe, state: State, try_out: TryOut) -> RunCost:
     )
 
 
-def _in_batches(time: Time, recipe: Recipe, state: State, run_batches: float) -> float:
-    assert state.dataloader_len is not None
-    return (
-        time.value
-        * {
-            TimeUnit.EPOCH: int(state.dataloader_len),
-            TimeUnit.BATCH: 1,
-            TimeUnit.SAMPLE: 1 / recipe.data.batch_size,
-            TimeUnit.DURATION: run_batches,
-        }[time.unit]
-    )
+def _in_batches(time: Time, try_out: TryOut, state: State, run_batches: float) -> float:
+    if time.unit == TimeUnit.DURATION:
+        return time.value * run_batches
+    if time.unit == TimeUnit.EPOCH:
+        assert state.dataloader_len is not None
+        return time.value * int(state.dataloader_len)
+    return time.value / try_out.per_batch[time.unit]
 
 
 def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from composer.models import ComposerClassifier
+from composer.models import ComposerModel
 from torch.nn.parallel import DistributedDataParallel
 
 __all__ = ['network_name', 'without_ddp']
@@ -20,11 +20,15 @@ def without_ddp(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def network_name(model: torch.nn.Module) -> str:
-    """Returns the class name of the network, from under ``DistributedDataParallel`` and ``ComposerClassifier``.
+    """Returns the class name of the network, from under ``DistributedDataParallel`` and the Composer model around it.
+
+    A Composer model that wraps a network in ``module``, as ``ComposerClassifier`` does, is not the network.
 
     Example:
+        >>> from composer.models import ComposerClassifier
         >>> network_name(ComposerClassifier(torch.nn.Linear(1, 2), num_classes=2))
         'Linear'
     """
     model = without_ddp(model)
-    return type(model.module if isinstance(model, ComposerClassifier) else model).__name__
+    inner = getattr(model, 'module', None) if isinstance(model, ComposerModel) else None
+    return type(inner if isinstance(inner, torch.nn.Module) else model).__name__

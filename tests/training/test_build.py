@@ -13,6 +13,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
+from composer_clr.training.families import build_model
 from tests.helpers.launcher import launch
 from tests.helpers.recipes import MINIMAL
 
@@ -92,11 +93,9 @@ def test_help_names_the_recipes(capsys):
 
 
 def test_torchvisions_networks_by_name():
-    from composer_clr.training.build import _classifier
-
     recipe = load_recipe('quickstart/digits', ['model.name=resnet18', 'model.num_classes=7'])
     recipe.model.arguments = {}
-    assert _classifier(recipe.model)((torch.zeros(2, 3, 32, 32), torch.zeros(2))).shape == (2, 7)
+    assert build_model(recipe)((torch.zeros(2, 3, 32, 32), torch.zeros(2))).shape == (2, 7)
 
 
 def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):

@@ -1,0 +1,89 @@
+"""Families of recipes: which models, data and keys go together."""
+
+from __future__ import annotations
+
+from composer_clr.recipes.schema import Recipe, RecipeError
+
+__all__ = ['IMAGE_CLASSIFIER', 'LANGUAGE_MODEL', 'check_family', 'family_of', 'samples_per_batch']
+
+IMAGE_CLASSIFIER = 'image classifier'
+LANGUAGE_MODEL = 'language model'
+
+# All other networks are image classifiers.
+_LANGUAGE_MODELS = ('small_transformer',)
+_LANGUAGE_DATA = ('standard_library',)
+# The key that recipes of a family need, and those of the other do not have.
+_OWN_KEYS = {IMAGE_CLASSIFIER: ('model', 'num_classes'), LANGUAGE_MODEL: ('data', 'sequence_length')}
+
+
+def family_of(recipe: Recipe) -> str:
+    """Returns the family of a recipe's network: ``'image classifier'`` or ``'language model'``.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> family_of(load_recipe('quickstart/digits')), family_of(load_recipe('quickstart/text'))
+        ('image classifier', 'language model')
+    """
+    return LANGUAGE_MODEL if recipe.model.name in _LANGUAGE_MODELS else IMAGE_CLASSIFIER
+
+
+def check_family(recipe: Recipe, source: str) -> None:
+    """Checks that a recipe's data and keys are those of its network's family.
+
+    Args:
+        recipe (Recipe): The run.
+        source (str): Name of the recipe, for the error.
+
+    Raises:
+        RecipeError: If the family's own key is missing, a key or the data set belongs to the other family, or a batch
+            size is not a number of samples, or of tokens in whole sequences.
+    """
+    family = family_of(recipe)
+    if (recipe.data.name in _LANGUAGE_DATA) != (family == LANGUAGE_MODEL):
+        remedy = f': name {", ".join(_LANGUAGE_DATA)}' if family == LANGUAGE_MODEL else ''
+        raise RecipeError(
+            f'data.name={recipe.data.name}: is not data for model.name={recipe.model.name}, {family!r}{remedy}'
+        )
+    for owner, (section, key) in _OWN_KEYS.items():
+        value = getattr(getattr(recipe, section), key)
+        if owner == family and value is None:
+            raise RecipeError(f'{source}: {section}.{key} is required: pass {section}.{key}=VALUE')
+        if owner != family and value is not None:
+            raise RecipeError(
+                f'{section}.{key}={value}: belongs to {owner!r}, but model.name={recipe.model.name} is of the family '
+                f'{family!r}: leave it out'
+            )
+    length = recipe.data.sequence_length
+    if length is not None and length < 1:
+        raise RecipeError(f'data.sequence_length={length}: must be at least 1 token')
+    for key in ('batch_size', 'eval_batch_size'):
+        samples_per_batch(recipe, key)
+
+
+def samples_per_batch(recipe: Recipe, key: str) -> int:
+    """Returns a batch size over all ranks in samples, also where it is given in tokens.
+
+    Args:
+        recipe (Recipe): The run.
+        key (str): ``'batch_size'`` or ``'eval_batch_size'``.
+
+    Raises:
+        RecipeError: If it is not a number of samples, or of tokens in whole sequences.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> samples_per_batch(load_recipe('quickstart/text', ['data.batch_size=4096tok']), 'batch_size')
+        32
+    """
+    size, length = getattr(recipe.data, key), recipe.data.sequence_length
+    number = str(size).removesuffix('tok')
+    if not number.isascii() or not number.isdigit():
+        raise RecipeError(f'data.{key}={size}: must be a number of samples, or of tokens such as 2048tok')
+    if number == str(size):
+        return int(number)
+    if length is None:
+        raise RecipeError(f'data.{key}={size}: batches of {recipe.data.name} have no tokens: give a number of samples')
+    sequences, rest = divmod(int(number), length)
+    if rest or not sequences:
+        raise RecipeError(f'data.{key}={size}: must be a multiple of data.sequence_length={length}')
+    return sequences

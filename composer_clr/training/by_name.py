@@ -1,0 +1,56 @@
+"""Objects by the names and arguments that recipes give them, with errors of one line that name the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from composer_clr.recipes.schema import RecipeError
+from composer_clr.utils.errors import one_line
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['all_named', 'built', 'classes', 'named']
+
+
+def classes(base: type, *modules: ModuleType) -> dict[str, type]:
+    """Returns the classes that modules hold, by name; of two with one name, the later."""
+    found = [item for module in modules for item in vars(module).items()]
+    return {
+        name: item for name, item in found if isinstance(item, type) and issubclass(item, base) and item is not base
+    }
+
+
+def all_named(key: str, known: Mapping[str, type], chosen: dict[str, Any]) -> list[Any]:
+    """Builds every class that is named; ``false`` in place of the arguments leaves one out."""
+    return [named(key, known, name, arguments) for name, arguments in chosen.items() if arguments is not False]
+
+
+def named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, Any] | None) -> Any:
+    """Builds a class of the known ones by its name.
+
+    Raises:
+        RecipeError: If the name is unknown or an argument is wrong.
+
+    Example:
+        >>> named('optimizer.name', {'dict': dict}, 'dikt', {})
+        Traceback (most recent call last):
+        composer_clr.recipes.schema.RecipeError: optimizer.name='dikt': unknown name, did you mean 'dict'?
+    """
+    if name not in known:
+        raise RecipeError(f'{key}={name!r}: unknown name{did_you_mean(name, list(known))}')
+    return built(f'{key}.{name}', known[name], arguments or {})
+
+
+def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Calls a maker; an error becomes a RecipeError of one line, after the key.
+
+    Raises:
+        RecipeError: If the maker raises an error of type, value or system.
+    """
+    try:
+        return maker(**arguments)
+    except RecipeError:
+        raise
+    except (TypeError, ValueError, OSError) as error:
+        raise RecipeError(f'{key}: {one_line(error)}') from error
