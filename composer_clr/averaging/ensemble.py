@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ from composer_clr.utils.errors import one_line
 __all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores', 'snapshot_probabilities']
 
 _ACCURACY, _LOSS = 'MulticlassAccuracy', 'CrossEntropy'
-# How far a snapshot's accuracy may differ from the recorded one, because of other kernels or another precision.
+_LANGUAGE_LOSS = 'LanguageCrossEntropy'
+# How far a snapshot's accuracy, or a language model's loss, may differ from the recorded one, because of other kernels
+# or another precision.
 _TOLERANCE = 0.005
+# The label of a token that is not to be predicted, as torch's cross entropy has it.
+_IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class EnsemblePoint:
         cycle (int): The cycle that ended at the trough.
         epoch (float | None): As in the curve.
         wall_clock_train_s (float): As in the curve: ensembles need no further training.
-        metrics (dict[str, float]): ``eval/MulticlassAccuracy`` and ``eval/CrossEntropy`` of the mean probabilities.
+        metrics (dict[str, float]): ``eval/MulticlassAccuracy`` and ``eval/CrossEntropy`` of the mean probabilities,
+            or a language model's ``eval/LanguageCrossEntropy``.
     """
 
     members: int
@@ -74,16 +79,18 @@ def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tenso
 def snapshot_probabilities(
     state: State, data: DataSpec, snapshot: str | Path, *, network: torch.nn.Module | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the probabilities that a snapshot's network gives every evaluation image, and the true classes.
+    """Returns the probabilities that a snapshot's network gives every evaluation image or token, and the true classes.
 
     Args:
         state (State): The state of a Trainer built like that of the run; its model's weights are replaced.
-        data (DataSpec): The evaluation data, in batches of images and class numbers.
+        data (DataSpec): The evaluation data, in batches of images and class numbers, or of ``input_ids`` and
+            ``labels``, whose labels of -100 are left out.
         snapshot (str | Path): The snapshot; it is loaded with ``weights_only=True``.
         network (Module | None): The network to load it into. Default: ``None``, the state's model.
 
     Returns:
-        tuple[Tensor, Tensor]: Probabilities of (images, classes) and labels of (images,), on the CPU.
+        tuple[Tensor, Tensor]: Probabilities of (images or tokens, classes) and labels of (images or tokens,), on the
+            CPU.
 
     Raises:
         CurveError: If the snapshot cannot be read, or belongs to another network.
@@ -103,8 +110,9 @@ def snapshot_probabilities(
         batch = data.microbatch_transforms(state.device.batch_to_device(data.batch_transforms(batch)))
         with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
             logits = model(batch)
-        probabilities.append(logits.float().softmax(1).cpu())
-        labels.append(batch[1].cpu())
+        of_batch = (batch['labels'] if isinstance(batch, Mapping) else batch[1]).flatten()
+        probabilities.append(logits.flatten(0, -2)[of_batch != _IGNORED].float().softmax(-1).cpu())
+        labels.append(of_batch[of_batch != _IGNORED].cpu())
     return torch.cat(probabilities), torch.cat(labels)
 
 
@@ -131,6 +139,7 @@ def ensemble_points(
         raise CurveError(
             f'label={label!r}: unknown evaluator; the Trainer has {[one.label for one in state.evaluators]}'
         )
+    language = _LANGUAGE_LOSS in state.eval_metrics[label]
     members: list[torch.Tensor] = []
     ensembles: list[EnsemblePoint] = []
     for point in curve.points:
@@ -140,9 +149,10 @@ def ensemble_points(
         members = [*members, probabilities][-(most or len(curve.points)) :]
         for size in range(1, len(members) + 1):
             accuracy, loss = mean_probability_scores(members[-size:], labels)
-            metrics = {f'{label}/{_ACCURACY}': accuracy, f'{label}/{_LOSS}': loss}
+            scores = {_LANGUAGE_LOSS: loss} if language else {_ACCURACY: accuracy, _LOSS: loss}
+            metrics = {f'{label}/{name}': score for name, score in scores.items()}
             if size == 1:
-                _check_recorded(curve, point, f'{label}/{_ACCURACY}', accuracy)
+                _check_recorded(curve, point, *next(iter(metrics.items())))
             ensembles.append(EnsemblePoint(size, size, point.cycle, point.epoch, point.wall_clock_train_s, metrics))
     return ensembles
 
@@ -164,10 +174,10 @@ def as_curves(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> list[Tra
     return curves
 
 
-def _check_recorded(curve: TradeoffCurve, point: TradeoffPoint, name: str, accuracy: float) -> None:
+def _check_recorded(curve: TradeoffCurve, point: TradeoffPoint, name: str, value: float) -> None:
     recorded = point.metrics.get(name, math.nan)
-    if abs(recorded - accuracy) > _TOLERANCE:
+    if abs(recorded - value) > _TOLERANCE:
         raise CurveError(
-            f'run {curve.run.run_name!r}: snapshot {point.checkpoint} has accuracy {accuracy:.4f}, and {recorded:.4f} '
-            'was recorded: give the recipe of the run, with the same overrides'
+            f'run {curve.run.run_name!r}: snapshot {point.checkpoint} has {name} {value:.4f}, and {recorded:.4f} was '
+            'recorded: give the recipe of the run, with the same overrides'
         )

@@ -13,6 +13,7 @@ from rich.table import Table
 from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
+from composer_clr.curves.metrics import is_lower_better
 from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.utils.durations import readable_duration, unit_of
 from composer_clr.utils.text import printable
@@ -163,21 +164,25 @@ def _value(answers: Answers, value: float, digits: int | None = None) -> str:
 
 
 def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
-    """Returns a row per trough: the accuracy of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
-    table = Table(
-        title='accuracy in %, by number of snapshots (= forward passes)', title_justify='left', box=SIMPLE_HEAD
-    )
+    """Returns a row per trough: the score of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
+    metric = next(iter(points[0].metrics)) if points else ''
+    loss = is_lower_better(metric)
+    title = safe(metric) if loss else 'accuracy in %'
+    table = Table(title=f'{title}, by number of snapshots (= forward passes)', title_justify='left', box=SIMPLE_HEAD)
     table.add_column('trough')
     sizes = sorted({point.members for point in points})
     for size in sizes:
         table.add_column(str(size), justify='right')
     for cycle in sorted({point.cycle for point in points}):
         at = {point.members: point for point in points if point.cycle == cycle}
-        accuracies = {size: next(iter(point.metrics.values())) for size, point in at.items()}
+        scores = {size: point.metrics[metric] for size, point in at.items()}
         epoch = at[1].epoch
         table.add_row(
             f'cycle {cycle}' if epoch is None else f'{epoch:g}ep',
-            *(f'{100 * accuracies[size]:.2f}' if size in accuracies else '' for size in sizes),
+            *(
+                (f'{scores[size]:.4f}' if loss else f'{100 * scores[size]:.2f}') if size in scores else ''
+                for size in sizes
+            ),
         )
     return table
 

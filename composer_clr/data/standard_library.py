@@ -11,7 +11,7 @@ import torch
 from composer.core import DataSpec
 from torch.utils.data import Dataset, Subset
 
-from composer_clr.data.loaders import evaluation_data, training_data
+from composer_clr.data.loaders import dataspecs
 
 __all__ = ['ByteSequences', 'standard_library_dataspecs', 'standard_library_files']
 
@@ -125,10 +125,7 @@ def standard_library_dataspecs(
         if not 1 <= eval_sequences <= there:
             raise ValueError(f'{eval_sequences=}: must be between 1 and {there}, the number of held-out sequences')
         evaluated = Subset(held_out, [i * there // eval_sequences for i in range(eval_sequences)])
-    return (
-        training_data(train, batch_size, num_workers=num_workers),
-        evaluation_data(evaluated, eval_batch_size, num_workers=num_workers),
-    )
+    return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers)
 
 
 def _texts(paths: Iterator[Path]) -> list[bytes]:

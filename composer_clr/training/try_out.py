@@ -24,6 +24,7 @@ from composer_clr.schedule.times import COUNTED, horizon, spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule
 from composer_clr.training.build import build_loggers, build_trainer, fit
 from composer_clr.training.run_cost import RunCost
+from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['TryOut', 'check_recipe']
@@ -144,6 +145,9 @@ def check_recipe(recipe: Recipe) -> str:
             fit(trainer)
             if not try_out.eval_batches:
                 trainer.eval()
+        except ValueError as error:
+            # At the trough, after the first batch.
+            raise RecipeError(one_line(error)) from error
         finally:
             trainer.close()
     assert try_out.max_duration is not None

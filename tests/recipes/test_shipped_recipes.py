@@ -33,7 +33,15 @@ IMAGENET = [
     'callbacks.MemoryMonitor=false',  # it warns that there is no GPU
 ]
 SHRUNK = {
-    'quickstart': ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false'],
+    'quickstart/digits': ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false'],
+    'quickstart/text': [
+        *QUICK,
+        'model.arguments.width=16',
+        'data.arguments.eval_sequences=64',
+        'schedule.t_warmup=1024tok',
+        'schedule.t_0=1024tok',
+        'max_duration=4096tok',
+    ],
     'resnet50_imagenet': IMAGENET,
     'resnet101_imagenet': IMAGENET,
     'resnet56_cifar10': [
@@ -47,6 +55,7 @@ SHRUNK = {
 }
 IN_SECONDS = {
     'quickstart/digits',
+    'quickstart/text',
     'resnet50_imagenet/baseline',
     'resnet50_imagenet/bp_cl_ls_mx_standard',
     'resnet50_imagenet/constant_10',
@@ -74,9 +83,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shrunk(name: str, data: Path) -> list[str]:
-    family = name.partition('/')[0]
-    overrides = list(SHRUNK[family])
-    if family != 'quickstart':
+    study = name.partition('/')[0]
+    overrides = list(SHRUNK[name if study == 'quickstart' else study])
+    if study != 'quickstart':
         overrides.append(f'data.path={data}')
         if load_recipe(name, overrides).schedule.kind == 'cyclic':
             overrides.append('schedule.t_0=1ep')
@@ -85,7 +94,7 @@ def shrunk(name: str, data: Path) -> list[str]:
 
 @pytest.mark.parametrize('name', shipped_recipes())
 def test_every_recipe_has_its_troughs_within_its_run(name):
-    recipe = load_recipe(name, [] if name == 'quickstart/digits' else ['data.path=/data'])
+    recipe = load_recipe(name, [] if name.startswith('quickstart/') else ['data.path=/data'])
     if recipe.schedule.kind == 'cyclic':
         cycles = recipe_cycles(recipe)
         assert cycles.troughs[-1] == cycles.until
@@ -145,6 +154,9 @@ def test_every_recipe_runs(name, data, tmp_path, monkeypatch):
     recipe = load_recipe(name, overrides)
     curve = TradeoffCurve.read(Path(recipe.snapshot.folder.format(run_name=recipe.run_name)))
     assert (curve.run.kind, curve.run.method) == (recipe.schedule.kind, recipe.snapshot.method)
+    if name == 'quickstart/text':
+        assert [point.token for point in curve.points] == [2048, 4096]
+        return
     last = 8.0 if name == 'quickstart/digits' else 4.0
     expected = [last]
     if recipe.schedule.kind == 'cyclic':

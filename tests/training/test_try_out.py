@@ -10,6 +10,7 @@ import pytest
 from composer import Trainer
 from composer.core import Evaluator
 
+from composer_clr import FastCycles, TroughAverage
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
@@ -183,3 +184,27 @@ def test_two_ranks_that_see_different_files_are_stopped(own, tmp_path):
     assert done.returncode != 0
     assert 'see different files' in done.stdout + done.stderr
     assert 'Traceback' not in done.stdout + done.stderr
+
+
+def test_a_trough_is_passed_with_all_that_happens_there(monkeypatch):
+    """The first is at batch 24 of 384; fast cycles would train on for 18 batches."""
+    seen: list[tuple[str, int]] = []
+    for callback in (TroughAverage, FastCycles):
+        make_weights = callback.make_weights
+
+        def counted(self, state, make_weights=make_weights):
+            seen.append((type(self).__name__, state.timestamp.batch.value))
+            return make_weights(self, state)
+
+        monkeypatch.setattr(callback, 'make_weights', counted)
+    lines(['callbacks.TroughAverage={}', 'callbacks.FastCycles={}'])
+    assert sorted(seen) == [('FastCycles', 24), ('TroughAverage', 24)]
+
+
+def test_what_fails_at_a_trough_is_told_before_the_run(monkeypatch, capsys):
+    def broken(self, state):
+        raise ValueError('cannot be averaged')
+
+    monkeypatch.setattr(TroughAverage, 'make_weights', broken)
+    assert main([*DIGITS, 'callbacks.TroughAverage={}', '--check']) == 2
+    assert capsys.readouterr().err == 'composer_clr.train: cannot be averaged\n'
