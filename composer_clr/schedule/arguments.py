@@ -79,7 +79,7 @@ class ScheduleArguments:
         if cycle_ends is not None and (t_0 is not None or t_mult != 2.0):
             extra = f't_mult={t_mult}' if t_0 is None else f"t_0='{t_0}'"
             raise ValueError(f'cycle_ends stands in place of t_0 and t_mult: leave out {extra} or cycle_ends')
-        # What is wrong with a shape in any run shows without its lengths, which are counted once there is one.
+        # What is wrong with a shape in every run shows now; its lengths are counted later.
         arguments._cycle_shape(lambda name, time: Fraction(time.value))
         return arguments
 
@@ -102,7 +102,7 @@ class ScheduleArguments:
         """Returns the cycles, every boundary rounded once from exact numbers.
 
         Args:
-            count (Count): Counts a named time in the unit of the cycles. It is asked about no time of 0.
+            count (Count): Counts a named time in the unit of the cycles. Not called for a time of 0.
             unit (str): That unit, for the errors.
             ends (Iterable[int] | None): Troughs counted before, such as those of a record, in place of ``t_0``,
                 ``t_mult`` and ``cycle_ends``. Default: ``None``.

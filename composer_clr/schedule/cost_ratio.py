@@ -1,4 +1,4 @@
-"""What separate runs cost over one cyclic run, by formula."""
+"""The cost of separate runs relative to one cyclic run, by formula."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ['cost_ratio', 'geometric_cost_ratio']
 
 
 def geometric_cost_ratio(n: int, r: float) -> float:
-    r"""What separate runs to :math:`n` points cost, over one cyclic run through them, each :math:`r` times the last.
+    r"""Returns the cost of separate runs to :math:`n` points relative to one cyclic run through them.
 
     .. math::
         \frac{1 - r^n}{(1 - r) \, r^{n-1}} = \sum_{k=0}^{n-1} r^{-k}
 
-    Computed is the sum: it holds for :math:`r = 1` too, and loses no digits near it.
+    The sum is what is computed: it holds for :math:`r = 1` too, and is exact near it.
 
     Args:
         n (int): Points sampled, >= 1: the paper's six are 16 to 512 epochs.
@@ -31,18 +31,18 @@ def geometric_cost_ratio(n: int, r: float) -> float:
         Portes et al. 2022, arXiv:2206.00832, equation 1.
     """
     if n < 1 or not 1 <= r < math.inf:
-        raise ValueError(f'n={n}, r={r}: give one point or more, at times that do not shrink')
+        raise ValueError(f'{n=}, {r=}: give one point or more, and a finite ratio >= 1')
     return math.fsum(r**-k for k in range(n))
 
 
 def cost_ratio(points: Iterable[float]) -> float:
-    """What separate runs to any list of points cost, over one run that passes them all: their sum over the largest.
+    """Returns the cost of separate runs to any points relative to one run through them: their sum over the largest.
 
     Args:
         points (Iterable[float]): Epochs or times, > 0.
 
     Raises:
-        ValueError: If there are none, or one is not above 0.
+        ValueError: If the list is empty, or a point is not above 0.
 
     Example:
         >>> cost_ratio([16, 32, 64, 128, 256, 512])
@@ -50,5 +50,5 @@ def cost_ratio(points: Iterable[float]) -> float:
     """
     listed = list(points)
     if not listed or min(listed) <= 0:
-        raise ValueError(f'points {listed}: give one or more, each above 0')
+        raise ValueError(f'points={listed}: give one or more, each above 0')
     return math.fsum(listed) / max(listed)

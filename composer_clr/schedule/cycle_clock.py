@@ -1,4 +1,4 @@
-"""How much of the cycle has elapsed, as Composer's clock would tell of a run that is one cycle long."""
+"""The elapsed part of a cycle, as Composer's clock counts it in a run that is one cycle long."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ['CycleClock', 'elapsed_part']
 
 
 def elapsed_part(cycles: Cycles, t: int, *, after_batch: bool) -> tuple[int, float]:
-    r"""The cycle that a time belongs to, and the elapsed part of it.
+    r"""Returns the cycle that a time belongs to, and its elapsed part.
 
     .. math::
         e(t) = \frac{t - r_i}{b_{i+1} - r_i}, \qquad r_0 = 0, \quad r_i = b_i
 
     Args:
-        cycles (Cycles): The cycles, of which there is one at least.
+        cycles (Cycles): One cycle or more.
         t (int): The time, >= 0.
         after_batch (bool): Whether a trough belongs to the cycle that it ends, with the elapsed part 1, rather than to
             the one that starts there.
@@ -43,7 +43,7 @@ def elapsed_part(cycles: Cycles, t: int, *, after_batch: bool) -> tuple[int, flo
 
 
 class CycleClock:
-    """Tells, of a run, which cycle it is in and how much of it has elapsed.
+    """Tracks the cycle that a run is in, and its elapsed part.
 
     Composer's clock moves by whole epochs where ``max_duration`` is in ``ep``. So does this one, as long as every
     trough ends an epoch; else it moves with the unit of the schedule.
@@ -69,9 +69,9 @@ class CycleClock:
             self._cycles = Cycles(0, [end // int(loader_length) for end in ends])
 
     def elapsed(self, state: State, *, after_batch: bool) -> tuple[int, float]:
-        """The cycle, and the elapsed part of it: see :func:`elapsed_part`."""
+        """Returns the cycle and its elapsed part: see :func:`elapsed_part`."""
         if not self._by_epoch:
             return elapsed_part(self._cycles, now(state, self._unit), after_batch=after_batch)
-        # The count of epochs stands for their beginning until, after the last batch of one, it has moved to its end.
-        moved = state.timestamp.batch_in_epoch.value == 0
-        return elapsed_part(self._cycles, state.timestamp.epoch.value, after_batch=after_batch and moved)
+        # The epoch counter moves only after the last batch of an epoch.
+        epoch_ended = state.timestamp.batch_in_epoch.value == 0
+        return elapsed_part(self._cycles, state.timestamp.epoch.value, after_batch=after_batch and epoch_ended)

@@ -13,7 +13,7 @@ __all__ = ['ends_by_ratio', 'ends_log_spaced']
 
 
 def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[str]:
-    r"""Troughs each of which comes a constant ratio after the one before, up to ``last``.
+    r"""Returns troughs in a constant ratio, from ``first`` up to at most ``last``.
 
     .. math::
         b_{k+1} = \operatorname{round}(\text{first} \cdot \text{ratio}^k) \le \text{last}
@@ -22,7 +22,7 @@ def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[st
 
     Args:
         first (str): The first trough, > 0, in ``ep``, ``ba``, ``sp`` or ``tok``.
-        last (str): What no trough goes past, in the same unit.
+        last (str): Upper bound of the troughs, in the same unit.
         ratio (float | Fraction): Time of a trough over that of the one before, > 1. Default: ``2``, doubling.
 
     Raises:
@@ -36,7 +36,7 @@ def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[st
     """
     start, stop, unit = _checked(first, last)
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float, Fraction)) or not 1 < ratio < math.inf:
-        raise ValueError(f'ratio={ratio!r}: troughs lie further and further, give a finite number above 1')
+        raise ValueError(f'ratio={ratio!r}: must be a finite number above 1')
     ends, exact = [], Fraction(start)
     while (end := round_half_even(exact.numerator, exact.denominator)) <= stop:
         ends.append(end)
@@ -45,7 +45,7 @@ def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[st
 
 
 def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
-    r"""Troughs evenly spaced in the logarithm of time, both ends among them.
+    r"""Returns troughs evenly spaced in the logarithm of time, both ends included.
 
     .. math::
         b_{k+1} = \operatorname{round}\bigl(\text{first}^{1 - k / (n - 1)} \, \text{last}^{k / (n - 1)}\bigr)
@@ -53,7 +53,7 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
     Args:
         first (str): The first trough, > 0, in ``ep``, ``ba``, ``sp`` or ``tok``.
         last (str): The last one, in the same unit.
-        n (int): How many, >= 2.
+        n (int): Number of troughs, >= 2.
 
     Raises:
         ValueError: If an argument is out of range, or two troughs are rounded to the same number.
@@ -66,7 +66,7 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
     """
     start, stop, unit = _checked(first, last)
     if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-        raise ValueError(f'{n=}: give a whole number of troughs, 2 or more, since both ends are among them')
+        raise ValueError(f'{n=}: must be a whole number, 2 or more, since both ends are included')
     inner = [round(start * (stop / start) ** (k / (n - 1))) for k in range(1, n - 1)]
     return _spelled([start, *inner, stop], unit, first, last)
 
@@ -82,7 +82,5 @@ def _checked(first: str, last: str) -> tuple[int, int, str]:
 
 def _spelled(ends: list[int], unit: str, first: str, last: str) -> list[str]:
     if any(later <= earlier for earlier, later in pairwise(ends)):
-        raise ValueError(
-            f'{first=}, {last=}: two troughs would come to the same {unit}; give fewer of them, or a finer unit'
-        )
+        raise ValueError(f'{first=}, {last=}: two troughs round to the same {unit}: give fewer troughs or a finer unit')
     return [f'{end}{unit}' for end in ends]

@@ -1,8 +1,7 @@
 """Where cycles start and end, and the multiplier at a time, in exact integers.
 
-Nothing above this module computes a boundary: scheduler, snapshot, evaluation and command line all ask
-:class:`Cycles`. Times here are whole numbers of one unit (batches, samples or tokens); which unit is the
-caller's business.
+This module alone computes boundaries: scheduler, snapshot, evaluation and command line all ask :class:`Cycles`. Times
+are whole numbers of one unit (batches, samples or tokens), which the caller chooses.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ class Cycles:
 
     Args:
         start (int): End of the warmup and restart of cycle 0, :math:`b_0 \ge 0`.
-        ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. An endless iterator is fine:
-            it is read only as far as it has been asked about.
-        shape (CycleShape | None): What the multiplier does within a cycle. Default: ``None``, the plain cosine.
+        ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. May be an endless
+            iterator, which is read only as far as needed.
+        shape (CycleShape | None): The multiplier within a cycle. Default: ``None``, the plain cosine.
 
     Raises:
         ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle. An endless
@@ -58,7 +57,7 @@ class Cycles:
         self._exhausted = False
 
     def _read_past(self, t: float) -> None:
-        """Read troughs until one lies beyond ``t``, or none is left."""
+        """Reads troughs until one lies beyond ``t``, or all are read."""
         while not self._exhausted and self._bounds[-1] <= t:
             end = next(self._unread, None)
             if end is None:
@@ -72,13 +71,13 @@ class Cycles:
                 self._bounds.append(end)
 
     def index(self, t: int) -> int | None:
-        """The cycle that time ``t`` belongs to; ``None`` in the warmup and after the last trough of a finite list."""
+        """Returns the cycle that time ``t`` belongs to; ``None`` in the warmup and after the last of finitely many."""
         self._read_past(t)
         cycle = bisect_right(self._bounds, t) - 1
         return cycle if 0 <= cycle < len(self._bounds) - 1 else None
 
     def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
-        r"""The learning rate multiplier at time ``t``.
+        r"""Returns the learning rate multiplier at time ``t``.
 
         .. math::
             \alpha(t) = \begin{cases}
@@ -122,7 +121,7 @@ class Cycles:
         return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
 
     def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
-        """Refuse a shape that does not fit into every cycle that starts before ``until``.
+        """Refuses a shape that does not fit into every cycle that starts before ``until``.
 
         Raises:
             ValueError: If rise and hold leave a cycle no decay, or its peak is missing or below ``alpha_f``.
@@ -135,7 +134,7 @@ class Cycles:
                 self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
 
     def peak(self, cycle: int) -> float:
-        """The multiplier that a cycle decays from.
+        """Returns the multiplier that a cycle decays from.
 
         Raises:
             IndexError: If the schedule has fewer cycles.
@@ -146,7 +145,7 @@ class Cycles:
         return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
 
     def bounds(self, cycle: int) -> tuple[int, int]:
-        """Restart and trough of a cycle.
+        """Returns the restart and the trough of a cycle.
 
         Raises:
             IndexError: If the schedule has fewer cycles.
@@ -162,12 +161,12 @@ class Cycles:
         return self._bounds[cycle], self._bounds[cycle + 1]
 
     def troughs(self, until: int) -> list[int]:
-        """All troughs from the first up to ``until``, which is included."""
+        """Returns the troughs up to and including ``until``."""
         self._read_past(until)
         return self._bounds[1 : bisect_right(self._bounds, until, lo=1)]
 
     def crossed(self, before: int, now: int) -> range:
-        """The cycles whose trough lies in ``(before, now]``: those that the step from ``before`` to ``now`` completed.
+        """Returns the cycles that a step completed: those with a trough in ``(before, now]``.
 
         Example:
             >>> cycles = Cycles(0, [10, 30])
@@ -178,14 +177,14 @@ class Cycles:
         return range(bisect_right(self._bounds, before, lo=1) - 1, bisect_right(self._bounds, now, lo=1) - 1)
 
     def next_trough(self, t: int) -> int | None:
-        """The first trough after ``t``; ``None`` where no further one comes."""
+        """Returns the first trough after ``t``; ``None`` after the last."""
         self._read_past(max(t, self.start))
         following = bisect_right(self._bounds, t, lo=1)
         return self._bounds[following] if following < len(self._bounds) else None
 
 
 def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) -> Iterator[int]:
-    r"""Troughs of cycles whose periods grow by a constant factor, each rounded once from the exact sum.
+    r"""Yields the troughs of cycles whose periods grow by a constant factor, each rounded once from the exact sum.
 
     .. math::
         b_{k+1} = \operatorname{round}\bigl(t_{warmup} + t_0 \textstyle\sum_{i=0}^{k} t_{mult}^i\bigr)
@@ -232,7 +231,7 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
 
 
 def nearest_end(cycles: Cycles, t: int) -> int | None:
-    """The trough nearest to ``t``, the earlier of two that are equally near; ``None`` where there is no trough.
+    """Returns the trough nearest to ``t``, the earlier of two equally near; ``None`` without troughs.
 
     Example:
         >>> nearest_end(Cycles(0, [16, 32, 64]), 40), nearest_end(Cycles(0, [16, 32, 64]), 48)

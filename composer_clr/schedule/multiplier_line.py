@@ -12,16 +12,16 @@ __all__ = ['multiplier_line']
 def multiplier_line(
     cycles: Cycles, until: int, alpha_f: float = 0.0, *, points_a_cycle: int = 200
 ) -> tuple[list[float], list[float]]:
-    """The multiplier from 0 to ``until``: times, in the unit of the cycles, and the multiplier at each.
+    """Returns the multiplier from 0 to ``until``: times, in the unit of the cycles, and the multiplier at each.
 
-    A trough comes twice: with the multiplier that its cycle ends on, and with the one that the next starts from. The
-    ends of a rise and of a hold are among the times.
+    A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from. The
+    ends of rises and holds are included.
 
     Args:
         cycles (Cycles): The cycles.
         until (int): End of the line, > 0.
         alpha_f (float): Multiplier at a trough. Default: ``0.0``.
-        points_a_cycle (int): Times to take a cycle, evenly spaced, >= 1. Default: ``200``.
+        points_a_cycle (int): Times per cycle, evenly spaced, >= 1. Default: ``200``.
 
     Example:
         >>> multiplier_line(Cycles(4, [8, 16]), until=16, points_a_cycle=1)

@@ -29,12 +29,12 @@ class CyclicCosineScheduler(ComposerScheduler):
     where cycle :math:`i` runs from its restart :math:`b_i` to its trough :math:`b_{i+1}`, with :math:`b_0 = t_{warmup}`
     and :math:`b_{k+1} = \operatorname{round}(t_{warmup} + t_0 \sum_{i=0}^{k} t_{mult}^i)`.
 
-    Other shapes than the cosine, by ``shape``, ``peak_decay``, ``t_rewarmup`` and ``t_hold``, stand in place of the
-    second line; their formula is at :class:`~composer_clr.schedule.shapes.CycleShape`. Whatever the shape, the troughs
+    Shapes other than the cosine, by ``shape``, ``peak_decay``, ``t_rewarmup`` and ``t_hold``, replace the second line;
+    their formula is at :class:`~composer_clr.schedule.shapes.CycleShape`. Whatever the shape, the troughs
     are in the same places and the multiplier comes down to ``alpha_f`` at each. With ``t_hold`` the schedule is the
     WSD-S of the literature: from each trough it goes on at the constant rate, and decays only before the next.
 
-    The warmup is part of the schedule, since of several schedulers Composer applies only the last. The first cycle is,
+    The warmup is part of the schedule because Composer applies only the last of several schedulers. The first cycle is,
     bit for bit, Composer's ``CosineAnnealingWithWarmupScheduler`` run to the first trough.
 
     ``scale_schedule_ratio`` scales every time, warmup included, :math:`\alpha_{ssr}(t) = \alpha(t / ssr)`, so that the
@@ -65,8 +65,8 @@ class CyclicCosineScheduler(ComposerScheduler):
 
     Raises:
         ValueError: On construction, if an argument is out of range. On the first use, if the times cannot be converted
-            into each other, need a dataloader length that there is none of, the warmup goes past the first trough, or
-            the shape does not fit into every cycle of the run.
+            into each other, need the length of a dataloader without one, the warmup goes past the first trough, or the
+            shape does not fit into every cycle of the run.
 
     Example:
         The paper's schedule: troughs at 16, 32, 64, 128, 256 and 512 epochs.
@@ -75,7 +75,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         >>> CyclicCosineScheduler(t_0='8ep', t_mult=2, t_warmup='8ep')
         CyclicCosineScheduler(t_0='8ep', t_mult=2, t_warmup='8ep', alpha_f=0.0)
 
-        Troughs of one's own choice:
+        Chosen troughs:
 
         >>> CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep')
         CyclicCosineScheduler(cycle_ends=['16ep', '24ep', '60ep'], t_warmup='8ep', alpha_f=0.0)
@@ -122,7 +122,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         self._attached_under: tuple | None = None
 
     def __call__(self, state: State, ssr: float = 1.0) -> float:
-        """The multiplier alpha at ``state.timestamp``.
+        """Returns the multiplier alpha at ``state.timestamp``.
 
         Args:
             state (State): The trainer's state.
@@ -132,7 +132,7 @@ class CyclicCosineScheduler(ComposerScheduler):
             float: The learning rate multiplier, in [0, 1].
         """
         if ssr != 1.0 and not state.schedulers and self._mixes_dur():
-            # The Trainer's constructor asks for alpha(0) before it has scaled max_duration, of which 'dur' is a part.
+            # The Trainer's constructor calls this before it scales max_duration, of which 'dur' is a fraction.
             return 0.0 if self.arguments.t_warmup.value else 1.0
         cycles, unit = self.cycles(state, ssr)
         t = now(state, unit)
@@ -141,7 +141,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         return cycles.multiplier(t, self.alpha_f)
 
     def cycles(self, state: State, ssr: float = 1.0) -> tuple[Cycles, TimeUnit]:
-        """The cycles of this run, and the unit that they are counted in.
+        """Returns the cycles of this run, and the unit that they are counted in.
 
         Raises:
             ValueError: As listed at the class.
@@ -154,18 +154,18 @@ class CyclicCosineScheduler(ComposerScheduler):
         )
         if self._resolved is None or self._resolved[0] != under:
             cycles, unit = self._resolve(state, ssr)
-            # The Trainer's constructor asks before it has scaled max_duration, which the next call then checks against.
+            # The Trainer's constructor calls this before it scales max_duration; the next call checks against that.
             scaled = bool(state.schedulers) or ssr == 1.0
             until = horizon(state, unit) if scaled else cycles.start + 1
             if until is None:
-                # How many cycles the run has is not known; the first restart is where most of what is wrong shows.
+                # The number of cycles is not known; most errors show by the first restart.
                 until = (cycles.next_trough(cycles.start) or cycles.start) + 1
             cycles.check_shape(until, self.alpha_f)
             self._resolved = (under, cycles, unit)
         return self._resolved[1], self._resolved[2]
 
     def troughs(self, state: State, ssr: float = 1.0) -> list[Time]:
-        """The troughs up to ``max_duration``, in the unit that they are counted in.
+        """Returns the troughs up to ``max_duration``, in the unit that they are counted in.
 
         Batches for times given in ``ep`` or ``ba``, and for ``dur`` of a duration in those; samples and tokens in
         their own.
@@ -183,7 +183,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         return [Time(trough, unit) for trough in cycles.troughs(until)]
 
     def describe(self) -> dict[str, object]:
-        """The arguments as plain values, for the record of a run."""
+        """Returns the arguments as plain values, for the record of a run."""
         return self.arguments.describe()
 
     def __repr__(self) -> str:
@@ -201,10 +201,10 @@ class CyclicCosineScheduler(ComposerScheduler):
         return self.arguments.cycles(lambda name, _: in_unit(name, times[name], state, ssr), unit.value), unit
 
     def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
-        """What can be told only once the Trainer is set up, looked at once for each duration of the run."""
+        """Checks what is known only once the Trainer is set up, once per duration of the run."""
         if t == 0 and state.timestamp.batch.value > 0:
             raise ValueError(
-                f'the schedule is counted in {unit.value!r}, but the batches so far held none: '
+                f'the schedule is counted in {unit.value!r}, but the batches so far have none: '
                 "give get_num_tokens_in_batch to the train DataSpec, or count the schedule in 'ba', 'ep' or 'sp'"
             )
         assert self._resolved is not None
@@ -220,7 +220,7 @@ class CyclicCosineScheduler(ComposerScheduler):
 
 
 def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
-    """Warn where training stops between two troughs, since the time after the last whole one makes no point."""
+    """Warns if training stops between two troughs: the time after the last trough makes no point."""
     until = horizon(state, unit)
     if until is None:
         return

@@ -1,7 +1,7 @@
 r"""The shape of a cycle: how high it starts, whether it rises or holds first, and along which line it falls.
 
-Plain mathematics, in the unit that the cycles are counted in; :class:`~composer_clr.schedule.cycles.Cycles` asks it
-where a cycle has another shape than the plain cosine.
+Plain mathematics, in the unit that the cycles are counted in. :class:`~composer_clr.schedule.cycles.Cycles` uses it
+for every shape but the plain cosine.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def one_minus_sqrt(tau: float) -> float:
     return 1 - math.sqrt(tau)
 
 
-# Smith's triangle falls along a line too; it is the rise before it that makes it one.
+# Smith's triangle also falls along a line; it differs by the rise before it.
 SHAPES: dict[str, Callable[[float], float]] = {
     'cosine': cosine,
     'linear': linear,
@@ -93,7 +93,7 @@ class Stretch(NamedTuple):
     units: float = 0.0
 
     def of(self, period: int) -> float:
-        """The length in a cycle of this period.
+        """Returns the length in a cycle of this period.
 
         Example:
             >>> Stretch(part=0.9).of(40), Stretch(units=6).of(40)
@@ -136,7 +136,7 @@ class CycleShape:
     first_rises: bool = False
 
     def peak(self, cycle: int, period: int, first_period: int) -> float:
-        """The multiplier that a cycle decays from, :math:`p_i`.
+        """Returns the multiplier that a cycle decays from, :math:`p_i`.
 
         Example:
             >>> [CycleShape(peak_decay=0.5).peak(cycle, 10, 10) for cycle in range(3)]
@@ -153,7 +153,7 @@ class CycleShape:
         return self.peak_decay**cycle
 
     def check(self, cycle: int, period: int, first_period: int, alpha_f: float) -> None:
-        """Refuse a cycle that this shape does not fit into.
+        """Refuses a cycle that this shape does not fit into.
 
         Raises:
             ValueError: If rise and hold leave no decay, or the cycle's peak is missing or below ``alpha_f``.
@@ -171,14 +171,14 @@ class CycleShape:
             )
         peak = self.peak(cycle, period, first_period)
         if peak < alpha_f:
-            given = list(self.peak_decay) if isinstance(self.peak_decay, tuple) else self.peak_decay
+            factors = list(self.peak_decay) if isinstance(self.peak_decay, tuple) else self.peak_decay
             raise ValueError(
-                f'peak_decay={given!r} brings the peak of cycle {cycle} down to {peak:g}, below {alpha_f=}: '
+                f'peak_decay={factors!r} brings the peak of cycle {cycle} down to {peak:g}, below {alpha_f=}: '
                 'decay less, or to a lower alpha_f'
             )
 
     def multiplier(self, elapsed: float, cycle: int, period: int, first_period: int, alpha_f: float) -> float:
-        """The multiplier at a time since the restart of a cycle, :math:`0 \\le s < T_i`."""
+        """Returns the multiplier at a time since the restart of a cycle, :math:`0 \\le s < T_i`."""
         peak = self.peak(cycle, period, first_period)
         rise, hold = self._rise(cycle, period), self.hold.of(period)
         if elapsed < rise:
@@ -188,7 +188,7 @@ class CycleShape:
         return alpha_f + (peak - alpha_f) * self.decay((elapsed - rise - hold) / (period - rise - hold))
 
     def corners(self, cycle: int, period: int) -> tuple[float, float]:
-        """When the rise ends and when the decay starts, since the cycle's restart."""
+        """Returns when the rise ends and when the decay starts, counted from the cycle's restart."""
         rise = self._rise(cycle, period)
         return rise, rise + self.hold.of(period)
 
@@ -204,7 +204,7 @@ def cycle_shape(
     *,
     warmed_up: bool = False,
 ) -> CycleShape | None:
-    """The shape that a schedule's arguments ask for; ``None`` for the plain cosine.
+    """Returns the shape that a schedule's arguments describe; ``None`` for the plain cosine.
 
     Args:
         shape (str): ``'cosine'``, ``'linear'``, ``'1-sqrt'`` or ``'triangle'``: a line up through the first half of the
@@ -215,7 +215,7 @@ def cycle_shape(
         warmed_up (bool): Whether a warmup precedes cycle 0.
 
     Raises:
-        ValueError: If there is no such shape, a factor is out of range, or the parts do not go together.
+        ValueError: If the shape is unknown, a factor is out of range, or two arguments exclude each other.
 
     Example:
         >>> cycle_shape('cosine') is None
@@ -225,18 +225,16 @@ def cycle_shape(
         [0.0, 0.5, 1.0, 0.5]
     """
     if not isinstance(shape, str) or shape not in SHAPES:
-        raise ValueError(
-            f'shape={shape!r}: there is none of this name{did_you_mean(str(shape), list(SHAPES))} ({", ".join(SHAPES)})'
-        )
+        raise ValueError(f'{shape=}: unknown shape{did_you_mean(str(shape), list(SHAPES))} ({", ".join(SHAPES)})')
     if t_rewarmup.part + t_hold.part >= 1:
         raise ValueError(
             f't_rewarmup={t_rewarmup.part:g} and t_hold={t_hold.part:g} of a cycle leave no decay: '
-            'let them come to less than 1'
+            'their sum must be less than 1'
         )
     peak_decay = _checked_peak_decay(peak_decay)
     if shape == 'triangle':
-        for name, given in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
-            if any(given):
+        for name, length in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
+            if any(length):
                 raise ValueError(
                     f"{name} with shape='triangle', which rises through half of each cycle and falls through the "
                     "other: leave it out, or give shape='linear' with t_rewarmup and t_hold"

@@ -12,7 +12,7 @@ from composer_clr.schedule.time_strings import ScheduleTime, read_time
 __all__ = ['COUNTED', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'plain', 'spell']
 
 # Where Timestamp keeps the count of each unit that boundaries are counted in. Epochs and fractions of the training
-# duration are no such units: Composer's epoch counter does not move within an epoch.
+# duration are not among them: Composer's epoch counter does not move within an epoch.
 COUNTED = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
 
 T = TypeVar('T')
@@ -24,7 +24,7 @@ def plain(value: T | Time) -> T | ScheduleTime:
 
 
 def parse_time(name: str, value: str | Time) -> Time:
-    """Read an argument as a Composer time.
+    """Reads an argument as a Composer time.
 
     Args:
         name (str): The argument's name, for the error.
@@ -42,13 +42,13 @@ def parse_time(name: str, value: str | Time) -> Time:
 
 
 def common_unit(times: dict[str, Time], state: State) -> TimeUnit:
-    """The unit in which all of a schedule's times can be counted during this run.
+    """Returns the unit in which all of a schedule's times can be counted during this run.
 
     Epochs, and fractions of a duration given in epochs, count in batches; a fraction of any other duration counts in
     that duration's unit.
 
     Raises:
-        ValueError: If two of the times have no common unit. A time of 0 goes with every unit.
+        ValueError: If two of the times have no common unit. A time of 0 is compatible with every unit.
     """
     units = {name: _counted_unit(name, time, state) for name, time in times.items()}
     chosen_name = next((name for name in units if times[name].value), next(iter(units)))
@@ -62,7 +62,7 @@ def common_unit(times: dict[str, Time], state: State) -> TimeUnit:
 
 
 def in_unit(name: str, time: Time, state: State, ssr: float = 1.0) -> Fraction:
-    """A time as an exact number of its counted unit (see :func:`common_unit`), scaled by ``ssr``.
+    """Returns a time as an exact number of its counted unit (see :func:`common_unit`), scaled by ``ssr``.
 
     ``dur`` is not scaled: it is a fraction of ``max_duration``, which Composer has scaled already.
 
@@ -79,7 +79,7 @@ def in_unit(name: str, time: Time, state: State, ssr: float = 1.0) -> Fraction:
 
 
 def horizon(state: State, unit: TimeUnit) -> int | None:
-    """``max_duration`` counted in ``unit``; ``None`` where it is not known before training."""
+    """Returns ``max_duration`` counted in ``unit``; ``None`` where it is not known before training."""
     duration = state.max_duration
     if duration is None:
         return None
@@ -91,12 +91,12 @@ def horizon(state: State, unit: TimeUnit) -> int | None:
 
 
 def now(state: State, unit: TimeUnit) -> int:
-    """The time since the start of training, in a counted unit."""
+    """Returns the time since the start of training, in a counted unit."""
     return getattr(state.timestamp, COUNTED[unit]).value
 
 
 def spell(time: Time, state: State | None = None) -> str:
-    """A time as its time string; given a state, batches are told as epochs where they make whole ones.
+    """Returns a time as its time string; given a state, batches that make whole epochs are written as epochs.
 
     Example:
         >>> spell(Time(8, 'ep')), spell(Time(0.5, 'dur'))

@@ -1,7 +1,7 @@
-"""The schedule that a Trainer runs, whichever scheduler made it, as cycles.
+"""The cycles of the schedule that a Trainer runs, for every scheduler whose troughs are known.
 
 Composer keeps its schedulers compiled into torch ``LambdaLR`` objects. :func:`_composer_scheduler` is the one place
-that looks inside them; it was read in mosaicml 0.32.1, ``composer/optim/scheduler.py``, ``compile_composer_scheduler``.
+that looks inside them, as they are in mosaicml 0.32.1, ``composer/optim/scheduler.py``, ``compile_composer_scheduler``.
 """
 
 from __future__ import annotations
@@ -77,17 +77,17 @@ class TrainerSchedule:
 
 
 def trainer_schedule(
-    state: State, given: CyclicCosineScheduler | Sequence[str | Time] | None = None
+    state: State, override: CyclicCosineScheduler | Sequence[str | Time] | None = None
 ) -> TrainerSchedule:
-    """Tell the cycles of the schedule that a Trainer runs.
+    """Returns the cycles of the schedule that a Trainer runs.
 
     Known are :class:`~composer_clr.CyclicCosineScheduler`, Composer's ``CosineAnnealingWarmRestartsScheduler`` (with
     its own way of truncating periods), and its two plain cosines, whose one trough is the end of training.
 
     Args:
         state (State): The trainer's state, at or after ``FIT_START``.
-        given (CyclicCosineScheduler | Sequence[str | Time] | None): Troughs that take precedence over what the Trainer
-            runs: a scheduler, or the troughs themselves.
+        override (CyclicCosineScheduler | Sequence[str | Time] | None): Troughs that take precedence over those of the
+            Trainer's scheduler: a scheduler, or the troughs themselves. Default: ``None``.
 
     Raises:
         ValueError: If the Trainer has no scheduler or several, or one whose troughs are not known.
@@ -97,10 +97,10 @@ def trainer_schedule(
             f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: give it one'
         )
     scheduler, ssr = _composer_scheduler(state)
-    if isinstance(given, CyclicCosineScheduler):
-        scheduler = given
-    elif given is not None:
-        scheduler = CyclicCosineScheduler(cycle_ends=given)
+    if isinstance(override, CyclicCosineScheduler):
+        scheduler = override
+    elif override is not None:
+        scheduler = CyclicCosineScheduler(cycle_ends=override)
     if isinstance(scheduler, CyclicCosineScheduler):
         cycles, unit = scheduler.cycles(state, ssr)
         arguments = scheduler.describe()
@@ -115,16 +115,16 @@ def trainer_schedule(
     else:
         found = 'no scheduler' if scheduler is None else f'the scheduler {type(scheduler).__name__}'
         raise ValueError(
-            f'the troughs of {found} are not known: train with CyclicCosineScheduler, or give them yourself, '
+            f'the troughs of {found} are not known: train with CyclicCosineScheduler, or pass the troughs, '
             "scheduler=['16ep', '32ep']"
         )
     return TrainerSchedule(cycles, unit, {'scheduler': type(scheduler).__name__, **arguments, 'ssr': ssr})
 
 
 def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
-    """The Composer scheduler that the Trainer compiled, and its scale schedule ratio.
+    """Returns the Composer scheduler that the Trainer compiled, and its scale schedule ratio.
 
-    A torch scheduler is returned as it is: it has no troughs that could be asked for.
+    A torch scheduler is returned as it is: its troughs are not known.
     """
     if not state.schedulers:
         return None, 1.0
@@ -143,17 +143,17 @@ def _restarts(scheduler: CosineAnnealingWarmRestartsScheduler, state: State, ssr
 
 
 def _as_composer_counts(time: Time, state: State, ssr: float) -> int:
-    """A time in its counted unit by Composer's own arithmetic: a product of floats, cut to a whole number."""
+    """Returns a time in its counted unit by Composer's own arithmetic: a product of floats, truncated."""
     batches_each = int(state.dataloader_len) if state.dataloader_len is not None else 1
     if time.unit == TimeUnit.DURATION:
-        assert state.max_duration is not None, 'common_unit has asked for it'
+        assert state.max_duration is not None, 'common_unit checks it'
         whole = state.max_duration
         return int(time.value * (batches_each if whole.unit == TimeUnit.EPOCH else 1) * whole.value)
     return int(time.value * (batches_each if time.unit == TimeUnit.EPOCH else 1) * ssr)
 
 
 def _truncated_ends(period: int, t_mult: float) -> Iterator[int]:
-    """Composer's own restarts: each period is cut to a whole number before the next one is made from it."""
+    """Yields Composer's own restarts: each period is truncated before the next one is computed from it."""
     end = 0
     while True:
         end += period

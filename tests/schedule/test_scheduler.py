@@ -30,28 +30,28 @@ def test_equals_the_reference_at_every_batch_of_six_cycles(make_state, t_mult):
 @pytest.mark.parametrize('t_mult', [1, 2, 3])
 def test_equals_composers_restarts_where_those_are_exact(make_state, t_mult):
     state = make_state('1000ep')
-    ours, theirs = CyclicCosineScheduler('20ba', t_mult), CosineAnnealingWarmRestartsScheduler('20ba', t_mult)
+    scheduler, reference = CyclicCosineScheduler('20ba', t_mult), CosineAnnealingWarmRestartsScheduler('20ba', t_mult)
     for batch in range(700):
-        assert ours(at(state, batch=batch)) == pytest.approx(theirs(state), abs=1e-6)
+        assert scheduler(at(state, batch=batch)) == pytest.approx(reference(state), abs=1e-6)
 
 
 @pytest.mark.parametrize('t_mult', [1, 2, 3])
 def test_equals_torchs_restarts(make_state, t_mult):
-    state, ours = make_state('1000ep'), CyclicCosineScheduler('20ba', t_mult)
+    state, scheduler = make_state('1000ep'), CyclicCosineScheduler('20ba', t_mult)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=20, T_mult=t_mult)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=20, T_mult=t_mult)
     for batch in range(700):
-        assert ours(at(state, batch=batch)) == pytest.approx(theirs.get_last_lr()[0], abs=1e-6)
+        assert scheduler(at(state, batch=batch)) == pytest.approx(reference.get_last_lr()[0], abs=1e-6)
         optimizer.step()
-        theirs.step()
+        reference.step()
 
 
 def test_first_cycle_is_composers_cosine_with_warmup_bit_for_bit(make_state):
-    ours = CyclicCosineScheduler('7ep', 2, '3ep', alpha_f=0.01)
-    theirs = CosineAnnealingWithWarmupScheduler('3ep', '10ep', alpha_f=0.01)
+    scheduler = CyclicCosineScheduler('7ep', 2, '3ep', alpha_f=0.01)
+    reference = CosineAnnealingWithWarmupScheduler('3ep', '10ep', alpha_f=0.01)
     cyclic, standard = make_state('24ep', batches=37), make_state('10ep', batches=37)
     for batch in range(370):
-        assert ours(at(cyclic, batch=batch)) == theirs(at(standard, batch=batch))
+        assert scheduler(at(cyclic, batch=batch)) == reference(at(standard, batch=batch))
 
 
 def test_paper_troughs(make_state):
@@ -125,7 +125,7 @@ def test_numbers_of_all_kinds_for_t_mult(make_state):
 
 
 @pytest.mark.parametrize(
-    ('max_duration', 'told'),
+    ('max_duration', 'parts'),
     [
         (
             '60ep',
@@ -136,20 +136,20 @@ def test_numbers_of_all_kinds_for_t_mult(make_state):
         ('645ba', ["max_duration='645ba'", "nearest .* is '64ep'"]),
     ],
 )
-def test_a_run_cut_in_the_middle_of_a_cycle_is_warned_of(make_trainer, max_duration, told):
+def test_warns_of_a_run_cut_in_the_middle_of_a_cycle(make_trainer, max_duration, parts):
     trainer = make_trainer(schedulers=paper(), max_duration=max_duration)
     trainer.state.optimizers[0].step()
-    with pytest.warns(UserWarning, match='.*'.join(told)):
+    with pytest.warns(UserWarning, match='.*'.join(parts)):
         trainer.state.schedulers[0].step()
 
 
-def test_cycle_ends_before_the_end_of_training_are_warned_of(make_trainer):
+def test_warns_of_training_past_the_last_trough(make_trainer):
     trainer = make_trainer(schedulers=CyclicCosineScheduler(cycle_ends=['1ep', '2ep']), max_duration='3ep')
     with pytest.warns(UserWarning, match="stops after the last cycle.*last whole trough is at '2ep'.*is '2ep'"):
         trainer.fit()
 
 
-def test_a_run_that_ends_on_a_trough_is_not_warned_of(make_trainer):
+def test_a_run_that_ends_on_a_trough_raises_no_warning(make_trainer):
     trainer = make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), max_duration='4ep')
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
@@ -240,7 +240,7 @@ def test_two_restart_schedulers_are_refused(make_trainer):
 
 def test_tokens_where_batches_have_none_are_refused(make_trainer):
     trainer = make_trainer(schedulers=CyclicCosineScheduler('100tok'))
-    with pytest.raises(ValueError, match="counted in 'tok', but the batches so far held none"):
+    with pytest.raises(ValueError, match="counted in 'tok', but the batches so far have none"):
         trainer.fit()
 
 

@@ -1,4 +1,4 @@
-"""Shapes of cycles other than the cosine: the scheduler, the recipe and the record of a run all tell the same one."""
+"""Shapes of cycles other than the cosine: the scheduler, the recipe and the record of a run agree."""
 
 import math
 from fractions import Fraction
@@ -25,7 +25,7 @@ from tests.helpers.reference import shaped_multipliers
 BOUNDS = [20, 40, 80, 160]
 ONES = [1.0, 1.0, 1.0]
 
-# Arguments, and the same told to the reference.
+# Arguments of the scheduler, and of the reference.
 CASES = [
     pytest.param({'shape': 'linear'}, {'decay': 'linear'}, id='linear'),
     pytest.param({'shape': '1-sqrt'}, {'decay': '1-sqrt'}, id='1-sqrt'),
@@ -48,21 +48,23 @@ CASES = [
 
 
 @pytest.mark.parametrize('alpha_f', [0.0, 0.1])
-@pytest.mark.parametrize(('arguments', 'told'), CASES)
-def test_equals_the_reference_at_every_batch(make_state, arguments, told, alpha_f):
+@pytest.mark.parametrize(('arguments', 'reference'), CASES)
+def test_equals_the_reference_at_every_batch(make_state, arguments, reference, alpha_f):
     scheduler, state = CyclicCosineScheduler('2ep', 2, '2ep', alpha_f, **arguments), make_state('16ep')
-    for batch, expected in shaped_multipliers(BOUNDS, **{'decay': 'cosine', 'peaks': ONES, 'alpha_f': alpha_f, **told}):
+    for batch, expected in shaped_multipliers(
+        BOUNDS, **{'decay': 'cosine', 'peaks': ONES, 'alpha_f': alpha_f, **reference}
+    ):
         assert scheduler(at(state, batch=batch)) == pytest.approx(expected, abs=1e-9)
     assert scheduler.troughs(state) == [Time(trough, 'ba') for trough in BOUNDS[1:]]
 
 
-@pytest.mark.parametrize(('arguments', 'told'), CASES)
-def test_without_a_warmup(make_state, arguments, told):
+@pytest.mark.parametrize(('arguments', 'reference'), CASES)
+def test_without_a_warmup(make_state, arguments, reference):
     ends = ['20ba', '60ba', '140ba']
     scheduler, state = CyclicCosineScheduler(cycle_ends=ends, **arguments), make_state('160ba')
     if arguments.get('peak_decay') == 'sqrt':
-        told = {**told, 'peaks': [1.0, math.sqrt(20 / 40), math.sqrt(20 / 80)]}
-    for batch, expected in shaped_multipliers([0, 20, 60, 140], **{'decay': 'cosine', 'peaks': ONES, **told}):
+        reference = {**reference, 'peaks': [1.0, math.sqrt(20 / 40), math.sqrt(20 / 80)]}
+    for batch, expected in shaped_multipliers([0, 20, 60, 140], **{'decay': 'cosine', 'peaks': ONES, **reference}):
         assert scheduler(at(state, batch=batch)) == pytest.approx(expected, abs=1e-9)
     assert scheduler(at(state, batch=150)) == 0.0
 
@@ -106,7 +108,7 @@ def test_ssr_scales_the_lengths_too(make_state, ssr, arguments):
 STANDARD = [
     pytest.param(['schedule.shape=linear'], id='linear'),
     pytest.param(['schedule.shape=1-sqrt', 'schedule.t_hold=0.9'], id='wsd-s'),
-    pytest.param(['schedule.t_hold=1ep'], id='held'),
+    pytest.param(['schedule.t_hold=1ep'], id='hold'),
     pytest.param(['schedule.shape=triangle'], id='triangle'),
     pytest.param(['schedule.peak_decay=0.5', 'schedule.t_rewarmup=1ep'], id='what-comes-after-the-first-cycle'),
 ]
@@ -122,8 +124,8 @@ def test_the_first_cycle_is_the_standard_run_bit_for_bit(make_state, overrides):
     assert [cyclic(at(long, batch=t)) for t in range(28)] == [standard(at(short, batch=t)) for t in range(28)]
 
 
-@pytest.mark.parametrize(('arguments', 'told'), CASES)
-def test_recipe_and_record_tell_the_schedulers_shape(make_trainer, tmp_path, arguments, told):
+@pytest.mark.parametrize(('arguments', 'reference'), CASES)
+def test_recipe_and_record_have_the_schedulers_shape(make_trainer, tmp_path, arguments, reference):
     scheduler = CyclicCosineScheduler('2ep', 2, '2ep', 0.1, **arguments)
     snapshot = ParetoSnapshot(folder='out', save_weights=False)
     make_trainer(schedulers=scheduler, callbacks=snapshot, max_duration='8ep').fit()
@@ -183,7 +185,7 @@ def test_learning_rates_of_a_real_run_are_the_shapes(make_trainer):
     ('arguments', 'match'),
     [
         pytest.param({'shape': 'cosin'}, "shape='cosin'.*did you mean 'cosine'", id='shape'),
-        pytest.param({'shape': ['linear']}, 'shape=.*none of this name', id='shape-a-list'),
+        pytest.param({'shape': ['linear']}, 'shape=.*unknown shape', id='shape-a-list'),
         pytest.param({'peak_decay': 0}, 'peak_decay=0: give a factor above 0', id='peak-0'),
         pytest.param({'peak_decay': 1.5}, 'peak_decay=1.5: give a factor', id='peaks-grow'),
         pytest.param({'peak_decay': 'squrt'}, "peak_decay='squrt': give a factor.*'sqrt'", id='peak-rule'),
@@ -194,7 +196,7 @@ def test_learning_rates_of_a_real_run_are_the_shapes(make_trainer):
         pytest.param({'t_rewarmup': '-1ep'}, "t_rewarmup='-1ep': a length cannot be negative", id='rewarmup-negative'),
         pytest.param({'t_hold': 'long'}, "t_hold='long' is not a time", id='hold-unreadable'),
         pytest.param({'t_hold': 0.6, 't_rewarmup': 0.4}, 't_rewarmup=0.4 and t_hold=0.6 .*leave no decay', id='parts'),
-        pytest.param({'shape': 'triangle', 't_hold': 0.5}, "t_hold with shape='triangle'", id='triangle-held'),
+        pytest.param({'shape': 'triangle', 't_hold': 0.5}, "t_hold with shape='triangle'", id='triangle-hold'),
         pytest.param({'shape': 'triangle', 't_rewarmup': '1ep'}, "t_rewarmup with shape='tri", id='triangle-rewarmed'),
     ],
 )
@@ -207,7 +209,7 @@ def test_refused_on_construction(arguments, match):
 @pytest.mark.parametrize(
     ('arguments', 'max_duration', 'match'),
     [
-        pytest.param({'t_hold': '2ep'}, '6ep', 'cycle 0 is 20 long, of which .* t_hold 20', id='held'),
+        pytest.param({'t_hold': '2ep'}, '6ep', 'cycle 0 is 20 long, of which .* t_hold 20', id='hold'),
         pytest.param({'t_rewarmup': '4ep'}, '6ep', 'cycle 1 is 40 long, of which t_rewarmup takes 40', id='rewarmed'),
         pytest.param({'t_rewarmup': '3ep', 't_hold': '1ep'}, '6ep', 't_rewarmup takes 30 and t_hold 10', id='both'),
         pytest.param({'peak_decay': [0.5]}, '14ep', r'peak_decay=\[0.5\] has no factor for restart 2', id='short-list'),
@@ -249,8 +251,8 @@ def test_a_scaled_run_is_checked_once_its_duration_is(make_trainer):
     assert trainer.state.timestamp.batch == 0
 
 
-@pytest.mark.parametrize(('arguments', 'told'), CASES)
-def test_repr_makes_the_same_schedule_again(make_state, arguments, told):
+@pytest.mark.parametrize(('arguments', 'reference'), CASES)
+def test_repr_makes_the_same_schedule_again(make_state, arguments, reference):
     scheduler, state = CyclicCosineScheduler('2ep', 2, '2ep', 0.1, **arguments), make_state('16ep')
     again = eval(repr(scheduler))
     assert repr(again) == repr(scheduler)
@@ -273,9 +275,9 @@ def test_a_line_to_draw_has_the_corners_and_both_sides_of_a_trough():
         (lambda: ends_by_ratio('16ep', '64ba'), "first='16ep' and last='64ba': give both in one unit"),
         (lambda: ends_by_ratio('64ep', '16ep'), "first='64ep' does not come before"),
         (lambda: ends_by_ratio('16ep', '64ep', 1), 'ratio=1: '),
-        (lambda: ends_by_ratio('1ep', '64ep', 1.2), 'two troughs would come to the same ep'),
+        (lambda: ends_by_ratio('1ep', '64ep', 1.2), 'two troughs round to the same ep'),
         (lambda: ends_log_spaced('1ep', '8ep', 1), 'n=1: '),
-        (lambda: ends_log_spaced('1ep', '8ep', 9), 'two troughs would come to the same ep'),
+        (lambda: ends_log_spaced('1ep', '8ep', 9), 'two troughs round to the same ep'),
         (lambda: ends_log_spaced('0ep', '8ep', 2), "first='0ep' is not above 0"),
     ],
 )
