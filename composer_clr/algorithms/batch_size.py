@@ -1,4 +1,4 @@
-"""Batch size in step with the cycles, by gradients that are gathered over several batches of the loader."""
+"""Batch size in step with the cycles, by accumulating gradients over several batches of the loader."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ class CyclicBatchSize(InStep):
     .. math::
         n(t) = \operatorname{round}(v(t)), \qquad g = \frac{1}{n} \sum_{j=1}^{n} g_j
 
-    with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Where no step is due the
-    gradients are put aside after the batch, and an optimizer passes over weights without gradients: neither weights nor
-    momentum move, and no weight decays. So it works with every precision but ``amp_fp16``, with one rank or several
+    with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Between steps the gradients
+    are set aside after each batch, and the optimizer skips weights without gradients: neither weights nor momentum
+    change, and weight decay is not applied. So it works with every precision but ``amp_fp16``, with one rank or several
     under ``DistributedDataParallel``, and with microbatches.
 
-    * Every count stays one of the loader's batches: Composer's clock, the schedule, the points, the training time. The
-      number of steps is what shrinks. The learning rate is left as the schedule has it.
-    * Batches count alike, whatever their number of samples.
-    * The last batch before a trough always makes a step, of as many batches as there are, so that a point has learned
-      from all that was seen.
-    * Batch norm sees the loader's batches.
+    * Everything is still counted in the loader's batches: Composer's clock, the schedule, the points, the training
+      time. Only the number of optimizer steps shrinks. The learning rate follows the schedule.
+    * All batches have the same weight, whatever their number of samples.
+    * The last batch before a trough always makes a step, of the batches accumulated so far, so that a point has
+      learned from every batch.
+    * Batch norm's statistics are those of the loader's batches.
 
-    A checkpoint in between keeps the gradients gathered so far, beside plain values.
+    A checkpoint between steps keeps the gradients accumulated so far, beside plain values.
 
     Args:
-        at_peak (int): Batches a step at the peaks, >= 1. Default: ``1``.
-        at_trough (int): Batches a step at the troughs, >= 1. Default: ``4``.
+        at_peak (int): Batches per step at the peaks, >= 1. Default: ``1``.
+        at_trough (int): Batches per step at the troughs, >= 1. Default: ``4``.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
 
     Raises:
-        ValueError: If a number of batches is no whole number from 1 on; at ``FIT_START``, as for :class:`InStep`, and
+        ValueError: If a number of batches is not a whole number >= 1; at ``FIT_START``, as for :class:`InStep`, and
             under ``amp_fp16`` (one overflow would spoil a whole step), FSDP, automatic microbatches or ``SAM``, if
-            the schedule is not counted in batches, or if gradients would be clipped before they are gathered.
+            the schedule is not counted in batches, or if gradients would be clipped before they are accumulated.
 
     Example:
         >>> CyclicBatchSize(at_trough=8)
         CyclicBatchSize(at_peak=1, at_trough=8)
 
     Source:
-        Smith et al. 2018, arXiv:1711.00489: a batch that grows in place of a learning rate that decays.
+        Smith et al. 2018, arXiv:1711.00489: growing the batch size instead of decaying the learning rate.
     """
 
     drives = 'batch size'
@@ -81,26 +81,28 @@ class CyclicBatchSize(InStep):
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         super().apply(event, state, logger)
         if event == Event.AFTER_TRAIN_BATCH:
-            self._gather(state)
+            self._accumulate(state)
 
-    def _gather(self, state: State) -> None:
+    def _accumulate(self, state: State) -> None:
         self.gathered += 1
         if self._step_is_due(state):
             if self.gathered > 1:
-                self._hand_out(state)
+                self._restore(state)
             self.gathered, self._gradients = 0, {}
             return
         for name, weight in _weights(state):
             if weight.grad is not None:
-                aside = self._gradients.get(name)
-                self._gradients[name] = weight.grad.clone() if aside is None else aside.to(weight.grad) + weight.grad
+                earlier = self._gradients.get(name)
+                self._gradients[name] = (
+                    weight.grad.clone() if earlier is None else earlier.to(weight.grad) + weight.grad
+                )
                 weight.grad = None
 
-    def _hand_out(self, state: State) -> None:
+    def _restore(self, state: State) -> None:
         for name, weight in _weights(state):
-            aside = self._gradients.get(name)
-            if aside is not None:
-                total = aside.to(weight) if weight.grad is None else aside.to(weight.grad) + weight.grad
+            earlier = self._gradients.get(name)
+            if earlier is not None:
+                total = earlier.to(weight) if weight.grad is None else earlier.to(weight.grad) + weight.grad
                 weight.grad = total / self.gathered
             elif weight.grad is not None:
                 weight.grad = weight.grad / self.gathered
@@ -120,7 +122,7 @@ class CyclicBatchSize(InStep):
 
     def _checked(self, name: str, value: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f'CyclicBatchSize: {name}={value!r}: batches a step are a whole number, 1 or more')
+            raise ValueError(f'CyclicBatchSize: {name}={value!r}: batches per step must be a whole number, 1 or more')
         return value
 
     def _start(self, state: State) -> None:
@@ -133,28 +135,28 @@ class CyclicBatchSize(InStep):
             )
         if state.auto_microbatching:
             raise ValueError(
-                "CyclicBatchSize with device_train_microbatch_size='auto', which may take a batch twice: give a number"
+                "CyclicBatchSize with device_train_microbatch_size='auto', which may run a batch twice: give a number"
             )
         if state.fsdp_enabled:
             raise ValueError('CyclicBatchSize under FSDP is not supported: use DistributedDataParallel')
         if self._schedule.unit != TimeUnit.BATCH:
             raise ValueError(
-                f'CyclicBatchSize with a schedule counted in {self._schedule.unit.value!r} cannot tell the last batch '
+                f'CyclicBatchSize with a schedule counted in {self._schedule.unit.value!r} cannot find the last batch '
                 "before a trough: give the schedule in 'ep' or 'ba'"
             )
-        # After a batch Composer runs algorithms from the last to the first.
+        # After a batch Composer runs algorithms in reverse order.
         algorithms = list(state.algorithms)
         if any(isinstance(other, SAM) for other in algorithms):
-            raise ValueError('CyclicBatchSize with SAM, which takes every batch twice: give one of them')
+            raise ValueError('CyclicBatchSize with SAM, which runs every batch twice: give one of them')
         for other in algorithms[algorithms.index(self) :]:
             if isinstance(other, (GradientClipping, CyclicGradientClipping)):
                 raise ValueError(
                     f'CyclicBatchSize before {type(other).__name__}: the gradients would be clipped before they are '
-                    'gathered; list CyclicBatchSize after it'
+                    'accumulated; list CyclicBatchSize after it'
                 )
 
     def _set(self, state: State, value: float) -> None:
-        """Read by the next batch."""
+        """Does nothing: the next batch reads the value."""
 
 
 def _weights(state: State) -> list[tuple[str, torch.nn.Parameter]]:

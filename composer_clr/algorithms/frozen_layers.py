@@ -1,4 +1,4 @@
-"""Layers that Composer's ``LayerFreezing`` freezes, kept so that they can be thawed and saved."""
+"""Tracks the layers that Composer's ``LayerFreezing`` freezes, so that they can be thawed and saved."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ['FrozenLayers']
 
 
 class FrozenLayers:
-    """The weights that are frozen, by name.
+    """Names the weights that are frozen.
 
-    ``LayerFreezing`` takes frozen weights out of the optimizers, which leaves optimizer states that no fresh run can
-    load. Here they stay in: they get no gradients, and optimizers pass over weights without.
+    ``LayerFreezing`` removes frozen weights from the optimizers, whose state then cannot be loaded by a new run. Here
+    they stay: they get no gradients, and optimizers skip weights without gradients.
 
     Attributes:
         names (list[str]): The frozen weights.
@@ -28,26 +28,26 @@ class FrozenLayers:
 
     @contextmanager
     def kept_in_optimizers(self, state: State) -> Iterator[None]:
-        """Whatever the block freezes stays in the optimizers."""
-        wanted = {name for name, weight in _weights(state.model) if weight.requires_grad}
+        """Keeps what the block freezes in the optimizers."""
+        trained = {name for name, weight in _weights(state.model) if weight.requires_grad}
         groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
         weights = [list(group['params']) for group in groups]
         yield
         for group, params in zip(groups, weights, strict=True):
             group['params'] = params
         for name, weight in _weights(state.model):
-            if name in wanted and not weight.requires_grad:
+            if name in trained and not weight.requires_grad:
                 weight.grad = None
                 self.names.append(name)
 
     def freeze_again(self, model: torch.nn.Module) -> None:
-        """Freeze, in a network that was loaded from a checkpoint, what was frozen when it was saved."""
+        """Freezes, in a network loaded from a checkpoint, what was frozen when it was saved."""
         for name, weight in _weights(model):
             if name in self.names:
                 weight.requires_grad = False
 
     def thaw(self, model: torch.nn.Module) -> None:
-        """Train every weight again that was frozen."""
+        """Makes every frozen weight trainable again."""
         for name, weight in _weights(model):
             if name in self.names:
                 weight.requires_grad = True
@@ -55,5 +55,5 @@ class FrozenLayers:
 
 
 def _weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """The weights by names that are the same with and without ``DistributedDataParallel``."""
+    """Returns the weights by names that are the same with and without ``DistributedDataParallel``."""
     return without_ddp(model).named_parameters()

@@ -1,4 +1,4 @@
-"""Algorithms whose schedules run over the whole training, made to run over each cycle."""
+"""Runs algorithms with schedules of their own over each cycle rather than over the whole training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from composer_clr.schedule.trainer_schedule import trainer_schedule
 
 __all__ = ['InCycles']
 
-# What an algorithm does after a batch or an epoch belongs to the cycle of that batch, at a trough too.
+# At a trough, events after a batch or an epoch belong to the cycle that ends, others to the one that starts.
 _AFTER_A_BATCH = {event for event in Event if event.name.startswith('EVAL')} | {
     Event.BATCH_END,
     Event.BATCH_CHECKPOINT,
@@ -29,25 +29,25 @@ _AFTER_A_BATCH = {event for event in Event if event.name.startswith('EVAL')} | {
 
 
 class InCycles(Algorithm):
-    r"""An algorithm of Composer's that reads how much of the training has elapsed, given the elapsed part of the cycle.
+    r"""Wraps an algorithm of Composer's so that it reads the elapsed part of the cycle, not of the training.
 
     .. math::
         e(t) = \frac{t - r_i}{b_{i+1} - r_i}, \qquad r_0 = 0, \quad r_i = b_i
 
-    in cycle :math:`i`, which ends at the trough :math:`b_{i+1}`; the first one includes the warmup. So each cycle is to
-    the algorithm what the whole run is in a standard run: progressive resizing grows to full size by each trough, and
-    up to the first trough training is, bit for bit, that of the standard run. With one cycle nothing changes.
+    in cycle :math:`i`, which ends at the trough :math:`b_{i+1}`; the first one includes the warmup. So the
+    algorithm treats each cycle as a whole run: progressive resizing grows to full size by each trough, and up to the
+    first trough training is, bit for bit, that of the standard run. With one cycle nothing changes.
 
-    After a batch :math:`e` is 1 at a trough; before the next it is 0. As Composer's own clock does, it moves by whole
-    epochs where ``max_duration`` is in ``ep``, as long as every trough ends an epoch; else by batches, samples or
+    After a batch :math:`e` is 1 at a trough; before the next it is 0. Like Composer's own clock, it moves by whole
+    epochs where ``max_duration`` is in ``ep``, as long as every trough ends an epoch; otherwise by batches, samples or
     tokens.
 
     At a restart
 
-    * ``LayerFreezing`` thaws every layer. The frozen ones stay in the optimizer, which passes over weights without
-      gradients, so a run can be resumed from a checkpoint made while some are frozen;
-    * ``EMA`` and ``SWA`` forget their averages, so that none reaches across a trough;
-    * ``StochasticDepth`` begins its warmup anew.
+    * ``LayerFreezing`` thaws every layer. Frozen layers stay in the optimizer, which skips weights without gradients,
+      so a run can be resumed from a checkpoint made while some are frozen;
+    * ``EMA`` and ``SWA`` reset their averages, so that none spans a trough;
+    * ``StochasticDepth`` restarts its warmup.
 
     Its name, in the record of a run and in the logs, is the algorithm's own.
 
@@ -55,12 +55,12 @@ class InCycles(Algorithm):
         algorithm (Algorithm): ``ProgressiveResizing``, ``LayerFreezing``, ``StochasticDepth`` with ``drop_warmup``,
             ``EMA`` and ``SWA`` with their times in ``dur``, ``SelectiveBackprop`` (list it first), or one of your own
             that calls ``state.get_elapsed_duration()``.
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the cycles. Default: ``None``, the
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The cycles. Default: ``None``, the
             Trainer's own scheduler.
 
     Raises:
-        TypeError: If ``algorithm`` is none.
-        ValueError: If it is wrapped already, has times that do not go by the clock (in ``ba``, ``ep``), or drives the
+        TypeError: If ``algorithm`` is not an algorithm.
+        ValueError: If it is wrapped already, has times that do not follow the clock (in ``ba``, ``ep``), or drives the
             learning rate beside the schedule; at ``FIT_START``, if the cycles are not known.
 
     Example:
@@ -70,12 +70,12 @@ class InCycles(Algorithm):
         'ProgressiveResizing'
 
     Source:
-        Portes et al. 2022, arXiv:2206.00832, on methods with schedules of their own as what its approach leaves open.
+        Portes et al. 2022, arXiv:2206.00832, on methods with schedules of their own, which it leaves open.
     """
 
     def __new__(cls, algorithm: Algorithm, scheduler: Any = None) -> InCycles:
         del scheduler
-        # Checkpoints keep the state of one algorithm a class, by its qualified name.
+        # Checkpoints keep the state of one algorithm per class, by its qualified name.
         name = type(algorithm).__name__
         named: Any = type(name, (cls,), {'__qualname__': f'InCycles[{name}]', '__module__': cls.__module__})
         return super().__new__(named)
@@ -89,7 +89,7 @@ class InCycles(Algorithm):
         for key, time in clock_times(algorithm).items():
             if time.unit != TimeUnit.DURATION:
                 raise ValueError(
-                    f"{name}: {key}='{spell(time)}' does not go by the clock of a cycle: "
+                    f"{name}: {key}='{spell(time)}' does not follow the clock of a cycle: "
                     "give it as a part of the cycle, in 'dur'"
                 )
         check_leaves_rate(algorithm)
@@ -97,7 +97,7 @@ class InCycles(Algorithm):
         self.scheduler = scheduler
         self._frozen = FrozenLayers()
         self._clock: CycleClock | None = None
-        # The cycle of the batch that was started last, and where in its warmup stochastic depth was.
+        # The cycle of the last batch started, and the elapsed part at which stochastic depth last set its rate.
         self._cycle: int | None = None
         self._warming: float | None = None
 
@@ -113,10 +113,10 @@ class InCycles(Algorithm):
         return f'InCycles({self.algorithm!r})'
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the algorithm's own state and, in plain values, where in the cycle it is."""
+        """Returns the algorithm's own state and, in plain values, its place in the cycle."""
         state: dict[str, Any] = {'cycle': self._cycle, 'warming': self._warming, 'frozen': self._frozen.names}
         if not isinstance(self.algorithm, LayerFreezing):
-            # Its own state is a warning that its checkpoints cannot be resumed from; these can.
+            # Its own state_dict warns that its checkpoints cannot be resumed from; with FrozenLayers they can.
             state['algorithm'] = self.algorithm.state_dict()
         return state
 
@@ -140,7 +140,7 @@ class InCycles(Algorithm):
             else:
                 self.algorithm.apply(event, seen, logger)
             self._note_warmup(event, seen)
-        # After the algorithm's turn: EMA first takes its averages out of the network, if a checkpoint left them there.
+        # After the algorithm: EMA first removes its averages from the network, if a checkpoint left them there.
         if self._restarted(event, state):
             self._restart(state)
 
@@ -151,8 +151,7 @@ class InCycles(Algorithm):
         twice = [other for other in state.algorithms if other is not self and _same(other, self.algorithm)]
         if twice:
             raise ValueError(
-                f'{type(self.algorithm).__name__} is among the algorithms twice, by the cycles and by itself: '
-                'give it once'
+                f'{type(self.algorithm).__name__} is listed twice, in InCycles and by itself: give it once'
             )
         self._clock = CycleClock(trainer_schedule(state, self.scheduler), state)
         if state.timestamp.batch.value == 0:
@@ -160,7 +159,7 @@ class InCycles(Algorithm):
             return
         self._frozen.freeze_again(state.model)
         if self._warming is not None:
-            # The rate is kept in the network's modules, but in no checkpoint.
+            # The network's modules keep the rate, but checkpoints do not.
             seen: Any = _CycleState(state, self._warming)
             self.algorithm.apply(Event.BATCH_START, seen, Logger(state))
 
@@ -196,7 +195,7 @@ class InCycles(Algorithm):
 
 
 class _CycleState:
-    """The Trainer's state in all but the clock."""
+    """The Trainer's state with another clock."""
 
     def __init__(self, state: State, elapsed: float):
         self.__dict__.update(_state=state, _elapsed=elapsed)

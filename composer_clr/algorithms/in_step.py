@@ -1,4 +1,4 @@
-"""Hyperparameters that move in step with the cycles of the learning rate: weight decay, momentum, gradient clipping."""
+"""Moves weight decay, momentum and gradient clipping in step with the cycles of the learning rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InS
 
 
 class InStep(Algorithm):
-    r"""A value that moves between one at the peaks of the learning rate and another at its troughs.
+    r"""Moves a value between one at the peaks of the learning rate and another at its troughs.
 
     .. math::
         v(t) = v_{trough} + (v_{peak} - v_{trough}) \, \rho(t)
@@ -25,13 +25,13 @@ class InStep(Algorithm):
     where :math:`\rho(t)` is the multiplier of the Trainer's schedule with :math:`\alpha_f = 0`: 0 at each trough, 1 at
     the peaks (less, where ``peak_decay`` lowers them), whatever the shape, and the linear rise from 0 in the warmup.
 
-    As Composer steps its schedulers before it moves its clock, batch :math:`k` is trained at
+    Since Composer steps its schedulers before it advances its clock, batch :math:`k` is trained at
     :math:`v(\max(k - 1, 0))`: in step with its learning rate.
 
     Args:
         at_peak (float): :math:`v_{peak}`.
         at_trough (float): :math:`v_{trough}`.
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the cycles. Default: ``None``, the
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The cycles. Default: ``None``, the
             Trainer's own scheduler.
 
     Raises:
@@ -56,7 +56,7 @@ class InStep(Algorithm):
         return f'{type(self).__name__}(at_peak={self.at_peak!r}, at_trough={self.at_trough!r})'
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: plain values alone."""
+        """Returns plain values only."""
         return {'repr': repr(self), 'value': self.value}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ class InStep(Algorithm):
         elif event == Event.BATCH_END:
             assert self._schedule is not None
             assert state.previous_timestamp is not None
-            # The scheduler has been stepped with the clock of before the batch.
+            # The scheduler was stepped before the clock advanced.
             self.value = self._value_at(self._schedule.at(state.previous_timestamp))
         else:
             return
@@ -88,14 +88,14 @@ class InStep(Algorithm):
         return self.at_trough + (self.at_peak - self.at_trough) * self._schedule.cycles.multiplier(t)
 
     def _checked(self, name: str, value: float) -> float:
-        """Refuse a value that the hyperparameter cannot take."""
+        """Refuses a value that the hyperparameter cannot take."""
         raise NotImplementedError
 
     def _start(self, state: State) -> None:
-        """Look, at the start of training, whether there is anything to drive."""
+        """Checks at the start of training that the hyperparameter exists."""
 
     def _set(self, state: State, value: float) -> None:
-        """Give the hyperparameter its value."""
+        """Sets the hyperparameter."""
         raise NotImplementedError
 
     def _check_alone(self, state: State) -> None:
@@ -108,14 +108,14 @@ class InStep(Algorithm):
 
 
 class CyclicWeightDecay(InStep):
-    r"""Weight decay in step with the cycles, as a part of the optimizer's own: of each of its groups.
+    r"""Moves weight decay in step with the cycles, as a part of the optimizer's own, per parameter group.
 
     .. math::
         \lambda_g(t) = \lambda_g \, \bigl(v_{trough} + (v_{peak} - v_{trough}) \, \rho(t)\bigr)
 
     with :math:`\rho` as in :class:`InStep`. Composer's ``DecoupledSGDW`` and ``DecoupledAdamW`` multiply their weight
     decay by the learning rate's multiplier already; this comes on top, so that
-    ``at_peak=1, at_trough=0`` makes a decay of :math:`\lambda_g \, \alpha(t) \, \rho(t)` a batch.
+    ``at_peak=1, at_trough=0`` makes a decay of :math:`\lambda_g \, \alpha(t) \, \rho(t)` per batch.
 
     Args:
         at_peak (float): Part of the optimizer's weight decay at the peaks, >= 0. Default: ``1.0``.
@@ -123,8 +123,8 @@ class CyclicWeightDecay(InStep):
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
 
     Raises:
-        ValueError: If a part is negative; at ``FIT_START``, as for :class:`InStep`, and if the optimizer decays none
-            of its weights.
+        ValueError: If a part is negative; at ``FIT_START``, as for :class:`InStep`, and if the optimizer's weight
+            decay is 0.
 
     Example:
         >>> CyclicWeightDecay(at_trough=2.0)
@@ -156,12 +156,13 @@ class CyclicWeightDecay(InStep):
         return _in_range(type(self).__name__, name, value, 0, math.inf, 'a part of the weight decay is 0 or more')
 
     def _start(self, state: State) -> None:
-        # Of a resumed run, or one that is trained for longer, the groups hold what this part has made of them.
+        # In a resumed run, or one trained for longer, the groups already have the scaled values.
         if state.timestamp.batch.value == 0 or not self._own:
             self._own = [float(group['weight_decay']) for group in _groups(state, 'weight_decay')]
         if not any(self._own):
             raise ValueError(
-                'CyclicWeightDecay drives a part of the weight decay, but the optimizer has weight_decay=0: give it one'
+                'CyclicWeightDecay drives a part of the weight decay, but the optimizer has weight_decay=0: '
+                'set it above 0'
             )
 
     def _set(self, state: State, value: float) -> None:
@@ -170,7 +171,7 @@ class CyclicWeightDecay(InStep):
 
 
 class CyclicMomentum(InStep):
-    r"""Momentum in step with the cycles: by default low where the learning rate is high.
+    r"""Moves momentum in step with the cycles: by default low where the learning rate is high.
 
     :math:`v(t)` of :class:`InStep` is SGD's ``momentum``, or the first of Adam's ``betas``.
 
@@ -214,9 +215,9 @@ class CyclicMomentum(InStep):
 
 
 class CyclicGradientClipping(InStep):
-    r"""Gradient clipping in step with the cycles: :math:`v(t)` of :class:`InStep` is the threshold.
+    r"""Moves the threshold of gradient clipping, :math:`v(t)` of :class:`InStep`, in step with the cycles.
 
-    The clipping itself is Composer's ``GradientClipping``.
+    Composer's ``GradientClipping`` does the clipping.
 
     Args:
         clipping_type (str): ``'norm'``, ``'value'`` or ``'adaptive'``, as for ``GradientClipping``.
@@ -225,7 +226,7 @@ class CyclicGradientClipping(InStep):
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
 
     Raises:
-        ValueError: If there is no such type, or a threshold is not above 0; at ``FIT_START``, as for :class:`InStep`.
+        ValueError: If the type is unknown, or a threshold is not above 0; at ``FIT_START``, as for :class:`InStep`.
 
     Example:
         >>> CyclicGradientClipping('norm', at_peak=1.0, at_trough=0.1)
@@ -273,7 +274,7 @@ def _groups(state: State, *keys: str) -> list[dict[str, Any]]:
     groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
     for optimizer in state.optimizers:
         if not all(any(key in group for key in keys) for group in optimizer.param_groups):
-            raise ValueError(f'{type(optimizer).__name__} has no {" or ".join(keys)} that could move with the cycles')
+            raise ValueError(f'{type(optimizer).__name__} has no {" or ".join(keys)} to move with the cycles')
     return groups
 
 

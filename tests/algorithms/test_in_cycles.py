@@ -309,7 +309,7 @@ class TestWarning:
 
 class TestRefused:
     def test_what_does_not_go_by_the_clock(self):
-        with pytest.raises(ValueError, match="EMA: ema_start='10ba' does not go by the clock of a cycle.*'dur'"):
+        with pytest.raises(ValueError, match="EMA: ema_start='10ba' does not follow the clock of a cycle.*'dur'"):
             InCycles(EMA('5ba', ema_start='10ba'))
         with pytest.raises(ValueError, match='it follows the cycles already'):
             InCycles(InCycles(ProgressiveResizing()))
@@ -328,7 +328,7 @@ class TestRefused:
 
     def test_the_same_algorithm_twice(self, make_trainer):
         both = [InCycles(ProgressiveResizing()), ProgressiveResizing()]
-        with pytest.raises(ValueError, match='ProgressiveResizing is among the algorithms twice'):
+        with pytest.raises(ValueError, match='ProgressiveResizing is listed twice'):
             run(make_trainer, both)
 
     def test_no_cycles_to_go_by(self, make_trainer):
@@ -359,7 +359,7 @@ def test_from_a_recipe(tmp_path, monkeypatch):
     assert isinstance(algorithm, InCycles)
     assert algorithm.algorithm.mode == 'crop'  # type: ignore[attr-defined]
     trainer.close()
-    with pytest.raises(RecipeError, match='algorithms.ProgressiveResizing.in_cycles=3: give true or false'):
+    with pytest.raises(RecipeError, match='algorithms.ProgressiveResizing.in_cycles=3: must be true or false'):
         build_trainer(load_recipe('quickstart/digits', ['algorithms.ProgressiveResizing.in_cycles=3']))
     with pytest.raises(RecipeError, match="algorithms.EMA.in_cycles: EMA: ema_start='3ep'"):
         build_trainer(load_recipe('quickstart/digits', ['algorithms.EMA={in_cycles: true, ema_start: 3ep}']))

@@ -194,8 +194,8 @@ def test_gathered_batches_are_one_larger_batch(make_trainer, make):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(inputs[half]), labels[half]).backward()
             optimizer.step()
-    for ours, theirs in zip(model.module.parameters(), network.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    for weight, expected in zip(model.module.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_steps_are_due_as_designed_and_before_every_trough(make_trainer):
@@ -218,7 +218,7 @@ def test_steps_are_due_as_designed_and_before_every_trough(make_trainer):
         if gathered >= round(4 - 3 * part) or batch in (19, 39, 79):
             designed.append(batch)
             gathered = 0
-    # The rate of batch 0 is 0, so that its step, if it made one, moves nothing.
+    # The rate of batch 0 is 0, so that a step there changes nothing.
     assert watch.moved == [batch for batch in designed if batch != 0]
     assert {19, 39, 79} <= set(watch.moved)
     assert len(designed) < 60
@@ -241,8 +241,8 @@ def test_microbatches_and_clipping_of_what_was_gathered(make_trainer):
         (lambda: CyclicWeightDecay(at_trough=-1), 'CyclicWeightDecay: at_trough=-1: a part'),
         (lambda: CyclicGradientClipping('norm', 0, 1), 'at_peak=0: a threshold is above 0'),
         (lambda: CyclicGradientClipping('norms', 1, 1), "clipping_type='norms': give 'norm'"),
-        (lambda: CyclicBatchSize(at_trough=2.5), 'at_trough=2.5: batches a step are a whole number'),  # type: ignore
-        (lambda: CyclicBatchSize(at_peak=0), 'at_peak=0: batches a step'),
+        (lambda: CyclicBatchSize(at_trough=2.5), 'at_trough=2.5: batches per step must be a whole number'),  # type: ignore
+        (lambda: CyclicBatchSize(at_peak=0), 'at_peak=0: batches per step'),
     ],
 )
 def test_refused_on_construction(make, match):
@@ -259,7 +259,7 @@ def test_refused_on_construction(make, match):
             {},
             'CyclicGradientClipping and GradientClipping both drive the gradient clipping',
         ),
-        ([CyclicWeightDecay()], {'optimizer': lambda m: sgd(m, weight_decay=0)}, 'has weight_decay=0: give it one'),
+        ([CyclicWeightDecay()], {'optimizer': lambda m: sgd(m, weight_decay=0)}, 'has weight_decay=0: set it above 0'),
         (
             [CyclicMomentum()],
             {'optimizer': lambda m: torch.optim.Adagrad(m.parameters(), 0.1)},
