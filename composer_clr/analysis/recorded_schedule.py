@@ -19,7 +19,7 @@ from composer_clr.schedule.time_strings import ScheduleTime, read_duration
 
 __all__ = ['RecordedSchedule', 'recorded_schedule']
 
-# What these do between troughs is known: a linear warmup, then in each cycle a cosine, or what the record says.
+# Schedulers whose multiplier between troughs is known: a linear warmup, then cosines or the recorded shape.
 _COSINES = ('CyclicCosineScheduler', 'CosineAnnealingWarmRestartsScheduler')
 _COUNTS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 # What places the troughs is not read: the record lists them.
@@ -28,13 +28,13 @@ _ARGUMENTS = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hol
 
 @dataclass(frozen=True)
 class RecordedSchedule:
-    """A run's cycles, and how they lie on an axis of epochs.
+    """A run's cycles on an axis of epochs.
 
     Attributes:
         cycles (Cycles): Where they start and end, in batches, samples or tokens.
         troughs (tuple[int, ...]): Their ends, up to the end of training.
         alpha_f (float): The multiplier at a trough.
-        per_epoch (float): Batches, samples or tokens in an epoch; in a batch, where the train loader has no length.
+        per_epoch (float): Batches, samples or tokens per epoch; per batch, where the train loader has no length.
         axis (str): ``'epochs'`` or ``'batches'``.
     """
 
@@ -46,40 +46,40 @@ class RecordedSchedule:
 
     @property
     def periods(self) -> tuple[int, ...]:
-        """The length of each cycle."""
+        """Returns the length of each cycle."""
         return tuple(trough - restart for restart, trough in pairwise((self.cycles.start, *self.troughs)))
 
     @property
     def is_constant(self) -> bool:
-        """Whether all cycles are equally long, but for the rounding of their ends."""
+        """Whether all cycles have the same length, up to the rounding of their ends."""
         return max(self.periods) - min(self.periods) <= 1
 
     @property
     def period_label(self) -> str:
-        """The period as a legend has it: ``'8 epochs'``, or ``'8 to 256 epochs'`` where it grows."""
+        """Returns the period for a legend: ``'8 epochs'``, or ``'8 to 256 epochs'`` if it grows."""
         ends = [self.periods[0], self.periods[-1]]
         if self.is_constant:
             ends = [sum(self.periods) / len(self.periods)]
         return f'{" to ".join(f"{end / self.per_epoch:.4g}" for end in ends)} {self.axis}'
 
     def multipliers(self, points_a_cycle: int = 200) -> tuple[Array, Array]:
-        """The multiplier over training, to draw: epochs, and the multiplier at each.
+        """Returns the multiplier over training as a line: epochs, and the multiplier at each.
 
-        A trough comes twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
+        A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
         """
         times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_a_cycle=points_a_cycle)
         return np.array(times) / self.per_epoch, np.array(values)
 
 
 def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
-    """Tell a run's cycles from ``run.schedule``, as :class:`~composer_clr.ParetoSnapshot` records it.
+    """Returns a run's cycles from ``run.schedule``, as :class:`~composer_clr.ParetoSnapshot` records it.
 
     Args:
-        curve (TradeoffCurve): The run, with a point at least, which tells the length of an epoch.
+        curve (TradeoffCurve): The run, with at least one point, which has the length of an epoch.
 
     Raises:
-        CurveError: If the record does not tell the schedule: it was read from a CSV, was cut, or is of a scheduler
-            whose shape between troughs is not known.
+        CurveError: If the record does not have the schedule: it was read from a CSV, was cut, or names a scheduler
+            whose multiplier between troughs is not known.
     """
     record = curve.run.schedule
     try:
@@ -97,7 +97,7 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
         cycles.troughs(until=max(troughs))
     except ValueError as error:
         raise CurveError(
-            f'run {curve.place!r}: its record does not tell the learning rate ({error}): '
+            f'run {curve.place!r}: its record does not have the learning rate ({error}): '
             'give the curve.json of a run with cosine cycles'
         ) from error
     axis = 'batches' if curve.points[-1].epoch is None else 'epochs'
@@ -117,7 +117,7 @@ def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:
 
 
 def _counted(record: dict[str, Any], name: str, time: ScheduleTime, per_epoch: float) -> Fraction:
-    """A recorded time in the schedule's unit, scaled as the run scaled it."""
+    """Returns a recorded time in the schedule's unit, scaled as the run scaled it."""
     if time.unit == 'dur':
         # Composer has scaled the duration already.
         whole = read_duration('max_duration', record.get('max_duration'))

@@ -1,4 +1,4 @@
-"""Where cooldown branches leave their trunk: a full checkpoint before each point of the curve."""
+"""Saves a full checkpoint on a trunk where each cooldown branch leaves it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ __all__ = ['BranchPoints']
 
 
 class BranchPoints(Callback):
-    r"""Saves, on a trunk of constant rate, a full checkpoint where each shorter branch is to leave it.
+    r"""Saves, on a trunk of constant rate, a full checkpoint where each shorter branch leaves it.
 
     A branch to duration :math:`D` is the run of that duration whose schedule warms up, holds its peak and decays. Until
 
     .. math::
         s_D = t_{warmup} + h \, (D - t_{warmup}),
 
-    with :math:`h` the held part, it is batch for batch the trunk, whose own decay comes later. Started from the trunk's
-    checkpoint at :math:`\lfloor s_D \rfloor`, it ends bit for bit as if it had been trained alone. The trunk is the
-    branch of the longest duration. The checkpoints lie in the folder of :class:`~composer_clr.ParetoSnapshot`, and what
-    it takes to save them is in the trunk's training time, as the Trainer's own checkpoints are.
+    with :math:`h` the part at the peak, it equals the trunk batch for batch, since the trunk decays later. Started from
+    the trunk's checkpoint at :math:`\lfloor s_D \rfloor`, it ends bit for bit as if it had been trained alone. The
+    trunk is the branch of the longest duration. The checkpoints are saved in the folder of
+    :class:`~composer_clr.ParetoSnapshot`. Saving them counts as training time of the trunk, as the Trainer's own
+    checkpoints do.
 
     Args:
-        durations (Sequence[str | Time]): Of the branches; those that end after this run, and this run's own, are
-            passed over.
+        durations (Sequence[str | Time]): Durations of the branches. This run's own duration and longer ones are
+            skipped.
 
     Raises:
-        ValueError: At ``FIT_START``, if there is no ``ParetoSnapshot``, or the schedule does not hold its peak.
+        ValueError: At ``FIT_START``, if the Trainer has no ``ParetoSnapshot``, or the schedule does not hold its peak.
 
     Source:
         Hägele et al. 2024, arXiv:2405.18392.
@@ -56,14 +57,14 @@ class BranchPoints(Callback):
             self._at.setdefault(t, []).append(branch_file(spell(duration)))
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        """Save where a branch leaves: an epoch's end is a batch's too."""
+        """Saves where a branch leaves; every epoch's end is a batch's end too."""
         del logger
         assert self._snapshot is not None
         assert self._schedule is not None
         if state.previous_timestamp is None:
             return
         before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
-        # The last batch that ends in time: a batch of many samples may step over the place itself.
+        # The last batch that ends in time: a batch of many samples may pass the place itself.
         for t, names in self._at.items():
             if after <= t < after + (after - before):
                 for name in names:

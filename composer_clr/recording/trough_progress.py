@@ -1,4 +1,4 @@
-"""The next trough and the time to it, while a run is under way."""
+"""Shows the next trough, and the time to it, during a run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ['TroughProgress']
 
 
 class TroughProgress(Callback):
-    """Shows the next trough, and how long it takes to get there, on Composer's progress bar: ``64ep in 2:10:05``.
+    """Shows the next trough, and the time to it, on Composer's progress bar: ``64ep in 2:10:05``.
 
-    The pace is that of the run since it was started or resumed, its first batch left out, evaluations and checkpoints
-    included. At the end of each epoch ``time/to_next_trough_s`` goes to every logger.
+    The pace is measured since the run was started or resumed, without its first batch, with evaluations and
+    checkpoints. At the end of each epoch ``time/to_next_trough_s`` is logged to every logger.
 
     Args:
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): What tells the troughs, as
-            :class:`~composer_clr.ParetoSnapshot` has it. Default: ``None``, the Trainer's own scheduler.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The troughs, as for
+            :class:`~composer_clr.ParetoSnapshot`. Default: ``None``, the Trainer's own scheduler.
 
     Raises:
         ValueError: At ``FIT_START``, if the troughs are not known.
@@ -56,13 +56,13 @@ class TroughProgress(Callback):
             self._first = self._last
         elif self._bars:
             trough, seconds = self._next()
-            shown = 'no more'
+            shown = 'none left'
             if trough is not None:
                 left = timedelta(seconds=round(seconds))
                 shown = f'{spell(Time(trough, self._schedule.unit), state)} in {left}'
             for bar in self._bars:
                 if bar.train_pbar is not None:
-                    # First in line, since a narrow bar cuts the end; drawn when the bar is next told the loss.
+                    # First in line, since a narrow bar cuts the end; drawn with the bar's next update.
                     others = {key: value for key, value in bar.train_pbar.metrics.items() if key != 'trough'}
                     bar.train_pbar.metrics = {'trough': shown, **others}
 
@@ -74,7 +74,7 @@ class TroughProgress(Callback):
                 logger.log_metrics({'time/to_next_trough_s': seconds})
 
     def _next(self) -> tuple[int | None, float]:
-        """The next trough, and the seconds to it."""
+        """Returns the next trough, and the seconds to it."""
         assert self._schedule is not None
         assert self._first is not None
         (first_s, first_t), (last_s, last_t) = self._first, self._last

@@ -53,5 +53,5 @@ class TestRecordedSchedule:
         ids=lambda value: '-'.join(value) if isinstance(value, dict) else '',
     )
     def test_refused(self, record, match):
-        with pytest.raises(CurveError, match=f"run 'r': its record does not tell the learning rate .{match}"):
+        with pytest.raises(CurveError, match=f"run 'r': its record does not have the learning rate .{match}"):
             recorded_schedule(recorded(**record))

@@ -36,7 +36,7 @@ class TestLearningRateAndAccuracy:
     @pytest.mark.parametrize(
         ('curves', 'match'),
         [
-            (STUDY[:1], "run 'r': its record does not tell the learning rate .its scheduler is None.: give the curve"),
+            (STUDY[:1], "run 'r': its record does not have the learning rate .its scheduler is None.: give the curve"),
             (STUDY[1:], "no cyclic run of 'baseline' has points to draw: name one .the cyclic runs are of .'MX'"),
             (
                 [recorded(name='a'), recorded(name='b', seed=1, alpha_f=0.0)],

@@ -65,7 +65,7 @@ def test_a_branch_is_bit_for_bit_the_run_alone(trained, epochs):
 def test_each_branch_names_where_it_left_the_trunk(trained):
     curves = {n: TradeoffCurve.read(trained / f'digits-baseline-branch-{n}ep-seed17') for n in (4, 8, 16)}
     assert curves[16].run.parent is None
-    # Two batches an epoch, a warmup of two epochs, four fifths of the rest held: 4 + 0.8 x 4 and 4 + 0.8 x 12.
+    # Two batches per epoch, a warmup of two epochs, four fifths of the rest at the peak: 4 + 0.8 x 4 and 4 + 0.8 x 12.
     for epochs, batch in ((4, 7), (8, 13)):
         parent, point = curves[epochs].run.parent, curves[epochs].points[0]
         assert parent is not None
@@ -99,7 +99,7 @@ def test_a_branch_that_broke_off_goes_on_with_the_same_parent(trained, tmp_path,
 
 
 def test_a_schedule_without_a_hold_has_no_branches(make_trainer):
-    with pytest.raises(RecipeError, match='schedule.kind=branch: .* give schedule.t_hold=0.8'):
+    with pytest.raises(RecipeError, match='schedule.kind=branch: .* pass schedule.t_hold=0.8'):
         build_trainer(load_recipe('quickstart/digits', ['schedule.kind=branch']))
     callbacks = [ParetoSnapshot(folder='out'), BranchPoints(['4ep'])]
     with pytest.raises(ValueError, match='does not hold its peak: give it t_hold'):

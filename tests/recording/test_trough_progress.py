@@ -54,7 +54,7 @@ def test_the_next_trough_and_the_time_to_it(make_trainer, monkeypatch):
     assert bars.said[9] == '2ep in 0:00:01'
     assert bars.said[19] == '4ep in 0:00:02'
     assert bars.said[38] == '4ep in 0:00:00'
-    assert bars.said[39:] == ['no more'] * 11
+    assert bars.said[39:] == ['none left'] * 11
     logged = [float(value) for _, value in kept.data['time/to_next_trough_s']]
     assert logged == pytest.approx([1.0, 2.0, 1.0])
 
