@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +13,7 @@ from composer_clr import __version__
 from composer_clr.cli.curves import ask, compare, export, plot
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.recipes import ensemble, schedule, sweep
-from composer_clr.utils.errors import UserError
+from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']
 
@@ -45,8 +48,19 @@ def _options(
 
 def main() -> None:
     """Runs ``composer-clr``: an error in what was asked for is one line, with exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding does not have is escaped.
+            stream.reconfigure(errors='backslashreplace')
     try:
-        app(prog_name='composer-clr')
-    except UserError as error:
-        typer.echo(f'composer-clr: {error}', err=True)
+        try:
+            app(prog_name='composer-clr')
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        # The reader has what it asked for. Python would flush stdout again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from error
+    except (UserError, OSError) as error:
+        typer.echo(f'composer-clr: {one_line(error)}', err=True)
         raise SystemExit(2) from error

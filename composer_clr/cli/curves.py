@@ -19,11 +19,14 @@ from composer_clr.cli.options import (
     Strict,
     check_picture,
     read_curves,
+    say,
     show,
     write_json,
+    write_picture,
 )
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.utils.durations import read_duration
+from composer_clr.utils.files import write_output
 from composer_clr.utils.text import printable
 
 __all__ = ['ask', 'compare', 'export', 'plot']
@@ -31,7 +34,9 @@ __all__ = ['ask', 'compare', 'export', 'plot']
 
 def plot(
     runs: Runs,
-    output: Annotated[Path, typer.Option('--output', '-o', help='PNG, SVG or PDF, by its ending.')] = Path('curve.png'),
+    output: Annotated[
+        Path, typer.Option('--output', '-o', help='PNG, SVG or PDF, by its ending; - is PNG on standard output.')
+    ] = Path('curve.png'),
     figure: Annotated[
         str,
         typer.Option(help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time.'),
@@ -74,10 +79,9 @@ def plot(
         lower_is_better=lower_is_better,
     )
     show_as_written(drawn)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(output, dpi=200)
+    write_picture(output, drawn)
     points = sum(len(curve.points) for curve in curves)
-    typer.echo(f'{output}: {points} points of {len(curves)} runs')
+    say(f'{output}: {points} points of {len(curves)} runs', output)
 
 
 def compare(
@@ -119,7 +123,7 @@ def compare(
         for note in comparison_notes(comparison)
     ]
     notes.extend(escape(printable(f'{kind}: not compared, {why}')) for kind, why in left_out.items())
-    show(comparison_table(*comparisons.values()), notes)
+    show(comparison_table(*comparisons.values()), notes, json_file)
 
 
 def ask(
@@ -157,23 +161,24 @@ def ask(
     )
     write_json(json_file, answers_record(answers))
     if reach or within:
-        show(answers_table(answers), answers_notes(answers))
+        show(answers_table(answers), answers_notes(answers), json_file)
     if frontier:
-        show(frontier_table(answers), [])
+        show(frontier_table(answers), [], json_file)
 
 
 def export(
     runs: Runs,
-    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
+    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write; - is standard output.')] = Path(
+        'curves.csv'
+    ),
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
-    from composer_clr.curves.long_csv import write_long_csv
+    from composer_clr.curves.long_csv import long_csv
 
     curves = read_curves(runs, strict)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_long_csv(output, curves)
-    typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
+    write_output(output, long_csv(curves).encode())
+    say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
 
 
 def _fraction(text: str) -> float:

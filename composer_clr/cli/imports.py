@@ -9,15 +9,18 @@ import typer
 import yaml
 from rich.console import Console
 
-from composer_clr.cli.options import Strict, report_left_out
+from composer_clr.cli.options import Strict, report_left_out, say
 from composer_clr.curves.curve import CurveError
+from composer_clr.utils.files import write_output
 
 __all__ = ['convert_images', 'import_wandb']
 
 
 def import_wandb(
     sources: Annotated[list[str], typer.Argument(help='ENTITY/PROJECT, or folders written by W&B offline.')],
-    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write.')] = Path('curves.csv'),
+    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write; - is standard output.')] = Path(
+        'curves.csv'
+    ),
     name: Annotated[str | None, typer.Option(help='Regular expression of run names.')] = None,
     group: Annotated[str | None, typer.Option(help='Group of the runs.')] = None,
     tag: Annotated[list[str] | None, typer.Option(help='A tag that runs must have; may be repeated.')] = None,
@@ -36,7 +39,7 @@ def import_wandb(
     strict: Strict = False,
 ) -> None:
     """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.curves.long_csv import write_long_csv
+    from composer_clr.curves.long_csv import long_csv
     from composer_clr.wandb_io.history import Keys
     from composer_clr.wandb_io.import_curves import import_curves
     from composer_clr.wandb_io.online import RunFilter
@@ -53,9 +56,8 @@ def import_wandb(
     keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
     curves, errors = import_curves(sources, keys, keep, strict=strict)
     report_left_out(errors)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_long_csv(output, curves)
-    typer.echo(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs')
+    write_output(output, long_csv(curves).encode())
+    say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
 
 
 def convert_images(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +14,11 @@ from rich.table import Table
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.sources import read_sources
-from composer_clr.utils.files import write_whole
+from composer_clr.utils.files import is_stdout, write_output
 from composer_clr.utils.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     'JsonFile',
@@ -27,8 +31,10 @@ __all__ = [
     'check_picture',
     'read_curves',
     'report_left_out',
+    'say',
     'show',
     'write_json',
+    'write_picture',
 ]
 
 Runs = Annotated[
@@ -36,7 +42,9 @@ Runs = Annotated[
 ]
 Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy of all runs.')]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
-JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file too.')]
+JsonFile = Annotated[
+    Path | None, typer.Option('--json', help='Write the numbers to this file too; - is standard output.')
+]
 LowerIsBetter = Annotated[
     bool | None, typer.Option('--lower-is-better/--higher-is-better', help="By default from the metric's name.")
 ]
@@ -44,6 +52,7 @@ SlowStart = Annotated[
     float,
     typer.Option(metavar='EPOCHS', help='Correct the time of so many slow first epochs to the pace of the later ones.'),
 ]
+_PICTURES = ('.png', '.svg', '.pdf')
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
 
@@ -63,20 +72,36 @@ def report_left_out(errors: Sequence[CurveError]) -> None:
 
 
 def write_json(path: Path | None, record: dict[str, Any]) -> None:
+    """Writes a record as JSON, if a file was asked for."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+        write_output(path, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
 
 
-def show(table: Table, notes: Sequence[str]) -> None:
-    """Prints a table, and one line per note."""
+def write_picture(path: Path, figure: Figure) -> None:
+    """Writes a figure in the format of :func:`check_picture`."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=check_picture(path), dpi=200)
+    write_output(path, picture.getvalue())
+
+
+def say(line: str, output: Path) -> None:
+    """Prints a line about an output, on stderr if the output itself is on stdout."""
+    typer.echo(line, err=is_stdout(output))
+
+
+def show(table: Table, notes: Sequence[str], *outputs: Path | None) -> None:
+    """Prints a table, and one line per note; on stderr if one of the outputs is on stdout."""
     # Wider than any table here, so that no number is cut: a narrow terminal wraps the lines.
-    console = Console(width=500, highlight=False)
+    console = Console(width=500, highlight=False, stderr=any(map(is_stdout, filter(None, outputs))))
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True)
 
 
-def check_picture(path: Path) -> None:
-    if path.suffix not in ('.png', '.svg', '.pdf'):
-        raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')
+def check_picture(path: Path) -> str:
+    """Returns the format of a picture: that of its name, PNG on stdout and devices."""
+    if path.suffix in _PICTURES:
+        return path.suffix.removeprefix('.')
+    if is_stdout(path) or (path.exists() and not (path.is_file() or path.is_dir())):
+        return 'png'
+    raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from composer_clr.cli.options import JsonFile, check_picture, show, write_json
+from composer_clr.cli.options import JsonFile, check_picture, say, show, write_json, write_picture
 from composer_clr.recipes.schema import RecipeError
+from composer_clr.utils.files import write_output
 
 __all__ = ['ensemble', 'schedule', 'sweep']
 
@@ -40,9 +41,8 @@ def schedule(
         figure, _ = learning_rate(
             planned.cycles, planned.until, planned.unit, loaded.optimizer.lr, loaded.schedule.alpha_f
         )
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(picture, dpi=200)
-        typer.echo(f'{picture}: the learning rate')
+        write_picture(picture, figure)
+        say(f'{picture}: the learning rate', picture)
 
 
 def sweep(
@@ -87,7 +87,10 @@ def ensemble(
     overrides: Annotated[list[str] | None, typer.Argument(help='The same key=value pairs.')] = None,
     most: Annotated[int | None, typer.Option(min=1, help='The largest ensemble; by default all troughs.')] = None,
     csv_file: Annotated[
-        Path | None, typer.Option('--csv', help='Write curves of kinds ensemble-2, ensemble-3, ... as a long CSV.')
+        Path | None,
+        typer.Option(
+            '--csv', help='Write curves of kinds ensemble-2, ensemble-3, ... as a long CSV; - is standard output.'
+        ),
     ] = None,
     launcher: Annotated[
         str,
@@ -101,13 +104,12 @@ def ensemble(
     """
     from composer_clr.averaging.ensemble import as_curves
     from composer_clr.cli.tables import ensemble_table
-    from composer_clr.curves.long_csv import write_long_csv
+    from composer_clr.curves.long_csv import long_csv
     from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.training.ensemble_run import ensembles_of_recipe
 
     curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
     if csv_file is not None:
-        csv_file.parent.mkdir(parents=True, exist_ok=True)
-        write_long_csv(csv_file, as_curves(curve, points))
+        write_output(csv_file, long_csv(as_curves(curve, points)).encode())
     write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
-    show(ensemble_table(points), [])
+    show(ensemble_table(points), [], json_file, csv_file)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.utils.files import bounded_text, write_whole
 
-__all__ = ['COLUMNS', 'PEAK', 'read_long_csv', 'write_long_csv']
+__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 PEAK = 'peak:'
@@ -58,12 +58,16 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
 
 
 def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]) -> None:
-    """Writes curves so that :func:`read_long_csv` reads them back: the columns are exact, other fields are not kept.
+    """Writes :func:`long_csv` to a file, which is replaced as a whole."""
+    write_whole(Path(path), long_csv(curves))
+
+
+def long_csv(curves: Iterable[TradeoffCurve]) -> str:
+    """Returns curves as text that :func:`read_long_csv` reads: the columns are exact, other fields are not kept.
 
     A value that is not finite leaves its cell empty, as one that was not measured does.
 
     Args:
-        path (str | PathLike): The file, which is replaced as a whole.
         curves (Iterable[TradeoffCurve]): The runs.
 
     Raises:
@@ -87,7 +91,7 @@ def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]
             writer.writerow(
                 [run.kind, run.method, run.seed, point.epoch, point.wall_clock_train_s, *map(_spelled, values)]
             )
-    write_whole(Path(path), table.getvalue())
+    return table.getvalue()
 
 
 def _spelled(value: float | None) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ['PART', 'bounded_text', 'part_of', 'put_in_place', 'write_whole']
+from composer_clr.utils.errors import UserError
+
+__all__ = ['PART', 'STDOUT', 'bounded_text', 'is_stdout', 'part_of', 'put_in_place', 'write_output', 'write_whole']
 
 
 # Prefix of the name of a file that is being written.
 PART = '.part-'
+# The name of an output that is standard output.
+STDOUT = '-'
 
 
 def part_of(path: Path) -> Path:
@@ -33,12 +39,69 @@ def put_in_place(path: Path) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file by rename; a partial file is removed."""
+    _replace(path, text.encode(), None)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Writes what a command was asked to put into a file, and makes the folder for it.
+
+    A regular file is replaced as a whole and keeps its permissions, also through a symbolic link, which stays. A device
+    or a pipe is written to, never replaced. ``-`` is standard output, and so is any other name of the same file.
+
+    Args:
+        path (Path): The file.
+        content (bytes): All of it.
+
+    Raises:
+        UserError: If it cannot be written.
+        BrokenPipeError: If the reader of standard output has stopped.
+    """
+    if is_stdout(path):
+        if sys.stdout is None:
+            raise UserError(f'{path}: standard output is closed: choose another file')
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
     try:
-        part_of(path).write_text(text, encoding='utf-8')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            with path.open('wb') as file:
+                file.write(content)
+        elif mode is not None and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            _replace(path.resolve(), content, mode)
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f'{path}: cannot be written ({reason}): choose another file') from error
+
+
+def is_stdout(path: Path) -> bool:
+    """Returns whether a path is standard output: ``-``, or a name such as ``/dev/stdout`` of the same file."""
+    if str(path) == STDOUT:
+        return True
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):  # one of the two does not exist, or is not a file
+        return False
+
+
+def _replace(path: Path, content: bytes, mode: int | None) -> None:
+    part = part_of(path)
+    try:
+        part.unlink(missing_ok=True)
+        # A new file, never what a link of that name leads to.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, 'wb') as file:
+            if mode is not None:
+                os.fchmod(descriptor, stat.S_IMODE(mode))
+            file.write(content)
         put_in_place(path)
     except BaseException:
         with suppress(OSError):
-            part_of(path).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         raise
 
 
