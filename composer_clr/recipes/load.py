@@ -9,14 +9,15 @@ that names another one as its ``base`` is that one with its own keys on top. A v
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from composer_clr.curves.methods import method_name
@@ -27,7 +28,7 @@ from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_re
 from composer_clr.utils.files import bounded_text
 from composer_clr.utils.text import did_you_mean
 
-__all__ = ['load_recipe', 'shipped_recipes']
+__all__ = ['RecipeTemplate', 'load_recipe', 'shipped_recipes']
 
 # A wheel carries the YAMLs inside the package; in a checkout, and so in an editable install, they lie beside it.
 _PACKAGE = Path(__file__).parent.parent
@@ -54,38 +55,86 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
         'digits-baseline-standard-4ep-seed17'
     """
-    config = OmegaConf.structured(Recipe)
-    for source, own_keys in _with_bases(name):
-        with _errors_of(source):
-            config = OmegaConf.merge(config, own_keys)
-    for override in overrides:
-        key, equals, value = override.partition('=')
-        if not equals or not _KEY.fullmatch(key):
-            raise RecipeError(f'{override!r}: must be key=value, such as schedule.kind=standard')
-        with _errors_of(override):
-            _check(check_plain, value, override)
-            config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
-    with _errors_of(name):
-        _check(check_references, OmegaConf.to_container(config), name)
-        if config.snapshot.method is None:
-            used = (algorithm for algorithm, arguments in config.algorithms.items() if arguments is not False)
-            config.snapshot.method = method_name(used)
-        missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            verb = 'is' if len(missing) == 1 else 'are'
-            raise RecipeError(f'{name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE')
-        recipe = OmegaConf.to_object(config)
-    assert isinstance(recipe, Recipe)
-    check_family(recipe, name)
-    if recipe.schedule.kind not in KINDS:
-        raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
-    if recipe.snapshot.on_nan not in ON_NAN:
-        raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
-    try:
-        check_run_name(recipe.run_name)
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    return recipe
+    return RecipeTemplate(name).with_overrides(overrides).recipe()
+
+
+class RecipeTemplate:
+    """A recipe that is read once, to be made with many values of some of its keys.
+
+    Args:
+        name (str): A shipped recipe or the path of a YAML file.
+
+    Raises:
+        RecipeError: If the recipe or one of its keys is unknown, or a value has the wrong type.
+
+    Example:
+        >>> template = RecipeTemplate('quickstart/digits').with_overrides(['max_duration=4ep'])
+        >>> [template.recipe({'seed': seed}).run_name for seed in (1, 2)]
+        ['digits-baseline-cyclic-4ep-seed1', 'digits-baseline-cyclic-4ep-seed2']
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+        self._config: DictConfig = OmegaConf.structured(Recipe)
+        for source, own_keys in _with_bases(name):
+            with _errors_of(source):
+                self._config.merge_with(own_keys)
+
+    def with_overrides(self, overrides: Sequence[str]) -> RecipeTemplate:
+        """Returns a template with ``key=value`` pairs on top of the recipe's own keys.
+
+        Raises:
+            RecipeError: If an override is not ``key=value``, its key is unknown, or its value has the wrong type.
+        """
+        template = copy(self)
+        template._config = config = deepcopy(self._config)
+        for override in overrides:
+            key, equals, value = override.partition('=')
+            if not equals or not _KEY.fullmatch(key):
+                raise RecipeError(f'{override!r}: must be key=value, such as schedule.kind=standard')
+            with _errors_of(override):
+                _check(check_plain, value, override)
+                config.merge_with(OmegaConf.from_dotlist([override]))
+        with _errors_of(self._name):
+            _check(check_references, OmegaConf.to_container(config), self._name)
+            if config.snapshot.method is None:
+                used = (algorithm for algorithm, arguments in config.algorithms.items() if arguments is not False)
+                config.snapshot.method = method_name(used)
+        return template
+
+    def recipe(self, values: Mapping[str, Any] | None = None) -> Recipe:
+        """Makes the recipe, and checks it.
+
+        Args:
+            values (Mapping[str, Any] | None): Plain values by key, such as ``{'schedule.kind': 'cyclic'}``; they stay
+                set. Default: ``None``, none.
+
+        Raises:
+            RecipeError: If a value is missing, or out of range.
+        """
+        config = self._config
+        with _errors_of(self._name):
+            for key, value in (values or {}).items():
+                OmegaConf.update(config, key, value)
+            try:
+                recipe = OmegaConf.to_object(config)
+            except MissingMandatoryValue as error:
+                missing = sorted(OmegaConf.missing_keys(config))
+                verb = 'is' if len(missing) == 1 else 'are'
+                raise RecipeError(
+                    f'{self._name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE'
+                ) from error
+        assert isinstance(recipe, Recipe)
+        check_family(recipe, self._name)
+        if recipe.schedule.kind not in KINDS:
+            raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
+        if recipe.snapshot.on_nan not in ON_NAN:
+            raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
+        try:
+            check_run_name(recipe.run_name)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+        return recipe
 
 
 def shipped_recipes() -> list[str]:

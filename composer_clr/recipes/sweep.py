@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -16,11 +15,11 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms, method_name
 from composer_clr.curves.names import branch_file, filled_in
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
-from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.load import RecipeTemplate
 from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
 
-__all__ = ['run_folder', 'study']
+__all__ = ['PlannedRun', 'planned_runs', 'run_folder', 'study']
 
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
 _COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
@@ -34,12 +33,35 @@ def study(
     kinds: Sequence[str] = ('cyclic', 'standard'),
     methods: Sequence[str] = (),
     ranks: Ranks | None = ONE_RANK,
-) -> Iterator[list[str]]:
-    """Lists the recipe and overrides of each run that a comparison needs.
+) -> list[list[str]]:
+    """Lists the recipe and ``key=value`` pairs of each run that a comparison needs and that is not complete.
+
+    The arguments and errors are those of :func:`planned_runs`.
+
+    Example:
+        >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
+        schedule.kind=cyclic seed=17 max_duration=4ep
+        schedule.kind=standard seed=17 max_duration=4ep
+        schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
+        schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
+    """
+    runs = planned_runs(names, overrides, seeds=seeds, kinds=kinds, methods=methods, ranks=ranks)
+    return [[run.name, *run.overrides] for run in runs if not run.is_complete()]
+
+
+def planned_runs(
+    names: Sequence[str],
+    overrides: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (17,),
+    kinds: Sequence[str] = ('cyclic', 'standard'),
+    methods: Sequence[str] = (),
+    ranks: Ranks | None = ONE_RANK,
+) -> list[PlannedRun]:
+    """Lists the runs of a study, complete ones included.
 
     For every recipe, method and seed these are the cyclic run and one standard run to each of its troughs. For kind
     ``branch``: first the trunk, which is the branch to the last trough, then a branch off it to each other trough.
-    Runs whose curve is complete on this machine are left out.
 
     Args:
         names (Sequence[str]): The recipes.
@@ -51,43 +73,31 @@ def study(
             Default: ``()``, the recipe's own.
         ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
 
-    Yields:
-        list[str]: The recipe and the ``key=value`` pairs of one run.
-
     Raises:
         RecipeError: If a recipe cannot be read, its troughs depend on the data, two runs would write to one folder, or
             a folder holds the curve of another method or schedule.
-
-    Example:
-        >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
-        schedule.kind=cyclic seed=17 max_duration=4ep
-        schedule.kind=standard seed=17 max_duration=4ep
-        schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
-        schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
     """
-    for swept, option in _SWEPT.items():
-        if swept in map(_key, overrides):
-            raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
+    _check_not_swept(overrides)
     for kind in kinds:
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: must be one of {", ".join(KINDS)}')
-    folders: set[str] = set()
+    runs: dict[str, PlannedRun] = {}
     for name in names:
+        template = RecipeTemplate(name)
         for method, with_method in _with_methods(overrides, methods):
-            for run in _runs(name, with_method, seeds, kinds, ranks):
+            for run in _runs(name, template, with_method, seeds, kinds, ranks):
                 if method not in (None, run.recipe.snapshot.method):
                     raise RecipeError(
                         f'--methods {method}: {name} has its own method, which makes {run.recipe.snapshot.method} of '
                         'it: leave --methods out, or name a recipe without algorithms and snapshot.method'
                     )
-                if run.folder in folders:
+                if run.folder in runs:
                     raise RecipeError(
                         f'{name}: several runs would write to {run.folder}: put ${{snapshot.method}}, '
                         '${schedule.kind}, ${max_duration} and ${seed} into run_name, and name nothing twice'
                     )
-                folders.add(run.folder)
-                if not run.is_complete():
-                    yield [name, *run.overrides]
+                runs[run.folder] = run
+    return list(runs.values())
 
 
 def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
@@ -120,22 +130,26 @@ def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
 
 
 @dataclass(frozen=True)
-class _PlannedRun:
-    """A run of the study: its recipe with its overrides, and the troughs of its complete curve."""
+class PlannedRun:
+    """A run of a study.
+
+    Attributes:
+        name (str): The recipe's name.
+        overrides (list[str]): The ``key=value`` pairs.
+        recipe (Recipe): The recipe with its overrides.
+        folder (str): The folder of its curve.
+        troughs (Sequence[int]): The troughs of its complete curve.
+        unit (str): Unit of the troughs: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
+        trunk (str | None): Folder of the run that this one branches off, which must be complete first.
+    """
 
     name: str
     overrides: list[str]
+    recipe: Recipe
+    folder: str
     troughs: Sequence[int]
     unit: str
-    ranks: Ranks | None
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        return load_recipe(self.name, self.overrides)
-
-    @property
-    def folder(self) -> str:
-        return run_folder(self.recipe, self.ranks)
+    trunk: str | None = None
 
     def is_complete(self) -> bool:
         """Returns whether the folder holds this run's complete curve, or its curve up to where it diverged.
@@ -185,25 +199,50 @@ def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[
 
 
 def _runs(
-    name: str, overrides: Sequence[str], seeds: Sequence[int], kinds: Sequence[str], ranks: Ranks | None
-) -> Iterator[_PlannedRun]:
-    """Returns every run of one recipe with one method."""
-    planned = recipe_cycles(cyclic := load_recipe(name, [*overrides, 'schedule.kind=cyclic']))
+    name: str,
+    template: RecipeTemplate,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    kinds: Sequence[str],
+    ranks: Ranks | None,
+) -> Iterator[PlannedRun]:
+    """Yields every run of one recipe with one method."""
+    # Read once: a study has hundreds of runs, which differ in these values alone.
+    template = template.with_overrides(overrides)
+    cyclic = template.recipe({'schedule.kind': 'cyclic'})
+    planned = recipe_cycles(cyclic)
     _check_lengths(cyclic, planned)
     others = [override for override in overrides if _key(override) != 'max_duration']
+    longest_first = planned.troughs[-1:] + planned.troughs[:-1]
     durations = {
         'cyclic': [(cyclic.max_duration, planned.troughs)],
         'standard': [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs],
-        'branch': [(f'{trough}{planned.unit}', [trough]) for trough in (planned.troughs[-1:] + planned.troughs[:-1])],
+        'branch': [(f'{trough}{planned.unit}', [trough]) for trough in longest_first],
     }
     for seed in seeds:
         for kind in kinds:
+            trunk = None
             for duration, troughs in durations[kind]:
-                run = [f'schedule.kind={kind}', f'seed={seed}', f'max_duration={duration}', *others]
-                if kind == 'branch' and duration != durations[kind][0][0]:
-                    trunk = load_recipe(name, [*run[:2], f'max_duration={durations[kind][0][0]}', *others])
-                    run.append(f'checkpoint.load_path={run_folder(trunk, ranks)}/{branch_file(duration)}')
-                yield _PlannedRun(name, run, troughs, planned.unit, ranks)
+                values = {'schedule.kind': kind, 'seed': seed, 'max_duration': duration}
+                recipe = template.recipe(values)
+                words = [*(f'{key}={value}' for key, value in values.items()), *others]
+                if trunk is not None:
+                    start = f'{trunk}/{branch_file(duration)}'
+                    recipe = replace(recipe, checkpoint=replace(recipe.checkpoint, load_path=start))
+                    words.append(f'checkpoint.load_path={start}')
+                folder = run_folder(recipe, ranks)
+                yield PlannedRun(name, words, recipe, folder, troughs, planned.unit, trunk)
+                if kind == 'branch' and trunk is None:
+                    trunk = folder
+
+
+def _check_not_swept(overrides: Sequence[str]) -> None:
+    for swept, option in _SWEPT.items():
+        section, _, key = swept.partition('.')
+        for override in overrides:
+            name, _, value = override.partition('=')
+            if name == swept or (name == section and f'{key}:' in value.replace(' ', '')):
+                raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
 
 
 def _check_lengths(recipe: Recipe, planned: RecipeCycles) -> None:

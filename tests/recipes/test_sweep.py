@@ -6,10 +6,11 @@ import pytest
 
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.methods import method_algorithms
+from composer_clr.recipes import load
 from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import study
+from composer_clr.recipes.sweep import planned_runs, study
 from tests.helpers.curves import point
 
 DIGITS = ['quickstart/digits']
@@ -230,6 +231,7 @@ def test_kinds_can_be_chosen():
     ('overrides', 'match'),
     [
         (['seed=3'], 'seed: varies in a study: pass --seeds instead'),
+        (['schedule={kind: standard}'], 'schedule.kind: varies in a study: pass --kinds'),
         (['schedule.kind=standard'], 'schedule.kind: varies in a study: pass --kinds'),
         (
             ['schedule.t_warmup=0.03125dur'],
@@ -255,3 +257,25 @@ def test_a_recipe_named_twice_is_refused():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(RecipeError, match='--kinds cylic: must be one of cyclic, standard'):
         listed(DIGITS, kinds=['cylic'])
+
+
+def test_the_files_of_a_recipe_are_read_once(monkeypatch):
+    read = []
+    text = load._text
+    monkeypatch.setattr(load, '_text', lambda name, path: read.append(name) or text(name, path))
+    runs = study(
+        ['resnet50_imagenet/bp'], ['data.path=/data', 'schedule.t_hold=0.5'], seeds=range(10), kinds=load.KINDS
+    )
+    assert len(runs) == 10 * (1 + 6 + 6)
+    assert read == ['resnet50_imagenet/bp', 'resnet50_imagenet/baseline']
+    # Each of them as its command would read it.
+    for name, *overrides in runs[:13]:
+        recipe = load_recipe(name, overrides)
+        assert [f'schedule.kind={recipe.schedule.kind}', f'seed={recipe.seed}'] == overrides[:2]
+
+
+def test_planned_runs_hold_the_recipes_that_their_commands_read():
+    runs = planned_runs(DIGITS, ['schedule.t_hold=0.5'], seeds=[1], kinds=['branch', 'cyclic'], methods=['LS+MX'])
+    assert [run.trunk for run in runs] == [None, *[runs[0].folder] * 4, None]
+    for run in runs:
+        assert run.recipe == load_recipe(run.name, run.overrides)
