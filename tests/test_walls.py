@@ -12,7 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / 'composer_clr'
-MOST_LINES = 360
+MOST_LINES = 350
 
 FOUNDATIONS = {'curves', 'schedule', 'utils'}
 # Each folder, and the folders that its modules may import beside its own.
@@ -35,7 +35,7 @@ MAY_IMPORT['cli'] = set(MAY_IMPORT)
 FILES = {'__init__.py', 'py.typed', 'train.py'}
 
 # When cycles end and what the multiplier is, for whoever reads or plots a schedule without training.
-PLAIN_SCHEDULE = ('shapes', 'cycles', 'cycle_ends', 'multiplier_line', 'cost_ratio')
+PLAIN_SCHEDULE = ('shapes', 'cycles', 'arguments', 'cycle_ends', 'multiplier_line', 'cost_ratio')
 WITHOUT_TORCH = ('curves', 'analysis', 'recipes', 'figures')
 
 MODULES = {

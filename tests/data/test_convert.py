@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,19 +19,8 @@ from composer_clr.data.conversion.settings import Conversion, ConversionError
 from composer_clr.data.conversion.smaller_copies import smaller_copy
 from composer_clr.data.imagefolder import ImageFolderDataset
 from composer_clr.data.transforms import EvalTransform
+from tests.helpers.launcher import PROCESSES
 from tests.helpers.photographs import photographs, write_folder
-
-# Spawned processes import the main module, which the guard keeps from starting again.
-KILLED = """
-import sys
-from pathlib import Path
-from composer_clr.data.conversion.settings import Conversion
-from composer_clr.data.conversion.convert import convert_images
-source, target, form, processes = sys.argv[1:]
-if __name__ == '__main__':
-    conversion = Conversion(100, format=form, shard_images=4)
-    convert_images(Path(source), Path(target), conversion, int(processes), lambda done, total: None)
-"""
 
 
 def needs_streaming() -> None:
@@ -112,7 +98,7 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
 
     progress: list[tuple[int, int]] = []
     made = convert_images(
-        images, tmp_path / 'mds', Conversion(60, shard_images=5), 2, lambda done, total: progress.append((done, total))
+        images, tmp_path / 'mds', Conversion(60, shard_images=5), 1, lambda done, total: progress.append((done, total))
     )
     assert made == {'train': 24, 'val': 10}
     assert progress[0] == (0, 34)
@@ -146,9 +132,9 @@ def test_a_folder_is_a_folder_again(images, tmp_path):
 @pytest.mark.parametrize(
     ('form', 'processes'),
     [
-        pytest.param('mds', '1', id='mds'),
-        pytest.param('folder', '1', id='folder'),
-        pytest.param('mds', '2', id='mds-in-two-processes', marks=pytest.mark.slow),
+        pytest.param('mds', 1, id='mds'),
+        pytest.param('folder', 1, id='folder'),
+        pytest.param('mds', 2, id='mds-in-two-processes', marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_called_again_it_comes_to_the_same(form, processes, tmp_path):
@@ -159,14 +145,13 @@ def test_killed_and_called_again_it_comes_to_the_same(form, processes, tmp_path)
     write_folder(images / 'val', classes=2, images=2, size=(300, 240))
     conversion = Conversion(100, format=form, shard_images=4)
     target = tmp_path / 'killed'
-    process = subprocess.Popen(
-        [sys.executable, '-c', KILLED, str(images), str(target), form, processes], stdout=subprocess.DEVNULL
-    )
+    process = PROCESSES.Process(target=convert_images, args=(images, target, conversion, processes, quietly))
+    process.start()
     until = time.monotonic() + 120
     while time.monotonic() < until and len(list(target.glob('train/.made.*'))) < 3:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     kept = {file: file.stat().st_mtime_ns for file in target.glob('train/.made.*')}
     assert 3 <= len(kept) < 30
     assert not (target / 'train/index.json').exists()
@@ -242,7 +227,7 @@ def test_the_command(images, tmp_path):
     assert done.exit_code == 0, done.output
     assert f'{target}: 24 images in train, 10 images in val' in done.output.replace('\n', '')
     help_text = ' '.join(runner.invoke(app, ['convert-images', '--help']).output.split())
-    assert 'What it does to accuracy has not been tested' in help_text
+    assert 'The effect on accuracy is not tested' in help_text
     for wrong in (['--format', 'zip'], ['--quality', '100'], ['--short-side', '0']):
         refused = runner.invoke(app, ['convert-images', str(images), str(tmp_path / 'other'), *wrong])
         assert isinstance(refused.exception, ConversionError)

@@ -22,6 +22,7 @@ from composer_clr.data.loaders import collate_images
 from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
+from tests.helpers.loaders import batches, end
 from tests.helpers.photographs import photographs, write_folder
 
 SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
@@ -76,10 +77,11 @@ def test_a_broken_file_in_the_middle_of_an_epoch_is_named(images, tmp_path, num_
     broken = tmp_path / 'train/class0/3.JPEG'
     broken.write_bytes(broken.read_bytes()[:900])
     data = ImageFolderDataset(tmp_path / 'train', EvalTransform(36, 32))
-    batches = iter(DataLoader(data, 2, num_workers=num_workers, collate_fn=collate_images))
-    next(batches)
+    loaded = iter(DataLoader(data, 2, num_workers=num_workers, collate_fn=collate_images))
+    next(loaded)
     with pytest.raises(OSError, match=r'train/class0/3\.JPEG: not a readable image \(.*truncated\)'):
-        next(batches)
+        next(loaded)
+    end(loaded)
 
 
 def test_a_file_that_has_gone_is_named(tmp_path):
@@ -142,7 +144,7 @@ def test_a_good_folder_is_not_read_until_asked(tmp_path):
 def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     reproducibility.seed_all(seed)
     train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=num_workers, **SMALL)
-    return [tuple(batch) for batch in train.dataloader]
+    return batches(train)
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])

@@ -27,6 +27,7 @@ from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_datasp
 from composer_clr.data.transforms import EvalTransform, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
+from tests.helpers.loaders import end_workers
 from tests.helpers.photographs import write_folder
 
 pytest.importorskip('streaming', reason='the extra streaming is not installed')
@@ -109,7 +110,9 @@ def epochs(shards: Path, seed: int, num_workers: int, count: int = 2) -> list[li
     train, _ = streaming_dataspecs(shards, 8, 8, **{**SMALL, 'num_workers': num_workers})
     assert len(train.dataloader) == 6  # type: ignore[arg-type]
     assert train.num_samples == 48
-    return [[tuple(batch) for batch in train.dataloader] for _ in range(count)]
+    epochs = [[tuple(batch) for batch in train.dataloader] for _ in range(count)]
+    end_workers(train)
+    return epochs
 
 
 def test_an_epoch_has_each_image_once_in_an_order_and_crops_of_its_own(shards):
@@ -230,6 +233,7 @@ def test_a_broken_image_in_the_middle_of_an_epoch_is_named(images, tmp_path, num
     for data in (train, held_out):
         with pytest.raises(OSError, match=r'image 11 of .*/shard\.00000\.mds: not a readable image \(.*truncated'):
             list(data.dataloader)
+        end_workers(data)
 
 
 def truncate(file: Path) -> None:

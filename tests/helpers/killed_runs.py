@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 
 from composer_clr import TradeoffCurve
 from tests.helpers.kills import Kill, trained
+from tests.helpers.launcher import PROCESSES, rank_environments
 
 ARGUMENTS = [
     'quickstart/digits',
@@ -21,10 +20,6 @@ ARGUMENTS = [
     'checkpoint.autoresume=true',
 ]
 LOADER_LENGTH = 6
-
-# Forked from a process that has imported everything: a start takes a second, not ten.
-PROCESSES = multiprocessing.get_context('forkserver')
-PROCESSES.set_forkserver_preload(['tests.helpers.kills'])
 
 
 def started(folder: Path, arguments: list[str], kill: Kill | None, environment: dict[str, str] | None = None):
@@ -47,14 +42,10 @@ def train(
 
 def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, killed_rank: int = 0) -> list[int | None]:
     """Train on two ranks until both end, or one is killed and the other, as by the launcher, with it."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
-    ranks = []
-    for rank in range(2):
-        place = {'RANK': rank, 'LOCAL_RANK': rank, 'NODE_RANK': 0, 'WORLD_SIZE': 2, 'LOCAL_WORLD_SIZE': 2}
-        environment = {**address, **{name: str(value) for name, value in place.items()}}
-        ranks.append(started(folder, arguments, kill if rank == killed_rank else None, environment))
+    ranks = [
+        started(folder, arguments, kill if rank == killed_rank else None, environment)
+        for rank, environment in enumerate(rank_environments(2))
+    ]
     ranks[killed_rank].join(300)
     other = ranks[1 - killed_rank]
     other.join(300 if ranks[killed_rank].exitcode == 0 else 5)

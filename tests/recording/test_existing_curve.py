@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -15,6 +14,7 @@ from composer_clr.recording.existing_curve import take_over, with_later
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderInUseError, FolderLock
 from composer_clr.recording.run_folder import RunFolder
 from tests.helpers.curves import point
+from tests.helpers.launcher import PROCESSES
 
 RUN = Run('mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep'})
 LATER_START = replace(RUN, started_at='2022-06-03T00:00:00+00:00')
@@ -154,9 +154,8 @@ def _hold(folder: str, holds, let_go) -> None:
 @pytest.fixture
 def holder(tmp_path):
     """Another live process that has the folder; setting the event ends it."""
-    context = multiprocessing.get_context('spawn')
-    holds, let_go = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(str(tmp_path), holds, let_go))
+    holds, let_go = PROCESSES.Event(), PROCESSES.Event()
+    process = PROCESSES.Process(target=_hold, args=(str(tmp_path), holds, let_go))
     process.start()
     assert holds.wait(60)
     yield process, let_go

@@ -14,7 +14,7 @@ from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from composer_clr.training.families import build_model
-from tests.helpers.launcher import launch
+from tests.helpers.launcher import launch, launch_by_composer
 from tests.helpers.recipes import MINIMAL
 
 SHRUNK = ['max_duration=8ep', 'data.arguments.train_images=100', 'progress_bar=false']
@@ -115,9 +115,9 @@ def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
     assert TradeoffCurve.read(Path('mine/pareto')).points[-1].metrics['eval/MulticlassAccuracy'] == 1.0
 
 
-def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(tmp_path):
+def test_composers_launcher_trains_two_ranks_that_write_one_curve_of_the_whole_evaluation_set(tmp_path):
     overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
-    done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
+    done = launch_by_composer(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     files = sorted(p.name for p in tmp_path.rglob('*') if p.is_file())
     assert files == ['curve.json', 'cycle0-ba24.pt', 'cycle1-ba48.pt']
@@ -137,7 +137,6 @@ def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(tmp_path):
     trainer.close()
 
 
-@pytest.mark.slow
 def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
     folder = tmp_path / 'runs/quickstart/digits-baseline-cyclic-8ep-seed17'
     folder.mkdir(parents=True)

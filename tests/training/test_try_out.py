@@ -168,7 +168,6 @@ def test_an_image_that_breaks_in_the_middle_of_an_epoch_is_one_line_and_status_1
     assert 'Traceback' not in last_line
 
 
-@pytest.mark.slow
 def test_two_ranks_that_see_different_files_are_stopped(own, tmp_path):
     """Each rank reads a folder of its own, named by a link, as on two machines."""
     shutil.copytree(tmp_path / 'images', tmp_path / 'other')

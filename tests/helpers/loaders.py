@@ -1,0 +1,28 @@
+"""What a loader gives, and the end of its workers.
+
+A loader that is left to the garbage collector is ended after 5 s per worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from composer.core import DataSpec
+
+
+def batches(data: DataSpec) -> list[tuple[torch.Tensor, ...]]:
+    """Returns an epoch's batches, and ends the loader's workers."""
+    epoch = [tuple(batch) for batch in data.dataloader]
+    end_workers(data)
+    return epoch
+
+
+def end_workers(data: DataSpec) -> None:
+    """Ends a loader's persistent workers."""
+    data.dataloader._iterator = None  # type: ignore[union-attr]
+
+
+def end(iterator: Iterator) -> None:
+    """Ends the workers of an iterator over a loader."""
+    getattr(iterator, '_shutdown_workers', lambda: None)()
