@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from composer.core import Callback, State, Time
 
-from composer_clr.algorithms.run_clocks import check_run_clocks
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.schedule.scheduler import warn_if_cut
 from composer_clr.schedule.times import horizon
@@ -44,7 +43,10 @@ def check_schedule(schedule: TrainerSchedule, state: State) -> None:
     """Warns of a run that is cut within a cycle, and refuses algorithms whose clocks disagree with the cycles."""
     warn_if_cut(schedule.cycles, schedule.unit, state)
     until = horizon(state, schedule.unit)
-    if until is None or schedule.cycles.bounds(0)[1] < until:
+    if state.algorithms and (until is None or schedule.cycles.bounds(0)[1] < until):
+        # Imported for runs that use algorithms: Composer's take longer to import than the rest of this package.
+        from composer_clr.algorithms.run_clocks import check_run_clocks
+
         check_run_clocks(state)
 
 

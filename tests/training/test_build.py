@@ -1,5 +1,7 @@
 """From a recipe to a Trainer, and from the command line to a curve."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import composer.optim
@@ -145,3 +147,22 @@ def test_two_ranks_fail_together_when_the_curve_is_there_already(tmp_path):
     done = launch(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
     assert done.returncode != 0
     assert 'curve.json: not a curve of format 1' in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_only_what_the_recipe_uses_is_imported():
+    script = (
+        'import sys\n'
+        'import composer\n'
+        'from composer_clr import train\n'
+        'from composer_clr.recipes.load import load_recipe\n'
+        'from composer_clr.training.build import build_trainer\n'
+        "recipe = load_recipe('quickstart/digits', ['progress_bar=false'])\n"
+        # Composer's engine imports its algorithms at its first event.
+        "print([name for name in ('composer.algorithms', 'sklearn.datasets') if name in sys.modules])\n"
+        'build_trainer(recipe).close()\n'
+        "unused = ('wandb', 'streaming', 'composer_clr.data.imagefolder', 'composer_clr.averaging.trough_average')\n"
+        'print([name for name in unused if name in sys.modules])\n'
+    )
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ['[]', '[]']
