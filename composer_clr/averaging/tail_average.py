@@ -209,7 +209,8 @@ class _Mean:
         self.total += part
         if self.mean:
             # The optimizers of torch use the same kernels: one launch for many tensors.
-            torch._foreach_lerp_(list(self.mean.values()), [values[name] for name in self.mean], part / self.total)
+            means, news = list(self.mean.values()), [values[name] for name in self.mean]
+            torch._foreach_lerp_(means, news, part / self.total)  # type: ignore[reportPrivateImportUsage]
         else:
             self.mean = {name: value.clone() for name, value in values.items()}
 
