@@ -41,7 +41,7 @@ def read_class_folders(
     try:
         with ExitStack() as opened:
             names, read = _folder(path) if path.is_dir() else _archive(opened.enter_context(zipfile.ZipFile(path)))
-            files = sorted(file for file in names if PurePosixPath(file).suffix.lower() in _SUFFIXES)
+            files = sorted(filter(_is_image, names))
             found = sorted({PurePosixPath(file).parent.name for file in files})
             if len(found) != classes:
                 listed = ', '.join(found[:3]) + (', ...' if len(found) > 3 else '')
@@ -59,6 +59,13 @@ def read_class_folders(
     # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise ValueError(f'{path}: cannot be read ({error})') from error
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    # What macOS puts into its zip files are no images.
+    hidden = any(part.startswith(('.', '__MACOSX')) for part in path.parts)
+    return path.suffix.lower() in _SUFFIXES and not hidden
 
 
 def _folder(path: Path) -> tuple[list[str], Callable[[str], bytes]]:

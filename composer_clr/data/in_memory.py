@@ -127,9 +127,7 @@ def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name
     return torch.cat(parts).sort().values
 
 
-def in_memory_data(
-    dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize
-) -> DataSpec:
+def in_memory_data(dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize) -> DataSpec:
     """Returns the images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
 
     No loader process is started: a batch is a few copies within memory.
