@@ -144,6 +144,11 @@ class Cycles:
             return 1.0
         return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
 
+    def trough_multiplier(self, trough: int, alpha_f: float = 0.0) -> float:
+        """The multiplier that a cycle ends on."""
+        del trough
+        return alpha_f
+
     def bounds(self, cycle: int) -> tuple[int, int]:
         """Returns the restart and the trough of a cycle.
 

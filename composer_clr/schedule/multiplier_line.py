@@ -41,5 +41,5 @@ def multiplier_line(
         before_end = sorted(t for t in inner if t < end)
         times += [*map(float, before_end), float(end)]
         values += [cycles.multiplier(t, alpha_f) for t in before_end]
-        values.append(alpha_f if end == trough else cycles.multiplier(end, alpha_f))
+        values.append(cycles.trough_multiplier(trough, alpha_f) if end == trough else cycles.multiplier(end, alpha_f))
     return times, values
