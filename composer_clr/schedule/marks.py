@@ -39,6 +39,11 @@ class Marks(Cycles):
         super().__init__(start, ends)
         self.a = a
 
+    @classmethod
+    def of(cls, cycles: Cycles, a: float | None = None) -> Marks:
+        """Returns marks where cycles have their troughs."""
+        return cls(cycles.start, cycles.ends(), a)
+
     def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
         """Returns the multiplier at time ``t``; it does not depend on ``alpha_f``."""
         del alpha_f

@@ -1,0 +1,245 @@
+"""At each mark of a run without decay: the weights averaged over the end of training so far, as the curve's point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from composer.core import DataSpec, Event, State, Time
+from composer.loggers import Logger
+from composer.utils import reproducibility
+
+from composer_clr.averaging.merging import decay_named
+from composer_clr.averaging.point_weights import PointWeights
+from composer_clr.averaging.tail_average import DecayingAverage, TailAverages, tail
+from composer_clr.recording.evaluation import AtTroughsToo
+from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.times import horizon
+from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.utils.models import without_ddp
+
+__all__ = ['AnytimeAverage']
+
+Interval = Callable[[State, Event], bool]
+
+
+class AnytimeAverage(PointWeights):
+    r"""Evaluates, at each mark of a run without decay, the weights averaged over the last part of training so far.
+
+    .. math::
+        \bar{w}_m = \sum_{t = m - k + 1}^{m} \Bigl(d\bigl(\tfrac{t - 1 - m + k}{k}\bigr) - d\bigl(\tfrac{t - m + k}{k}
+        \bigr)\Bigr) \, w_t, \qquad k = \max(1, \operatorname{round}(f m))
+
+    where :math:`w_t` are the weights after batch :math:`t`, :math:`m` is the mark, :math:`f` the window, and :math:`d`
+    the decay that the average stands for to first order (:func:`~composer_clr.averaging.merging.merging_shares`). The
+    linear decay makes the average uniform. With a half-life :math:`f` in place of the window, the average is
+    exponential and reaches back to the start; its half-life at time :math:`t` is :math:`f t`
+    (:class:`~composer_clr.averaging.tail_average.DecayingAverage`).
+
+    At a mark the network holds the average, with batch norm's statistics recomputed for it. Every evaluator runs on
+    it, and :class:`~composer_clr.ParetoSnapshot` saves it and records its metrics under the plain names: it is the
+    point of the curve. The weights in training are evaluated too, as ``plain/{label}/{metric}``, at the marks and
+    whenever the user's own ``eval_interval`` asks. Afterwards weights, buffers and random state are, bit for bit, what
+    they were: training is the training of the same run without marks.
+
+    Copies of the weights that are kept: one for each window that is open, which for marks in the ratio :math:`r` is at
+    most :math:`\lceil \log(1 / (1 - f)) / \log r \rceil`: 1 for doubling marks, 5 for fifty marks from 16 to 512
+    epochs. With a half-life: 1. They are part of checkpoints, as tensors, which ``weights_only=True`` loads.
+
+    Args:
+        window (float | None): The part of training so far that is averaged, in (0, 1]. Default: ``None``, 0.25.
+        half_life (float | None): Half-life of an exponential average, as a part of the time so far, > 0, in place of
+            ``window``. Default: ``None``.
+        decay (str): The decay that the average over a window stands for: ``'linear'`` (the uniform average),
+            ``'cosine'`` or ``'1-sqrt'``. Default: ``'linear'``.
+        device (str | None): Where the copies are kept, such as ``'cpu'``. Default: ``None``, beside the weights.
+        bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
+        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks, where the Trainer's scheduler does
+            not give them. Default: ``None``, those of its :class:`~composer_clr.AnytimeScheduler`.
+
+    Raises:
+        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, for what
+            :class:`~composer_clr.TroughAverage` refuses, beside another callback that evaluates weights of its own, or
+            if the checkpoint that the run resumes from has not kept an average that is under way.
+
+    Example:
+        >>> from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, ends_log_spaced
+        >>> arguments = dict(
+        ...     schedulers=AnytimeScheduler(ends_log_spaced('16ep', '512ep', 50), t_warmup='8ep'),
+        ...     callbacks=[AnytimeAverage(window=0.25), ParetoSnapshot(folder='runs/{run_name}')],
+        ...     max_duration='512ep',
+        ... )  # Trainer(model=..., train_dataloader=..., eval_dataloader=..., **arguments)
+
+    Source:
+        Anytime pretraining with weight averaging, arXiv:2602.03702; averages that stand for a decay, Tian et al. 2025,
+        arXiv:2507.17634; Izmailov et al. 2018, arXiv:1803.05407.
+    """
+
+    prefix: ClassVar[str] = 'plain'
+
+    def __init__(
+        self,
+        window: float | None = None,
+        half_life: float | None = None,
+        *,
+        decay: str = 'linear',
+        device: str | None = None,
+        bn_batches: int = 50,
+        train_data: DataSpec | None = None,
+        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+    ):
+        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=scheduler)
+        decay_named(decay)
+        if half_life is None:
+            window = _checked('window', 0.25 if window is None else window, most=1.0)
+        elif window is not None or decay != 'linear':
+            raise ValueError(f'{half_life=} stands in place of window and decay: leave out it or them')
+        else:
+            half_life = _checked('half_life', half_life)
+        if device is not None:
+            try:
+                torch.device(device)
+            except RuntimeError as error:
+                raise ValueError(f"device={device!r}: is not a device: pass 'cpu', or leave it out") from error
+        self.window, self.half_life, self.decay, self.device = window, half_life, decay, device
+        self._averages: TailAverages | DecayingAverage | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the averages under way."""
+        return {} if self._averages is None else {'averages': self._averages.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded = state.get('averages', {})
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        super().fit_start(state, logger)
+        schedule = self._schedule
+        assert schedule is not None
+        loaded = self._averages.state_dict() if self._averages is not None else self._loaded
+        self._averages = self._new_averages(state, schedule)
+        if state.timestamp.batch.value == 0:
+            return
+        devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
+        self._averages.load_state_dict(loaded, devices)
+        missing = self._averages.missing(schedule.now(state))
+        if missing:
+            raise ValueError(
+                f'the average at the mark {missing[0].end}{schedule.unit.value} is over the time from '
+                f'{missing[0].start}{schedule.unit.value}, of which the checkpoint at {schedule.now(state)}'
+                f'{schedule.unit.value} has not kept the part before it: start from an earlier checkpoint, or leave '
+                'that mark out'
+            )
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Leaves the evaluators to the averages, and adds one to each for the weights in training."""
+        if self._second:
+            return
+        super().batch_start(state, logger)
+        for first, second in zip(state.evaluators, self._second, strict=False):
+            interval = first.eval_interval
+            assert interval is not None, 'the Trainer has set every eval_interval'
+            if isinstance(interval, AtTroughsToo):
+                second.eval_interval = _AtMarksToo(interval.users, self._at_trough)
+                interval.users = _never
+            else:
+                second.eval_interval = _AtMarksToo(interval, self._at_trough)
+                first.eval_interval = self._at_trough
+
+    def fit_end(self, state: State, logger: Logger) -> None:
+        """Gives the evaluators their own intervals back."""
+        for first, second in zip(state.evaluators, self._second, strict=False):
+            own = second.eval_interval
+            assert isinstance(own, _AtMarksToo)
+            if isinstance(first.eval_interval, AtTroughsToo):
+                first.eval_interval.users = own.users
+            else:
+                first.eval_interval = own.users
+        super().fit_end(state, logger)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Takes in the weights, if a window is open; the evaluation of a mark comes right after."""
+        del logger
+        assert self._schedule is not None
+        assert self._averages is not None
+        assert state.previous_timestamp is not None
+        before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
+        self._averages.close(before)
+        self._averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
+
+    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
+        """Returns the average at this mark."""
+        assert self._schedule is not None
+        assert self._averages is not None
+        return self._averages.mean(self._schedule.cycles.bounds(self.crossed(state)[-1])[1])
+
+    def replaces(self, state: State) -> bool:
+        """Returns whether the evaluation is one of the average: at a mark, but for the weights in training."""
+        return bool(self._second) and bool(self.crossed(state)) and not self._evaluates(state)
+
+    def eval_start(self, state: State, logger: Logger) -> None:
+        """Restores the weights in training for their own evaluation."""
+        if self._evaluates(state):
+            self.restore(state)
+        else:
+            super().eval_start(state, logger)
+        self._random_state = reproducibility.get_rng_state()
+
+    def eval_end(self, state: State, logger: Logger) -> None:
+        """Restores the random state, unless the user's own interval asked for this evaluation."""
+        del logger
+        evaluator = next((one for one in self._second if one.label == state.dataloader_label), None)
+        interval = evaluator.eval_interval if evaluator is not None else None
+        if self._second and not (isinstance(interval, _AtMarksToo) and interval.asked):
+            assert self._random_state is not None
+            reproducibility.load_rng_state(self._random_state)
+
+    def _new_averages(self, state: State, schedule: TrainerSchedule) -> TailAverages | DecayingAverage:
+        if self.half_life is not None:
+            return DecayingAverage(self.half_life, self.device)
+        assert self.window is not None
+        until = horizon(state, schedule.unit)
+        if until is None:
+            raise ValueError(
+                f'max_duration={state.max_duration} cannot be counted in {schedule.unit.value!r}, the unit of the '
+                'marks: give both in the same unit'
+            )
+        windows = [tail(mark, self.window) for mark in schedule.cycles.troughs(until)]
+        # Windows that reach beyond the end of training, for a run that is prolonged.
+        following = schedule.cycles.next_trough(until)
+        while following is not None and self.window < 1 and tail(following, self.window).start < until:
+            windows.append(tail(following, self.window))
+            following = schedule.cycles.next_trough(following)
+        return TailAverages(windows, self.decay, self.device)
+
+
+class _AtMarksToo:
+    """An ``eval_interval`` of the weights in training: the user's own, and each mark.
+
+    Args:
+        users (Interval): The user's own interval.
+        at_mark (Interval): Whether this is the end of a batch that passed a mark.
+    """
+
+    def __init__(self, users: Interval, at_mark: Interval):
+        self.users = users
+        self.at_mark = at_mark
+        self.asked = False
+
+    def __call__(self, state: State, event: Event) -> bool:
+        self.asked = bool(self.users(state, event))
+        return self.asked or self.at_mark(state, event)
+
+
+def _never(state: State, event: Event) -> bool:
+    del state, event
+    return False
+
+
+def _checked(name: str, value: float, most: float = float('inf')) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        allowed = 'above 0' if most == float('inf') else f'above 0 and at most {most:g}'
+        raise ValueError(f'{name}={value!r}: must be a part of the time so far, {allowed}')
+    return float(value)

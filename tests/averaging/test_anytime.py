@@ -1,0 +1,327 @@
+"""AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from composer import Callback
+from composer.algorithms import EMA, MixUp
+from composer.core import Evaluator, State
+from composer.loggers import Logger
+from composer.optim import ConstantWithWarmupScheduler
+
+from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr.averaging.merging import DECAYS
+from tests.conftest import loader
+from tests.helpers.averaged_runs import Recorder, dropping, jittered, points, trained
+from tests.helpers.launcher import launch
+
+ACCURACY = 'eval/MulticlassAccuracy'
+
+# MixUp's two shares of a label add up to one but for rounding.
+pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
+
+
+def scheduler(*marks: int, **arguments) -> AnytimeScheduler:
+    return AnytimeScheduler([f'{mark}ba' for mark in marks or (20, 40, 80)], '1ep', **arguments)
+
+
+def anytime(make_trainer, folder: str = 'out', *marks: int, changes=None, **average):
+    return trained(
+        make_trainer, folder, AnytimeAverage(**average), **{'schedulers': scheduler(*marks), **(changes or {})}
+    )
+
+
+def plain_composer(make_trainer, **changes):
+    """The run without anything of ours but a recorder, at Composer's own constant rate."""
+    recorder, model = Recorder(), dropping()
+    arguments = {
+        'model': model,
+        'train_dataloader': jittered(),
+        'optimizers': torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        'schedulers': ConstantWithWarmupScheduler('1ep'),
+        'algorithms': MixUp(),
+        'callbacks': [recorder],
+        **changes,
+    }
+    trainer = make_trainer(**arguments)
+    trainer.fit()
+    return trainer, recorder
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def saved(folder: str, name: str) -> dict[str, torch.Tensor]:
+    return torch.load(Path(folder) / name, weights_only=True)['state']['model']
+
+
+@pytest.mark.parametrize(
+    'average',
+    [{}, {'window': 1.0, 'decay': '1-sqrt', 'device': 'cpu'}, {'half_life': 0.25}, {'bn_batches': 0}],
+    ids=['default', 'whole-run', 'exponential', 'no-statistics'],
+)
+@pytest.mark.parametrize('interval', [0, '1ep', '5ba'])
+def test_training_is_bit_for_bit_that_of_plain_composer(make_trainer, average, interval):
+    plain, without = plain_composer(make_trainer, eval_interval=interval)
+    ours, beside = anytime(make_trainer, changes={'eval_interval': interval}, **average)
+    assert without.losses == beside.losses
+    assert without.dice == beside.dice
+    assert all(same(a, b) for a, b in zip(without.weights, beside.weights, strict=True))
+    assert same(plain.state.model.state_dict(), ours.state.model.state_dict())
+    assert [e.label for e in ours.state.evaluators] == ['eval']
+
+
+def test_one_over_the_square_root(make_trainer):
+    _, recorder = anytime(make_trainer, changes={'schedulers': scheduler(rate='1/sqrt', a='20ba')})
+    # The rate of the next batch: the multiplier at 20, 40 and 80 batches, of which 10 are warmup.
+    rates = [0.1 * (20 / (t - 10 + 20)) ** 0.5 for t in (19, 39, 79)]
+    assert [point.lr for point in points('out')] == pytest.approx(rates)
+    assert len(recorder.losses) == 80
+
+
+def slow_average(weights: list[dict], shares: dict[int, float]) -> dict[str, torch.Tensor]:
+    """The formula, term by term, in 64 bits; the weights after batch t are at index t - 1."""
+    total = sum(shares.values())
+    return {
+        name: torch.stack([part / total * weights[t - 1][name].double() for t, part in shares.items()]).sum(0)
+        for name in weights[0]
+    }
+
+
+@pytest.mark.parametrize('decay', DECAYS)
+@pytest.mark.parametrize('window', [0.25, 0.6])
+def test_the_point_is_the_average_of_every_iterate(make_trainer, decay, window):
+    _, recorder = anytime(make_trainer, window=window, decay=decay)
+    for point in points('out'):
+        count = round(window * point.batch)
+        d = DECAYS[decay]
+        shares = {point.batch - count + j: d((j - 1) / count) - d(j / count) for j in range(1, count + 1)}
+        assert_is_average(point, slow_average(recorder.weights, shares))
+
+
+def test_the_point_of_a_half_life(make_trainer):
+    _, recorder = anytime(make_trainer, half_life=0.1)
+    for point in points('out'):
+        shares = dict.fromkeys(range(1, point.batch + 1), 1.0)
+        for step in range(2, point.batch + 1):
+            for earlier in range(1, step):
+                shares[earlier] *= 0.5 ** (1 / (0.1 * step))
+        assert_is_average(point, slow_average(recorder.weights, shares))
+
+
+def assert_is_average(point, wanted: dict[str, torch.Tensor]) -> None:
+    weights = saved('out', point.checkpoint)
+    for name, value in wanted.items():
+        assert torch.allclose(weights[name].double(), value, atol=1e-6), name
+    network = dropping()
+    network.load_state_dict(weights)
+    network.eval()
+    with torch.no_grad():
+        right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in loader(40, 20, seed=1))
+    assert point.metrics[ACCURACY] == pytest.approx(right / 40, abs=1e-6)
+
+
+def test_the_weights_in_training_are_the_second_set(make_trainer):
+    seen = []
+
+    class Seen(Callback):
+        def eval_end(self, state: State, logger: Logger) -> None:
+            seen.append((state.timestamp.batch.value, state.dataloader_label))
+
+    trained(make_trainer, 'out', AnytimeAverage(), Seen(), schedulers=scheduler(), eval_interval='3ep')
+    names = ['CrossEntropy', 'MulticlassAccuracy']
+    for point in points('out'):
+        assert sorted(point.metrics) == [f'{prefix}eval/{name}' for prefix in ('', 'plain/') for name in names]
+    # The averages at marks alone, the weights in training at the user's own interval too.
+    assert [batch for batch, label in seen if label == 'eval'] == [20, 40, 80]
+    assert [batch for batch, label in seen if label == 'plain/eval'] == [20, 30, 40, 60, 80, 80]
+
+
+def test_the_second_set_is_what_a_run_without_averages_measures(make_trainer):
+    trained(make_trainer, 'without', schedulers=scheduler())
+    anytime(make_trainer, 'out')
+    # After it, the run without has drawn random numbers for its evaluation.
+    without, point = points('without')[0], points('out')[0]
+    assert {f'plain/{name}': value for name, value in without.metrics.items()}.items() <= point.metrics.items()
+    assert point.metrics[ACCURACY] != point.metrics[f'plain/{ACCURACY}']
+
+
+def test_statistics_are_those_of_the_training_images_under_the_average(make_trainer):
+    anytime(make_trainer, changes={'train_dataloader': loader(40), 'algorithms': []})
+    weights = saved('out', points('out')[-1].checkpoint)
+    inputs = torch.cat([x for x, _ in loader(40)])
+    hidden = inputs @ weights['module.0.weight'].T + weights['module.0.bias']
+    assert torch.allclose(weights['module.1.running_mean'], hidden.mean(0), atol=1e-5)
+
+
+def test_fifty_marks_change_no_point(make_trainer):
+    dense = [20, *range(32, 81)]
+    anytime(make_trainer, 'few')
+    anytime(make_trainer, 'many', *dense)
+    few, many = points('few'), {point.batch: point for point in points('many')}
+    assert len(many) == 50
+    for point in few:
+        assert point.metrics == many[point.batch].metrics
+        assert same(saved('few', point.checkpoint), saved('many', many[point.batch].checkpoint))
+
+
+@pytest.mark.parametrize('order', ['before', 'after'])
+def test_whichever_callback_comes_first(make_trainer, order):
+    callbacks = [AnytimeAverage(), ParetoSnapshot(folder=order)]
+    callbacks = callbacks if order == 'before' else callbacks[::-1]
+    make_trainer(schedulers=scheduler(), callbacks=callbacks).fit()
+    make_trainer(schedulers=scheduler(), callbacks=[AnytimeAverage(), ParetoSnapshot(folder='other')]).fit()
+    for one, other in zip(points(order), points('other'), strict=True):
+        assert one.metrics == other.metrics
+        assert same(saved(order, one.checkpoint), saved('other', other.checkpoint))
+
+
+def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
+    import time
+
+    import composer_clr.averaging.trough_weights as module
+
+    monkeypatch.setattr(module, 'recompute_statistics', lambda *arguments: time.sleep(0.4))
+    for order in (1, -1):
+        callbacks = [AnytimeAverage(), ParetoSnapshot(folder=f'out{order}')][::order]
+        make_trainer(schedulers=scheduler(), callbacks=callbacks).fit()
+        last = points(f'out{order}')[-1]
+        assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.4
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(Callback):
+    def __init__(self, batch: int):
+        self.batch = batch
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value == self.batch:
+            raise Stop
+
+
+@pytest.mark.filterwarnings(
+    # Composer's, of a checkpoint made at an epoch's last batch, and of one made before the first evaluation.
+    'ignore:No batches were trained',
+    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
+)
+@pytest.mark.parametrize('average', [{'window': 0.5}, {'half_life': 0.25}], ids=['window', 'exponential'])
+@pytest.mark.parametrize('stop', [5, 17, 20, 36, 40, 75], ids=lambda stop: f'at-batch-{stop}')
+def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
+    _, whole = anytime(make_trainer, 'whole', **average)
+    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
+    with pytest.raises(Stop):
+        trained(make_trainer, 'part', AnytimeAverage(**average), StopAt(stop + 1), schedulers=scheduler(), **saving)
+    checkpoint = str(next(Path('own').glob(f'ep*-ba{stop}-rank0.pt')))
+    _, rest = anytime(make_trainer, 'part', changes={'load_path': checkpoint}, **average)
+    assert whole.losses[stop:] == rest.losses
+    assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
+    for point in points('whole'):
+        assert same(saved('whole', point.checkpoint), saved('part', point.checkpoint))
+
+
+def test_a_mark_whose_average_the_checkpoint_has_not_kept_is_refused(make_trainer):
+    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
+    anytime(make_trainer, 'first', changes=saving)
+    checkpoint = str(next(Path('own').glob('ep*-ba36-rank0.pt')))
+    changes = {'load_path': checkpoint, 'run_name': 'other', 'callbacks': [AnytimeAverage(window=0.5)]}
+    trainer = make_trainer(
+        schedulers=scheduler(), model=dropping(), train_dataloader=jittered(), algorithms=MixUp(), **changes
+    )
+    with pytest.raises(ValueError, match=r'the average at the mark 40ba is over the time from 20ba') as raised:
+        trainer.fit()
+    assert '\n' not in str(raised.value)
+
+
+def test_the_averages_in_a_checkpoint_load_without_pickle(make_trainer):
+    average = AnytimeAverage(window=0.5)
+    with pytest.warns(UserWarning, match='stops in the middle|stops between'):
+        trained(make_trainer, 'out', average, schedulers=scheduler(), max_duration='75ba')
+    torch.save(average.state_dict(), 'average.pt')
+    assert list(torch.load('average.pt', weights_only=True)['averages']) == ['80']
+
+
+def test_fitting_in_two_steps(make_trainer):
+    make_trainer(schedulers=scheduler(20, 50, 80), callbacks=[AnytimeAverage(), ParetoSnapshot(folder='whole')]).fit()
+    trainer = make_trainer(
+        schedulers=scheduler(20, 50, 80),
+        callbacks=[AnytimeAverage(), ParetoSnapshot(folder='out')],
+        max_duration=None,
+    )
+    with pytest.warns(UserWarning, match='stops in the middle|stops between'):
+        trainer.fit(duration='4ep')
+    trainer.fit(duration='4ep')
+    assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
+
+
+def test_with_marks_given_beside_composers_scheduler(make_trainer):
+    marks = ['20ba', '40ba', '80ba']
+    plain_composer(
+        make_trainer, callbacks=[AnytimeAverage(scheduler=marks), ParetoSnapshot(scheduler=marks, folder='out')]
+    )
+    anytime(make_trainer, 'ours')
+    assert [point.metrics for point in points('out')] == [point.metrics for point in points('ours')]
+
+
+def test_several_evaluators(make_trainer):
+    evaluators = [Evaluator(label=label, dataloader=loader(40, seed=n)) for n, label in enumerate('ab')]
+    make_trainer(
+        schedulers=scheduler(), callbacks=[AnytimeAverage(), ParetoSnapshot(folder='out')], eval_dataloader=evaluators
+    ).fit()
+    names = [f'{prefix}{label}/MulticlassAccuracy' for prefix in ('', 'plain/') for label in 'ab']
+    assert [name for name in points('out')[0].metrics if 'Accuracy' in name] == names
+
+
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ({'algorithms': EMA(half_life='10ba')}, 'AnytimeAverage and EMA both put other weights'),
+        ({'eval_dataloader': None}, 'nothing to evaluate'),
+        ({'callbacks': [AnytimeAverage(), TroughAverage()]}, 'AnytimeAverage and TroughAverage evaluate weights'),
+    ],
+)
+def test_refused_before_the_first_batch(make_trainer, changes, match):
+    trainer = make_trainer(**{'schedulers': scheduler(), 'callbacks': [AnytimeAverage()], **changes})
+    with pytest.raises(ValueError, match=match) as raised:
+        trainer.fit()
+    assert '\n' not in str(raised.value)
+    assert trainer.state.timestamp.batch == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        ({'window': 0}, 'window=0: must be a part of the time so far, above 0 and at most 1'),
+        ({'window': 1.5}, 'window=1.5'),
+        ({'window': True}, 'window=True'),
+        ({'half_life': -1}, 'half_life=-1: must be a part of the time so far, above 0'),
+        ({'half_life': 0.2, 'window': 0.2}, 'half_life=0.2 stands in place of window and decay'),
+        ({'half_life': 0.2, 'decay': 'cosine'}, 'half_life=0.2 stands in place of window and decay'),
+        ({'decay': 'sine'}, "decay='sine': unknown decay"),
+        ({'device': 'moon'}, "device='moon': is not a device"),
+        ({'bn_batches': -1}, 'bn_batches=-1'),
+    ],
+)
+def test_refused_on_construction(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        AnytimeAverage(**arguments)
+
+
+@pytest.mark.slow
+def test_two_ranks_record_the_average_that_one_would(tmp_path):
+    overrides = ['max_duration=8ep', 'progress_bar=false', 'schedule.kind=anytime', 'run_name=run']
+    for ranks in (1, 2):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        done = launch(ranks, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=folder)
+        assert done.returncode == 0, done.stderr
+    one, two = (TradeoffCurve.read(next((tmp_path / n).rglob('curve.json'))) for n in '12')
+    assert (two.run.kind, two.run.world_size) == ('anytime', 2)
+    for a, b in zip(one.points, two.points, strict=True):
+        assert (a.batch, a.sample) == (b.batch, b.sample)
+        # Batch norm sees half of a batch on each rank.
+        assert a.metrics[ACCURACY] == pytest.approx(b.metrics[ACCURACY], abs=0.1)
