@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from composer.core import Callback, State, Time
 
 from composer_clr.curves.curve import TradeoffPoint
+from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.scheduler import warn_if_cut
 from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
@@ -40,14 +41,30 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
 
 
 def check_schedule(schedule: TrainerSchedule, state: State) -> None:
-    """Warns of a run that is cut within a cycle, and refuses algorithms whose clocks disagree with the cycles."""
+    """Warns of a run that is cut within a cycle, and refuses algorithms that do not go with its cycles or marks."""
     warn_if_cut(schedule.cycles, schedule.unit, state)
+    if isinstance(schedule.cycles, Marks):
+        _check_no_cycles(state)
     until = horizon(state, schedule.unit)
     if state.algorithms and (until is None or schedule.cycles.bounds(0)[1] < until):
         # Imported for runs that use algorithms: Composer's take longer to import than the rest of this package.
         from composer_clr.algorithms.run_clocks import check_run_clocks
 
         check_run_clocks(state)
+
+
+def _check_no_cycles(state: State) -> None:
+    """Refuses algorithms that follow cycles in a run that has none: its marks would change how it trains."""
+    if not state.algorithms:
+        return
+    from composer_clr.algorithms.in_cycles import InCycles
+    from composer_clr.algorithms.in_step import InStep
+
+    following = [type(one).__name__ for one in state.algorithms if isinstance(one, (InCycles, InStep))]
+    if following:
+        raise ValueError(
+            f'{following[0]} follows the cycles of the learning rate, of which a run with marks has none: leave it out'
+        )
 
 
 def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:

@@ -16,9 +16,10 @@ from composer_clr import __version__
 from composer_clr.curves.curve import Run
 from composer_clr.curves.kinds import run_kind
 from composer_clr.curves.methods import method_name
+from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.times import horizon, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
-from composer_clr.utils.models import network_name
+from composer_clr.utils.models import is_schedule_free, network_name
 
 __all__ = ['describe_run']
 
@@ -39,7 +40,13 @@ def describe_run(
     troughs = None if until is None else schedule.cycles.troughs(until)
     return Run(
         run_name=state.run_name,
-        kind=kind or run_kind(None if troughs is None else len(troughs), schedule.description.get('t_hold')),
+        kind=kind
+        or run_kind(
+            None if troughs is None else len(troughs),
+            schedule.description.get('t_hold'),
+            decays=not isinstance(schedule.cycles, Marks),
+            schedule_free=any(map(is_schedule_free, state.optimizers)),
+        ),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,
         model=network_name(state.model),

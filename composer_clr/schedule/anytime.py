@@ -83,7 +83,10 @@ class AnytimeScheduler(CyclicCosineScheduler):
         del arguments['alpha_f']
         if 'cycle_ends' in arguments:
             arguments = {'marks': arguments.pop('cycle_ends'), **arguments}
-        return {**arguments, 'rate': self.rate} | ({} if self.a is None else {'a': spell(self.a)})
+        arguments['rate'] = self.rate
+        if self.a is not None:
+            arguments['a'] = spell(self.a)
+        return arguments
 
     def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
         cycles, unit = super()._resolve(state, ssr)

@@ -11,6 +11,7 @@ from composer.optim import ComposerScheduler
 
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycles import Cycles, nearest_end
+from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.times import common_unit, horizon, in_unit, now, plain, spell
 
 __all__ = ['CyclicCosineScheduler', 'warn_if_cut']
@@ -229,11 +230,17 @@ def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
         return
     nearest = nearest_end(cycles, until)
     spelled_max = spell(Time(until, unit), state)
-    last = f"the last whole trough is at '{spell(Time(passed[-1], unit), state)}'" if passed else 'it reaches no trough'
+    name = 'mark' if isinstance(cycles, Marks) else 'trough'
+    last = (
+        f"the last whole {name} is at '{spell(Time(passed[-1], unit), state)}'" if passed else f'it reaches no {name}'
+    )
     remedy = (
         ''
         if nearest is None
-        else f"; the nearest max_duration that ends on a trough is '{spell(Time(nearest, unit), state)}'"
+        else f"; the nearest max_duration that ends on a {name} is '{spell(Time(nearest, unit), state)}'"
     )
-    where = 'in the middle of a cycle' if cycles.next_trough(until) is not None else 'after the last cycle'
+    if name == 'mark':
+        where = 'between two marks' if cycles.next_trough(until) is not None else 'after the last mark'
+    else:
+        where = 'in the middle of a cycle' if cycles.next_trough(until) is not None else 'after the last cycle'
     warnings.warn(f"max_duration='{spelled_max}' stops {where}: {last}{remedy}", UserWarning, stacklevel=2)

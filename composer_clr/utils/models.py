@@ -6,7 +6,7 @@ import torch
 from composer.models import ComposerModel
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ['network_name', 'without_ddp']
+__all__ = ['is_schedule_free', 'network_name', 'without_ddp']
 
 
 def without_ddp(model: torch.nn.Module) -> torch.nn.Module:
@@ -32,3 +32,13 @@ def network_name(model: torch.nn.Module) -> str:
     model = without_ddp(model)
     inner = getattr(model, 'module', None) if isinstance(model, ComposerModel) else None
     return type(inner if isinstance(inner, torch.nn.Module) else model).__name__
+
+
+def is_schedule_free(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer is one of the package ``schedulefree``, which evaluates other weights than it trains.
+
+    Example:
+        >>> is_schedule_free(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1))
+        False
+    """
+    return all('train_mode' in group for group in optimizer.param_groups) and hasattr(optimizer, 'eval')

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from composer import Callback
-from composer.algorithms import EMA, MixUp
+from composer.algorithms import EMA, MixUp, ProgressiveResizing
 from composer.core import Evaluator, State
 from composer.loggers import Logger
 from composer.optim import ConstantWithWarmupScheduler
 
-from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr import AnytimeAverage, AnytimeScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
 from composer_clr.averaging.merging import DECAYS
 from tests.conftest import loader
 from tests.helpers.averaged_runs import Recorder, dropping, jittered, points, trained
@@ -53,8 +53,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def saved(folder: str, name: str) -> dict[str, torch.Tensor]:
-    return torch.load(Path(folder) / name, weights_only=True)['state']['model']
+def saved(folder: str, name: str | None) -> dict[str, torch.Tensor]:
+    return torch.load(Path(folder) / str(name), weights_only=True)['state']['model']
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,7 @@ def test_training_is_bit_for_bit_that_of_plain_composer(make_trainer, average, i
 
 def test_one_over_the_square_root(make_trainer):
     _, recorder = anytime(make_trainer, changes={'schedulers': scheduler(rate='1/sqrt', a='20ba')})
+    assert TradeoffCurve.read('out').run.kind == 'anytime'
     # The rate of the next batch: the multiplier at 20, 40 and 80 batches, of which 10 are warmup.
     rates = [0.1 * (20 / (t - 10 + 20)) ** 0.5 for t in (19, 39, 79)]
     assert [point.lr for point in points('out')] == pytest.approx(rates)
@@ -239,7 +240,7 @@ def test_a_mark_whose_average_the_checkpoint_has_not_kept_is_refused(make_traine
 
 def test_the_averages_in_a_checkpoint_load_without_pickle(make_trainer):
     average = AnytimeAverage(window=0.5)
-    with pytest.warns(UserWarning, match='stops in the middle|stops between'):
+    with pytest.warns(UserWarning, match='stops between two marks'):
         trained(make_trainer, 'out', average, schedulers=scheduler(), max_duration='75ba')
     torch.save(average.state_dict(), 'average.pt')
     assert list(torch.load('average.pt', weights_only=True)['averages']) == ['80']
@@ -252,7 +253,7 @@ def test_fitting_in_two_steps(make_trainer):
         callbacks=[AnytimeAverage(), ParetoSnapshot(folder='out')],
         max_duration=None,
     )
-    with pytest.warns(UserWarning, match='stops in the middle|stops between'):
+    with pytest.warns(UserWarning, match='stops between two marks'):
         trainer.fit(duration='4ep')
     trainer.fit(duration='4ep')
     assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
@@ -281,6 +282,10 @@ def test_several_evaluators(make_trainer):
     [
         ({'algorithms': EMA(half_life='10ba')}, 'AnytimeAverage and EMA both put other weights'),
         ({'eval_dataloader': None}, 'nothing to evaluate'),
+        (
+            {'callbacks': [AnytimeAverage(), ParetoSnapshot()], 'algorithms': InCycles(ProgressiveResizing())},
+            'ProgressiveResizing follows the cycles of the learning rate, of which a run with marks has none',
+        ),
         ({'callbacks': [AnytimeAverage(), TroughAverage()]}, 'AnytimeAverage and TroughAverage evaluate weights'),
     ],
 )
