@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from composer_clr.algorithms.in_step import CyclicWeightDecay as CyclicWeightDecay
     from composer_clr.averaging.anytime import AnytimeAverage as AnytimeAverage
     from composer_clr.averaging.fast_cycles import FastCycles as FastCycles
+    from composer_clr.averaging.schedule_free import ScheduleFree as ScheduleFree
     from composer_clr.averaging.trough_average import TroughAverage as TroughAverage
     from composer_clr.curves.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curves.curve import TradeoffPoint as TradeoffPoint
@@ -36,6 +37,7 @@ _HOMES = {
     'InCycles': 'composer_clr.algorithms.in_cycles',
     'FastCycles': 'composer_clr.averaging.fast_cycles',
     'ParetoSnapshot': 'composer_clr.recording.pareto_snapshot',
+    'ScheduleFree': 'composer_clr.averaging.schedule_free',
     'TradeoffCurve': 'composer_clr.curves.curve',
     'TradeoffPoint': 'composer_clr.curves.curve',
     'TroughAverage': 'composer_clr.averaging.trough_average',
@@ -54,6 +56,7 @@ __all__ = [
     'FastCycles',
     'InCycles',
     'ParetoSnapshot',
+    'ScheduleFree',
     'TradeoffCurve',
     'TradeoffPoint',
     'TroughAverage',

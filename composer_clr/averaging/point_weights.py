@@ -18,7 +18,7 @@ class PointWeights(TroughWeights):
     """Base class of callbacks whose weights take the place of those in training, from the start of an evaluation.
 
     :class:`~composer_clr.ParetoSnapshot` saves them and records their metrics as the point. Batch norm's statistics are
-    recomputed for them. Afterwards weights, buffers and random state are, bit for bit, what they were.
+    recomputed for them. Afterwards weights and buffers are, bit for bit, what they were.
 
     A subclass says at which evaluations, in :meth:`replaces`, and which weights, in :meth:`make_weights`.
     """

@@ -21,7 +21,7 @@ _MAX_BYTES = 2**20
 
 def read_class_folders(
     path: Path, side: int, classes: int, count: int | None = None, name: str = 'train_images'
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Returns the JPEG and PNG images of a folder, or of a zip file, with one folder per class.
 
     Args:
@@ -33,7 +33,8 @@ def read_class_folders(
         name (str): Name of that argument, for the error. Default: ``'train_images'``.
 
     Returns:
-        tuple[Tensor, Tensor]: uint8 of (images, 3, side, side), and int64 labels of (images,).
+        tuple[Tensor, Tensor, int]: uint8 of (images, 3, side, side), int64 labels of (images,), and how many images
+        there are in all.
 
     Raises:
         ValueError: If an image cannot be read or has another size, or there are other numbers of classes or images.
@@ -55,7 +56,7 @@ def read_class_folders(
                     size = 'x'.join(map(str, image.shape[1:]))
                     raise ValueError(f'{path}: {files[number]} has {size} pixels: must be {side}x{side}')
                 images[place] = image
-            return images, labels[chosen]
+            return images, labels[chosen], len(files)
     # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise ValueError(f'{path}: cannot be read ({error})') from error

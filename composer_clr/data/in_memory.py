@@ -65,6 +65,7 @@ class ImagesInMemory(Dataset):
         labels (Tensor): int64 of (images,).
         padding (int): Pixels of padding for random crops and flips; 0 leaves the images as they are. Default: ``0``.
         device (device | str): Where they stay. Default: ``'cpu'``.
+        whole (int | None): Images of the set that these are a part of. Default: ``None``, these.
 
     Example:
         >>> data = ImagesInMemory(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
@@ -74,10 +75,16 @@ class ImagesInMemory(Dataset):
     """
 
     def __init__(
-        self, images: torch.Tensor, labels: torch.Tensor, padding: int = 0, device: torch.device | str = 'cpu'
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        padding: int = 0,
+        device: torch.device | str = 'cpu',
+        whole: int | None = None,
     ):
         self.images, self.labels = images.contiguous().to(device), labels.to(device)
         self.padding = padding
+        self.whole = len(images) if whole is None else whole
 
     def __len__(self) -> int:
         return len(self.images)

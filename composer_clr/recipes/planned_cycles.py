@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.schedule.arguments import Count, ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.time_strings import ScheduleTime, read_duration
+from composer_clr.schedule.marks import Marks, read_marks
+from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
 
 __all__ = ['RecipeCycles', 'recipe_cycles']
 
@@ -65,13 +67,15 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
         return Fraction(time.value)
 
     schedule = recipe.schedule
+    decays = schedule.kind not in (ANYTIME, SCHEDULE_FREE)
     try:
+        marks = None if decays else read_marks(schedule.marks)
         arguments = ScheduleArguments.read(
-            t_0=schedule.t_0,
-            t_mult=schedule.t_mult,
+            t_0=schedule.t_0 if marks is None else None,
+            t_mult=schedule.t_mult if marks is None else 2.0,
             t_warmup=schedule.t_warmup,
             alpha_f=schedule.alpha_f,
-            cycle_ends=schedule.cycle_ends,
+            cycle_ends=schedule.cycle_ends if marks is None else marks,
             shape=schedule.shape,
             peak_decay=schedule.peak_decay,
             t_rewarmup=schedule.t_rewarmup,
@@ -79,7 +83,11 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
         )
         if duration.unit == 'ep':
             _check_whole_epochs(arguments, count, int(duration.value))
-        planned = RecipeCycles(arguments.cycles(count, duration.unit), int(duration.value), duration.unit)
+        cycles = arguments.cycles(count, duration.unit)
+        if not decays:
+            a = None if schedule.a is None else float(count('a', read_time('a', schedule.a)))
+            cycles = Marks.of(cycles, a)
+        planned = RecipeCycles(cycles, int(duration.value), duration.unit)
         planned.cycles.check_shape(planned.until, arguments.alpha_f)
         planned.cycles.troughs(planned.until)
     except RecipeError:

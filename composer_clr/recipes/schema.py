@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from composer_clr.curves.kinds import cyclic_kind
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, cyclic_kind
 from composer_clr.utils.errors import UserError
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     'SnapshotRecipe',
 ]
 
-KINDS = ('cyclic', 'standard', 'branch')
+KINDS = ('cyclic', 'standard', 'branch', ANYTIME, SCHEDULE_FREE)
 ON_NAN = ('stop', 'continue')
 
 
@@ -101,7 +101,9 @@ class ScheduleRecipe:
         kind (str): ``cyclic``: cosine cycles, a point of the curve at each trough. ``standard``: one cosine from the
             end of the warmup to the end of training, one point. ``branch``: the standard run of a schedule with
             ``t_hold``, which saves a checkpoint where each shorter run branches off, and may start from one
-            (``checkpoint.load_path``). Nothing else differs between them.
+            (``checkpoint.load_path``). ``anytime``: no decay; a point of averaged weights at each mark.
+            ``schedule-free``: no decay either; a schedule-free optimizer, a point at each mark. Nothing else differs
+            between them.
         t_warmup (str): Length of the linear warmup. Default: ``'0ba'``.
         t_0 (str | None): Period of the first cycle.
         t_mult (float): Period of a cycle over that of the one before. Default: ``2.0``.
@@ -115,6 +117,15 @@ class ScheduleRecipe:
             cycle.
         t_hold (str | float | None): Length of a constant part before each decay: a time, or a fraction of each cycle,
             such as ``0.9``. It makes the cyclic run's curve one of the kind ``wsd-s``.
+        marks (list[str] | dict | None): Of an ``anytime`` or ``schedule-free`` run, the times of its points: a list;
+            ``{first: 4ep, last: 64ep, ratio: 2}``; or ``{first: 4ep, last: 64ep, n: 50}``, evenly in log time. Default:
+            ``None``, the troughs of the cyclic run.
+        rate (str): Of such a run, ``constant`` or ``1/sqrt``. Default: ``'constant'``.
+        a (str | None): With ``1/sqrt``, the time in which the rate falls to 0.71 of its peak. Default: ``None``.
+        average (dict): Of an ``anytime`` run, the arguments of :class:`~composer_clr.AnytimeAverage`, such as
+            ``{window: 0.25}``.
+        schedule_free (dict): Of a ``schedule-free`` run, its optimizer where the other kinds have another:
+            ``{name: SGDScheduleFree, lr: 1.0}``, keys of ``optimizer``. Default: ``{}``, the same.
     """
 
     kind: str = MISSING
@@ -127,6 +138,11 @@ class ScheduleRecipe:
     peak_decay: Any = None
     t_rewarmup: str | float | None = None
     t_hold: str | float | None = None
+    marks: Any = None
+    rate: str = 'constant'
+    a: str | None = None
+    average: dict[str, Any] = field(default_factory=dict)
+    schedule_free: dict[str, Any] = field(default_factory=dict)
 
     @property
     def curve_kind(self) -> str:

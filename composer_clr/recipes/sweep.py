@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.curves.methods import method_algorithms, method_name
 from composer_clr.curves.names import branch_file, filled_in
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
@@ -61,14 +62,16 @@ def planned_runs(
     """Lists the runs of a study, complete ones included.
 
     For every recipe, method and seed these are the cyclic run and one standard run to each of its troughs. For kind
-    ``branch``: first the trunk, which is the branch to the last trough, then a branch off it to each other trough.
+    ``branch``: first the trunk, which is the branch to the last trough, then a branch off it to each other trough. Of
+    the kinds ``anytime`` and ``schedule-free``: one run through all marks.
 
     Args:
         names (Sequence[str]): The recipes.
         overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm of one of ``methods`` are
             for the methods that use it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
-        kinds (Sequence[str]): Kinds of run: ``cyclic``, ``standard``, ``branch``. Default: the first two.
+        kinds (Sequence[str]): Kinds of run: ``cyclic``, ``standard``, ``branch``, ``anytime``, ``schedule-free``.
+            Default: the first two.
         methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`method_algorithms`.
             Default: ``()``, the recipe's own.
         ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
@@ -219,6 +222,9 @@ def _runs(
         'standard': [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs],
         'branch': [(f'{trough}{planned.unit}', [trough]) for trough in longest_first],
     }
+    for kind in {ANYTIME, SCHEDULE_FREE}.intersection(kinds):
+        marked = template.recipe({'schedule.kind': kind})
+        durations[kind] = [(marked.max_duration, recipe_cycles(marked).troughs)]
     for seed in seeds:
         for kind in kinds:
             trunk = None

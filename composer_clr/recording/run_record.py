@@ -82,5 +82,7 @@ def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
             samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
         while isinstance(dataset, Subset):
             dataset = dataset.dataset
-        evaluation[evaluator.label] = {'samples': samples, 'of': len(cast(Sized, dataset))}
+        # Images in memory may be read in part.
+        whole = getattr(dataset, 'whole', None) or len(cast(Sized, dataset))
+        evaluation[evaluator.label] = {'samples': samples, 'of': whole}
     return evaluation

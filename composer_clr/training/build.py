@@ -17,14 +17,18 @@ from composer.loggers import LoggerDestination
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import reproducibility
 
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.schedule.anytime import AnytimeScheduler
+from composer_clr.schedule.marks import read_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.training.by_name import all_named, built, classes, named
 from composer_clr.training.families import build_data, build_model
+from composer_clr.training.optimizers import build_optimizer
 from composer_clr.utils.errors import one_line
 from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
@@ -53,6 +57,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     loggers = build_loggers(recipe)
     callbacks = [
         *_callbacks(recipe.callbacks),
+        *_point_weights(recipe.schedule),
         TroughProgress(),
         _snapshot(recipe),
         *_branch_points(recipe),
@@ -61,7 +66,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     # Before the network, whose weights are random.
     reproducibility.seed_all(recipe.seed)
     model = build_model(recipe)
-    optimizer = _optimizer(recipe.optimizer, model)
+    optimizer = build_optimizer(recipe, model)
     train_data, eval_data = build_data(recipe)
     arguments = {
         'run_name': recipe.run_name,
@@ -142,17 +147,23 @@ def _check_precision(precision: str | None) -> None:
         raise RecipeError(f'precision={precision}: needs a GPU, and this machine has none: pass precision=fp32')
 
 
-def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.Optimizer:
-    arguments = {'params': model.parameters(), 'lr': recipe.lr, 'weight_decay': recipe.weight_decay, **recipe.arguments}
-    # Composer's first: where both have a class of a name, it is the decoupled one.
-    known = classes(torch.optim.Optimizer, torch.optim, composer.optim)
-    return named('optimizer.name', known, recipe.name, arguments)
-
-
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
     names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
     arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
     ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
+    if recipe.kind in (ANYTIME, SCHEDULE_FREE):
+        marks = built('schedule', read_marks, {'marks': recipe.marks})
+        ends['marks'] = ends.pop('cycle_ends')
+        return built(
+            'schedule',
+            AnytimeScheduler,
+            {
+                **(ends if marks is None else {'marks': marks}),
+                't_warmup': recipe.t_warmup,
+                'rate': recipe.rate,
+                'a': recipe.a,
+            },
+        )
     if recipe.kind in ('standard', 'branch'):
         ends = {'cycle_ends': ['1dur']}
     scheduler = built('schedule', CyclicCosineScheduler, ends | arguments)
@@ -206,6 +217,19 @@ def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
 
     known = classes(Callback, composer.callbacks) | {own.__name__: own for own in (TroughAverage, FastCycles)}
     return all_named('callbacks', known, chosen)
+
+
+def _point_weights(recipe: ScheduleRecipe) -> list[Callback]:
+    """Builds the callback whose weights are the points of a run without decay."""
+    if recipe.kind == ANYTIME:
+        from composer_clr.averaging.anytime import AnytimeAverage
+
+        return [built('schedule.average', AnytimeAverage, dict(recipe.average))]
+    if recipe.kind == SCHEDULE_FREE:
+        from composer_clr.averaging.schedule_free import ScheduleFree
+
+        return [ScheduleFree()]
+    return []
 
 
 def _branch_points(recipe: Recipe) -> list[BranchPoints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torchvision
@@ -11,14 +12,14 @@ from torchvision.models.resnet import BasicBlock
 
 from composer_clr.utils.text import did_you_mean
 
-__all__ = ['SmallResNet', 'network_named']
+__all__ = ['SmallResNet', 'network_named', 'small_resnet18']
 
 
 def network_named(name: str) -> Callable[..., nn.Module]:
     """Returns the class or function that makes a network.
 
     Args:
-        name (str): ``small_resnet``, or a classifier of ``torchvision.models``.
+        name (str): ``small_resnet``, ``small_resnet18``, or a classifier of ``torchvision.models``.
 
     Raises:
         ValueError: If the name is unknown.
@@ -27,11 +28,11 @@ def network_named(name: str) -> Callable[..., nn.Module]:
         >>> network_named('small_resnet').__name__, network_named('resnet50').__name__
         ('SmallResNet', 'resnet50')
     """
-    if name == 'small_resnet':
-        return SmallResNet
+    if name in _SMALL:
+        return _SMALL[name]
     classifiers = torchvision.models.list_models(torchvision.models)
     if name not in classifiers:
-        raise ValueError(f'unknown name{did_you_mean(name, ["small_resnet", *classifiers])}')
+        raise ValueError(f'unknown name{did_you_mean(name, [*_SMALL, *classifiers])}')
     return torchvision.models.get_model_builder(name)
 
 
@@ -87,3 +88,32 @@ class SmallResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.fc(self.pool(self.features(images)).flatten(1))
+
+
+def small_resnet18(num_classes: int = 10, in_channels: int = 3, **arguments: Any) -> nn.Module:
+    """Returns torchvision's ResNet-18 for images of 32x32 pixels: a 3x3 stem, and no pooling before the first stage.
+
+    Args:
+        num_classes (int): Number of classes. Default: ``10``.
+        in_channels (int): Channels of the images. Default: ``3``.
+        arguments (Any): Further arguments of torchvision's ``resnet18``.
+
+    Shape:
+        Images of (batch, in_channels, height, width) to logits of (batch, num_classes).
+
+    Example:
+        >>> network = small_resnet18()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape, sum(p.numel() for p in network.parameters())
+        (torch.Size([2, 10]), 11173962)
+
+    Source:
+        He et al. 2016, arXiv:1512.03385, for the network; the stem for small images as in section 4.2.
+    """
+    network = torchvision.models.resnet18(num_classes=num_classes, **arguments)
+    network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode='fan_out', nonlinearity='relu')
+    network.maxpool = nn.Identity()
+    return network
+
+
+_SMALL: dict[str, Callable[..., nn.Module]] = {'small_resnet': SmallResNet, 'small_resnet18': small_resnet18}

@@ -58,11 +58,16 @@ def saved(folder: str, name: str | None) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    'average',
-    [{}, {'window': 1.0, 'decay': '1-sqrt', 'device': 'cpu'}, {'half_life': 0.25}, {'bn_batches': 0}],
-    ids=['default', 'whole-run', 'exponential', 'no-statistics'],
+    ('average', 'interval'),
+    [
+        ({}, 0),
+        ({}, '1ep'),
+        ({}, '5ba'),
+        ({'window': 1.0, 'decay': '1-sqrt', 'device': 'cpu'}, '4ba'),
+        ({'half_life': 0.25, 'bn_batches': 0}, '1ep'),
+    ],
+    ids=['default', 'evaluated-by-epoch', 'evaluated-by-batch', 'whole-run', 'exponential'],
 )
-@pytest.mark.parametrize('interval', [0, '1ep', '5ba'])
 def test_training_is_bit_for_bit_that_of_plain_composer(make_trainer, average, interval):
     plain, without = plain_composer(make_trainer, eval_interval=interval)
     ours, beside = anytime(make_trainer, changes={'eval_interval': interval}, **average)
@@ -211,7 +216,7 @@ class StopAt(Callback):
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
 )
 @pytest.mark.parametrize('average', [{'window': 0.5}, {'half_life': 0.25}], ids=['window', 'exponential'])
-@pytest.mark.parametrize('stop', [5, 17, 20, 36, 40, 75], ids=lambda stop: f'at-batch-{stop}')
+@pytest.mark.parametrize('stop', [17, 20, 36], ids=lambda stop: f'at-batch-{stop}')
 def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
     _, whole = anytime(make_trainer, 'whole', **average)
     saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}

@@ -44,6 +44,15 @@ SHRUNK = {
     ],
     'resnet50_imagenet': IMAGENET,
     'resnet101_imagenet': IMAGENET,
+    'resnet18_cifar10': [
+        *QUICK,
+        'model.name=small_resnet',
+        'data.batch_size=10',
+        'data.eval_batch_size=20',
+        'schedule.t_warmup=1ep',
+        'schedule.marks=null',
+        'max_duration=4ep',
+    ],
     'resnet56_cifar10': [
         *QUICK,
         'model.arguments.depth=8',
@@ -53,6 +62,7 @@ SHRUNK = {
         'max_duration=4ep',
     ],
 }
+SEVERAL_POINTS = ('cyclic', 'anytime', 'schedule-free')
 IN_SECONDS = {
     'quickstart/digits',
     'quickstart/text',
@@ -60,6 +70,8 @@ IN_SECONDS = {
     'resnet50_imagenet/bp_cl_ls_mx_standard',
     'resnet50_imagenet/constant_10',
     'resnet101_imagenet/baseline',
+    'resnet18_cifar10/baseline_anytime',
+    'resnet18_cifar10/baseline_schedule_free',
     'resnet56_cifar10/baseline',
 }
 
@@ -87,7 +99,7 @@ def shrunk(name: str, data: Path) -> list[str]:
     overrides = list(SHRUNK[name if study == 'quickstart' else study])
     if study != 'quickstart':
         overrides.append(f'data.path={data}')
-        if load_recipe(name, overrides).schedule.kind == 'cyclic':
+        if load_recipe(name, overrides).schedule.kind in SEVERAL_POINTS:
             overrides.append('schedule.t_0=1ep')
     return overrides
 
@@ -153,13 +165,13 @@ def test_every_recipe_runs(name, data, tmp_path, monkeypatch):
     assert main([name, *overrides]) == 0
     recipe = load_recipe(name, overrides)
     curve = TradeoffCurve.read(Path(recipe.snapshot.folder.format(run_name=recipe.run_name)))
-    assert (curve.run.kind, curve.run.method) == (recipe.schedule.kind, recipe.snapshot.method)
+    assert (curve.run.kind, curve.run.method) == (recipe.curve_kind, recipe.snapshot.method)
     if name == 'quickstart/text':
         assert [point.token for point in curve.points] == [2048, 4096]
         return
     last = 8.0 if name == 'quickstart/digits' else 4.0
     expected = [last]
-    if recipe.schedule.kind == 'cyclic':
+    if recipe.schedule.kind in SEVERAL_POINTS:
         expected = [2.0, 3.0, 4.0] if recipe.schedule.t_mult == 1 else [last / 2, last]
     assert [point.epoch for point in curve.points] == expected
 

@@ -1,0 +1,161 @@
+"""A schedule-free optimizer's own averaged weights, evaluated as the points of the curve."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from composer.callbacks import CheckpointSaver
+from composer.core import DataSpec, Event, State
+from composer.loggers import Logger
+
+from composer_clr.averaging.point_weights import PointWeights
+from composer_clr.utils.models import is_schedule_free, without_ddp
+
+__all__ = ['ScheduleFree']
+
+
+class ScheduleFree(PointWeights):
+    r"""Puts a schedule-free optimizer into evaluation mode wherever its weights are evaluated or saved.
+
+    .. math::
+        y_t = (1 - \beta) z_t + \beta x_t, \qquad
+        z_{t+1} = z_t - \gamma \nabla f(y_t), \qquad
+        x_{t+1} = (1 - c_{t+1}) x_t + c_{t+1} z_{t+1}, \qquad c_{t+1} = \frac{\gamma_t^2}{\sum_{i \le t} \gamma_i^2}
+
+    The network trains at :math:`y` and is evaluated at :math:`x`, the average. The optimizers ``SGDScheduleFree``
+    and ``AdamWScheduleFree`` of the package ``schedulefree`` (the extra ``composer_clr[schedulefree]``) switch between
+    the two by ``eval()`` and ``train()``. This callback does so around every evaluation, snapshot and checkpoint, and
+    leaves :math:`x` in the network after training. At every evaluation batch norm's statistics are recomputed for
+    :math:`x`: those of training are of :math:`y`.
+
+    Switching back computes :math:`y` from :math:`x` and :math:`z` with rounding errors; so the callback keeps a copy
+    of the weights in training and restores it instead. Evaluation and checkpoints leave them as they are, bit for bit,
+    and a resumed run is the whole run. A checkpoint holds :math:`x` as the network's weights, and :math:`y` beside it.
+
+    The warmup is that of the learning rate schedule, or the optimizer's own ``warmup_steps``; a decay is not needed.
+    ``AnytimeScheduler`` gives both a warmup and the marks.
+
+    Args:
+        bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
+        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
+
+    Raises:
+        ValueError: At ``FIT_START``, before the first batch, if the Trainer's optimizer is not schedule-free, it has no
+            evaluation data, FSDP or EMA, or a ``CheckpointSaver`` comes before this callback.
+
+    Example:
+        >>> from composer_clr import AnytimeScheduler, ParetoSnapshot, ScheduleFree
+        >>> arguments = dict(  # and optimizers=schedulefree.SGDScheduleFree(model.parameters(), lr=1.0)
+        ...     schedulers=AnytimeScheduler(t_0='8ep', t_mult=2, t_warmup='8ep'),
+        ...     callbacks=[ScheduleFree(), ParetoSnapshot(folder='runs/{run_name}')],
+        ...     max_duration='512ep',
+        ... )  # Trainer(model=..., train_dataloader=..., eval_dataloader=..., **arguments)
+
+    Source:
+        Defazio et al. 2024, arXiv:2405.15682.
+    """
+
+    prefix: ClassVar[str] = 'schedule-free'
+
+    def __init__(self, *, bn_batches: int = 50, train_data: DataSpec | None = None):
+        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=None)
+        self._loaded: dict[str, torch.Tensor] | None = None
+        # Between fits the network holds the average.
+        self._finished = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the weights in training, where a checkpoint holds others in their place."""
+        return {'training': dict(self._training)} if self._training else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded = state.get('training')
+
+    def before_load(self, state: State, logger: Logger) -> None:
+        """Lets the optimizers take a step of length 0, by which torch makes the state that a checkpoint fills."""
+        del logger
+        self._train(state)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        super().fit_start(state, logger)
+        self._check(state)
+        callbacks = list(state.callbacks)
+        if any(isinstance(one, CheckpointSaver) for one in callbacks[: callbacks.index(self)]):
+            raise ValueError('a CheckpointSaver before ScheduleFree saves the weights in training: list it after it')
+        self._finished = False
+        if self._loaded:
+            self._training, self._loaded = self._loaded, None
+        if self._training:
+            self.restore(state)
+        else:
+            self._train(state)
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Restores the weights in training after a checkpoint; there is no second set of metrics."""
+        del logger
+        self.restore(state)
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        """Loads the average before a saver that comes after this callback saves what it finds."""
+        del logger
+        self._load_for_savers(state, Event.BATCH_CHECKPOINT)
+
+    def epoch_checkpoint(self, state: State, logger: Logger) -> None:
+        del logger
+        self._load_for_savers(state, Event.EPOCH_CHECKPOINT)
+
+    def eval_before_all(self, state: State, logger: Logger) -> None:
+        """Starts from the weights in training: a checkpoint leaves the average, without statistics of its own."""
+        if not self._finished:
+            self.restore(state)
+        super().eval_before_all(state, logger)
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        if not self._finished:
+            super().eval_after_all(state, logger)
+
+    def fit_end(self, state: State, logger: Logger) -> None:
+        """Leaves the average in the network, with batch norm's statistics for it."""
+        super().fit_end(state, logger)
+        self.restore(state)
+        self.load(state)
+        self._finished = True
+
+    def replaces(self, state: State) -> bool:
+        """Returns whether the network holds the weights in training: every evaluation is of the average."""
+        del state
+        return not self._training
+
+    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
+        """Lets the optimizers put their average into the network."""
+        for optimizer in state.optimizers:
+            optimizer.eval()  # type: ignore[attr-defined]
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Restores the weights in training, if they have been replaced, and the optimizers' mode."""
+        if not self._training:
+            return
+        super().restore(state)
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group['train_mode'] = True
+
+    def _load_for_savers(self, state: State, event: Event) -> None:
+        savers = [one for one in state.callbacks if isinstance(one, CheckpointSaver)]
+        if not self._training and any(saver.save_interval(state, event) for saver in savers):  # type: ignore[operator]
+            self.keep(without_ddp(state.model))
+            self.make_weights(state)
+
+    @staticmethod
+    def _check(state: State) -> None:
+        other = next((one for one in state.optimizers if not is_schedule_free(one)), None)
+        if other is not None:
+            raise ValueError(
+                f'ScheduleFree goes with SGDScheduleFree or AdamWScheduleFree, and not with {type(other).__name__}'
+            )
+
+    @staticmethod
+    def _train(state: State) -> None:
+        for optimizer in filter(is_schedule_free, state.optimizers):
+            optimizer.train()  # type: ignore[attr-defined]

@@ -1,0 +1,56 @@
+"""Builds the optimizer that a recipe names: Composer's, torch's or a schedule-free one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from importlib import import_module
+
+import composer.optim
+import torch
+
+from composer_clr.curves.kinds import SCHEDULE_FREE
+from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError
+from composer_clr.training.by_name import classes, named
+from composer_clr.utils.models import is_schedule_free
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['build_optimizer']
+
+
+def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """Builds the optimizer; in a run of the kind ``schedule-free``, as ``schedule.schedule_free`` changes it.
+
+    Raises:
+        RecipeError: If a name or key is unknown, an argument is wrong, or a schedule-free optimizer and the kind of the
+            run do not go together.
+    """
+    section, free = recipe.optimizer, recipe.schedule.kind == SCHEDULE_FREE
+    if free:
+        known = [field.name for field in fields(OptimizerRecipe)]
+        for key in recipe.schedule.schedule_free:
+            if key not in known:
+                raise RecipeError(f'schedule.schedule_free.{key}: unknown key{did_you_mean(str(key), known)}')
+        section = replace(section, **recipe.schedule.schedule_free)
+    optimizer = _optimizer(section, model)
+    if is_schedule_free(optimizer) != free:
+        remedy = (
+            'is not schedule-free: pass schedule.schedule_free={name: SGDScheduleFree, lr: 1.0}'
+            if free
+            else 'goes with schedule.kind=schedule-free alone'
+        )
+        raise RecipeError(f'optimizer.name={section.name} with schedule.kind={recipe.schedule.kind}: {remedy}')
+    return optimizer
+
+
+def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    arguments = {'params': model.parameters(), 'lr': recipe.lr, 'weight_decay': recipe.weight_decay, **recipe.arguments}
+    # Composer's first: where both have a class of a name, it is the decoupled one.
+    modules = [torch.optim, composer.optim]
+    if recipe.name.endswith('ScheduleFree'):
+        try:
+            modules.append(import_module('schedulefree'))
+        except ImportError as error:
+            raise RecipeError(
+                f"optimizer.name={recipe.name}: needs schedulefree: pip install 'composer_clr[schedulefree]'"
+            ) from error
+    return named('optimizer.name', classes(torch.optim.Optimizer, *modules), recipe.name, arguments)
