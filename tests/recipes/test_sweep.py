@@ -266,7 +266,7 @@ def test_the_files_of_a_recipe_are_read_once(monkeypatch):
     runs = study(
         ['resnet50_imagenet/bp'], ['data.path=/data', 'schedule.t_hold=0.5'], seeds=range(10), kinds=load.KINDS
     )
-    assert len(runs) == 10 * (1 + 6 + 6)
+    assert len(runs) == 10 * (1 + 6 + 6 + 1 + 1)
     assert read == ['resnet50_imagenet/bp', 'resnet50_imagenet/baseline']
     # Each of them as its command would read it.
     for name, *overrides in runs[:13]:
