@@ -25,6 +25,7 @@ from composer_clr.curves.names import check_run_name
 from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import KINDS, ON_NAN, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.schedule.time_strings import read_duration
 from composer_clr.utils.files import bounded_text
 from composer_clr.utils.text import did_you_mean
 
@@ -131,6 +132,7 @@ class RecipeTemplate:
         if recipe.snapshot.on_nan not in ON_NAN:
             raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
         try:
+            read_duration('max_duration', recipe.max_duration)
             check_run_name(recipe.run_name)
         except ValueError as error:
             raise RecipeError(str(error)) from error

@@ -17,7 +17,13 @@ from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
 from composer_clr.recording.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
 from composer_clr.recording.existing_curve import take_over
-from composer_clr.recording.preconditions import check_not_diverged, check_schedule, check_trainer, window_length
+from composer_clr.recording.preconditions import (
+    check_epoch_length,
+    check_not_diverged,
+    check_schedule,
+    check_trainer,
+    window_length,
+)
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
@@ -197,8 +203,9 @@ class ParetoSnapshot(Callback):
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         """An epoch whose every batch was skipped after a resume ends without one that is trained on."""
-        del state, logger
+        del logger
         self._kept.clock.progress()
+        check_epoch_length(state)
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Gives every rank, at a trough, the buffers that rank 0 will save."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
-from composer.core import Callback, State, Time
+from composer.core import Callback, State, Time, TimeUnit
 
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.scheduler import warn_if_cut
-from composer_clr.schedule.times import horizon
+from composer_clr.schedule.time_strings import read_duration
+from composer_clr.schedule.times import horizon, plain
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 
-__all__ = ['check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
+__all__ = ['check_epoch_length', 'check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
 
 
 def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> None:
@@ -41,7 +43,13 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
 
 
 def check_schedule(schedule: TrainerSchedule, state: State) -> None:
-    """Warns of a run that is cut within a cycle, and refuses algorithms that do not go with its cycles or marks."""
+    """Warns of a run that is cut within a cycle, and refuses algorithms that do not go with its cycles or marks.
+
+    Raises:
+        ValueError: If ``max_duration`` is not above 0 or in ``iter``, or an algorithm does not go with the cycles.
+    """
+    if state.max_duration is not None and state.max_duration.unit != TimeUnit.SECOND:
+        read_duration('max_duration', plain(state.max_duration))
     warn_if_cut(schedule.cycles, schedule.unit, state)
     if isinstance(schedule.cycles, Marks):
         _check_no_cycles(state)
@@ -65,6 +73,22 @@ def _check_no_cycles(state: State) -> None:
         raise ValueError(
             f'{following[0]} follows the cycles of the learning rate, of which a run with marks has none: leave it out'
         )
+
+
+def check_epoch_length(state: State) -> None:
+    """Warns, at the end of the first epoch, if it had fewer batches than the length of the train dataloader."""
+    length, trained = state.dataloader_len, state.previous_timestamp
+    if length is None or trained is None or trained.epoch.value > 0 or trained.batch_in_epoch == length:
+        return
+    batches, length = trained.batch_in_epoch.value, int(length)
+    warnings.warn(
+        f'the first epoch had {batches} batches, but the length of the train dataloader is {length}: schedule and '
+        f"curve count an epoch as {length} batches, so a trough at '1ep' comes after {length / batches:.3g} epochs of "
+        'data, and max_duration may end before the later troughs; pass '
+        f"train_subset_num_batches={batches} to the Trainer, or count the schedule in 'ba'",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -199,7 +200,7 @@ class Cycles:
 
 
 def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) -> Iterator[int]:
-    r"""Yields the troughs of cycles whose periods grow by a constant factor, each rounded once from the exact sum.
+    r"""Returns the troughs of cycles whose periods grow by a constant factor, each rounded once from the exact sum.
 
     .. math::
         b_{k+1} = \operatorname{round}\bigl(t_{warmup} + t_0 \textstyle\sum_{i=0}^{k} t_{mult}^i\bigr)
@@ -212,8 +213,8 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
         t_0 (int | Fraction): Period of cycle 0, :math:`\ge 1`.
         t_mult (int | Fraction | float): Period of a cycle over that of the one before, :math:`\ge 1`.
 
-    Yields:
-        int: The troughs :math:`b_1, b_2, \ldots`, without end.
+    Returns:
+        Iterator[int]: The troughs :math:`b_1, b_2, \ldots`, without end; it can be copied and pickled.
 
     Raises:
         ValueError: If ``t_0`` or ``t_mult`` is below 1.
@@ -232,17 +233,31 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
         raise ValueError(f't_mult={t_mult}: each cycle must be at least as long as the one before, t_mult >= 1')
     growth, shrink = t_mult.as_integer_ratio()
     warmup, period = Fraction(t_warmup), Fraction(t_0)
-    # One shared denominator, never reduced: Fraction would spend its time on greatest common divisors of numbers that
-    # grow by 52 bits a cycle for a t_mult like 1.001.
     denominator = math.lcm(warmup.denominator, period.denominator)
-    end_numerator = int(warmup * denominator)
-    period_numerator = int(period * denominator)
-    while True:
-        end_numerator += period_numerator
-        yield round_half_even(end_numerator, denominator)
-        end_numerator *= shrink
-        denominator *= shrink
-        period_numerator *= growth
+    return _GeometricEnds(int(warmup * denominator), int(period * denominator), denominator, growth, shrink)
+
+
+@dataclass
+class _GeometricEnds(Iterator[int]):
+    """The sum so far and the next period, over one shared denominator.
+
+    The denominator is never reduced: Fraction would spend its time on greatest common divisors of numbers that grow by
+    52 bits per cycle for a ``t_mult`` like 1.001. A generator would do the same, but can be neither copied nor pickled.
+    """
+
+    end: int
+    period: int
+    denominator: int
+    growth: int
+    shrink: int
+
+    def __next__(self) -> int:
+        self.end += self.period
+        trough = round_half_even(self.end, self.denominator)
+        self.end *= self.shrink
+        self.denominator *= self.shrink
+        self.period *= self.growth
+        return trough
 
 
 def nearest_end(cycles: Cycles, t: int) -> int | None:

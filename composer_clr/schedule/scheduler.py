@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
+from weakref import WeakSet
 
 from composer.core import State, Time, TimeUnit
 from composer.optim import ComposerScheduler
@@ -15,6 +16,9 @@ from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.times import common_unit, horizon, in_unit, now, plain, spell
 
 __all__ = ['CyclicCosineScheduler', 'warn_if_cut']
+
+# ParetoSnapshot warns before the first batch, and the scheduler, which may be used without it, after.
+_WARNED_OF: WeakSet[Cycles] = WeakSet()
 
 
 class CyclicCosineScheduler(ComposerScheduler):
@@ -221,13 +225,14 @@ class CyclicCosineScheduler(ComposerScheduler):
 
 
 def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
-    """Warns if training stops between two troughs: the time after the last trough makes no point."""
+    """Warns, once per schedule, if training stops between two troughs: the time after the last one makes no point."""
     until = horizon(state, unit)
     if until is None:
         return
     passed = cycles.troughs(until)
-    if passed and passed[-1] == until:
+    if (passed and passed[-1] == until) or cycles in _WARNED_OF:
         return
+    _WARNED_OF.add(cycles)
     nearest = nearest_end(cycles, until)
     spelled_max = spell(Time(until, unit), state)
     name = 'mark' if isinstance(cycles, Marks) else 'trough'

@@ -139,7 +139,7 @@ def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
 def _restarts(scheduler: CosineAnnealingWarmRestartsScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
     t_0 = parse_time('t_0', scheduler.t_0)
     unit = common_unit({'t_0': t_0}, state)
-    return Cycles(0, _truncated_ends(_as_composer_counts(t_0, state, ssr), scheduler.t_mult)), unit
+    return Cycles(0, _TruncatedEnds(_as_composer_counts(t_0, state, ssr), scheduler.t_mult)), unit
 
 
 def _as_composer_counts(time: Time, state: State, ssr: float) -> int:
@@ -152,13 +152,18 @@ def _as_composer_counts(time: Time, state: State, ssr: float) -> int:
     return int(time.value * (batches_each if time.unit == TimeUnit.EPOCH else 1) * ssr)
 
 
-def _truncated_ends(period: int, t_mult: float) -> Iterator[int]:
-    """Yields Composer's own restarts: each period is truncated before the next one is computed from it."""
-    end = 0
-    while True:
-        end += period
-        yield end
-        period = int(t_mult * period)
+@dataclass
+class _TruncatedEnds(Iterator[int]):
+    """Composer's own restarts: each period is truncated before the next one is computed from it."""
+
+    period: int
+    t_mult: float
+    end: int = 0
+
+    def __next__(self) -> int:
+        self.end += self.period
+        self.period = int(self.t_mult * self.period)
+        return self.end
 
 
 def _one_decay(

@@ -45,6 +45,10 @@ def test_overrides_reach_what_refers_to_them():
         ('=3', "'=3': must be key=value"),
         ('seed=[', 'seed=\\[: not valid YAML'),
         ('run_name=${nowhere}', 'run_name: Interpolation key'),
+        ('max_duration=0ep', "max_duration='0ep' is not above 0"),
+        ('max_duration=-1ep', "max_duration='-1ep' is not above 0"),
+        ('max_duration=1iter', "max_duration='1iter': no curve can be counted in 'iter'"),
+        ('max_duration=long', "max_duration='long' is not a duration: write a whole number"),
     ],
 )
 def test_refused(minimal, override, match):

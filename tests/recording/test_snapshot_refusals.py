@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from composer import Event
-from composer.optim import (
-    ConstantScheduler,
-)
+from composer.optim import ConstantScheduler
+from torch.utils.data import DataLoader, IterableDataset
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from tests.conftest import loader
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
 
 
@@ -124,3 +124,50 @@ def test_refused_on_construction(arguments, match):
 def test_no_curve_before_training():
     with pytest.raises(RuntimeError, match='before training'):
         _ = ParetoSnapshot().curve
+
+
+@pytest.mark.parametrize(
+    ('max_duration', 'match'),
+    [
+        ('8iter', "max_duration='8iter': no curve can be counted in 'iter'"),
+        ('0ep', 'max_duration .0ep. is less than or equal to the elapsed training duration'),
+        ('-1ep', 'max_duration .-1ep. is less than or equal to the elapsed training duration'),
+    ],
+)
+def test_durations_without_a_trough(make_trainer, max_duration, match):
+    with pytest.raises(ValueError, match=match):
+        make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration=max_duration).fit()
+
+
+class Overstated(IterableDataset):
+    """Ten batches of four, said to be forty."""
+
+    def __len__(self) -> int:
+        return 160
+
+    def __iter__(self):
+        return iter(loader(40).dataset)
+
+
+def test_warns_of_a_loader_whose_length_is_not_true(make_trainer):
+    trainer = make_trainer(
+        schedulers=doubling(), callbacks=snapshot(), max_duration='4ep', train_dataloader=DataLoader(Overstated(), 4)
+    )
+    with pytest.warns(UserWarning, match='the first epoch had') as warned:
+        trainer.fit()
+    (message,) = [str(warning.message) for warning in warned]
+    assert 'the first epoch had 10 batches, but the length of the train dataloader is 40' in message
+    assert "a trough at '1ep' comes after 4 epochs of data" in message
+    assert 'train_subset_num_batches=10' in message
+
+
+def test_the_remedy_for_a_loader_whose_length_is_not_true(make_trainer):
+    train = {'train_dataloader': DataLoader(Overstated(), 4), 'train_subset_num_batches': 10}
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration='4ep', **train).fit()
+    assert [point.epoch for point in curve().points] == [2, 4]
+
+
+def test_a_run_that_is_cut_is_warned_of_once(make_trainer):
+    with pytest.warns(UserWarning, match='stops in the middle of a cycle') as warned:
+        make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration='5ep').fit()
+    assert len(warned) == 1

@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 import warnings
 from fractions import Fraction
 
@@ -258,3 +260,27 @@ def test_repr_makes_the_same_schedule_again(make_state, scheduler):
     again = eval(repr(scheduler))
     assert again.troughs(make_state()) == scheduler.troughs(make_state())
     assert again.describe() == scheduler.describe()
+
+
+def piped(scheduler: CyclicCosineScheduler) -> CyclicCosineScheduler:
+    return pickle.loads(pickle.dumps(scheduler))
+
+
+@pytest.mark.parametrize('copied', [copy.copy, copy.deepcopy, piped])
+@pytest.mark.parametrize(
+    'arguments',
+    [{'t_0': '2ep', 't_mult': 1.5}, {'cycle_ends': ['3ep', '5ep', '9ep']}, {'t_0': '2ep', 't_hold': 0.5}],
+    ids=['t_0', 'cycle_ends', 'shape'],
+)
+def test_a_used_scheduler_is_copied(make_state, copied, arguments):
+    scheduler, state = CyclicCosineScheduler(**arguments), make_state('64ep')
+    scheduler(at(state, batch=21))
+    other = copied(scheduler)
+    assert [other(at(state, batch=t)) for t in range(600)] == [scheduler(at(state, batch=t)) for t in range(600)]
+
+
+def test_a_scheduler_that_a_trainer_has_used_is_copied(make_trainer):
+    scheduler = CyclicCosineScheduler('1ep', 2, '1ep')
+    trainer = make_trainer(schedulers=scheduler, max_duration='2ep')
+    trainer.fit()
+    assert piped(scheduler).troughs(trainer.state) == scheduler.troughs(trainer.state)
