@@ -19,6 +19,7 @@ from composer_clr.cli.options import (
     Strict,
     check_picture,
     read_curves,
+    report_left_out,
     say,
     show,
     write_json,
@@ -175,8 +176,10 @@ def export(
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
     from composer_clr.curves.long_csv import long_csv
+    from composer_clr.curves.sources import read_sources
 
-    curves = read_curves(runs, strict)
+    curves, errors = read_sources(runs, strict=strict)
+    report_left_out(errors)
     write_output(output, long_csv(curves).encode())
     say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
 

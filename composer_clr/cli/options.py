@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.sources import read_sources
+from composer_clr.curves.sources import check_size, read_sources
 from composer_clr.utils.files import is_stdout, write_output
 from composer_clr.utils.text import printable
 
@@ -62,6 +62,7 @@ def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) ->
 
     curves, errors = read_sources(paths, strict=strict)
     report_left_out(errors)
+    check_size(curves)
     return without_slow_start(curves, slow_start)
 
 

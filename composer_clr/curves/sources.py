@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
 
-__all__ = ['read_sources']
+__all__ = ['check_size', 'read_sources']
+
+# Beyond these, tables and figures take minutes and nobody can read them.
+_MOST_POINTS = 2000
+_LONGEST_NAME = 1000
 
 
 def read_sources(
@@ -48,6 +53,33 @@ def read_sources(
     if not curves:
         raise errors[0] if errors else CurveError('no runs are named: give curve.json files, folders or long CSVs')
     return curves, errors
+
+
+def check_size(curves: Iterable[TradeoffCurve]) -> None:
+    """Refuses curves that are too large to compare or draw.
+
+    Raises:
+        CurveError: If a method has more than 2,000 points of one kind, or a name is longer than 1,000 characters.
+    """
+    epochs: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for curve in curves:
+        run = curve.run
+        metrics = {name for point in curve.points for name in (*point.metrics, *point.peak_metrics)}
+        for name in (run.run_name, run.method, run.kind, *metrics):
+            if len(name) > _LONGEST_NAME:
+                raise CurveError(
+                    f'{(curve.source or name)[:200]}: the name {name[:20] + "..."!r} has {len(name):,} characters: '
+                    f'shorten it to {_LONGEST_NAME:,} at most'
+                )
+        epochs[run.method, run.kind].update(
+            point.batch if point.epoch is None else point.epoch for point in curve.points
+        )
+    for (method, kind), found in epochs.items():
+        if len(found) > _MOST_POINTS:
+            raise CurveError(
+                f'{method}, {kind}: {len(found):,} points, one curve may have {_MOST_POINTS:,} at most: name fewer '
+                'runs, or export them and keep fewer rows'
+            )
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path | CurveError]:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import write_long_csv
-from composer_clr.curves.sources import read_sources
+from composer_clr.curves.sources import check_size, read_sources
 from tests.helpers.curves import curve, point
 
 
@@ -61,3 +61,22 @@ def test_nothing_to_read(tmp_path):
     (tmp_path / 'curve.json').write_text('{')
     with pytest.raises(CurveError, match='Invalid JSON'):
         read_sources([tmp_path])
+
+
+class TestSize:
+    def test_as_many_points_and_as_long_names_as_can_be_read(self):
+        check_size([long(2000), long(1, 'n' * 1000)])
+
+    def test_too_many_points_of_one_curve(self):
+        with pytest.raises(CurveError, match='baseline, cyclic: 2,001 points, one curve may have 2,000 at most: name'):
+            check_size([long(2001)])
+
+    def test_a_name_that_is_too_long(self):
+        with pytest.raises(CurveError, match='has 200,000 characters: shorten it to 1,000 at most') as refused:
+            check_size([long(1, 'n' * 200_000)])
+        assert len(str(refused.value)) < 500
+
+
+def long(points: int, name: str = 'r') -> TradeoffCurve:
+    made = [replace(point(i), epoch=i + 1.0) for i in range(points)]
+    return TradeoffCurve(Run(name, 'cyclic', 'baseline'), made)
