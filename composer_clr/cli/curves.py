@@ -18,6 +18,7 @@ from composer_clr.cli.options import (
     SlowStart,
     Strict,
     check_picture,
+    notes_on_stderr,
     read_curves,
     report_left_out,
     say,
@@ -175,10 +176,14 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
-    from composer_clr.curves.long_csv import long_csv
+    from composer_clr.curves.long_csv import long_csv, without_clashes
     from composer_clr.curves.sources import read_sources
 
-    curves, errors = read_sources(runs, strict=strict)
+    with notes_on_stderr():
+        curves, errors = read_sources(runs, strict=strict)
+    if not strict:
+        curves, clashes = without_clashes(curves)
+        errors += clashes
     report_left_out(errors)
     write_output(output, long_csv(curves).encode())
     say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)

@@ -9,7 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from composer_clr.cli.options import Strict, report_left_out, say
+from composer_clr.cli.options import Strict, notes_on_stderr, report_left_out, say
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.files import write_output
 
@@ -35,11 +35,17 @@ def import_wandb(
     ] = None,
     method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
     batches_per_epoch: Annotated[float | None, typer.Option(help='By default from time/epoch.')] = None,
+    first_step: Annotated[
+        float,
+        typer.Option(
+            help='Step at which the first batch (or epoch) is logged: 1 as in Composer, 0 if steps count from 0.'
+        ),
+    ] = 1.0,
     window: Annotated[float, typer.Option(help='Epochs before a trough in which its best value may lie.')] = 0.0,
     strict: Strict = False,
 ) -> None:
     """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.curves.long_csv import long_csv
+    from composer_clr.curves.long_csv import long_csv, without_clashes
     from composer_clr.wandb_io.history import Keys
     from composer_clr.wandb_io.import_curves import import_curves
     from composer_clr.wandb_io.online import RunFilter
@@ -52,9 +58,14 @@ def import_wandb(
         method=method_key,
         batches_per_epoch=batches_per_epoch,
         window_epochs=window,
+        first_step=first_step,
     )
     keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
-    curves, errors = import_curves(sources, keys, keep, strict=strict)
+    with notes_on_stderr():
+        curves, errors = import_curves(sources, keys, keep, strict=strict)
+    if not strict:
+        curves, clashes = without_clashes(curves)
+        errors += clashes
     report_left_out(errors)
     write_output(output, long_csv(curves).encode())
     say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)

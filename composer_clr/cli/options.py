@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +31,7 @@ __all__ = [
     'SlowStart',
     'Strict',
     'check_picture',
+    'notes_on_stderr',
     'read_curves',
     'report_left_out',
     'say',
@@ -60,7 +63,8 @@ def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) ->
     """Reads the curves that a command is given, and names on stderr the files that cannot be read."""
     from composer_clr.analysis.slow_start import without_slow_start
 
-    curves, errors = read_sources(paths, strict=strict)
+    with notes_on_stderr():
+        curves, errors = read_sources(paths, strict=strict)
     report_left_out(errors)
     check_size(curves)
     return without_slow_start(curves, slow_start)
@@ -70,6 +74,16 @@ def report_left_out(errors: Sequence[CurveError]) -> None:
     """Names on stderr what a command leaves out, one line per error."""
     for error in errors:
         typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Prints each warning of the package as one line on stderr, instead of with the place in the code."""
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter('always', UserWarning)
+        yield
+    for warning in noted:
+        typer.echo(f'composer-clr: {printable(str(warning.message))}', err=True)
 
 
 def write_json(path: Path | None, record: dict[str, Any]) -> None:

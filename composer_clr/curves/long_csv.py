@@ -6,20 +6,26 @@ import csv
 import io
 import math
 import os
+import re
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from composer_clr.curves.csv_table import CsvTable
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.utils.files import bounded_text, write_whole
+from composer_clr.utils.files import write_whole
 
-__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'write_long_csv']
+__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'without_clashes', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 PEAK = 'peak:'
-_MAX_BYTES = 64 * 2**20
+_KINDS = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
+# A column of whole numbers in which some are missing is written with decimals by pandas.
+_WHOLE = re.compile(r'([+-]?[0-9]+)(?:\.0*)?')
+_MOST_DIGITS = 20
 
 
 class _Row(NamedTuple):
@@ -42,7 +48,8 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
 
     Args:
         path (str | PathLike): The file; columns in any order, every further one is a metric. The ``seed`` column may be
-            missing and its cells empty; an empty metric cell is a value that was not measured.
+            missing and its cells empty; an empty metric cell is a value that was not measured. Other separators and
+            what else other programs write are read as in :class:`CsvTable`, with a warning that says how.
 
     Returns:
         list[TradeoffCurve]: In the order of their first rows; points in the order of their epochs.
@@ -75,7 +82,8 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
             table could not distinguish.
     """
     curves = list(curves)
-    _check_distinct(curves)
+    for error in without_clashes(curves)[1]:
+        raise error
     points = [point for curve in curves for point in curve.points]
     metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
     peaks = list(dict.fromkeys(name for point in points for name in point.peak_metrics))
@@ -98,53 +106,61 @@ def _spelled(value: float | None) -> str:
     return repr(value) if value is not None and math.isfinite(value) else ''
 
 
-def _check_distinct(curves: Sequence[TradeoffCurve]) -> None:
+def without_clashes(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Leaves out every run that a long CSV could not distinguish from an earlier one.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+
+    Returns:
+        tuple[list[TradeoffCurve], list[CurveError]]: The runs that are left, and an error for each other one.
+    """
     seen: dict[tuple[str, str, int | None], str] = {}
+    kept, errors = [], []
     for curve in curves:
         run = curve.run
-        if run.kind == 'standard':
-            continue
         key = run.kind, run.method, run.seed
-        if key in seen:
-            raise CurveError(
-                f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
-                'a long CSV cannot distinguish them, write them to two files'
+        if run.kind == 'standard' or key not in seen:
+            seen[key] = curve.place
+            kept.append(curve)
+        else:
+            errors.append(
+                CurveError(
+                    f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
+                    'a long CSV cannot distinguish them, write them to two files'
+                )
             )
-        seen[key] = curve.place
+    return kept, errors
 
 
 def _rows(path: Path) -> list[_Row]:
-    try:
-        # Spreadsheets put a byte order mark before the first column's name.
-        text = bounded_text(path, _MAX_BYTES, encoding='utf-8-sig')
-        reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
-    if len(lines) < 2:
+    table = CsvTable(path, COLUMNS, ('kind', 'method'))
+    _check_header(path, table.header)
+    if not table.rows:
         raise CurveError(f'{path}: holds no rows: give a header and one row per point')
-    header = [name.strip() for name in lines[0][1]]
-    _check_header(path, header)
-    return [_row(path, line, header, cells) for line, cells in lines[1:]]
+    rows = [_row(path, line, cells) for line, cells in table.rows]
+    kinds = {row.kind: row.kind.lower() for row in rows if row.kind not in _KINDS and row.kind.lower() in _KINDS}
+    notes = [*table.notes, *(f'kind {kind!r} is read as {name!r}' for kind, name in kinds.items())]
+    if notes:
+        warnings.warn(f'{path}: {"; ".join(notes)}', UserWarning, stacklevel=3)
+    return [row._replace(kind=kinds.get(row.kind, row.kind)) for row in rows]
 
 
 def _check_header(path: Path, header: list[str]) -> None:
+    if not header:
+        raise CurveError(f'{path}: holds no rows: give a header and one row per point')
     missing = [name for name in COLUMNS if name not in header and name != 'seed']
     if missing:
         raise CurveError(f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...')
+    if PEAK in header:
+        raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
     if not set(header) - set(COLUMNS):
         raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
-    faulty = sorted({name for name in header if header.count(name) > 1 or name in ('', PEAK)})
-    if faulty:
-        raise CurveError(f'{path}: line 1 has columns without a name or of the same name ({faulty}): name each once')
 
 
-def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
-    if len(cells) != len(header):
-        raise CurveError(f'{path}: line {line} has {len(cells)} cells, the header {len(header)}: make them match')
-    at = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
     for name in ('kind', 'method'):
-        if not at[name]:
+        if not at[name] or at[name] == 'nan':
             raise CurveError(f'{path}: line {line}, column {name}: is empty: name the {name} of the run')
     values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in COLUMNS and cell}
     return _Row(
@@ -160,12 +176,10 @@ def _row(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:
 
 
 def _seed(path: Path, line: int, cell: str) -> int | None:
-    try:
-        return int(cell) if cell else None
-    except ValueError as error:
-        raise CurveError(
-            f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it'
-        ) from error
+    whole = _WHOLE.fullmatch(cell)
+    if cell and (whole is None or len(whole[1]) > _MOST_DIGITS):
+        raise CurveError(f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it')
+    return int(whole[1]) if whole else None
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
@@ -186,7 +200,8 @@ def _above_zero(path: Path, line: int, column: str, cell: str) -> float:
         raise CurveError(f'{path}: line {line}, column {column}: is empty: every point needs one')
     value = _number(path, line, column, cell)
     if value <= 0:
-        raise CurveError(f'{path}: line {line}, column {column}: {cell} must be above 0')
+        hint = ', add 1 to epochs that are counted from 0' if column == 'epoch' and value == 0 else ''
+        raise CurveError(f'{path}: line {line}, column {column}: {cell} must be above 0{hint}')
     return value
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -50,6 +51,8 @@ class Keys:
         batches_per_epoch (float | None): Batches per epoch, > 0. Default: ``None``, from ``time/epoch``.
         window_epochs (float): Epochs before a trough in which its best value may lie, >= 0, within the cycle. Default:
             ``0.0``.
+        first_step (float): Step at which the first batch is logged; the steps of a run that counts from 0 are one
+            short of its batches. Default: ``1.0``.
     """
 
     lr: str | None = None
@@ -59,10 +62,13 @@ class Keys:
     method: str | None = None
     batches_per_epoch: float | None = None
     window_epochs: float = 0.0
+    first_step: float = 1.0
 
     def __post_init__(self) -> None:
         if self.time_unit is not None and self.time_unit not in get_args(ClockUnit):
             raise CurveError(f'time unit {self.time_unit!r}: choose one of {", ".join(get_args(ClockUnit))}')
+        if not math.isfinite(self.first_step):
+            raise CurveError(f'first_step={self.first_step}: must be a step, such as 0 or 1')
         if not 0 <= self.window_epochs < math.inf:
             raise CurveError(f'window={self.window_epochs}: must be 0 or more epochs')
         if self.batches_per_epoch is not None and not 0 < self.batches_per_epoch < math.inf:
@@ -128,7 +134,11 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
 
     Raises:
         CurveError: If the run did not log what a curve needs, or no trough has metrics.
+
+    Warns:
+        UserWarning: If some troughs have no metrics, and so no point.
     """
+    history = _from_the_first_batch(history, keys.first_step)
     lr = history.series[_rate_key(history, keys)]
     time = _seconds(history, keys)
     metrics = {_metric_name(key): history.series[key] for key in _metric_keys(history, keys)}
@@ -142,6 +152,8 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     points = list(_points(troughs, metrics, time, per_epoch, window))
     if not points:
         raise CurveError(f'{history}: no evaluation at any of its {len(troughs)} troughs')
+    found = {point.cycle for point in points}
+    _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
     run = Run(
         run_name=history.name,
         kind=history.setting('pareto.kind') or run_kind(len(troughs)),
@@ -149,6 +161,24 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         seed=_seed(history),
     )
     return TradeoffCurve(run, points)
+
+
+def _from_the_first_batch(history: RunHistory, first_step: float) -> RunHistory:
+    """Returns the history with steps that count batches from 1."""
+    if first_step == 1:
+        return history
+    return replace(history, series={key: (at + 1 - first_step, values) for key, (at, values) in history.series.items()})
+
+
+def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float) -> None:
+    if missing:
+        epochs = ', '.join(f'{trough.time / per_epoch:.4g}' for trough in missing)
+        warnings.warn(
+            f'{history}: no evaluation at the {"trough" if len(missing) == 1 else "troughs"} at epoch {epochs}: '
+            'no point there',
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _points(

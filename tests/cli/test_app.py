@@ -137,6 +137,29 @@ def test_export(monkeypatch, study, capsys):
     assert '+2.000' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('strict', [False, True])
+def test_two_runs_of_one_seed_do_not_stop_an_export(monkeypatch, study, strict, capsys):
+    (study / 'twin').mkdir()
+    run('cyclic', 2, (4, 14, 0.7)).write(study / 'twin' / 'curve.json')
+    monkeypatch.chdir(study)
+    assert call(monkeypatch, 'export', '.', *['--strict'] * strict) == (2 if strict else 0)
+    line = capsys.readouterr().err.strip().removeprefix('composer-clr: ').removeprefix('left out: ')
+    assert line.startswith("runs 'run1/curve.json' and 'twin/curve.json' are both cyclic, baseline, seed 2: ")
+    if not strict:
+        assert len(read_long_csv('curves.csv')) == 4
+
+
+def test_what_a_csv_of_another_program_was_read_as_is_one_line(monkeypatch, study, capsys):
+    monkeypatch.chdir(study)
+    assert call(monkeypatch, 'export', '.') == 0
+    lines = Path('curves.csv').read_text().splitlines()
+    Path('other.csv').write_text(
+        '\n'.join([f';{lines[0]}', *(f'{i};{line}' for i, line in enumerate(lines[1:]))]).replace(',', ';')
+    )
+    assert call(monkeypatch, 'compare', 'other.csv') == 0
+    assert capsys.readouterr().err == "composer-clr: other.csv: column 1 ('') is an index and is not read\n"
+
+
 def test_schedule(monkeypatch, tmp_path, capsys):
     picture = tmp_path / 'lr.png'
     assert call(monkeypatch, 'schedule', 'quickstart/digits', '--plot', str(picture)) == 0

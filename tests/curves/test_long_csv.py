@@ -1,6 +1,8 @@
 """The long CSV: what it reads, what it writes, and how it says what is wrong."""
 
 import math
+import re
+import warnings
 
 import pytest
 
@@ -76,7 +78,6 @@ class TestRead:
                 'line 1 has no column method, wall_clock_train_s: it needs kind,method,seed,epoch,wall_clock_train_s,',
                 id='missing columns',
             ),
-            pytest.param([HEADER.replace(',', ';'), 'a'], 'line 1 has no column kind', id='semicolons'),
             pytest.param(
                 ['kind,method,seed,epoch,wall_clock_train_s', 'cyclic,MX,1,16,9'],
                 'line 1 names no metric: add a column for each',
@@ -87,7 +88,11 @@ class TestRead:
                 r'line 1 has columns without a name or of the same name \(.*Accuracy',
                 id='a column twice',
             ),
-            pytest.param([HEADER + ',', 'a'], r"same name \(\[''\]\): name each once", id='a column without a name'),
+            pytest.param(
+                [f',{HEADER}', '0.5,cyclic,MX,1,16,9,0.5,0.5'],
+                r"same name \(\[''\]\): name each once",
+                id='a column without a name',
+            ),
             pytest.param([HEADER], 'holds no rows: give a header and one row per point', id='header alone'),
             pytest.param([''], 'holds no rows', id='empty'),
             pytest.param(
@@ -96,13 +101,20 @@ class TestRead:
                 id='a cell short',
             ),
             pytest.param(
-                [HEADER, '', 'cyclic,MX,1,16,9,high,0.5'],
+                [HEADER, '', 'cyclic,MX,1,16,9,high,0.5', 'cyclic,MX,1,32,9,0.5,0.5'],
                 f"line 3, column {ACC}: 'high' is not a finite number: correct it, or leave the cell empty",
                 id='no number',
             ),
+            pytest.param([HEADER, 'cyclic,MX,1,16,9,76%,0.5'], f"line 2, column {ACC}: '76%' is not a", id='percent'),
+            pytest.param([HEADER, 'cyclic,MX,1,0,9,0.5,'], 'epoch: 0 must be above 0, add 1 to epochs', id='epoch 0'),
+            pytest.param([HEADER, 'cyclic,nan,1,16,9,0.5,'], 'column method: is empty', id='method nan'),
             pytest.param(
-                [HEADER, 'cyclic,MX,1,16,9,0.5,nan'], f"line 2, column peak:{ACC}: 'nan' is not a finite", id='nan'
+                [HEADER.replace(',', ';'), 'cyclic;MX;1;16;9.5;0,5;0,5'],
+                r"'0,5' \(line 2\) has a decimal comma, '9.5' \(line 2\) a decimal point: use one",
+                id='comma and point',
             ),
+            pytest.param([HEADER, 'cyclic,MX,1,16,"1,234",0.5,'], "'1,234' is not a finite", id='thousands'),
+            pytest.param([HEADER, 'cyclic,MX,1,16,9,0.5,,1'], 'line 2 has 8 cells, the header 7', id='a cell more'),
             pytest.param([HEADER, 'cyclic,MX,1,16,inf,0.5,'], "wall_clock_train_s: 'inf' is not", id='infinity'),
             pytest.param([HEADER, 'cyclic,MX,1,,9,0.5,'], 'line 2, column epoch: is empty: every', id='no epoch'),
             pytest.param([HEADER, 'cyclic,MX,1,16,0,0.5,'], 'wall_clock_train_s: 0 must be above 0', id='no time'),
@@ -126,6 +138,79 @@ class TestRead:
             read_long_csv(path)
         assert str(caught.value).startswith(f'{path}: ')
         assert '\n' not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ('lines', 'note'),
+        [
+            pytest.param(
+                [f',{HEADER}', '0,cyclic,MX,1,16,9,0.5,0.6', '1,cyclic,MX,1,32,18.5,,0.7'],
+                r"column 1 \(''\) is an index and is not read",
+                id='index of pandas',
+            ),
+            pytest.param(
+                [f'Unnamed: 0,{HEADER}', '3,cyclic,MX,1,16,9,0.5,0.6', '0,cyclic,MX,1,32,18.5,,0.7'],
+                r"column 1 \('Unnamed: 0'\) is an index and is not read",
+                id='index that was read before',
+            ),
+            pytest.param(
+                [HEADER.replace(',', ';'), 'cyclic;MX;1;16;9;0,5;0,6', 'cyclic;MX;1;32;18,5;;0,7'],
+                'a comma is read as a decimal comma',
+                id='semicolons and decimal commas',
+            ),
+            pytest.param(
+                [HEADER.replace(',', ';'), 'cyclic;MX;1;16;9;0.5;0.6', 'cyclic;MX;1;32;18.5;;0.7'],
+                None,
+                id='semicolons',
+            ),
+            pytest.param(
+                [HEADER.replace(',', '\t'), 'cyclic\tMX\t1\t16\t9\t0.5\t0.6', 'cyclic\tMX\t1\t32\t18.5\t\t0.7'],
+                None,
+                id='tabs',
+            ),
+            pytest.param(
+                [HEADER, 'cyclic,MX,1.0,16.0,9,0.5,0.6', 'cyclic,MX,1.,32,18.5,NaN,0.7'], None, id='seed 1.0 and NaN'
+            ),
+            pytest.param(
+                [HEADER, 'cyclic,MX,1,16,9,0.5,0.6', 'cyclic,MX,1,32,18.5,N/A,0.7'], None, id='N/A as R writes it'
+            ),
+            pytest.param(
+                [f'{HEADER},,', 'cyclic,MX,1,16,9,0.5,0.6,,', 'cyclic,MX,1,32,18.5,,0.7,,,'], None, id='trailing commas'
+            ),
+            pytest.param(
+                [f'{HEADER},note', 'cyclic,MX,1,16,9,0.5,0.6,2026-11-25 good', 'cyclic,MX,1,32,18.5,,0.7,'],
+                "column 'note' holds text and is not read",
+                id='text',
+            ),
+            pytest.param(
+                [HEADER, 'Cyclic,MX,1,16,9,0.5,0.6', 'CYCLIC,MX,1,32,18.5,,0.7'],
+                "kind 'Cyclic' is read as 'cyclic'; kind 'CYCLIC' is read as 'cyclic'",
+                id='Cyclic',
+            ),
+            pytest.param(
+                [HEADER.replace('epoch', 'Epoch'), 'cyclic,MX,1,16,9,0.5,0.6', 'cyclic,MX,1,32,18.5,,0.7'],
+                "column 'Epoch' is read as 'epoch'",
+                id='Epoch',
+            ),
+        ],
+    )
+    def test_as_other_programs_write_it(self, table, lines, note):
+        path = table(*lines)
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter('always')
+            (curve,) = read_long_csv(path)
+        assert contents(curve) == (
+            'cyclic',
+            'MX',
+            1,
+            [(0, 16, 9, {ACC: 0.5}, {ACC: 0.6}), (1, 32, 18.5, {}, {ACC: 0.7})],
+        )
+        said = [str(warning.message) for warning in noted]
+        assert len(said) == (note is not None)
+        assert all(re.fullmatch(f'{re.escape(str(path))}: {note}', line) for line in said)
+
+    def test_a_missing_seed_is_none(self, table):
+        (curve,) = read_long_csv(table(HEADER, 'cyclic,MX,nan,16,9,0.5,0.6'))
+        assert curve.run.seed is None
 
     def test_no_file(self, tmp_path):
         with pytest.raises(CurveError, match=r'none\.csv: cannot be read as a CSV'):

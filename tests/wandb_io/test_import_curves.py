@@ -104,7 +104,23 @@ def test_time_is_interpolated_where_it_was_logged_rarely():
 
 
 def test_a_trough_that_nothing_was_evaluated_at_has_no_point():
-    assert rows(history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})) == approx([(7, 14, 0.7)])
+    read = history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})
+    with pytest.warns(UserWarning, match=r"run 'old' \(id7\): no evaluation at the trough at epoch 3: no point there"):
+        assert rows(read) == approx([(7, 14, 0.7)])
+
+
+def test_steps_that_count_from_0():
+    read = history()
+    read.series = {key: (at - 1, values) for key, (at, values) in read.series.items()}
+    assert rows(read, first_step=0) == BOTH
+    assert rows(read, batches_per_epoch=2)[0][0] == 2.5
+
+
+def test_epochs_that_count_from_0():
+    lr = dict(enumerate([1, 0.5, 0, 1, 0.75, 0.5, 0.25, 0]))
+    read = history(series={LR: lr, ACC: {2: 0.6, 7: 0.7}, 'time/train': {step: (step + 1) * 60 for step in lr}})
+    made = rows(read, batches_per_epoch=1, first_step=0, time_unit='seconds')
+    assert made == approx([(3, 180, 0.6), (8, 480, 0.7)])
 
 
 @pytest.mark.parametrize(
@@ -129,6 +145,7 @@ def test_what_is_missing_is_named_with_the_run(changes, keys, match):
 @pytest.mark.parametrize(
     ('keys', 'match'),
     [
+        ({'first_step': float('nan')}, 'first_step=nan: must be a step'),
         ({'time_unit': 'weeks'}, "'weeks': choose one of seconds"),
         ({'window_epochs': -1}, 'window=-1: must be'),
         ({'batches_per_epoch': 0}, 'batches_per_epoch=0: must be above 0'),
