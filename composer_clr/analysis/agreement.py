@@ -20,16 +20,16 @@ class Gap:
     """Cyclic minus standard, in the metric's unit times the scale asked for.
 
     Attributes:
-        epoch (Array): The cyclic curve's epochs that met the standard curve.
+        count (Array): The cyclic curve's counts, such as epochs, that met the standard curve.
         value (Array): The gap at each.
         sem (tuple[float | None, ...]): Its standard error over seeds; ``None`` where a curve has one seed there.
         how (tuple[str, ...]): How each was paired, as in :class:`Pairing`.
-        left_out (Array): The cyclic curve's epochs that did not meet the standard curve.
+        left_out (Array): The cyclic curve's counts that did not meet the standard curve.
         mean (float): Mean over the points.
         mean_sem (float | None): Standard error of the mean over seeds.
     """
 
-    epoch: Array
+    count: Array
     value: Array
     sem: tuple[float | None, ...]
     how: tuple[str, ...]
@@ -49,7 +49,7 @@ def gap(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLA
     Args:
         cyclic (MeanCurve): Gives the points :math:`x_i`.
         standard (MeanCurve): Is found at them as by :func:`pair`.
-        alignment (Alignment): How. Default: interpolation in log epochs.
+        alignment (Alignment): How. Default: interpolation in the log of the count.
         scale (float): 100 turns fractions into percentage points. Default: ``1.0``.
 
     Raises:
@@ -66,11 +66,11 @@ def gap(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLA
     ]
     total = standard_error(chain.from_iterable(terms))
     return Gap(
-        epoch=cyclic.epoch[pairing.kept],
+        count=cyclic.count[pairing.kept],
         value=value,
         sem=tuple(standard_error(point) for point in terms),
         how=pairing.how,
-        left_out=cyclic.epoch[pairing.left_out],
+        left_out=cyclic.count[pairing.left_out],
         mean=float(value.mean()),
         mean_sem=None if total is None else total / len(terms),
     )
@@ -90,7 +90,7 @@ def improvement(
         method (MeanCurve): The method's curve.
         baseline (MeanCurve): The baseline's curve of the same kind.
         positions (ArrayLike): Epochs or times.
-        alignment (Alignment): How, and what the positions are. Default: interpolation in log epochs.
+        alignment (Alignment): How, and what the positions are. Default: interpolation in the log of the count.
         lower_is_better (bool): Whether the metric is one of which less is better. Default: ``False``.
 
     Returns:
@@ -160,7 +160,7 @@ def ranking_agreement(
     Args:
         curves (Sequence[tuple[MeanCurve, MeanCurve]]): Each method's cyclic and standard curve.
         positions (ArrayLike): Epochs or times.
-        alignment (Alignment): How, and what the positions are. Default: interpolation in log epochs.
+        alignment (Alignment): How, and what the positions are. Default: interpolation in the log of the count.
 
     Returns:
         list[float | None]: Over the methods that have both values there; ``None`` where fewer than two have.

@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.analysis.queries import FrontierPoint, frontier, speedup, time_to_reach, value_within
+from composer_clr.curves.axes import Axis, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
-from composer_clr.curves.methods import BASELINE
-from composer_clr.curves.metrics import default_metric, is_fraction, study_direction
+from composer_clr.curves.methods import BASELINE, study_baseline
+from composer_clr.curves.metrics import default_metric, full_name, is_fraction, study_direction
 
-__all__ = ['Answers', 'CurveAnswers', 'answer', 'answers_record']
+__all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
+
+
+class Budget(NamedTuple):
+    """How much may be trained: seconds, epochs, batches, samples or tokens."""
+
+    amount: float
+    axis: Axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +31,13 @@ class CurveAnswers:
 
     Attributes:
         curve (MeanCurve): Whose they are.
-        time_s (tuple[float | None, ...]): :func:`time_to_reach` for each value asked for.
+        reached (tuple[float | None, ...]): :func:`time_to_reach` for each value asked for, along the axis.
         speedup (tuple[float | None, ...]): :func:`speedup` over the baseline's curve of the same kind, for each.
-        value (tuple[float | None, ...]): :func:`value_within` for each time asked for.
+        value (tuple[float | None, ...]): :func:`value_within` for each budget asked for.
     """
 
     curve: MeanCurve
-    time_s: tuple[float | None, ...]
+    reached: tuple[float | None, ...]
     speedup: tuple[float | None, ...]
     value: tuple[float | None, ...]
 
@@ -43,7 +51,8 @@ class Answers:
         baseline (str): The method that speedups are over.
         scale (float): 100 where the metric is a fraction, which people read in percent; else 1.
         reach (tuple[float, ...]): The values asked for.
-        within_s (tuple[float, ...]): The times asked for, in seconds.
+        within (tuple[Budget, ...]): The budgets asked for.
+        axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
         curves (list[CurveAnswers]): By method, the baseline first, and by kind.
         frontier (list[FrontierPoint]): :func:`frontier` of all curves together.
     """
@@ -52,7 +61,8 @@ class Answers:
     baseline: str
     scale: float
     reach: tuple[float, ...]
-    within_s: tuple[float, ...]
+    within: tuple[Budget, ...]
+    axis: Axis
     curves: list[CurveAnswers]
     frontier: list[FrontierPoint]
 
@@ -62,7 +72,8 @@ def answer(
     metric: str | None = None,
     *,
     reach: Sequence[float] = (),
-    within_s: Sequence[float] = (),
+    within: Sequence[tuple[float, Axis] | float] = (),
+    axis: Axis | None = None,
     baseline: str = BASELINE,
     peak: bool = False,
     lower_is_better: bool | None = None,
@@ -73,7 +84,10 @@ def answer(
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         reach (Sequence[float]): How long to these values? In the metric's own unit, 0.75 for 75 percent.
-        within_s (Sequence[float]): How good within these seconds of training? Each above 0.
+        within (Sequence[tuple[float, str] | float]): How good within these budgets? Seconds, or an amount and its
+            axis, such as ``(3e8, 'token')``; each above 0.
+        axis (str | None): What to reach a value in. Default: ``None``, samples or tokens where the schedules were
+            counted in them (:func:`default_axis`), else ``'time'``.
         baseline (str): The method that speedups are over. Default: ``'baseline'``.
         peak (bool): Whether to take the best value near each point. Default: ``False``.
         lower_is_better (bool | None): Default: ``None``, told from the metric's name.
@@ -83,9 +97,14 @@ def answer(
             :func:`mean_curves`.
     """
     runs = [curve for curve in curves if curve.points]
-    metric = metric or default_metric(runs, peak=peak)
+    metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
+    baseline = study_baseline(runs, baseline)
     lower = study_direction(runs, metric, lower_is_better)
-    means = mean_curves(runs, metric, peak=peak)
+    count = default_axis(runs) if axis in (None, 'time') else axis
+    axis = axis or (count if count in ('sample', 'token') else 'time')
+    means = mean_curves(runs, metric, axis=count, peak=peak)
+    budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
+    along = {on: mean_curves(runs, metric, axis=on, peak=peak) for _, on in budgets if on not in ('time', count)}
     values = [value for curve in means.values() for value in curve.value]
     fraction = is_fraction(metric, values)
     for target in reach:
@@ -97,12 +116,18 @@ def answer(
     told = []
     for (_, kind), curve in sorted(means.items(), key=lambda item: _place(item[0], baseline, methods)):
         base = means.get((baseline, kind))
+        along_axis: dict[str, bool] = {'lower_is_better': lower, 'counted': axis != 'time'}
         told.append(
             CurveAnswers(
                 curve,
-                tuple(time_to_reach(curve, target, lower_is_better=lower) for target in reach),
-                tuple(base and speedup(curve, base, target, lower_is_better=lower) for target in reach),
-                tuple(value_within(curve, time_s, lower_is_better=lower) for time_s in within_s),
+                tuple(time_to_reach(curve, target, **along_axis) for target in reach),
+                tuple(base and speedup(curve, base, target, **along_axis) for target in reach),
+                tuple(
+                    value_within(
+                        along.get(on, means)[curve.method, kind], amount, lower_is_better=lower, counted=on != 'time'
+                    )
+                    for amount, on in budgets
+                ),
             )
         )
     return Answers(
@@ -110,7 +135,8 @@ def answer(
         baseline=baseline,
         scale=100.0 if fraction else 1.0,
         reach=tuple(reach),
-        within_s=tuple(within_s),
+        within=tuple(budgets),
+        axis=axis,
         curves=told,
         frontier=frontier(means.values(), lower_is_better=lower),
     )
@@ -127,20 +153,28 @@ def answers_record(answers: Answers) -> dict[str, Any]:
     return {
         'metric': answers.metric,
         'baseline': answers.baseline,
+        'axis': answers.axis,
         'curves': [
             {
                 'method': told.curve.method,
                 'kind': told.curve.kind,
                 'reach': [
-                    {'value': value, 'time_s': time_s, 'speedup': times}
-                    for value, time_s, times in zip(answers.reach, told.time_s, told.speedup, strict=True)
+                    {'value': value, _key(answers.axis): reached, 'speedup': times}
+                    for value, reached, times in zip(answers.reach, told.reached, told.speedup, strict=True)
                 ],
                 'within': [
-                    {'time_s': time_s, 'value': value}
-                    for time_s, value in zip(answers.within_s, told.value, strict=True)
+                    {_key(budget.axis): budget.amount, 'value': value}
+                    for budget, value in zip(answers.within, told.value, strict=True)
                 ],
             }
             for told in answers.curves
         ],
-        'frontier': [vars(point) for point in answers.frontier],
+        'frontier': [
+            {answers.curves[0].curve.axis if name == 'count' else name: value for name, value in vars(point).items()}
+            for point in answers.frontier
+        ],
     }
+
+
+def _key(axis: str) -> str:
+    return 'time_s' if axis == 'time' else axis

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from composer_clr.analysis.agreement import Gap, cosine_similarity, gap, improvement, ranking_agreement
-from composer_clr.analysis.cost import measured_cost_ratio
+from composer_clr.analysis.cost import counted_cost_ratio, measured_cost_ratio
 from composer_clr.analysis.fit import fit_curve
-from composer_clr.analysis.mean_curve import Array, MeanCurve, check_counted_alike, mean_curves
+from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
+from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
-from composer_clr.curves.metrics import default_metric, is_fraction, measured, study_direction
+from composer_clr.curves.methods import study_baseline
+from composer_clr.curves.metrics import default_metric, full_name, is_fraction, is_perplexity, measured, study_direction
 from composer_clr.schedule.cost_ratio import cost_ratio
 
-__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds', 'record', 'record_kinds']
+__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds']
 
 
 @dataclass(frozen=True, eq=False)
 class Improvement:
-    """What a method gains over the baseline on each kind of curve, at the epochs where both are known."""
+    """What a method gains over the baseline on each kind of curve, at the counts where both are known."""
 
-    epoch: Array
+    count: Array
     cyclic: Array
     standard: Array
 
@@ -36,7 +38,8 @@ class MethodComparison:
     """One method's curves and figures; ``cyclic`` is the curve of whichever kind is compared with the standard.
 
     See :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`. With a fit, ``fit_residuals`` are the
-    standard curve's, measured minus fitted, by epoch or time as it was fitted.
+    standard curve's, measured minus fitted, by count or time as it was fitted. ``counted_cost_ratio`` is the cost ratio
+    in what the curves count, such as tokens.
     """
 
     cyclic: MeanCurve
@@ -45,6 +48,7 @@ class MethodComparison:
     improvement: Improvement
     cosine_similarity: float | None
     cost_ratio: float
+    counted_cost_ratio: float
     fit_residuals: dict[float, float] | None = None
 
 
@@ -57,12 +61,16 @@ class Comparison:
         baseline (str): The method that the improvements are over.
         alignment (Alignment): How points were paired.
         scale (float): 100 where gaps and improvements are percentage points, else 1.
+        is_ratio (bool): Whether gaps are ratios, cyclic over standard, as of perplexities; improvements are then
+            differences of logarithms.
         lower_is_better (bool): Whether less is better.
         formula_cost_ratio (float): :func:`cost_ratio` of the baseline's paired points.
         methods (dict[str, MethodComparison]): Each method that has both kinds of curve, the baseline first.
-        agreement (dict[float, float | None]): :func:`ranking_agreement`, by epoch.
+        agreement (dict[float, float | None]): :func:`ranking_agreement`, by count.
         skipped (dict[str, str]): Each method that could not be compared, and why.
         kind (str): The kind of curve that was compared with the standard one.
+        axis (str): What the counts are: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+        warning (str | None): Why equal counts may not be comparable.
     """
 
     metric: str
@@ -75,6 +83,9 @@ class Comparison:
     agreement: dict[float, float | None]
     skipped: dict[str, str]
     kind: str = 'cyclic'
+    axis: str = 'epoch'
+    warning: str | None = None
+    is_ratio: bool = False
 
 
 def compare(
@@ -96,8 +107,10 @@ def compare(
         curves (Iterable[TradeoffCurve]): The runs of the study, cyclic and standard, of one seed or several.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         kind (str): The kind of curve to compare with the standard one. Default: ``'cyclic'``.
-        baseline (str): The method that improvements are over. Default: ``'baseline'``.
-        alignment (Alignment): How points are paired. Default: interpolation in log epochs.
+        baseline (str): The method that improvements are over; of runs of one method, that one. Default:
+            ``'baseline'``.
+        alignment (Alignment): How points are paired. Default: interpolation in the log of what the schedules
+            were counted in.
         peak (bool): Whether to take the best value near each point. Default: ``False``.
         lower_is_better (bool | None): Default: ``None``, told from the metric's name.
         strict (bool): Whether a method with a bad curve stops everything; if not, it is named in ``skipped``. The
@@ -111,11 +124,14 @@ def compare(
         Portes et al. 2022, arXiv:2206.00832, section 3 and figure 3.
     """
     runs = [curve for curve in curves if curve.points]
-    check_counted_alike(runs)
-    metric = metric or default_metric(runs, peak=peak)
+    axis = alignment.counted(runs)
+    metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
+    baseline = study_baseline(runs, baseline)
     lower = study_direction(runs, metric, lower_is_better)
     values = [measured(point, peak).get(metric, math.nan) for run in runs for point in run.points]
     scale = 100.0 if is_fraction(metric, filter(math.isfinite, values)) else 1.0
+    if is_ratio := is_perplexity(metric):
+        runs = [_in_log(run, metric) for run in runs]
 
     compared: dict[str, MethodComparison] = {}
     skipped: dict[str, str] = {}
@@ -124,17 +140,18 @@ def compare(
             skipped[method] = missing
             continue
         try:
-            cyclic, standard = _both_kinds(group, method, kind, metric, peak)
+            cyclic, standard = _both_kinds(group, method, kind, metric, axis, peak)
             base = compared.get(baseline)
             over = (base.cyclic, base.standard) if base else (cyclic, standard)
             gained = _improvement((cyclic, standard), over, alignment, lower, scale)
             compared[method] = MethodComparison(
                 cyclic,
                 standard,
-                gap(cyclic, standard, alignment, scale),
+                _as_ratio(gap(cyclic, standard, alignment)) if is_ratio else gap(cyclic, standard, alignment, scale),
                 gained,
                 cosine_similarity=None if method == baseline else cosine_similarity(gained.cyclic, gained.standard),
                 cost_ratio=measured_cost_ratio(cyclic, standard, alignment),
+                counted_cost_ratio=counted_cost_ratio(cyclic, standard, alignment),
                 fit_residuals=_residuals(standard, alignment, scale) if alignment.mode == 'fit' else None,
             )
         except CurveError as error:
@@ -151,11 +168,14 @@ def compare(
         alignment=alignment,
         scale=scale,
         lower_is_better=lower,
-        formula_cost_ratio=cost_ratio(base.gap.epoch.tolist()),
+        formula_cost_ratio=cost_ratio(base.gap.count.tolist()),
         methods=compared,
-        agreement=dict(zip(base.cyclic.epoch.tolist(), taus, strict=True)),
+        agreement=dict(zip(base.cyclic.count.tolist(), taus, strict=True)),
         skipped=skipped,
         kind=kind,
+        axis=axis,
+        is_ratio=is_ratio,
+        warning=differing_epochs(runs) if axis == 'epoch' and alignment.axis != 'time' else None,
     )
 
 
@@ -213,18 +233,39 @@ def _missing(group: Iterable[TradeoffCurve], kind: str) -> str:
 
 
 def _both_kinds(
-    group: Iterable[TradeoffCurve], method: str, kind: str, metric: str, peak: bool
+    group: Iterable[TradeoffCurve], method: str, kind: str, metric: str, axis: Count, peak: bool
 ) -> tuple[MeanCurve, MeanCurve]:
     kinds = (kind, 'standard')
-    means = mean_curves((run for run in group if run.run.kind in kinds), metric, peak=peak)
+    means = mean_curves((run for run in group if run.run.kind in kinds), metric, axis=axis, peak=peak)
     cyclic, standard = (means[method, kind] for kind in kinds)
     for curve in (cyclic, standard):
-        if len(curve.epoch) < 2:
+        if len(curve.count) < 2:
             names = sorted({run.place for run in group if run.run.kind == curve.kind})
             raise CurveError(
                 f'{curve}: one point only (of {", ".join(names)}): a curve needs two, train more durations'
             )
     return cyclic, standard
+
+
+def _in_log(run: TradeoffCurve, metric: str) -> TradeoffCurve:
+    """Returns a run with the logarithm of a metric, in which ratios are differences."""
+
+    def logged(metrics: dict[str, float]) -> dict[str, float]:
+        value = metrics.get(metric, 0.0)
+        return {**metrics, metric: math.log(value) if value > 0 else math.nan} if metric in metrics else metrics
+
+    points = [replace(p, metrics=logged(p.metrics), peak_metrics=logged(p.peak_metrics)) for p in run.points]
+    changed = replace(run, points=points)
+    changed.source = run.source
+    return changed
+
+
+def _as_ratio(log_gap: Gap) -> Gap:
+    """Returns a gap of logarithms as a ratio, its errors to first order."""
+    value, mean = np.exp(log_gap.value), math.exp(log_gap.mean)
+    sem = tuple(None if e is None else float(e * v) for e, v in zip(log_gap.sem, value, strict=True))
+    mean_sem = None if log_gap.mean_sem is None else log_gap.mean_sem * mean
+    return replace(log_gap, value=value, sem=sem, mean=mean, mean_sem=mean_sem)
 
 
 def _improvement(
@@ -240,69 +281,10 @@ def _improvement(
         for ours, theirs, how in zip(method, baseline, (alignment.of_cyclic(), alignment), strict=True)
     )
     known = ~np.isnan(cyclic) & ~np.isnan(standard)
-    return Improvement(method[0].epoch[known], cyclic[known], standard[known])
+    return Improvement(method[0].count[known], cyclic[known], standard[known])
 
 
 def _residuals(standard: MeanCurve, alignment: Alignment, scale: float) -> dict[float, float]:
     positions = alignment.positions(standard)
     _, residuals = fit_curve(positions, standard.value, positions)
     return dict(zip(positions.tolist(), (scale * residuals).tolist(), strict=True))
-
-
-def record(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as strict JSON has it: what ``composer-clr compare --json`` writes.
-
-    Returns:
-        dict: ``metric``, ``baseline``, ``align``, ``formula_cost_ratio``; by method under ``methods`` the ``gap``
-        (``mean``, ``sem``, ``by_epoch``, ``sem_by_epoch``, ``how_by_epoch``, ``left_out``), ``cosine_similarity``,
-        ``cost_ratio``, the ``improvement`` over the baseline on either kind of curve, and with a fit its
-        ``fit_residuals``; ``ranking_agreement`` by epoch; and the methods ``skipped``, with the reason. Epochs are
-        strings, ``'32'``; what is not known is ``null``.
-    """
-    return {
-        'metric': comparison.metric,
-        'baseline': comparison.baseline,
-        'align': comparison.alignment.mode,
-        'formula_cost_ratio': comparison.formula_cost_ratio,
-        'methods': {method: _method_record(figures) for method, figures in comparison.methods.items()},
-        'ranking_agreement': _by_epoch(comparison.agreement, comparison.agreement.values()),
-        'skipped': comparison.skipped,
-    }
-
-
-def record_kinds(compared: Mapping[str, Comparison]) -> dict[str, Any]:
-    """Comparisons of several kinds as strict JSON has them: :func:`record` of the first, and the figures of each.
-
-    Returns:
-        dict: As from :func:`record`, for the cyclic curves where there are some; and under ``kinds``, by kind, what
-        ``methods`` holds.
-    """
-    first = next(iter(compared.values()))
-    return {**record(first), 'kinds': {kind: record(comparison)['methods'] for kind, comparison in compared.items()}}
-
-
-def _method_record(figures: MethodComparison) -> dict[str, Any]:
-    gap, gained = figures.gap, figures.improvement
-    told = {
-        'gap': {
-            'mean': gap.mean,
-            'sem': gap.mean_sem,
-            'by_epoch': _by_epoch(gap.epoch, gap.value.tolist()),
-            'sem_by_epoch': _by_epoch(gap.epoch, gap.sem),
-            'how_by_epoch': _by_epoch(gap.epoch, gap.how),
-            'left_out': gap.left_out.tolist(),
-        },
-        'cosine_similarity': figures.cosine_similarity,
-        'cost_ratio': figures.cost_ratio,
-        'improvement': {
-            'cyclic': _by_epoch(gained.epoch, gained.cyclic.tolist()),
-            'standard': _by_epoch(gained.epoch, gained.standard.tolist()),
-        },
-    }
-    residuals = figures.fit_residuals
-    return told if residuals is None else {**told, 'fit_residuals': _by_epoch(residuals, residuals.values())}
-
-
-def _by_epoch(epochs: Iterable[float], values: Iterable[Any]) -> dict[str, Any]:
-    # Twelve digits: where epochs are counted in batches, six would make two points one.
-    return {f'{epoch:.12g}': value for epoch, value in zip(epochs, values, strict=True)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
 
-__all__ = ['curve_cost', 'measured_cost_ratio']
+__all__ = ['counted_cost_ratio', 'curve_cost', 'measured_cost_ratio']
 
 
 def curve_cost(curve: MeanCurve, points: npt.ArrayLike | None = None) -> float:
@@ -33,7 +35,7 @@ def curve_cost(curve: MeanCurve, points: npt.ArrayLike | None = None) -> float:
         >>> curve_cost(branches), curve_cost(branches, [0, 1])
         (46.0, 22.0)
     """
-    counted = np.arange(len(curve.epoch)) if points is None else np.asarray(points)
+    counted = np.arange(len(curve.count)) if points is None else np.asarray(points)
     time_s = curve.time_s[counted]
     shared_s = time_s if curve.shared_s is None else curve.shared_s[counted]
     return float(shared_s.max() + (time_s - shared_s).sum())
@@ -53,3 +55,16 @@ def measured_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Align
     pairing = meet(cyclic, standard, alignment)
     separate = np.exp(pairing.weights @ np.log(standard.time_s))
     return float(separate.sum() / curve_cost(cyclic, pairing.kept))
+
+
+def counted_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED) -> float:
+    """Returns :func:`measured_cost_ratio` in what the curves count, such as tokens, in place of seconds.
+
+    Raises:
+        CurveError: If no point meets the standard curve.
+    """
+    pairing = meet(cyclic, standard, alignment)
+    separate = np.exp(pairing.weights @ np.log(standard.count))
+    return float(
+        separate.sum() / curve_cost(replace(cyclic, time_s=cyclic.count, shared_s=cyclic.shared_count), pairing.kept)
+    )

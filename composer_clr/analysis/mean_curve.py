@@ -11,10 +11,11 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
+from composer_clr.curves.axes import Count, check_counts, default_axis, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
 
-__all__ = ['Array', 'MeanCurve', 'check_counted_alike', 'mean_curves', 'point_epoch', 'standard_error']
+__all__ = ['Array', 'MeanCurve', 'mean_curves', 'standard_error']
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class MeanCurve:
     Attributes:
         method (str): The set of algorithms.
         kind (str): ``'cyclic'``, ``'standard'`` or another.
-        epoch (Array): Epochs trained, > 0; batches where the train loaders have no length.
+        count (Array): Epochs, batches, samples or tokens trained, > 0: what ``axis`` says.
         time_s (Array): Mean seconds of training, > 0.
         value (Array): Mean of the metric.
         samples (tuple[dict[str, float], ...]): For each point, the value of each seed that reached it. Runs without a
@@ -34,15 +35,19 @@ class MeanCurve:
         shared_s (Array | None): Of the time of each point, the mean seconds that lie on a run which other points lie on
             too: nothing for runs of their own, all of it for the points of one run, the trunk's part for branches.
             Default: ``None``, all of it.
+        axis (str): What ``count`` counts: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+        shared_count (Array | None): As ``shared_s``, in the unit of ``count``.
     """
 
     method: str
     kind: str
-    epoch: Array
+    count: Array
     time_s: Array
     value: Array
     samples: tuple[dict[str, float], ...]
     shared_s: Array | None = None
+    axis: Count = 'epoch'
+    shared_count: Array | None = None
 
     @property
     def spread(self) -> Array:
@@ -54,17 +59,24 @@ class MeanCurve:
 
 
 def mean_curves(
-    curves: Iterable[TradeoffCurve], metric: str, *, peak: bool = False, allow_nan: bool = False
+    curves: Iterable[TradeoffCurve],
+    metric: str,
+    *,
+    axis: Count | None = None,
+    peak: bool = False,
+    allow_nan: bool = False,
 ) -> dict[tuple[str, str], MeanCurve]:
     """Average the seeds: one curve for each method and kind, in the order in which they first appear.
 
-    Points are one when their epochs agree to six decimals, or their batches where the train loader has no length. So a
-    standard curve is put together from its runs, one a point. A seed counts once at a point: a second run of it, being
-    no independent sample, would make the error look smaller than it is, and is refused.
+    Points are one when they have the same count on the axis, epochs to eight digits. So a standard curve is put
+    together from its runs, one a point. A seed counts once at a point: a second run of it, being no independent sample,
+    would make the error look smaller than it is, and is refused.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; those without points are passed over.
         metric (str): ``label/metric``.
+        axis (str | None): What points are told apart by. Default: ``None``, that of :func:`default_axis`,
+            of each curve where they have none in common.
         peak (bool): Whether to take the best value near each point. Default: ``False``.
         allow_nan (bool): Whether a value that is no finite number makes its mean NaN, for a figure to leave out,
             rather than stop everything. Default: ``False``.
@@ -73,86 +85,108 @@ def mean_curves(
         dict[tuple[str, str], MeanCurve]: By method and kind.
 
     Raises:
-        CurveError: If a point lacks the metric, or its value, time or epoch is no number to compare; if two runs of
-            one method, kind and seed reach the same epoch, or one counts epochs and another only batches.
+        CurveError: If a point lacks the metric, or its value, time or count is no number to compare; if two runs of
+            one method, kind and seed reach the same count, or a run does not count what the axis shows.
     """
+    curves = list(curves)
+    if axis is not None:
+        check_counts(curves, axis)
     groups: dict[tuple[str, str], list[tuple[str, TradeoffCurve]]] = defaultdict(list)
     for index, curve in enumerate(curves):
         if curve.points:
             seed = f'run {index}' if curve.run.seed is None else f'seed {curve.run.seed}'
             groups[curve.run.method, curve.run.kind].append((seed, curve))
-    return {key: _mean(*key, runs, metric, peak, allow_nan) for key, runs in groups.items()}
+    axis = axis or _common_axis(curves)
+    return {
+        key: _mean(*key, runs, metric, axis or default_axis([run for _, run in runs]), peak, allow_nan)
+        for key, runs in groups.items()
+    }
+
+
+def _common_axis(curves: Sequence[TradeoffCurve]) -> Count | None:
+    """Returns the default axis of all curves, or ``None`` where each has its own: some count epochs, some batches."""
+    try:
+        return default_axis(curves)
+    except CurveError:
+        return None
 
 
 def _mean(
-    method: str, kind: str, runs: Sequence[tuple[str, TradeoffCurve]], metric: str, peak: bool, allow_nan: bool
+    method: str,
+    kind: str,
+    runs: Sequence[tuple[str, TradeoffCurve]],
+    metric: str,
+    axis: Count,
+    peak: bool,
+    allow_nan: bool,
 ) -> MeanCurve:
-    check_counted_alike(curve for _, curve in runs)
-    at: dict[float, dict[str, tuple[str, float, float, float]]] = defaultdict(dict)
+    at: dict[float, dict[str, tuple[str, float, float, float, float]]] = defaultdict(dict)
     trunks = {curve.run.parent.get('run_name') for _, curve in runs if curve.run.parent is not None}
     for seed, curve in runs:
         name = curve.place
         # Cycles that end with the same batch have points that are alike: they are one here.
-        for epoch, point in {point_epoch(point): point for point in curve.points}.items():
-            if seed in at[epoch]:
+        for count, point in {point_count(point, axis) or 0.0: point for point in curve.points}.items():
+            if seed in at[count]:
                 raise CurveError(
-                    f'{method}, {kind}: runs {at[epoch][seed][0]!r} and {name!r} both have {seed} and '
-                    f'epoch {epoch:g}: leave one out, or give them methods or seeds of their own'
+                    f'{method}, {kind}: runs {at[count][seed][0]!r} and {name!r} both have {seed} and '
+                    f'{axis} {count:g}: leave one out, or give them methods or seeds of their own'
                 )
-            time_s, value = _time(name, point), _value(name, point, metric, peak, allow_nan)
-            at[epoch][seed] = name, time_s, value, _shared(curve, time_s, trunks)
-    epochs = sorted(at)
-    times = [fmean(time_s for _, time_s, _, _ in at[epoch].values()) for epoch in epochs]
-    samples = tuple({seed: value for seed, (_, _, value, _) in at[epoch].items()} for epoch in epochs)
+            time_s, value = (
+                _time(name, point, axis, count),
+                _value(name, point, metric, f'{axis} {count:g}', peak, allow_nan),
+            )
+            at[count][seed] = name, time_s, value, *_shared(curve, point, count, trunks)
+    counts = sorted(at)
+    times = [fmean(time_s for _, time_s, *_ in at[count].values()) for count in counts]
+    samples = tuple({seed: value for seed, (_, _, value, *_) in at[count].items()} for count in counts)
     means = [fmean(sample.values()) for sample in samples]
-    shared = [fmean(shared_s for *_, shared_s in at[epoch].values()) for epoch in epochs]
-    return MeanCurve(method, kind, np.array(epochs), np.array(times), np.array(means), samples, np.array(shared))
+    shared_s = [fmean(part_s for *_, part_s, _ in at[count].values()) for count in counts]
+    shared_count = [fmean(part for *_, part in at[count].values()) for count in counts]
+    return MeanCurve(
+        method,
+        kind,
+        np.array(counts),
+        np.array(times),
+        np.array(means),
+        samples,
+        np.array(shared_s),
+        axis,
+        np.array(shared_count),
+    )
 
 
-def _shared(curve: TradeoffCurve, time_s: float, trunks: Collection[object]) -> float:
-    """How much of a point's time lies on a run that other points lie on: its own, or the trunk that it left."""
-    if curve.run.parent is None:
-        return time_s if len(curve.points) > 1 or curve.run.run_name in trunks else 0.0
-    shared_s = curve.run.parent.get('wall_clock_train_s')
+def _shared(
+    curve: TradeoffCurve, point: TradeoffPoint, count: float, trunks: Collection[object]
+) -> tuple[float, float]:
+    """Returns how much of a point's time and count lies on a run that other points share: its own, or its trunk."""
+    time_s, parent = point.wall_clock_train_s, curve.run.parent
+    if parent is None:
+        return (time_s, count) if len(curve.points) > 1 or curve.run.run_name in trunks else (0.0, 0.0)
+    shared_s, left = parent.get('wall_clock_train_s'), parent.get('batch')
     if not isinstance(shared_s, (int, float)) or not 0 <= shared_s <= time_s:
         raise CurveError(
             f'run {curve.run.run_name!r}: its parent has wall_clock_train_s {shared_s!r}, which must be the seconds at '
             f'which it left it, up to {time_s:g}: correct the file or leave the run out'
         )
-    return float(shared_s)
+    by_batch = isinstance(left, int) and 0 <= left <= point.batch
+    part = left / max(point.batch, 1) if by_batch else shared_s / time_s
+    return float(shared_s), count * part
 
 
-def point_epoch(point: TradeoffPoint) -> float:
-    """Where a point lies among those of other runs: its epoch to six decimals, or its batch where there are none."""
-    return float(point.batch) if point.epoch is None else round(point.epoch, 6)
-
-
-def _time(run: str, point: TradeoffPoint) -> float:
-    for what, amount in (('epoch', point_epoch(point)), ('wall_clock_train_s', point.wall_clock_train_s)):
+def _time(run: str, point: TradeoffPoint, axis: str, count: float) -> float:
+    for what, amount in ((axis, count), ('wall_clock_train_s', point.wall_clock_train_s)):
         if not 0 < amount < math.inf:
             raise CurveError(f'run {run!r}: a point has {what} {amount}: it must be above 0, leave the point out')
     return point.wall_clock_train_s
 
 
-def _value(run: str, point: TradeoffPoint, metric: str, peak: bool, allow_nan: bool) -> float:
+def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, allow_nan: bool) -> float:
     label, values = f'peak:{metric}' if peak else metric, measured(point, peak)
-    place = f'at epoch {point_epoch(point):g}'
     if metric not in values:
-        raise CurveError(f'run {run!r} has no metric {label!r} {place}, only {sorted(values)}: name a shared metric')
+        raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {sorted(values)}: name a shared metric')
     if not (allow_nan or math.isfinite(values[metric])):
-        raise CurveError(f'run {run!r}: {label} is {values[metric]} {place}: leave the run out')
+        raise CurveError(f'run {run!r}: {label} is {values[metric]} at {place}: leave the run out')
     return values[metric] if math.isfinite(values[metric]) else math.nan
-
-
-def check_counted_alike(curves: Iterable[TradeoffCurve]) -> None:
-    """Refuse runs of which some count epochs and others, whose train loader has no length, batches alone.
-
-    Raises:
-        CurveError: If they do.
-    """
-    counted = {point.epoch is not None: curve.place for curve in curves for point in curve.points}
-    if len(counted) > 1:
-        raise CurveError(f'run {counted[True]!r} counts epochs, run {counted[False]!r} batches alone: take them apart')
 
 
 def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float | None:

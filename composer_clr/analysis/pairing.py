@@ -6,6 +6,7 @@ Between measured points, values are interpolated in the logarithm of epochs or t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -14,12 +15,12 @@ import numpy.typing as npt
 
 from composer_clr.analysis.fit import fit_weights
 from composer_clr.analysis.mean_curve import Array, MeanCurve
-from composer_clr.curves.curve import CurveError
+from composer_clr.curves.axes import Axis, Count, default_axis
+from composer_clr.curves.curve import CurveError, TradeoffCurve
 
-__all__ = ['INTERPOLATED', 'Align', 'Alignment', 'Axis', 'Pairing', 'meet', 'pair', 'values_at']
+__all__ = ['INTERPOLATED', 'Align', 'Alignment', 'Pairing', 'meet', 'pair', 'values_at']
 
 Align = Literal['interpolate', 'exact', 'nearest', 'fit']
-Axis = Literal['epoch', 'time']
 
 # Times and epochs that went through a text file, or a mean over seeds, and still are the same.
 _SAME = 1e-9
@@ -31,7 +32,8 @@ class Alignment:
 
     Args:
         mode (str): ``'interpolate'``, ``'exact'``, ``'nearest'`` or ``'fit'``. Default: ``'interpolate'``.
-        axis (str): Whether curves are laid side by side by ``'epoch'`` or by ``'time'``. Default: ``'epoch'``.
+        axis (str | None): What curves are laid side by side by: ``'epoch'``, ``'batch'``, ``'sample'``, ``'token'`` or
+            ``'time'``. Default: ``None``, that of :func:`default_axis`.
         tolerance (float): For ``'nearest'``, >= 0, in natural log units: 0.05 is 5 percent. Default: ``0.05``.
 
     Raises:
@@ -39,19 +41,24 @@ class Alignment:
     """
 
     mode: Align = 'interpolate'
-    axis: Axis = 'epoch'
+    axis: Axis | None = None
     tolerance: float = 0.05
 
     def __post_init__(self):
-        for name, given, choices in (('align', self.mode, get_args(Align)), ('axis', self.axis, get_args(Axis))):
+        choices_of = {'align': (self.mode, get_args(Align)), 'axis': (self.axis, (None, *get_args(Axis)))}
+        for name, (given, choices) in choices_of.items():
             if given not in choices:
-                raise CurveError(f'{name}={given!r}: choose one of {", ".join(choices)}')
+                raise CurveError(f'{name}={given!r}: choose one of {", ".join(filter(None, choices))}')
         if not self.tolerance >= 0:
             raise CurveError(f'tolerance={self.tolerance}: give 0 or more, in log units (0.05 is 5 percent)')
 
     def positions(self, curve: MeanCurve) -> Array:
         """Where a curve's points lie on the axis."""
-        return curve.epoch if self.axis == 'epoch' else curve.time_s
+        return curve.time_s if self.axis == 'time' else curve.count
+
+    def counted(self, curves: Iterable[TradeoffCurve]) -> Count:
+        """Returns what the points of a study are told apart by: the axis, or by time the default one."""
+        return default_axis(curves) if self.axis in (None, 'time') else self.axis
 
     def of_cyclic(self) -> Alignment:
         """The same for cyclic curves, which are measured: a fit stands in for standard runs too few to interpolate."""
@@ -143,8 +150,9 @@ def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairin
         raise CurveError(f'{standard}: {error}') from error
     if not len(pairing.kept):
         raise CurveError(
-            f'{cyclic.method}: the cyclic curve ({alignment.axis} {wanted.min():g} to {wanted.max():g}) and the '
-            f"standard one ({measured.min():g} to {measured.max():g}) meet nowhere with align='{alignment.mode}': "
+            f'{cyclic.method}: the cyclic curve ({alignment.axis or cyclic.axis} {wanted.min():g} to {wanted.max():g}) '
+            f'and the standard one ({measured.min():g} to {measured.max():g}) meet nowhere with '
+            f"align='{alignment.mode}': "
             'train standard runs to both sides of a cyclic point, or align otherwise'
         )
     return pairing

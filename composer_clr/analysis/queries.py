@@ -13,8 +13,10 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve
 __all__ = ['FrontierPoint', 'frontier', 'speedup', 'time_to_reach', 'value_within']
 
 
-def time_to_reach(curve: MeanCurve, target: float, *, lower_is_better: bool = False) -> float | None:
-    r"""The training time at which a curve first reaches a value, interpolated in log time.
+def time_to_reach(
+    curve: MeanCurve, target: float, *, lower_is_better: bool = False, counted: bool = False
+) -> float | None:
+    r"""Returns the training time at which a curve first reaches a value, interpolated in log time.
 
     Between points, :math:`t = t_a (t_b / t_a)^\lambda` with :math:`\lambda = (v - v_a) / (v_b - v_a)`.
 
@@ -22,11 +24,13 @@ def time_to_reach(curve: MeanCurve, target: float, *, lower_is_better: bool = Fa
         curve (MeanCurve): The curve.
         target (float): The value, in the metric's own unit.
         lower_is_better (bool): Whether to reach is to come down to. Default: ``False``.
+        counted (bool): Whether to answer in what the curve counts, such as tokens, in place of seconds. Default:
+            ``False``.
 
     Returns:
-        float | None: Seconds; ``None`` where it is not reached in the measured range, or passed before it.
+        float | None: Seconds, or the count; ``None`` where it is not reached in the measured range, or passed before.
     """
-    times, values, target = *_by_time(curve, lower_is_better), -target if lower_is_better else target
+    times, values, target = *_in_order(curve, lower_is_better, counted), -target if lower_is_better else target
     reached = np.flatnonzero(values >= target)
     if not len(reached) or (reached[0] == 0 and values[0] > target):
         return None
@@ -37,35 +41,43 @@ def time_to_reach(curve: MeanCurve, target: float, *, lower_is_better: bool = Fa
     return float(times[after - 1] * (times[after] / times[after - 1]) ** share)
 
 
-def value_within(curve: MeanCurve, time_s: float, *, lower_is_better: bool = False) -> float | None:
-    """The best value that a curve reaches within a training time, interpolated in log time.
+def value_within(
+    curve: MeanCurve, budget: float, *, lower_is_better: bool = False, counted: bool = False
+) -> float | None:
+    """Returns the best value that a curve reaches within a training time, interpolated in log time.
 
     The best so far and not the last: a budget need not be used up. So it is the inverse of :func:`time_to_reach`.
 
     Args:
         curve (MeanCurve): The curve.
-        time_s (float): The budget, seconds of training.
+        budget (float): Seconds of training, or a count.
         lower_is_better (bool): Whether the best is the lowest. Default: ``False``.
+        counted (bool): Whether the budget is in what the curve counts, such as tokens. Default: ``False``.
 
     Returns:
         float | None: ``None`` where the budget lies outside the measured range.
     """
-    times, values = _by_time(curve, lower_is_better)
-    if not times[0] <= time_s <= times[-1]:
+    times, values = _in_order(curve, lower_is_better, counted)
+    if not times[0] <= budget <= times[-1]:
         return None
-    best = max(np.interp(math.log(time_s), np.log(times), values), values[times <= time_s].max())
+    best = max(np.interp(math.log(budget), np.log(times), values), values[times <= budget].max())
     return float(-best if lower_is_better else best)
 
 
-def _by_time(curve: MeanCurve, lower_is_better: bool) -> tuple[Array, Array]:
-    """Times in order and values turned so that more is better."""
-    order = np.argsort(curve.time_s, kind='stable')
-    return curve.time_s[order], (-1 if lower_is_better else 1) * curve.value[order]
+def _in_order(curve: MeanCurve, lower_is_better: bool, counted: bool) -> tuple[Array, Array]:
+    """Returns times or counts in order, and values turned so that more is better."""
+    positions = curve.count if counted else curve.time_s
+    order = np.argsort(positions, kind='stable')
+    return positions[order], (-1 if lower_is_better else 1) * curve.value[order]
 
 
-def speedup(method: MeanCurve, over: MeanCurve, target: float, *, lower_is_better: bool = False) -> float | None:
-    """How many times sooner one curve reaches a value than another; ``None`` where either does not reach it."""
-    ours, theirs = (time_to_reach(curve, target, lower_is_better=lower_is_better) for curve in (method, over))
+def speedup(
+    method: MeanCurve, over: MeanCurve, target: float, *, lower_is_better: bool = False, counted: bool = False
+) -> float | None:
+    """Returns how many times sooner one curve reaches a value than another; ``None`` where either does not reach it."""
+    ours, theirs = (
+        time_to_reach(curve, target, lower_is_better=lower_is_better, counted=counted) for curve in (method, over)
+    )
     return None if ours is None or theirs is None else theirs / ours
 
 
@@ -75,7 +87,7 @@ class FrontierPoint:
 
     method: str
     kind: str
-    epoch: float
+    count: float
     time_s: float
     value: float
 
@@ -92,9 +104,9 @@ def frontier(curves: Iterable[MeanCurve], *, lower_is_better: bool = False) -> l
     """
     sign = -1 if lower_is_better else 1
     points = [
-        FrontierPoint(curve.method, curve.kind, float(epoch), float(time_s), float(value))
+        FrontierPoint(curve.method, curve.kind, float(count), float(time_s), float(value))
         for curve in curves
-        for epoch, time_s, value in zip(curve.epoch, curve.time_s, curve.value, strict=True)
+        for count, time_s, value in zip(curve.count, curve.time_s, curve.value, strict=True)
     ]
     kept: list[FrontierPoint] = []
     for point in sorted(points, key=lambda p: (p.time_s, -sign * p.value)):

@@ -9,8 +9,8 @@ from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
-from composer_clr.analysis.mean_curve import point_epoch
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.axes import point_count
+from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 
 __all__ = ['without_slow_start']
 
@@ -62,7 +62,7 @@ def without_slow_start(curves: Iterable[TradeoffCurve], slow_epochs: float) -> l
     times: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for curve in curves:
         for point in curve.points:
-            times[curve.run.method, curve.run.kind][point_epoch(point)].append(point.wall_clock_train_s)
+            times[curve.run.method, curve.run.kind][_epoch(point)].append(point.wall_clock_train_s)
     paces = {key: _pace(key, at, slow_epochs) for key, at in times.items()}
     return [_corrected(curve, paces[curve.run.method, curve.run.kind]) for curve in curves if curve.points]
 
@@ -82,7 +82,7 @@ def _pace(key: tuple[str, str], times: Mapping[float, Sequence[float]], slow_epo
 def _corrected(curve: TradeoffCurve, pace: _Pace) -> TradeoffCurve:
     points = []
     for point in curve.points:
-        epoch = point_epoch(point)
+        epoch = _epoch(point)
         time_s = epoch * pace.s_per_epoch if epoch < pace.since else point.wall_clock_train_s - pace.lost_s
         points.append(replace(point, wall_clock_train_s=time_s))
     run = curve.run
@@ -93,3 +93,8 @@ def _corrected(curve: TradeoffCurve, pace: _Pace) -> TradeoffCurve:
     corrected = replace(curve, run=run, points=points)
     corrected.source = curve.source
     return corrected
+
+
+def _epoch(point: TradeoffPoint) -> float:
+    """Returns a point's epoch, or its batch where epochs are not counted."""
+    return point_count(point, 'epoch') or float(point.batch)

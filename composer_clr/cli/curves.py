@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.markup import escape
 
 from composer_clr.cli.options import (
+    CurveAxis,
     JsonFile,
     LowerIsBetter,
     Metric,
@@ -26,12 +27,15 @@ from composer_clr.cli.options import (
     write_json,
     write_picture,
 )
+from composer_clr.curves.axes import Axis, check_counts, read_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.utils.durations import read_duration
 from composer_clr.utils.files import write_output
 from composer_clr.utils.text import printable
 
 __all__ = ['ask', 'compare', 'export', 'plot']
+
+T = TypeVar('T')
 
 
 def plot(
@@ -49,7 +53,7 @@ def plot(
     ] = None,
     baseline: Annotated[str | None, typer.Option(help='For 2 and 3, the method to compare with: baseline.')] = None,
     align: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
-    axis: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    axis: CurveAxis = None,
     tolerance: Annotated[float | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
@@ -93,9 +97,7 @@ def compare(
     align: Annotated[
         str, typer.Option(help='interpolate, exact, nearest, or fit (a curve through few standard runs).')
     ] = 'interpolate',
-    axis: Annotated[
-        str, typer.Option(help='Compare at equal epochs (epoch) or at equal training time (time).')
-    ] = 'epoch',
+    axis: CurveAxis = None,
     tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
@@ -104,12 +106,13 @@ def compare(
     strict: Strict = False,
 ) -> None:
     """Compare every kind of curve with the standard one: gaps, improvements over the baseline, ranking and cost."""
-    from composer_clr.analysis import compare as comparing
+    from composer_clr.analysis.compare import compare_kinds
+    from composer_clr.analysis.comparison_record import record_kinds
     from composer_clr.analysis.pairing import Alignment
     from composer_clr.cli.tables import comparison_notes, comparison_table
 
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
-    comparisons, left_out = comparing.compare_kinds(
+    comparisons, left_out = compare_kinds(
         _with_metric_sets(read_curves(runs, strict, slow_start), metric),
         metric,
         baseline=baseline,
@@ -118,7 +121,7 @@ def compare(
         lower_is_better=lower_is_better,
         strict=strict,
     )
-    write_json(json_file, comparing.record_kinds(comparisons))
+    write_json(json_file, record_kinds(comparisons))
     notes = [
         note if len(comparisons) == 1 else f'{escape(printable(kind))}: {note}'
         for kind, comparison in comparisons.items()
@@ -135,8 +138,11 @@ def ask(
     ] = None,
     within: Annotated[
         list[str] | None,
-        typer.Option(help='Best value within this training time: 3600 (seconds), 90min or 2h; may be repeated.'),
+        typer.Option(
+            help='Best value within this time, 3600 (seconds), 90min or 2h, or count, 300Mtok; may be repeated.'
+        ),
     ] = None,
+    axis: CurveAxis = None,
     frontier: Annotated[bool, typer.Option('--frontier', help='List the points that no other point beats.')] = False,
     metric: Metric = None,
     baseline: Annotated[str, typer.Option(help='The method that speedups are over.')] = 'baseline',
@@ -152,11 +158,14 @@ def ask(
 
     if not (reach or within or frontier):
         raise CurveError('no question: pass --reach VALUE, --within TIME or --frontier')
+    curves = read_curves(runs, strict, slow_start)
+    check_counts(curves, axis or 'time')
     answers = answer(
-        read_curves(runs, strict, slow_start),
+        curves,
         metric,
         reach=[_number('--reach', value, _fraction) for value in reach or ()],
-        within_s=[_number('--within', time, read_duration) for time in within or ()],
+        within=[_number('--within', budget, _budget) for budget in within or ()],
+        axis=axis,  # type: ignore[arg-type]
         baseline=baseline,
         peak=peak,
         lower_is_better=lower_is_better,
@@ -196,7 +205,11 @@ def _fraction(text: str) -> float:
         raise ValueError('must be a number, such as 0.75 or 75%') from error
 
 
-def _number(option: str, text: str, read: Callable[[str], float]) -> float:
+def _budget(text: str) -> tuple[float, Axis]:
+    return read_count(text) or (read_duration(text), 'time')
+
+
+def _number(option: str, text: str, read: Callable[[str], T]) -> T:
     try:
         return read(text)
     except ValueError as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    'CurveAxis',
     'JsonFile',
     'LowerIsBetter',
     'Metric',
@@ -44,6 +45,13 @@ Runs = Annotated[
     list[Path], typer.Argument(help='curve.json files, folders that hold some at any depth, or long CSVs.')
 ]
 Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy of all runs.')]
+CurveAxis = Annotated[
+    str | None,
+    typer.Option(
+        '--axis',
+        help='epoch, batch, sample, token or time; by default what the schedules were counted in.',
+    ),
+]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
 JsonFile = Annotated[
     Path | None, typer.Option('--json', help='Write the numbers to this file too; - is standard output.')

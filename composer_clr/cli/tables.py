@@ -13,6 +13,7 @@ from rich.table import Table
 from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
+from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import is_lower_better
 from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.utils.durations import readable_duration, unit_of
@@ -43,34 +44,36 @@ def comparison_table(*comparisons: Comparison) -> Table:
     With several kinds of curve, a method has a row per kind.
     """
     first = comparisons[0]
-    unit = 'points' if first.scale == 100 else 'units'
     every = [figures for comparison in comparisons for figures in comparison.methods.values()]
-    epochs = sorted({float(epoch) for figures in every for epoch in figures.gap.epoch})
+    counts = sorted({float(count) for figures in every for count in figures.gap.count})
     compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
-    table = Table(
-        title=f'{compared} minus standard, {safe(first.metric)}, in {unit}', title_justify='left', box=SIMPLE_HEAD
-    )
+    difference = f'{compared} over standard, {safe(first.metric)}, as a ratio'
+    if not first.is_ratio:
+        unit = 'points' if first.scale == 100 else 'units'
+        difference = f'{compared} minus standard, {safe(first.metric)}, in {unit}'
+    table = Table(title=difference, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     if len(comparisons) > 1:
         table.add_column('kind')
-    for epoch in epochs:
-        table.add_column(f'{epoch:g}', justify='right')
-    for heading in ('mean gap', 'sem', 'cosine', 'cost ratio'):
+    for heading in _count_headings(counts, first.axis):
+        table.add_column(heading, justify='right')
+    for heading in ('mean gap', 'sem', 'cosine', 'cost ratio', f'in {UNITS[first.axis]}'):
         table.add_column(heading, justify='right')
     methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
     rows = [
         (method, one.kind, one.methods[method]) for method in methods for one in comparisons if method in one.methods
     ]
     for method, kind, figures in rows:
-        at = dict(zip(figures.gap.epoch.tolist(), figures.gap.value.tolist(), strict=True))
+        at = dict(zip(figures.gap.count.tolist(), figures.gap.value.tolist(), strict=True))
         table.add_row(
             safe(method),
             *([safe(kind)] if len(comparisons) > 1 else []),
-            *(_signed(at.get(epoch), digits=2) for epoch in epochs),
-            _signed(figures.gap.mean),
-            _plain(figures.gap.mean_sem),
+            *(_gap(first, at.get(count), digits=2) for count in counts),
+            _gap(first, figures.gap.mean),
+            _plain(figures.gap.mean_sem, 3 if first.scale == 100 else 4),
             _plain(figures.cosine_similarity),
             _plain(figures.cost_ratio),
+            _plain(figures.counted_cost_ratio),
         )
     return table
 
@@ -78,22 +81,25 @@ def comparison_table(*comparisons: Comparison) -> Table:
 def comparison_notes(comparison: Comparison) -> list[str]:
     """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
     notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
-    taus = [(epoch, tau) for epoch, tau in comparison.agreement.items() if tau is not None]
+    if comparison.warning is not None:
+        notes.insert(0, comparison.warning)
+    taus = [(count, tau) for count, tau in comparison.agreement.items() if tau is not None]
     if taus:
-        listed = ', '.join(f'{epoch:g}: {tau:.2f}' for epoch, tau in taus)
+        listed = ', '.join(f'{_count(comparison, count)}: {tau:.2f}' for count, tau in taus)
         notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
     paired: dict[str, list[str]] = defaultdict(list)
     for method, figures in comparison.methods.items():
-        paired_at = zip(figures.gap.how, figures.gap.epoch, strict=True)
+        paired_at = zip(figures.gap.how, figures.gap.count, strict=True)
         left_out = zip(['left out'] * len(figures.gap.left_out), figures.gap.left_out, strict=True)
         at: dict[str, list[str]] = defaultdict(list)
-        for how, epoch in [*paired_at, *left_out]:
-            at[how].append(f'{epoch:g}')
+        for how, count in [*paired_at, *left_out]:
+            at[how].append(_count(comparison, count))
         for how in sorted(set(at) - {'exact'}):
             paired[f'{how} at {", ".join(at[how])}'].append(method)
     notes.extend(f'{how}: {", ".join(methods)}' for how, methods in paired.items())
     notes.extend(
-        f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis}; residuals at '
+        f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis or comparison.axis}; '
+        + 'residuals at '
         + ', '.join(f'{position:g}: {_signed(residual)}' for position, residual in figures.fit_residuals.items())
         for method, figures in comparison.methods.items()
         if figures.fit_residuals is not None
@@ -112,13 +118,13 @@ def answers_table(answers: Answers) -> Table:
         table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
         if compared:
             table.add_column(f'speedup over {safe(answers.baseline)}', justify='right')
-    for time_s in answers.within_s:
-        table.add_column(f'within {readable_duration(time_s)}', justify='right')
-    unit = unit_of(max((time_s for answer in answers.curves for time_s in answer.time_s if time_s), default=0.0))
+    for amount, axis in answers.within:
+        table.add_column(f'within {_amount(amount, axis)}', justify='right')
+    unit = unit_of(max((reached for answer in answers.curves for reached in answer.reached if reached), default=0.0))
     for answer in answers.curves:
         row = [safe(answer.curve.method), safe(answer.curve.kind)]
-        for time_s, speedup in zip(answer.time_s, answer.speedup, strict=True):
-            row.append(_NOT_REACHED if time_s is None else readable_duration(time_s, unit))
+        for reached, speedup in zip(answer.reached, answer.speedup, strict=True):
+            row.append(_NOT_REACHED if reached is None else _amount(reached, answers.axis, unit))
             if compared:
                 row.append('' if speedup is None else f'{speedup:.2f}')
         row.extend(_NOT_REACHED if value is None else _value(answers, value) for value in answer.value)
@@ -128,19 +134,22 @@ def answers_table(answers: Answers) -> Table:
 
 def answers_notes(answers: Answers) -> list[str]:
     """Returns the measured range of each curve that has no answer to a question."""
-    return [
-        f'{safe(str(answer.curve))}: measured from {readable_duration(answer.curve.time_s.min())} to '
-        f'{readable_duration(answer.curve.time_s.max())}, from {_value(answers, answer.curve.value.min())} to '
-        f'{_value(answers, answer.curve.value.max())}'
-        for answer in answers.curves
-        if None in (*answer.time_s, *answer.value)
-    ]
+    counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
+    notes = []
+    for curve in (answer.curve for answer in answers.curves if None in (*answer.reached, *answer.value)):
+        positions, axis = (curve.count, curve.axis) if counted else (curve.time_s, 'time')
+        notes.append(
+            f'{safe(str(curve))}: measured from {_amount(positions.min(), axis)} to {_amount(positions.max(), axis)}, '
+            f'from {_value(answers, curve.value.min())} to {_value(answers, curve.value.max())}'
+        )
+    return notes
 
 
 def frontier_table(answers: Answers) -> Table:
     """Returns a row per point that no other point beats, by time."""
     table = Table(title=f'frontier, {safe(answers.metric)}', title_justify='left', box=SIMPLE_HEAD)
-    for heading in ('time', 'value', 'epoch'):
+    axis = answers.curves[0].curve.axis
+    for heading in ('time', 'value', axis):
         table.add_column(heading, justify='right')
     table.add_column('method')
     table.add_column('kind')
@@ -149,7 +158,7 @@ def frontier_table(answers: Answers) -> Table:
         table.add_row(
             readable_duration(point.time_s, unit),
             _value(answers, point.value),
-            f'{point.epoch:g}',
+            count_labels([point.count], axis)[0],
             safe(point.method),
             safe(point.kind),
         )
@@ -160,7 +169,7 @@ def _value(answers: Answers, value: float, digits: int | None = None) -> str:
     """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
     if answers.scale == 100:
         return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
-    return f'{value:.4g}'
+    return f'{value:.4f}' if digits is None else f'{value:.{digits}g}'
 
 
 def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
@@ -217,12 +226,41 @@ def schedule_notes(planned: RecipeCycles) -> list[str]:
     return notes
 
 
+def _count_headings(counts: Sequence[float], axis: str) -> list[str]:
+    """Returns counts as headings; the last names the unit, but for epochs."""
+    headings = count_labels(counts, axis)
+    return headings if axis == 'epoch' or not headings else [*headings[:-1], f'{headings[-1]} {UNITS[axis]}']
+
+
+def _count(comparison: Comparison, count: float) -> str:
+    return count_labels([count], comparison.axis)[0]
+
+
+def _amount(amount: float, axis: str, unit: str | None = None) -> str:
+    """Returns seconds, or a count, as text."""
+    if axis == 'time':
+        return readable_duration(amount, unit)
+    return f'{_rounded(amount)} {UNITS[axis]}'
+
+
+def _rounded(amount: float) -> str:
+    """Returns a count that may lie between points, to three digits."""
+    return count_labels([float(f'{amount:.3g}')], 'token')[0]
+
+
+def _gap(comparison: Comparison, value: float | None, digits: int = 3) -> str:
+    """Returns a gap: points with the digits, losses with four, ratios without a sign."""
+    if comparison.is_ratio:
+        return _plain(value, 4)
+    return _signed(value, digits if comparison.scale == 100 else 4)
+
+
 def _signed(value: float | None, digits: int = 3) -> str:
     return '' if value is None else f'{value:+.{digits}f}'
 
 
-def _plain(value: float | None) -> str:
-    return '' if value is None else f'{value:.3f}'
+def _plain(value: float | None, digits: int = 3) -> str:
+    return '' if value is None else f'{value:.{digits}f}'
 
 
 def safe(text: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ['ABBREVIATIONS', 'BASELINE', 'method_algorithms', 'method_name']
+if TYPE_CHECKING:
+    from composer_clr.curves.curve import TradeoffCurve
+
+__all__ = ['ABBREVIATIONS', 'BASELINE', 'method_algorithms', 'method_name', 'study_baseline']
 
 BASELINE = 'baseline'
 ABBREVIATIONS = {'BlurPool': 'BP', 'ChannelsLast': 'CL', 'LabelSmoothing': 'LS', 'MixUp': 'MX'}
@@ -67,3 +70,14 @@ def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
             f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {", ".join(ABBREVIATIONS.values())} joined by +'
         )
     return {name: dict(arguments) for name, arguments in _ALGORITHMS.items() if ABBREVIATIONS[name] in parts}
+
+
+def study_baseline(curves: Iterable[TradeoffCurve], baseline: str = BASELINE) -> str:
+    """Returns the method that others are measured by: the one named, or of runs of one method that one.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+        baseline (str): What was asked for. Default: ``'baseline'``, which a study of one other method need not have.
+    """
+    methods = {curve.run.method for curve in curves if curve.points}
+    return methods.pop() if len(methods) == 1 and baseline == BASELINE else baseline

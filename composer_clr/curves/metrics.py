@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.metric_sets import METRIC_SETS
 
-__all__ = ['default_metric', 'is_fraction', 'is_lower_better', 'measured', 'study_direction']
+__all__ = [
+    'default_metric',
+    'full_name',
+    'is_fraction',
+    'is_lower_better',
+    'is_perplexity',
+    'measured',
+    'study_direction',
+]
 
 # Words of a metric's name: those of which less is better, and those that say that a metric is of the other kind even
 # where it is logged under a label such as "loss-study".
@@ -18,6 +27,7 @@ _LOWER = re.compile(
     'b?ce|bp[bcd]|bits|[fk]id|ece|brier|distance|divergence|regret'
 )
 _HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim')
+_OTHER_WEIGHTS = tuple(f'{name}/' for name in METRIC_SETS)
 # CamelCase, snake_case and acronyms; digits end a word: MSELoss, val_loss, top1, WordErrorRate.
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
 _NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
@@ -108,7 +118,8 @@ def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
 
 
 def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> str:
-    """Returns the metric to use by default: an accuracy if all points have one, else the first that all have.
+    """Returns the metric to use by default: of those that all points have, a language model's cross entropy, else an
+    accuracy, else the first.
 
     Args:
         curves (Sequence[TradeoffCurve]): The runs.
@@ -117,6 +128,52 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
     Raises:
         CurveError: If there are no points, or no metric is common to all of them.
     """
+    shared = _shared(curves, peak)
+    for words in (('language', 'entropy'), ('accuracy',)):
+        for name in shared:
+            if all(word in name.rpartition('/')[2].lower() for word in words):
+                return name
+    return shared[0]
+
+
+def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = False) -> str:
+    """Returns a metric's name with its evaluator's label, which may be left out where one evaluator has the metric.
+
+    Args:
+        curves (Sequence[TradeoffCurve]): The runs.
+        metric (str): ``label/metric``, or ``metric`` alone.
+        peak (bool): Whether the best value near each point is meant. Default: ``False``.
+
+    Raises:
+        CurveError: If several evaluators have it; the message names them.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> point = TradeoffPoint(0, 1.0, 10, 0, 0, 1.0, 1.0, 0.0, {'eval/py/Loss': 1.0, 'eval/py/Accuracy': 0.5}, {})
+        >>> full_name([TradeoffCurve(Run('r', 'cyclic', 'baseline'), [point])], 'Loss')
+        'eval/py/Loss'
+    """
+    names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
+    if metric in names:
+        return metric
+    # Those of other weights have their own labels, and are asked for by them.
+    found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(_OTHER_WEIGHTS)]
+    if len(found) > 1:
+        raise CurveError(f'{metric}: several evaluators have it: name one of {", ".join(sorted(found))}')
+    return found[0] if found else metric
+
+
+def is_perplexity(metric: str) -> bool:
+    """Returns whether a metric is a perplexity, of which differences are given as ratios.
+
+    Example:
+        >>> is_perplexity('eval/LanguagePerplexity'), is_perplexity('eval/LanguageCrossEntropy')
+        (True, False)
+    """
+    return bool({'perplexity', 'ppl'} & set(_words(metric.rpartition('/')[2])))
+
+
+def _shared(curves: Sequence[TradeoffCurve], peak: bool) -> list[str]:
     points = [measured(point, peak) for curve in curves for point in curve.points]
     if not points:
         raise CurveError('there are no points to compare: name runs that have passed a trough')
@@ -125,4 +182,4 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
         names = sorted({name for point in points for name in point})
         what = 'peak metric' if peak else 'metric'
         raise CurveError(f'the curves share no {what} (they have {names}): take those with the same evaluation')
-    return next((name for name in shared if 'accuracy' in name.lower()), shared[0])
+    return shared

@@ -56,7 +56,7 @@ def training_time(
         Portes et al. 2022, arXiv:2206.00832, figures 1B and 3D.
     """
     curves = list(curves)
-    lines = mean_lines(curves, metric, peak=peak)
+    lines = mean_lines(curves, metric, axis=alignment.counted(curves), peak=peak)
     methods = [method for method, kind in lines.means if kind == 'standard' and (method, 'cyclic') in lines.means]
     if not methods:
         raise CurveError('no method has both standard and cyclic runs to compare: name runs of both kinds')
@@ -101,7 +101,7 @@ def training_time(
         axes.annotate(
             f'{ratio:.2f}×', (place, top), (0, 4), textcoords='offset points', ha='center', va='bottom', fontsize=9
         )
-        paired = f'\n{len(pairing.kept)} of {len(cyclic.epoch)} points' if len(pairing.left_out) else ''
+        paired = f'\n{len(pairing.kept)} of {len(cyclic.count)} points' if len(pairing.left_out) else ''
         ticks.append(f'{method}{paired}')
     axes.set_xticks(range(len(methods)), ticks)
     axes.set_xlim(-0.75, len(methods) - 0.25)
@@ -130,10 +130,10 @@ def _spread(
     totals = []
     for seed in {curve.run.seed for curve in curves} - {None}:
         of_seed = (curve for curve in curves if curve.run.seed == seed)
-        means = mean_curves(of_seed, lines.metric, peak=lines.peak, allow_nan=True)
+        means = mean_curves(of_seed, lines.metric, axis=lines.axis, peak=lines.peak, allow_nan=True)
         pair = [means.get((cyclic.method, kind)) for kind in ('cyclic', 'standard')]
         if all(
-            line is not None and np.array_equal(line.epoch, whole.epoch)
+            line is not None and np.array_equal(line.count, whole.count)
             for line, whole in zip(pair, (cyclic, standard), strict=True)
         ):
             runs, one_run = _times(*pair, pairing)  # type: ignore[arg-type]

@@ -58,12 +58,12 @@ def improvement_over_baseline(
         Portes et al. 2022, arXiv:2206.00832, figure 3A-C.
     """
     curves = list(curves)
-    lines = mean_lines(curves, metric, peak=peak, allow_nan=False)
+    lines = mean_lines(curves, metric, axis=alignment.counted(curves), peak=peak, allow_nan=False)
     lower = study_direction(curves, lines.metric, lower_is_better)
     keys = [key for key in lines.means if key[0] != baseline]
     if not keys:
         raise CurveError(f'all runs are of the baseline {baseline!r}: name those of another method too')
-    of_epochs = alignment.axis == 'epoch'
+    by_time = alignment.axis == 'time'
     axes = axes_or_new(ax, figure_size(keys))
     axes.axhline(0, color='#4D4D4D', linewidth=0.8)
     for method, kind in keys:
@@ -78,14 +78,15 @@ def improvement_over_baseline(
         known = ~np.isnan(improved)
         if not known.any():
             raise CurveError(
-                f'{line}: no point can be compared with the baseline: train both to similar {alignment.axis}s'
+                f'{line}: no point can be compared with the baseline: train both to similar '
+                f'{alignment.axis or line.axis}s'
             )
         errors = lines.scale * _errors(line, base, how)[known]
         shown: Any = np.nan_to_num(errors) if np.nan_to_num(errors).any() else None
-        units = 1.0 if of_epochs else lines.seconds
+        units = lines.seconds if by_time else 1.0
         draw_points(axes, x[known] / units, improved[known], shown, lines.means, (method, kind))
     log_ticks(axes)
-    axes.set_xlabel('epochs' if of_epochs else lines.time_label)
+    axes.set_xlabel(lines.time_label if by_time else lines.count_label)
     unit = ' (percentage points)' if lines.scale == 100 else ''
     axes.set_ylabel(f'{lines.name}:\nimprovement over {baseline}{unit}')
     axes.grid(alpha=0.25)

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
+from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.metrics import default_metric, is_fraction
+from composer_clr.curves.metrics import default_metric, full_name, is_fraction
 from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
 
 __all__ = ['Lines', 'mean_lines']
@@ -31,6 +32,7 @@ class Lines:
         scale (float): 100 if the metric is a fraction, which is drawn in percent; else 1.
         seconds (float): Seconds in one unit of the time axis.
         time_unit (str): Name of that unit.
+        axis (str): What the curves count: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
     """
 
     means: dict[tuple[str, str], MeanCurve]
@@ -39,6 +41,7 @@ class Lines:
     scale: float
     seconds: float
     time_unit: str
+    axis: Count = 'epoch'
 
     @property
     def name(self) -> str:
@@ -54,6 +57,11 @@ class Lines:
     def time_label(self) -> str:
         """Label of an axis of training time."""
         return f'training time ({self.time_unit})'
+
+    @property
+    def count_label(self) -> str:
+        """Label of an axis of what the curves count."""
+        return {'batch': 'batches'}.get(self.axis, f'{self.axis}s')
 
     def draw_against_time(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
         """Draws one line against time, with the standard deviation over seeds if there are several."""
@@ -82,13 +90,19 @@ class Lines:
 
 
 def mean_lines(
-    curves: Iterable[TradeoffCurve], metric: str | None, *, peak: bool = False, allow_nan: bool = True
+    curves: Iterable[TradeoffCurve],
+    metric: str | None,
+    *,
+    axis: Count | None = None,
+    peak: bool = False,
+    allow_nan: bool = True,
 ) -> Lines:
     """Averages runs over seeds and chooses the units to draw them in.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; those without points are ignored.
         metric (str | None): ``label/metric``; ``None``: that of :func:`default_metric`.
+        axis (str | None): What points are told apart by. Default: ``None``, that of :func:`default_axis`.
         peak (bool): Use the best value near each point. Default: ``False``.
         allow_nan (bool): Leave a gap at a value that is not finite, instead of raising. Default: ``True``.
 
@@ -105,10 +119,11 @@ def mean_lines(
             f'{len(methods)} methods, but one figure can show at most {MOST_METHODS}: choose some (plot '
             '--methods), or name fewer runs'
         )
-    metric = metric or default_metric(curves, peak=peak)
-    means = mean_curves(curves, metric, peak=peak, allow_nan=allow_nan)
+    metric = full_name(curves, metric, peak=peak) if metric else default_metric(curves, peak=peak)
+    means = mean_curves(curves, metric, axis=axis, peak=peak, allow_nan=allow_nan)
     longest = max(line.time_s.max() for line in means.values())
     seconds, unit = next((seconds, unit) for least, seconds, unit in _TIME_UNITS if longest >= least)
     finite = [value for line in means.values() for value in line.value if math.isfinite(value)]
     scale = 100.0 if is_fraction(metric, finite) else 1.0
-    return Lines({key: means[key] for key in sorted(means, key=drawing_order)}, metric, peak, scale, seconds, unit)
+    ordered = {key: means[key] for key in sorted(means, key=drawing_order)}
+    return Lines(ordered, metric, peak, scale, seconds, unit, next(iter(means.values())).axis)

@@ -71,7 +71,7 @@ def learning_rate_and_accuracy(
     rate.set_ylim(0, 1.05)
     ((key, line),) = lines.means.items()
     look = _look(curves, method)
-    draw_points(axes, line.epoch, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
+    draw_points(axes, line.count, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
     axes.set_zorder(rate.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.set_xlim(0, 1.03 * x[-1])

@@ -14,7 +14,7 @@ class TestGap:
     def test_by_hand_with_an_interpolated_and_an_unmet_point(self):
         cyclic = line([8, 16, 32, 64], [0.3, 0.5, 0.6, 0.8])
         found = gap(cyclic, line([16, 64], [0.4, 0.8]), scale=100)
-        assert found.epoch.tolist() == [16, 32, 64]
+        assert found.count.tolist() == [16, 32, 64]
         assert found.value == pytest.approx([10, 0, 0], abs=1e-9)
         assert found.how == ('exact', 'interpolated', 'exact')
         assert found.left_out.tolist() == [8]

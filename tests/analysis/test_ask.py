@@ -5,12 +5,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from composer_clr.analysis.ask import answer, answers_record
 from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
+from tests.helpers.text_tables import shown
 
 # In log time 0.4 lies half way from 10 to 1000 s, and from 5 to 500 s.
 STUDY = [
@@ -25,17 +25,10 @@ def near(*values):
     return tuple(value and pytest.approx(value, rel=1e-12) for value in values)
 
 
-def shown(*tables):
-    console = Console(width=300)
-    with console.capture() as capture:
-        console.print(*tables)
-    return [' '.join(line.split()) for line in capture.get().splitlines()]
-
-
 class TestAnswer:
     def test_by_hand(self):
-        told = answer(STUDY, reach=[0.4, 0.6], within_s=[100, 1e4])
-        found = {(a.curve.method, a.curve.kind): (a.time_s, a.speedup, a.value) for a in told.curves}
+        told = answer(STUDY, reach=[0.4, 0.6], within=[100, 1e4])
+        found = {(a.curve.method, a.curve.kind): (a.reached, a.speedup, a.value) for a in told.curves}
         assert list(found) == [('baseline', 'standard'), ('baseline', 'cyclic'), ('MX', 'cyclic'), ('LS', 'wsd-s')]
         assert found['baseline', 'standard'] == (
             near(200, None),
@@ -57,32 +50,32 @@ class TestAnswer:
 
     def test_a_loss_is_reached_from_above(self):
         curves = [run('baseline', 'cyclic', [(1, 3.0, 10), (2, 1.0, 1000)], metric='eval/loss')]
-        told = answer(curves, reach=[2], within_s=[100])
-        assert (told.curves[0].time_s[0], told.curves[0].value[0], told.scale) == (
+        told = answer(curves, reach=[2], within=[100])
+        assert (told.curves[0].reached[0], told.curves[0].value[0], told.scale) == (
             pytest.approx(100),
             pytest.approx(2),
             1,
         )
         assert [point.value for point in told.frontier] == [3.0, 1.0]
         told = answer(curves, reach=[2], lower_is_better=False)
-        assert told.curves[0].time_s == (None,)
+        assert told.curves[0].reached == (None,)
         assert [point.value for point in told.frontier] == [3.0]
 
     @pytest.mark.parametrize('metric', ['eval/loss_by_class/0', 'loss/val', 'val_loss/epoch'])
     def test_a_loss_by_any_part_of_its_name(self, metric):
         told = answer([run('baseline', 'cyclic', [(16, 2.0), (32, 1.5), (64, 1.2)], metric=metric)], reach=[1.4])
-        assert told.curves[0].time_s == (pytest.approx(3200 * 2 ** (1 / 3)),)
+        assert told.curves[0].reached == (pytest.approx(3200 * 2 ** (1 / 3)),)
         assert [point.value for point in told.frontier] == [2.0, 1.5, 1.2]
 
     def test_the_direction_that_a_run_was_given(self):
         curve = run('baseline', 'cyclic', [(1, 3.0, 10), (2, 1.0, 1000)], metric='eval/F1')
         curve = replace(curve, run=replace(curve.run, directions={'eval/F1': 'min'}))
-        assert answer([curve], reach=[2]).curves[0].time_s == (pytest.approx(100),)
+        assert answer([curve], reach=[2]).curves[0].reached == (pytest.approx(100),)
 
     def test_the_best_near_a_point(self):
         curve = TradeoffCurve(STUDY[0].run, [point(1, 0.2, 10, peak=0.3), point(2, 0.6, 1000, peak=0.7)])
         told = answer([curve], reach=[0.5], peak=True)
-        assert (told.metric, told.curves[0].time_s) == (f'peak:{ACC}', (pytest.approx(100),))
+        assert (told.metric, told.curves[0].reached) == (f'peak:{ACC}', (pytest.approx(100),))
 
     @pytest.mark.parametrize(
         ('options', 'match'),
@@ -100,10 +93,11 @@ class TestAnswer:
 
 
 def test_the_record_is_strict_json():
-    record = json.loads(json.dumps(answers_record(answer(STUDY[:2], reach=[0.6], within_s=[1])), allow_nan=False))
+    record = json.loads(json.dumps(answers_record(answer(STUDY[:2], reach=[0.6], within=[1])), allow_nan=False))
     assert record == {
         'metric': ACC,
         'baseline': 'baseline',
+        'axis': 'time',
         'curves': [
             {
                 'method': method,
@@ -122,7 +116,7 @@ def test_the_record_is_strict_json():
 
 class TestTables:
     def test_a_row_a_curve(self):
-        told = answer(STUDY, reach=[0.4], within_s=[100])
+        told = answer(STUDY, reach=[0.4], within=[100])
         rows = shown(answers_table(told))
         assert [rows[2], *rows[4:8]] == [
             'method kind to reach 40% speedup over baseline within 100 s',
@@ -134,13 +128,16 @@ class TestTables:
         assert answers_notes(told) == ['LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%']
 
     def test_a_time_out_of_the_measured_range_is_noted_too(self):
-        assert answers_notes(answer(STUDY[:1], within_s=[1])) == [
+        assert answers_notes(answer(STUDY[:1], within=[1])) == [
             'MX, cyclic: measured from 5 s to 8.33 min, from 20.00% to 60.00%'
         ]
-        assert answers_notes(answer(STUDY[:1], within_s=[5])) == []
+        assert answers_notes(answer(STUDY[:1], within=[5])) == []
 
     def test_without_a_baseline_there_is_no_speedup(self):
-        assert 'speedup' not in shown(answers_table(answer(STUDY[:1], reach=[0.4])))[2]
+        assert (
+            'speedup'
+            not in shown(answers_table(answer([*STUDY[:1], run('LS', 'cyclic', [(1, 0.2, 5)])], reach=[0.4])))[2]
+        )
 
     def test_the_times_of_a_table_are_of_one_unit(self):
         slow = run('baseline', 'cyclic', [(1, 0.2, 60), (2, 0.6, 7200)])

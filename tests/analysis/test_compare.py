@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.analysis.compare import compare, record
+from composer_clr.analysis.compare import compare
+from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.cli.tables import comparison_notes
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
@@ -33,7 +34,7 @@ class TestCompare:
         assert found.methods['baseline'].gap.value == pytest.approx([1, -1], abs=1e-9)
         assert found.methods['MX'].gap.value == pytest.approx([2, 4], abs=1e-9)
         gained = found.methods['MX'].improvement
-        assert gained.epoch.tolist() == [16, 32]
+        assert gained.count.tolist() == [16, 32]
         assert gained.cyclic == pytest.approx([3, 6], abs=1e-9)
         assert gained.standard == pytest.approx([2, 1], abs=1e-9)
         assert found.methods['MX'].cosine_similarity == pytest.approx(12 / 15, abs=1e-9)
@@ -84,17 +85,21 @@ class TestCompare:
                     'gap': gap(0, 1, -1),
                     'cosine_similarity': None,
                     'cost_ratio': pytest.approx(1.5),
+                    'counted_cost_ratio': pytest.approx(1.5),
                     'improvement': improvement([0, 0], [0, 0]),
                 },
                 'MX': {
                     'gap': gap(3, 2, 4),
                     'cosine_similarity': pytest.approx(0.8),
                     'cost_ratio': pytest.approx(1.5),
+                    'counted_cost_ratio': pytest.approx(1.5),
                     'improvement': improvement([3, 6], [2, 1]),
                 },
             },
             'ranking_agreement': {'16': 1, '32': 1},
             'skipped': {'LS': 'no standard runs'},
+            'axis': 'epoch',
+            'is_ratio': False,
         }
 
     def test_the_record_tells_how_each_point_was_paired_and_its_error(self):
@@ -190,9 +195,9 @@ class TestCompare:
         ('curves', 'message'),
         [
             pytest.param(
-                study()[3:],
+                [*study()[3:], run('LS', 'cyclic', [(16, 0.5)])],
                 r"the baseline 'baseline' has no cyclic and no standard runs: name them too, or choose another "
-                r"baseline \(there are \['MX'\]\)",
+                r"baseline \(there are \['MX', 'LS'\]\)",
                 id='no baseline',
             ),
             pytest.param(study()[1:], "the baseline 'baseline' has no cyclic runs", id='half a baseline'),
@@ -213,7 +218,7 @@ class TestCompare:
             ),
             pytest.param(
                 [*study(), TradeoffCurve(Run('u', 'cyclic', 'LS'), [point(None, 0.5, 1.0, batch=16)])],
-                "run 's32' counts epochs, run 'u' batches alone: take them apart",
+                "run 's32' counts epochs, run 'u' only batches: compare them separately",
                 id='epochs and batches',
             ),
             pytest.param([], 'there are no points to compare', id='nothing'),
@@ -281,7 +286,7 @@ class TestPaper:
             abs=1e-3,
         )
         for figures in found.methods.values():
-            assert figures.gap.epoch.tolist() == [32, 64, 128, 256, 512]
+            assert figures.gap.count.tolist() == [32, 64, 128, 256, 512]
             assert figures.gap.left_out.tolist() == [16]
         assert set(found.skipped) == {'CL+LS', 'CL+MX', 'CL+LS+MX'}
 

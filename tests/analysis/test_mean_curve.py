@@ -23,7 +23,7 @@ class TestMeanCurves:
             ACC,
         )
         curve = curves['MX', 'cyclic']
-        assert curve.epoch.tolist() == [16, 32]
+        assert curve.count.tolist() == [16, 32]
         assert curve.time_s.tolist() == [150, 310]
         assert curve.value == pytest.approx([0.5, 0.6], abs=1e-12)
         assert curve.spread == pytest.approx([math.sqrt(0.02), math.nan], abs=1e-12, nan_ok=True)
@@ -32,7 +32,7 @@ class TestMeanCurves:
     def test_a_standard_curve_is_put_together_from_its_runs(self):
         curves = mean_curves([*standard_runs('LS', [(64, 0.7), (16, 0.5)]), run('LS', 'cyclic', [(16, 0.4)])], ACC)
         assert list(curves) == [('LS', 'standard'), ('LS', 'cyclic')]
-        assert curves['LS', 'standard'].epoch.tolist() == [16, 64]
+        assert curves['LS', 'standard'].count.tolist() == [16, 64]
 
     def test_runs_without_a_seed_count_as_different_ones(self):
         (curve,) = mean_curves([run('MX', 'cyclic', [(16, v)]) for v in (0.4, 0.6)], ACC).values()
@@ -46,12 +46,12 @@ class TestMeanCurves:
     def test_batches_stand_in_where_no_loader_has_a_length(self):
         runs = [unsized('MX', 'cyclic', (500, 0.5), (900, 0.7)), unsized('MX', 'cyclic', (500, 0.3))]
         curve = mean_curves([*runs, run('LS', 'cyclic', [(16, 0.5)])], ACC)['MX', 'cyclic']
-        assert curve.epoch.tolist() == [500, 900]
+        assert curve.count.tolist() == [500, 900]
         assert curve.value == pytest.approx([0.4, 0.7], abs=1e-12)
 
     def test_cycles_that_one_batch_ended_together_are_one_point(self):
         (curve,) = mean_curves([run('MX', 'cyclic', [(1, 0.5), (1, 0.5), (2, 0.6)], seed=17)], ACC).values()
-        assert curve.epoch.tolist() == [1, 2]
+        assert curve.count.tolist() == [1, 2]
         assert curve.samples == ({'seed 17': 0.5}, {'seed 17': 0.6})
 
     @pytest.mark.parametrize('value', [math.nan, math.inf])
@@ -87,7 +87,7 @@ class TestMeanCurves:
             ),
             pytest.param(
                 [run('MX', 'cyclic', [(16, 0.5)], name='sized'), unsized('MX', 'cyclic', (9, 0.5))],
-                "run 'sized' counts epochs, run 'unsized' batches alone: take them apart",
+                "run 'sized' counts epochs, run 'unsized' only batches: compare them separately",
                 id='epochs and batches',
             ),
         ],

@@ -62,7 +62,7 @@ class TestPair:
         ('arguments', 'message'),
         [
             ({'mode': 'spline'}, "align='spline': choose one of interpolate, exact, nearest, fit"),
-            ({'axis': 'batch'}, "axis='batch': choose one of epoch, time"),
+            ({'axis': 'step'}, "axis='step': choose one of epoch, batch, sample, token, time"),
             ({'tolerance': -0.1}, 'tolerance=-0.1: give 0 or more'),
             ({'tolerance': math.nan}, 'tolerance=nan: give 0 or more'),
         ],

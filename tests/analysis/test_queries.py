@@ -54,4 +54,4 @@ class TestFrontier:
 
     def test_points_know_where_they_are_from(self):
         fast, good = line([1, 2], [0.4, 0.5], method='fast'), line([2, 3], [0.45, 0.9], method='good')
-        assert [(p.method, p.epoch) for p in frontier([good, fast])] == [('fast', 1), ('fast', 2), ('good', 3)]
+        assert [(p.method, p.count) for p in frontier([good, fast])] == [('fast', 1), ('fast', 2), ('good', 3)]

@@ -27,7 +27,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from composer_clr.analysis.compare import Comparison, compare_kinds, record_kinds
+from composer_clr.analysis.compare import Comparison, compare_kinds
+from composer_clr.analysis.comparison_record import record_kinds
 from composer_clr.analysis.cost import measured_cost_ratio
 from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.pairing import Alignment

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from composer_clr.analysis.compare import compare_kinds, record_kinds
+from composer_clr.analysis.compare import compare_kinds
+from composer_clr.analysis.comparison_record import record_kinds
 from composer_clr.analysis.cost import curve_cost
 from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.slow_start import without_slow_start
