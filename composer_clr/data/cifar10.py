@@ -32,6 +32,7 @@ def cifar10_dataspecs(
     download: bool = False,
     train_images: int | None = None,
     eval_images: int | None = None,
+    seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
     """Returns CIFAR-10's 50,000 training images, padded by 4 pixels, cropped and flipped, and its 10,000 others.
 
@@ -50,6 +51,7 @@ def cifar10_dataspecs(
         train_images (int | None): How many of the training images to train on: a fixed part with the same share of
             every class. Default: ``None``, all.
         eval_images (int | None): How many of the others to evaluate on, likewise. Default: ``None``, all.
+        seed (int): Determines the order of the training images. Default: ``0``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training and evaluation data: uint8 images of (batch, 3, 32, 32) and labels of
@@ -81,7 +83,7 @@ def cifar10_dataspecs(
     check_batch(len(train), batch_size, folder)
     normalize = Normalize(MEAN, STD)
     return (
-        in_memory_data(train, batch_size, train=True, normalize=normalize),
+        in_memory_data(train, batch_size, train=True, seed=seed, normalize=normalize),
         in_memory_data(held_out, eval_batch_size, train=False, normalize=normalize),
     )
 

@@ -25,6 +25,7 @@ def digits_dataspecs(
     eval_images: int = 900,
     num_workers: int = 0,
     num_classes: int | None = None,
+    seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
     """Returns the digits, split once for all into 897 training and 900 evaluation images, classes in equal shares.
 
@@ -35,6 +36,7 @@ def digits_dataspecs(
         eval_images (int): Number of evaluation images, from 1 to 900, likewise. Default: ``900``.
         num_workers (int): Loader processes per rank. Default: ``0``.
         num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
+        seed (int): Determines the order of the training images. Default: ``0``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training and evaluation data: images of (batch, 1, 8, 8) with mean 0 and deviation 1,
@@ -63,4 +65,4 @@ def digits_dataspecs(
     held_out = TensorDataset(images(eval_x), eval_y)
     if eval_images < len(held_out):
         held_out = Subset(held_out, range(eval_images))
-    return dataspecs(train, held_out, batch_size, eval_batch_size, num_workers=num_workers)
+    return dataspecs(train, held_out, batch_size, eval_batch_size, num_workers=num_workers, seed=seed)

@@ -78,6 +78,7 @@ def imagefolder_dataspecs(
     eval_resize: int = 256,
     eval_size: int = 224,
     eval_images: int | None = None,
+    seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
     """Returns the data of a folder with ``train/`` and ``val/``, each with one folder per class.
 
@@ -96,6 +97,7 @@ def imagefolder_dataspecs(
         eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
         eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
             ``None``, all.
+        seed (int): Determines the order of the training images. Default: ``0``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training data, shuffled, without the incomplete last batch of an epoch, and
@@ -119,6 +121,7 @@ def imagefolder_dataspecs(
         batch_size,
         eval_batch_size,
         num_workers=num_workers,
+        seed=seed,
         collate_fn=collate_images,
         on_device=Normalize(),
     )

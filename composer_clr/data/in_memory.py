@@ -11,6 +11,7 @@ from composer.utils import dist
 from torch.nn.functional import pad
 from torch.utils.data import DataLoader, Dataset
 
+from composer_clr.data.sample_order import order_seed
 from composer_clr.data.transforms import Normalize
 
 __all__ = ['ImagesInMemory', 'class_balanced', 'crop_and_flip', 'in_memory_data']
@@ -134,7 +135,9 @@ def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name
     return torch.cat(parts).sort().values
 
 
-def in_memory_data(dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize) -> DataSpec:
+def in_memory_data(
+    dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize, seed: int = 0
+) -> DataSpec:
     """Returns the images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
 
     No loader process is started: a batch is a few copies within memory.
@@ -144,8 +147,9 @@ def in_memory_data(dataset: ImagesInMemory, batch_size: int, *, train: bool, nor
         batch_size (int): Images per batch and rank.
         train (bool): Whether they are for training.
         normalize (Normalize): Makes floats of the bytes, on the device.
+        seed (int): Determines the order of training images. Default: ``0``.
     """
-    sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train)
+    sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
     loader = DataLoader(dataset, batch_size, sampler=sampler, drop_last=train, collate_fn=_as_it_is)
     return DataSpec(loader, microbatch_transforms=normalize)
 

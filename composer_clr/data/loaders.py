@@ -10,6 +10,8 @@ from composer.core import DataSpec
 from composer.utils import dist
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
+from composer_clr.data.sample_order import order_seed
+
 __all__ = ['collate_images', 'dataspecs', 'evaluation_data', 'evenly_spaced', 'loader_arguments']
 
 
@@ -35,6 +37,7 @@ def dataspecs(
     eval_batch_size: int,
     *,
     num_workers: int,
+    seed: int = 0,
     collate_fn: Callable | None = None,
     on_device: Callable | None = None,
 ) -> tuple[DataSpec, DataSpec]:
@@ -48,13 +51,14 @@ def dataspecs(
         batch_size (int): Training samples per batch and rank.
         eval_batch_size (int): Evaluation samples per batch and rank.
         num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
+        seed (int): Determines the order of the training samples, the same on every rank. Default: ``0``.
         collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
         on_device (Callable | None): Transforms a microbatch on the device. Default: ``None``.
     """
     loader = DataLoader(
         train,
         batch_size,
-        sampler=dist.get_sampler(train, shuffle=True, drop_last=True),
+        sampler=dist.get_sampler(train, shuffle=True, drop_last=True, seed=order_seed(seed)),
         drop_last=True,
         **loader_arguments(num_workers, collate_fn),
     )

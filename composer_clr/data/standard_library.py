@@ -96,6 +96,7 @@ def standard_library_dataspecs(
     sequence_length: int,
     eval_sequences: int | None = None,
     num_workers: int = 0,
+    seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
     """Returns the standard library's sources as sequences of bytes: a vocabulary of 256, no tokenizer.
 
@@ -108,6 +109,7 @@ def standard_library_dataspecs(
         eval_sequences (int | None): How many of the held-out sequences to evaluate on, spread evenly over them.
             Default: ``None``, all.
         num_workers (int): Loader processes per rank. Default: ``0``.
+        seed (int): Determines the order of the training sequences. Default: ``0``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Training and evaluation data: ``input_ids`` and ``labels`` of (batch,
@@ -125,7 +127,7 @@ def standard_library_dataspecs(
         if not 1 <= eval_sequences <= there:
             raise ValueError(f'{eval_sequences=}: must be between 1 and {there}, the number of held-out sequences')
         evaluated = Subset(held_out, [i * there // eval_sequences for i in range(eval_sequences)])
-    return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers)
+    return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers, seed=seed)
 
 
 def _texts(paths: Iterator[Path]) -> list[bytes]:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from composer_clr.data.checks import check_batch, check_classes, check_num_classes, check_ranks, start_ranks
 from composer_clr.data.loaders import collate_images, evaluation_data, evenly_spaced, loader_arguments
+from composer_clr.data.sample_order import order_seed
 from composer_clr.data.transforms import EvalTransform, Normalize, TrainTransform, decode_rgb
 from composer_clr.utils.errors import one_line
 
@@ -139,6 +140,7 @@ def streaming_dataspecs(
     eval_images: int | None = None,
     columns: tuple[str, str] = ('x', 'y'),
     streaming: dict[str, Any] | None = None,
+    seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
     """Returns the data of shards in ``train/`` and ``val/``, as ``convert-images`` writes them.
 
@@ -164,10 +166,11 @@ def streaming_dataspecs(
         columns (tuple[str, str]): Names of the columns of images, which are the bytes of image files (encodings
             ``bytes``, ``jpeg`` and ``png``), and of labels, which are whole numbers. Default: ``('x', 'y')``.
         streaming (dict | None): Further arguments of ``StreamingDataset``, such as ``cache_limit``. Default: ``None``.
+        seed (int): Determines the order of the training images and their crops. Default: ``0``.
 
     Returns:
         tuple[DataSpec, DataSpec]: Batches as those of :func:`~composer_clr.data.imagefolder.imagefolder_dataspecs`. The
-        order of training, new in each epoch, depends on torch's seed at the time of the call.
+        order of training is another one in each epoch.
 
     Raises:
         ValueError: If an index or a local shard is missing, the shards have other columns, the classes of the two
@@ -193,9 +196,7 @@ def streaming_dataspecs(
         check_num_classes(num_classes, len(classes[0]), folder / 'train')
     check_batch(images['train'], batch_size, folder / 'train')
     held_out = ShardImages(folder / 'val', EvalTransform(eval_resize, eval_size), columns, num_classes)
-    seed = [torch.initial_seed() % 2**31]
-    dist.broadcast_object_list(seed)
-    arguments: dict[str, Any] = {'shuffle': True, 'shuffle_seed': seed[0], **(streaming or {})}
+    arguments: dict[str, Any] = {'shuffle': True, 'shuffle_seed': order_seed(seed) % 2**31, **(streaming or {})}
     train = StreamedImages(
         TrainTransform(train_size),
         columns,

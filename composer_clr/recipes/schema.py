@@ -218,8 +218,8 @@ class Recipe:
     Attributes:
         run_name (str): Name of the run, and of its folder.
         base (str | None): The recipe that this one varies, by name, or by path relative to this one's folder.
-        seed (int): Seed of the weights and of all random numbers of training; the order of the images is that of
-            Composer's sampler, the same for every seed. Default: ``17``.
+        seed (int): Seed of the weights, of the order of the training samples, and of all other random numbers.
+            Default: ``17``.
         max_duration (str): How long to train: ``512ep``.
         precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
         device_train_microbatch_size (int | str | None): Images per microbatch and rank, which is what batch norm sees;

@@ -16,8 +16,10 @@ from composer.core import Algorithm, Callback, Precision
 from composer.loggers import LoggerDestination
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import reproducibility
+from torch.utils.data import DistributedSampler
 
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
+from composer_clr.data.sample_order import SampleOrder
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
@@ -64,10 +66,13 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         *callbacks,
     ]
     # Before the network, whose weights are random.
-    reproducibility.seed_all(recipe.seed)
+    built('seed', reproducibility.seed_all, {'seed': recipe.seed})
     model = build_model(recipe)
     optimizer = build_optimizer(recipe, model)
     train_data, eval_data = build_data(recipe)
+    sampler = getattr(train_data.dataloader, 'sampler', None)
+    if isinstance(sampler, DistributedSampler):
+        callbacks.append(SampleOrder(sampler))
     arguments = {
         'run_name': recipe.run_name,
         'seed': recipe.seed,

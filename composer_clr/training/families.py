@@ -49,7 +49,7 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
         RecipeError: If a name is unknown, an argument is wrong, or the ranks cannot share the batches equally.
     """
     data, ranks = recipe.data, dist.get_world_size()
-    arguments: dict[str, Any] = {'num_workers': data.num_workers}
+    arguments: dict[str, Any] = {'num_workers': data.num_workers, 'seed': recipe.seed}
     for key in ('batch_size', 'eval_batch_size'):
         samples = samples_per_batch(recipe, key)
         if samples < ranks or samples % ranks:

@@ -106,8 +106,7 @@ def test_training_pixels_are_torchvisions(images, shards):
 
 
 def epochs(shards: Path, seed: int, num_workers: int, count: int = 2) -> list[list[tuple[torch.Tensor, ...]]]:
-    reproducibility.seed_all(seed)
-    train, _ = streaming_dataspecs(shards, 8, 8, **{**SMALL, 'num_workers': num_workers})
+    train, _ = streaming_dataspecs(shards, 8, 8, seed=seed, **{**SMALL, 'num_workers': num_workers})
     assert len(train.dataloader) == 6  # type: ignore[arg-type]
     assert train.num_samples == 48
     epochs = [[tuple(batch) for batch in train.dataloader] for _ in range(count)]
@@ -202,8 +201,7 @@ def test_a_part_of_the_evaluation_set_is_spread_over_the_classes(images, shards)
 
 
 def test_shards_are_fetched_from_a_remote(shards, tmp_path):
-    reproducibility.seed_all(1)
-    train, held_out = streaming_dataspecs(tmp_path / 'local', 8, 8, 0, 3, str(shards), 32, 36, 32)
+    train, held_out = streaming_dataspecs(tmp_path / 'local', 8, 8, 0, 3, str(shards), 32, 36, 32, seed=1)
     # What is evaluated on is there before training, what is trained on comes with it.
     assert len(list((tmp_path / 'local/val').glob('*.mds'))) == 4
     assert not list((tmp_path / 'local/train').glob('*.mds'))
@@ -311,7 +309,6 @@ def test_two_ranks_share_an_epoch_evaluate_each_image_once_and_refuse_different_
             streaming_dataspecs(paths[rank], 8, 8, 0)
         except ValueError as error:
             print(error)
-        torch.manual_seed(rank)  # the order of training has to be rank 0's on both
         train, held_out = streaming_dataspecs(paths[0], 8, 10, 0, 3, train_size=32, eval_resize=36, eval_size=32)
         for epoch in range(2):
             trained = torch.cat([labels for _, labels in train.dataloader]).bincount(minlength=3)

@@ -78,6 +78,7 @@ def test_the_parts_come_from_the_recipe():
         ('algorithms.BlurPol={}', "algorithms='BlurPol'.*did you mean 'BlurPool'"),
         ('algorithms.MixUp.alph=0.2', "algorithms.MixUp: .*'alph'"),
         ('loggers.WandbLogger={}', "loggers='WandbLogger'.*did you mean 'WandBLogger'"),
+        ('seed=-1', 'seed: Seed -1 is invalid'),
         ('schedule.t_mult=0.5', 'schedule: t_mult=0.5'),
         ('schedule.t_0=null', 'schedule: t_0 is missing'),
     ],

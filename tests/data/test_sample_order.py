@@ -1,0 +1,81 @@
+"""The order of the training samples: another one for each seed, and the same one after a resume."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from composer import Trainer
+from torch.utils.data import TensorDataset
+
+from composer_clr.data.loaders import dataspecs
+from composer_clr.data.sample_order import SampleOrder, order_seed
+from composer_clr.recipes.load import load_recipe
+from composer_clr.training.build import build_trainer
+
+RUN = ['progress_bar=false', 'max_duration=8ep', 'data.arguments.train_images=100', 'checkpoint.folder=checkpoints']
+RUN += ['snapshot.save_weights=false', 'run_name=run', 'checkpoint.keep=-1']
+
+
+def orders(seed: int, epochs: int) -> list[tuple[int, ...]]:
+    samples = TensorDataset(torch.arange(40))
+    loader = dataspecs(samples, samples, 4, 4, num_workers=0, seed=seed)[0].dataloader
+    found = []
+    for epoch in range(epochs):
+        loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        found.append(tuple(int(sample) for (batch,) in loader for sample in batch))
+    return found
+
+
+def test_every_epoch_of_every_seed_has_an_order_of_its_own():
+    found = [order for seed in (0, 17, 18, 19) for order in orders(seed, 5)]
+    assert len(set(found)) == 20
+    assert all(sorted(order) == list(range(40)) for order in found)
+    assert orders(17, 5) == found[5:10]
+
+
+def build(*overrides: str) -> Trainer:
+    return build_trainer(load_recipe('quickstart/digits', [*RUN, *overrides]))
+
+
+def sampler_seed(trainer: Trainer) -> int:
+    return trainer.state.train_dataloader.sampler.seed  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('run')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        trainer = build('seed=3')
+        trainer.fit()
+        trainer.close()
+    return folder / 'checkpoints/ep1-ba2-rank0.pt'
+
+
+def test_the_order_follows_the_seed_of_the_recipe_whatever_its_schedule(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seeds = []
+    for overrides in (['seed=3'], ['seed=3', 'schedule.kind=standard'], ['seed=4']):
+        trainer = build(*overrides)
+        seeds.append(sampler_seed(trainer))
+        trainer.close()
+    assert seeds == [order_seed(3), order_seed(3), order_seed(4)]
+
+
+def test_a_resumed_run_keeps_its_order_whatever_the_recipes_seed(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = build('seed=4', f'checkpoint.load_path={checkpoint}')
+    assert sampler_seed(trainer) == order_seed(3)
+    trainer.close()
+
+
+@pytest.mark.filterwarnings('ignore:SampleOrder is not in the state_dict')
+def test_a_checkpoint_from_before_goes_on_in_composers_order(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved = torch.load(checkpoint, weights_only=False)
+    callbacks = saved['state']['callbacks']
+    del callbacks[SampleOrder.__qualname__]
+    torch.save(saved, 'before.pt')
+    trainer = build('seed=3', 'checkpoint.load_path=before.pt')
+    assert sampler_seed(trainer) == 0
+    trainer.close()
