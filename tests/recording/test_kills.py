@@ -40,31 +40,42 @@ def check_kills(
     epochs: int,
     troughs: list[int],
     seed: int,
+    ranks: int = 1,
     more_arguments: Sequence[str] = (),
     environment: dict[str, str] | None = None,
     check_end: Callable[[Path], None] = lambda killed: None,
 ) -> None:
-    """Kill a run so often; one that comes to its end before all of its kills is compared, and begun anew."""
-    draw, met = random.Random(seed), Counter()
+    """Kills a run so often; one that comes to its end before all of its kills is compared, and begun anew."""
+    draw, kills = random.Random(seed), Counter()
     arguments = [*ARGUMENTS, f'max_duration={epochs}ep', 'run_name=run', *more_arguments]
-    assert train(tmp_path / 'whole', arguments, None, environment) == 0
+
+    def train_until(folder: Path, kill: Kill | None) -> tuple[int | None, int]:
+        """Returns the exit code of the rank that was to be killed, and which one that is."""
+        if ranks == 1:
+            return train(folder, arguments, kill, environment), 0
+        rank = draw.randrange(ranks)
+        if kill and rank and kill.phase not in ('warmup', 'start'):
+            # Rank 1 neither writes files nor waits for them: it is in training then.
+            kill = Kill('training', kill.batch, kill.delay_s)
+        return train_ranks(folder, arguments, kill, rank)[rank], rank
+
+    assert train_until(tmp_path / 'whole', None)[0] == 0
     lives = 0
-    while met.total() < number:
+    while kills.total() < number:
         lives += 1
         killed, passed = tmp_path / f'killed{lives}', []
-        left = number - met.total()
-        for kill in moments(draw, left, epochs * LOADER_LENGTH, troughs, batch_s=0.02):
-            code = train(killed, arguments, kill, environment)
-            assert code in (-9, 0), f'seed {seed}: {kill} ended with {code}'
+        for kill in moments(draw, number - kills.total(), epochs * LOADER_LENGTH, troughs, batch_s=0.02):
+            code, rank = train_until(killed, kill)
+            assert code in (-9, 0), f'seed {seed}: {kill} of rank {rank} ended with {code}'
             passed = check_whole(killed, passed)
             if code == 0:
                 break
-            met[(killed / f'{WHERE}0').read_text().strip()] += 1
+            kills[f'{(killed / f"{WHERE}{rank}").read_text().strip()} of rank {rank}'] += 1
         if not (killed / DONE).exists():
-            assert train(killed, arguments, None, environment) == 0
+            assert train_until(killed, None)[0] == 0
         check_same(killed, tmp_path / 'whole')
         check_end(killed)
-    print(f'\nseed {seed}, {number} kills in {lives} runs: {", ".join(f"{met[p]} in {p}" for p in sorted(met))}')
+    print(f'\nseed {seed}, {number} kills in {lives} runs: {", ".join(f"{kills[p]} in {p}" for p in sorted(kills))}')
 
 
 def test_killed_five_times(tmp_path):
@@ -125,20 +136,7 @@ def test_a_rank_that_is_killed_ends_the_launch_and_the_next_one_goes_on(tmp_path
 
 
 @pytest.mark.slow
-def test_a_rank_killed_ten_times(tmp_path):
-    seed = secrets.randbelow(10**6)
-    draw, met, passed = random.Random(seed), Counter(), []
-    arguments = [*ARGUMENTS, 'max_duration=16ep', 'run_name=run']
-    assert train_ranks(tmp_path / 'whole', arguments) == [0, 0]
-    killed = tmp_path / 'killed'
-    for kill in moments(draw, 10, 15 * LOADER_LENGTH, [24, 48], batch_s=0.02):
-        rank = draw.randrange(2)
-        # Rank 1 neither writes files nor waits for them: it is in training then.
-        kill = kill if rank == 0 or kill.phase in ('warmup', 'start') else Kill('training', kill.batch, kill.delay_s)
-        codes = train_ranks(killed, arguments, kill, rank)
-        assert codes[rank] == -9, f'seed {seed}: {kill} of rank {rank} ended with {codes}'
-        met[f'{(killed / f"{WHERE}{rank}").read_text().strip()} of rank {rank}'] += 1
-        passed = check_whole(killed, passed)
-    assert train_ranks(killed, arguments) == [0, 0]
-    check_same(killed, tmp_path / 'whole')
-    print(f'\nseed {seed}, 10 kills: {", ".join(f"{met[p]} in {p}" for p in sorted(met))}')
+@pytest.mark.parametrize('seed', [None, 930838], ids=['any-seed', 'kills-after-the-end'])
+def test_a_rank_killed_ten_times(tmp_path, seed):
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    check_kills(tmp_path, 10, epochs=16, troughs=[24, 48], seed=seed, ranks=2)
