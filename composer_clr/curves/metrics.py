@@ -30,6 +30,22 @@ _HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|ro
 _OTHER_WEIGHTS = tuple(f'{name}/' for name in METRIC_SETS)
 # CamelCase, snake_case and acronyms; digits end a word: MSELoss, val_loss, top1, WordErrorRate.
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
+# Accuracy within a word (MulticlassAccuracy), acc as a word (val_acc, valAcc, acc1), top-1 and top-5.
+_ACCURACY = re.compile(
+    r'(?i:accuracy)|(?<![A-Za-z])(?i:acc)(?![A-Za-z])|(?<=[a-z])Acc(?![a-z])|(?<![A-Za-z])(?i:top)[-_ @]?[15](?![0-9])'
+)
+_SECOND_CHOICE = (
+    re.compile(f'^({"|".join(METRIC_SETS)})/'),
+    re.compile(r'(?<![a-z])train(ing)?(?![a-z])', re.IGNORECASE),
+    re.compile(r'(top|acc|accuracy)[-_ @]?5(?![0-9])', re.IGNORECASE),
+)
+# What a table holds beside its metrics, in the last part of a name.
+_NO_METRIC = re.compile(
+    r'(^|/)(lr|learning[-_ ]?rate|weight[-_ ]?decay|wd|momentum|(global[-_ ]?)?steps?|epochs?|iter(ation)?s?|'
+    r'batch(es)?|batch[-_ ]?size|samples?|tokens?|cycles?|seeds?|index|id|level_[0-9]+|unnamed: ?[0-9]+|rank|'
+    r'world[-_ ]?size|time|wall[-_ ]?(clock|time)?([-_ ].*)?|(.*[-_ ])?(seconds|minutes|hours))$',
+    re.IGNORECASE,
+)
 _NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
 
 
@@ -55,7 +71,7 @@ def is_lower_better(metric: str, directions: Mapping[str, str] | None = None) ->
     if (stated := _stated(metric, directions or {})) is not None:
         return stated
     for part in reversed(metric.split('/')):
-        known = [word for word in _words(part) if _LOWER.fullmatch(word) or _HIGHER.fullmatch(word)]
+        known = _known_words(part)
         if known:
             return _LOWER.fullmatch(known[-1]) is not None
     return False
@@ -108,6 +124,15 @@ def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
     return None
 
 
+def _is_metric(name: str) -> bool:
+    """``val_loss/epoch`` is a metric, ``time/epoch`` is not."""
+    return not _NO_METRIC.search(name) or any(map(_known_words, name.split('/')))
+
+
+def _known_words(part: str) -> list[str]:
+    return [word for word in _words(part) if _LOWER.fullmatch(word) or _HIGHER.fullmatch(word)]
+
+
 def _words(part: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(_NLL.sub('nll', part))]
 
@@ -118,22 +143,33 @@ def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
 
 
 def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> str:
-    """Returns the metric to use by default: of those that all points have, a language model's cross entropy, else an
-    accuracy, else the first.
+    """Returns the metric to use by default: a language model's cross entropy, else an accuracy, else the only metric.
+
+    Of several the first is used, top-1 before top-5, evaluation before training, and the trained weights before
+    averaged ones. That a point does not have it makes no difference: it is not replaced by another metric. A learning
+    rate, step, epoch, time or index is not a metric.
 
     Args:
         curves (Sequence[TradeoffCurve]): The runs.
-        peak (bool): Whether the points must have its best value near them. Default: ``False``.
+        peak (bool): Use the best values near the points. Default: ``False``.
 
     Raises:
-        CurveError: If there are no points, or no metric is common to all of them.
+        CurveError: If there are no points, or no metric, or several and none of them is an accuracy.
     """
-    shared = _shared(curves, peak)
-    for words in (('language', 'entropy'), ('accuracy',)):
-        for name in shared:
-            if all(word in name.rpartition('/')[2].lower() for word in words):
-                return name
-    return shared[0]
+    points = [measured(point, peak) for curve in curves for point in curve.points]
+    if not points:
+        raise CurveError('there are no points to compare: name runs that have passed a trough')
+    names = [name for name in dict.fromkeys(name for point in points for name in point) if _is_metric(name)]
+    entropies = [name for name in names if {'language', 'entropy'} <= set(_words(name.rpartition('/')[2]))]
+    accuracies = [name for name in names if _ACCURACY.search(name) and not is_lower_better(name)]
+    if candidates := entropies or accuracies:
+        return min(candidates, key=lambda name: [bool(sign.search(name)) for sign in _SECOND_CHOICE])
+    what = 'peak metric' if peak else 'metric'
+    if not names:
+        raise CurveError(f'the runs have no {what}: name runs that were evaluated')
+    if len(names) > 1:
+        raise CurveError(f'no {what} is an accuracy: name one of them (--metric): {", ".join(names)}')
+    return names[0]
 
 
 def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = False) -> str:
@@ -171,15 +207,3 @@ def is_perplexity(metric: str) -> bool:
         (True, False)
     """
     return bool({'perplexity', 'ppl'} & set(_words(metric.rpartition('/')[2])))
-
-
-def _shared(curves: Sequence[TradeoffCurve], peak: bool) -> list[str]:
-    points = [measured(point, peak) for curve in curves for point in curve.points]
-    if not points:
-        raise CurveError('there are no points to compare: name runs that have passed a trough')
-    shared = [name for name in points[0] if all(name in point for point in points)]
-    if not shared:
-        names = sorted({name for point in points for name in point})
-        what = 'peak metric' if peak else 'metric'
-        raise CurveError(f'the curves share no {what} (they have {names}): take those with the same evaluation')
-    return shared

@@ -115,9 +115,8 @@ def _row(point: TradeoffPoint) -> dict[str, Any]:
 def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
     columns, rows = points_table(curve)
     pictures: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
-    try:
-        metric = default_metric([curve])
-    except CurveError:
+    metric = _charted(curve)
+    if metric is None:
         return pictures
     # W&B's line chart does not have a logarithmic axis, so the column is the logarithm; and a slash in a name is not
     # allowed in a field of its table.
@@ -128,7 +127,7 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
         data=[
             [math.log10(point.wall_clock_train_s), point.wall_clock_train_s, point.epoch, value, curve.run.kind]
             for point in points
-            if math.isfinite(value := point.metrics[metric])
+            if math.isfinite(value := point.metrics.get(metric, math.nan))
         ],
     )
     title = f'{metric} against training time'
@@ -138,11 +137,8 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
 
 def _summary(curve: TradeoffCurve) -> dict[str, Any]:
     chosen = {'last': curve.points[-1]}
-    try:
-        metric = default_metric([curve])
-    except CurveError:
-        metric = None
-    comparable = [point for point in curve.points if metric and math.isfinite(point.metrics[metric])]
+    metric = _charted(curve)
+    comparable = [point for point in curve.points if metric and math.isfinite(point.metrics.get(metric, math.nan))]
     if metric is not None and comparable:
         choose = min if is_lower_better(metric, curve.run.directions) else max
         chosen['best'] = choose(comparable, key=lambda point: point.metrics[metric])
@@ -152,6 +148,14 @@ def _summary(curve: TradeoffCurve) -> dict[str, Any]:
         for name, value in point_values(point).items()
         if value is not None
     }
+
+
+def _charted(curve: TradeoffCurve) -> str | None:
+    """Returns the metric of the chart and of the best point: an accuracy, else the first one, if there is any."""
+    try:
+        return default_metric([curve])
+    except CurveError:
+        return next((name for point in curve.points for name in point.metrics), None)
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class TestCompare:
             ),
             pytest.param(
                 [*study()[:-1], *standard_runs('MX', [(32, 0.5)], metric='eval/f1')],
-                'the curves share no metric',
+                "run 's32' has no metric 'eval/MulticlassAccuracy' at epoch 32",
                 id='metrics that do not meet',
             ),
             pytest.param(

@@ -2,7 +2,7 @@ import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better, study_direction
-from tests.helpers.runs_and_lines import ACC, run
+from tests.helpers.runs_and_lines import ACC
 
 
 @pytest.mark.parametrize(
@@ -83,22 +83,60 @@ def test_fractions_are_recognised_by_name_and_values(metric, values, expected):
     assert is_fraction(metric, values) is expected
 
 
+def measuring(*names, points=1, peak=()):
+    made = [
+        TradeoffPoint(i, i + 1.0, 0, 0, 0, 1.0, 1.0, 0.0, dict.fromkeys(names, 0.5), dict.fromkeys(peak, 0.5))
+        for i in range(points)
+    ]
+    return TradeoffCurve(Run('r', 'cyclic', 'MX'), made)
+
+
 class TestDefaultMetric:
-    def test_an_accuracy_that_all_have_comes_first(self):
-        points = [TradeoffPoint(0, 1.0, 0, 0, 0, 1.0, 1.0, 0.0, {'eval/loss': 1.0, ACC: 0.5}, {'eval/loss': 0.9})]
-        curve = TradeoffCurve(Run('r', 'cyclic', 'MX'), points)
-        assert default_metric([curve]) == ACC
-        assert default_metric([curve], peak=True) == 'eval/loss'
-        assert default_metric([curve, run('MX', 'cyclic', [(1, 0.5)], metric='eval/loss')]) == 'eval/loss'
+    @pytest.mark.parametrize(
+        ('names', 'expected'),
+        [
+            (['eval/loss', ACC], ACC),
+            (['lr', 'batch_size', 'val_loss', 'top1'], 'top1'),
+            (['loss', 'acc'], 'acc'),
+            (['val_loss', 'val_acc'], 'val_acc'),
+            (['valLoss', 'valAcc'], 'valAcc'),
+            (['loss', 'top5', 'top-1'], 'top-1'),
+            (['acc@5', 'acc@1'], 'acc@1'),
+            (['eval/top5_acc', 'eval/top1_acc'], 'eval/top1_acc'),
+            (['train/accuracy', 'val/accuracy'], 'val/accuracy'),
+            ([f'averaged/{ACC}', ACC], ACC),
+            (['top1_error', 'accuracy'], 'accuracy'),
+            (['eval/MulticlassF1Score'], 'eval/MulticlassF1Score'),
+            (['Unnamed: 0', 'lr', 'step', 'learning_rate', 'loss'], 'loss'),
+            (['eval/BinaryAccuracy', 'eval/CrossEntropy'], 'eval/BinaryAccuracy'),
+            (['eval/LanguagePerplexity', 'eval/LanguageCrossEntropy', ACC], 'eval/LanguageCrossEntropy'),
+            (['vacc', 'account'], None),
+            (['lr', 'time/epoch', 'val_loss/epoch'], 'val_loss/epoch'),
+            (['lr', 'step'], None),
+            (['loss', 'f1'], None),
+        ],
+        ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
+    )
+    def test_an_accuracy_else_the_only_metric(self, names, expected):
+        if expected is None:
+            with pytest.raises(CurveError):
+                default_metric([measuring(*names)])
+        else:
+            assert default_metric([measuring(*names)]) == expected
 
-    def test_metrics_that_do_not_meet(self):
-        curves = [run('MX', 'cyclic', [(1, 0.5)], metric=name) for name in ('a/x', 'b/x')]
-        with pytest.raises(CurveError, match=r"share no metric \(they have \['a/x', 'b/x'\]\): take those"):
-            default_metric(curves)
+    def test_an_empty_cell_does_not_change_it(self):
+        assert default_metric([measuring('loss', 'top1', points=3), measuring('loss')]) == 'top1'
+        assert default_metric([measuring('loss'), measuring('loss', 'top1')]) == 'top1'
+        assert default_metric([measuring('top5'), measuring('top5', 'top1')]) == 'top1'
 
-    def test_no_peaks(self):
-        with pytest.raises(CurveError, match=r'share no peak metric \(they have \[\]\)'):
-            default_metric([run('MX', 'cyclic', [(1, 0.5)])], peak=True)
+    def test_the_candidates_are_named(self):
+        with pytest.raises(CurveError, match=r'no metric is an accuracy: name one of them \(--metric\): loss, f1$'):
+            default_metric([measuring('lr', 'loss', 'f1')])
+
+    def test_peaks(self):
+        assert default_metric([measuring('top1', 'loss', peak=['loss'])], peak=True) == 'loss'
+        with pytest.raises(CurveError, match='the runs have no peak metric: name runs that were evaluated'):
+            default_metric([measuring('top1')], peak=True)
 
     def test_no_points(self):
         with pytest.raises(CurveError, match='no points to compare: name runs that have passed a trough'):

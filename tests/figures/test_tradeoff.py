@@ -104,7 +104,7 @@ def test_methods_keep_their_colour_and_differ():
         ([], None, 'no points to draw'),
         ([TradeoffCurve(STUDY[0].run, [])], None, 'no points to draw'),
         (STUDY, 'eval/F1', "run 'baseline-cyclic-1' has no metric 'eval/F1'"),
-        ([STUDY[0], run('cyclic', 1, (4, 1, 1), metric='eval/loss')], None, 'share no metric'),
+        ([STUDY[0], run('cyclic', 2, (4, 1, 1), metric='eval/loss')], None, 'has no metric .eval/Accuracy.'),
         ([STUDY[0], run('cyclic', 1, (4, 1, 1))], None, 'both have seed 1 and epoch 4: leave one out'),
     ],
     ids=['none', 'empty', 'unknown-metric', 'nothing-shared', 'one-seed-twice'],
