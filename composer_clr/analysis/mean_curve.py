@@ -168,8 +168,9 @@ def _shared(
             f'run {curve.run.run_name!r}: its parent has wall_clock_train_s {shared_s!r}, which must be the seconds at '
             f'which it left it, up to {time_s:g}: correct the file or leave the run out'
         )
-    by_batch = isinstance(left, int) and 0 <= left <= point.batch
-    part = left / max(point.batch, 1) if by_batch else shared_s / time_s
+    part = shared_s / time_s
+    if isinstance(left, int) and 0 <= left <= point.batch:
+        part = left / max(point.batch, 1)
     return float(shared_s), count * part
 
 

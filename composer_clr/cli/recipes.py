@@ -53,11 +53,15 @@ def sweep(
         str | None, typer.Option(help='Methods to add to each recipe, separated by commas: baseline,LS,MX,LS+MX.')
     ] = None,
     launcher: Annotated[
-        str, typer.Option(help="The command that starts a module: 'composer -n 8 -m' on eight GPUs.")
+        str,
+        typer.Option(
+            help="The command that starts a module: 'composer -n 8 -m' on eight GPUs; 'llmfoundry train' for its YAML."
+        ),
     ] = 'python -m',
 ) -> None:
     """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
     from composer_clr.recipes.launcher import launched_ranks
+    from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
     from composer_clr.recipes.sweep import study
 
     names = [word for word in recipes if '=' not in word]
@@ -69,6 +73,14 @@ def sweep(
     except ValueError as error:
         raise RecipeError(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
     # All or nothing: an error in one command comes before the first is started.
+    words = shlex.split(launcher)
+    if is_llm_foundry(words):
+        if methods is not None:
+            raise RecipeError(f'--methods {methods}: are for recipes: name LLM Foundry algorithms in the YAML')
+        studies = [llm_foundry_study(name, overrides, seeds=listed, kinds=kinds.split(',')) for name in names]
+        for command in [shlex.join([*words, *run]) for runs in studies for run in runs]:
+            typer.echo(command)
+        return
     runs = study(
         names,
         overrides,

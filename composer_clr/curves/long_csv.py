@@ -18,9 +18,11 @@ from composer_clr.curves.csv_table import CsvTable
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.utils.files import write_whole
 
-__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'without_clashes', 'write_long_csv']
+__all__ = ['COLUMNS', 'COUNTS', 'PEAK', 'long_csv', 'read_long_csv', 'without_clashes', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
+# Columns that a table has where its runs count them.
+COUNTS = ('batch', 'sample', 'token')
 PEAK = 'peak:'
 _KINDS = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
 # A column of whole numbers in which some are missing is written with decimals by pandas.
@@ -33,7 +35,8 @@ class _Row(NamedTuple):
     kind: str
     method: str
     seed: int | None
-    epoch: float
+    epoch: float | None
+    counts: dict[str, int]
     time_s: float
     metrics: dict[str, float]
     peaks: dict[str, float]
@@ -44,7 +47,8 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
 
     A row of kind ``standard`` is a run of its own. Rows of any other kind are the points of one run where their kind,
     method and seed are the same. A run is named by its file and first line, so that an error that names it can be
-    found. Values that the table does not have, such as learning rates and batches, are NaN or 0 in the points.
+    found. Columns ``batch``, ``sample`` and ``token`` are the counts of a point; with one of them ``epoch`` may be
+    empty. Values that the table does not have, such as learning rates, are NaN or 0 in the points.
 
     Args:
         path (str | PathLike): The file; columns in any order, every further one is a metric. The ``seed`` column may be
@@ -78,8 +82,8 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
         curves (Iterable[TradeoffCurve]): The runs.
 
     Raises:
-        CurveError: If a point has no epoch, or two runs that are not standard share kind, method and seed, which the
-            table could not distinguish.
+        CurveError: If two runs that are not standard share kind, method and seed, which the table could not
+            distinguish.
     """
     curves = list(curves)
     for error in without_clashes(curves)[1]:
@@ -87,17 +91,30 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     points = [point for curve in curves for point in curve.points]
     metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
     peaks = list(dict.fromkeys(name for point in points for name in point.peak_metrics))
+    counts = [name for name in COUNTS if any(getattr(point, name) for point in points)]
     table = io.StringIO(newline='')
     writer = csv.writer(table, lineterminator='\n')
-    writer.writerow([*COLUMNS, *metrics, *(PEAK + name for name in peaks)])
+    writer.writerow([*COLUMNS, *counts, *metrics, *(PEAK + name for name in peaks)])
     for curve in curves:
         run = curve.run
         for point in curve.points:
-            if point.epoch is None:
-                raise CurveError(f'run {curve.place!r} counts no epochs, a long CSV requires them: keep its curve.json')
+            counted = [getattr(point, name) or None for name in counts]
+            if point.epoch is None and not any(counted):
+                raise CurveError(
+                    f'run {curve.place!r} counts neither epochs nor batches, a long CSV requires one: '
+                    'keep its curve.json'
+                )
             values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
             writer.writerow(
-                [run.kind, run.method, run.seed, point.epoch, point.wall_clock_train_s, *map(_spelled, values)]
+                [
+                    run.kind,
+                    run.method,
+                    run.seed,
+                    point.epoch,
+                    point.wall_clock_train_s,
+                    *counted,
+                    *map(_spelled, values),
+                ]
             )
     return table.getvalue()
 
@@ -154,7 +171,7 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise CurveError(f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...')
     if PEAK in header:
         raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
-    if not set(header) - set(COLUMNS):
+    if not set(header) - {*COLUMNS, *COUNTS}:
         raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
 
 
@@ -162,13 +179,16 @@ def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
     for name in ('kind', 'method'):
         if not at[name] or at[name] == 'nan':
             raise CurveError(f'{path}: line {line}, column {name}: is empty: name the {name} of the run')
-    values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in COLUMNS and cell}
+    places = {*COLUMNS, *COUNTS}
+    values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in places and cell}
+    counts = {name: count for name in COUNTS if (count := _count(path, line, name, at.get(name, '')))}
     return _Row(
         line,
         at['kind'],
         at['method'],
         _seed(path, line, at.get('seed', '')),
-        _above_zero(path, line, 'epoch', at['epoch']),
+        None if counts and not at['epoch'] else _above_zero(path, line, 'epoch', at['epoch']),
+        counts,
         _above_zero(path, line, 'wall_clock_train_s', at['wall_clock_train_s']),
         {name: value for name, value in values.items() if not name.startswith(PEAK)},
         {name.removeprefix(PEAK): value for name, value in values.items() if name.startswith(PEAK)},
@@ -179,6 +199,13 @@ def _seed(path: Path, line: int, cell: str) -> int | None:
     whole = _WHOLE.fullmatch(cell)
     if cell and (whole is None or len(whole[1]) > _MOST_DIGITS):
         raise CurveError(f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it')
+    return int(whole[1]) if whole else None
+
+
+def _count(path: Path, line: int, column: str, cell: str) -> int | None:
+    whole = _WHOLE.fullmatch(cell)
+    if cell and (whole is None or len(whole[1]) > _MOST_DIGITS or int(whole[1]) < 0):
+        raise CurveError(f'{path}: line {line}, column {column}: {cell!r} is not a whole number: correct or empty it')
     return int(whole[1]) if whole else None
 
 
@@ -207,24 +234,35 @@ def _above_zero(path: Path, line: int, column: str, cell: str) -> float:
 
 def _curve(path: str | os.PathLike[str], rows: list[_Row]) -> TradeoffCurve:
     first = rows[0]
-    rows = sorted(rows, key=lambda row: row.epoch)
+    column = 'epoch' if all(row.epoch is not None for row in rows) else _common_count(path, rows)
+    position = {row.line: row.epoch or 0 if column == 'epoch' else row.counts[column] for row in rows}
+    rows = sorted(rows, key=lambda row: position[row.line])
     for before, row in pairwise(rows):
-        if before.epoch == row.epoch:
+        if position[before.line] == position[row.line]:
             raise CurveError(
-                f'{os.fspath(path)}: lines {before.line} and {row.line}, column epoch: both are {row.epoch:g} in '
-                f'{row.kind}, {row.method}: give the runs different seeds'
+                f'{os.fspath(path)}: lines {before.line} and {row.line}, column {column}: both are '
+                f'{position[row.line]:g} in {row.kind}, {row.method}: give the runs different seeds'
             )
     run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed)
     return TradeoffCurve(run, [_point(cycle, row) for cycle, row in enumerate(rows)])
+
+
+def _common_count(path: str | os.PathLike[str], rows: list[_Row]) -> str:
+    """Returns the count that all points of a run have, where not all have an epoch."""
+    for column in COUNTS:
+        if all(column in row.counts for row in rows):
+            return column
+    lacking = next(row for row in rows if row.epoch is None)
+    raise CurveError(f'{os.fspath(path)}: line {lacking.line}, column epoch: is empty: every point needs one')
 
 
 def _point(cycle: int, row: _Row) -> TradeoffPoint:
     return TradeoffPoint(
         cycle=cycle,
         epoch=row.epoch,
-        batch=0,
-        sample=0,
-        token=0,
+        batch=row.counts.get('batch', 0),
+        sample=row.counts.get('sample', 0),
+        token=row.counts.get('token', 0),
         wall_clock_train_s=row.time_s,
         wall_clock_total_s=math.nan,
         lr=math.nan,

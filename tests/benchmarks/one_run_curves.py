@@ -171,7 +171,7 @@ def table(options: argparse.Namespace) -> str:
     first = next(iter(results.values()))[0]
     kinds = [kind for kind in EXPLAINED if all(kind in found for found, _ in results.values())]
     kinds += [kind for kind in first if kind not in EXPLAINED]
-    last = max(first[kinds[0]].methods[options.methods[0]].gap.epoch)
+    last = max(first[kinds[0]].methods[options.methods[0]].gap.count)
     headings = [f'{method}: {what}' for method in results for what in ('mean gap', f'gap at {last:g} epochs')]
     rows = [['curve', *headings, 'cost'], ['---', *['---:'] * (len(headings) + 1)]]
     for kind in kinds:

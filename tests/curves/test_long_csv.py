@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -230,9 +231,9 @@ class TestWrite:
         ]
         write_long_csv(tmp_path / 'out.csv', curves)
         assert (tmp_path / 'out.csv').read_text().splitlines() == [
-            f'kind,method,seed,epoch,wall_clock_train_s,{ACC},{LOSS},peak:{ACC}',
-            'cyclic,MX,17,16.0,9.5,0.5,,0.6',
-            'standard,"a ""b"", c",,2.25,1000000.0,0.1,,',
+            f'kind,method,seed,epoch,wall_clock_train_s,batch,sample,token,{ACC},{LOSS},peak:{ACC}',
+            'cyclic,MX,17,16.0,9.5,10,20,30,0.5,,0.6',
+            'standard,"a ""b"", c",,2.25,1000000.0,10,20,30,0.1,,',
         ]
         assert [path.name for path in tmp_path.iterdir()] == ['out.csv']
 
@@ -264,6 +265,32 @@ class TestWrite:
         assert not list(tmp_path.iterdir())
 
     def test_a_run_without_epochs(self, tmp_path):
-        curve = TradeoffCurve(Run('a', 'cyclic', 'MX'), [point(0, None, 9.0, {ACC: 0.5})])
-        with pytest.raises(CurveError, match="run 'a' counts no epochs, a long CSV requires them: keep its"):
+        curve = TradeoffCurve(
+            Run('a', 'cyclic', 'MX'), [replace(point(0, None, 9.0, {ACC: 0.5}), batch=0, sample=0, token=0)]
+        )
+        with pytest.raises(CurveError, match="run 'a' counts neither epochs nor batches, a long CSV requires one"):
             write_long_csv(tmp_path / 'out.csv', [curve])
+
+
+def test_counts_are_carried_and_epochs_may_be_missing(tmp_path):
+    def point(tokens: int, epoch: float | None) -> TradeoffPoint:
+        return TradeoffPoint(0, epoch, tokens // 64, 0, tokens, 1.0 * tokens, 1.0, 0.0, {LOSS: 2.0}, {})
+
+    curves = [
+        TradeoffCurve(Run('a', 'cyclic', 'baseline', 17), [point(64, 0.5), point(128, 1.0)]),
+        TradeoffCurve(Run('b', 'cyclic', 'stream', 17), [point(64, None), point(128, None)]),
+    ]
+    write_long_csv(tmp_path / 'a.csv', curves)
+    header, first, *_, last = (tmp_path / 'a.csv').read_text().splitlines()
+    assert header == f'kind,method,seed,epoch,wall_clock_train_s,batch,token,{LOSS}'
+    assert (first, last) == ('cyclic,baseline,17,0.5,64.0,1,64,2.0', 'cyclic,stream,17,,128.0,2,128,2.0')
+    for curve, read in zip(curves, read_long_csv(tmp_path / 'a.csv'), strict=True):
+        assert [(p.epoch, p.batch, p.sample, p.token) for p in read.points] == [
+            (p.epoch, p.batch, p.sample, p.token) for p in curve.points
+        ]
+    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,,,2.0\n')
+    with pytest.raises(CurveError, match='line 2, column epoch: is empty'):
+        read_long_csv(tmp_path / 'b.csv')
+    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,1.5,,2.0\n')
+    with pytest.raises(CurveError, match="line 2, column batch: '1.5' is not a whole number"):
+        read_long_csv(tmp_path / 'b.csv')

@@ -63,3 +63,16 @@ def test_a_file_that_is_not_a_configuration_is_refused(tmp_path):
     for name in ('a.yaml', 'missing.yaml'):
         with pytest.raises(RecipeError, match=f'{name}: cannot be read as a configuration of LLM Foundry'):
             list(llm_foundry_study(str(tmp_path / name)))
+
+
+def test_the_command_prints_it(capsys, monkeypatch, tmp_path):
+    from composer_clr.cli.app import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('sys.argv', ['composer-clr', 'sweep', '--launcher', 'llmfoundry train', str(SHIPPED)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith(f'llmfoundry train {SHIPPED} run_name=mpt-cyclic-1048576tok-seed17 seed=17')
