@@ -24,8 +24,10 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from scipy.stats import t as student_t
 
 from composer_clr.analysis.compare import Comparison, compare_kinds
 from composer_clr.analysis.comparison_record import record_kinds
@@ -59,6 +61,27 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'branch': ('branch', HELD),
 }
 METHODS = ('baseline', 'LS+MX')
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study trains and shows.
+
+    Attributes:
+        recipe (str): The recipe of all runs.
+        lines (dict[str, tuple[str, list[str]]]): Of each line the kind of run, and its changes to the recipe.
+        explained (dict[str, str]): What the table calls each kind of curve, in order.
+        drawn (tuple[str, ...]): The kinds in the picture.
+        overrides (tuple[str, ...]): Changes to the recipe for all runs. Default: ``()``.
+    """
+
+    recipe: str
+    lines: dict[str, tuple[str, list[str]]]
+    explained: dict[str, str]
+    drawn: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+
+
 DRAWN = ('standard', 'cyclic', 'cyclic-averaged', 'wsd-s', 'branch')
 EXPLAINED = {
     'cyclic': 'cyclic, as in the paper',
@@ -78,13 +101,17 @@ EXPLAINED = {
 }
 
 
+DIGITS = Study(RECIPE, LINES, EXPLAINED, DRAWN)
+
+
 def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
     """The runs that are still to be made; those of a chain one after the other, a trunk before its branches."""
     for seed in range(17, 17 + options.seeds):
         for method in options.methods:
             for line in options.lines:
-                kind, changes = LINES[line]
+                kind, changes = options.study.lines[line]
                 overrides = [
+                    *options.study.overrides,
                     f'max_duration={options.max_duration}',
                     f'run_name=${{snapshot.method}}-{line}-${{max_duration}}-seed${{seed}}',
                     f'snapshot.folder={options.folder}/{method}/{{run_name}}',
@@ -93,7 +120,7 @@ def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
                     'progress_bar=false',
                     *changes,
                 ]
-                runs = list(study([RECIPE], overrides, seeds=[seed], kinds=[kind], methods=[method]))
+                runs = list(study([options.study.recipe], overrides, seeds=[seed], kinds=[kind], methods=[method]))
                 if runs:
                     yield runs
 
@@ -137,7 +164,7 @@ def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Compar
     for kind, why in left_out.items():
         print(f'{method}, {kind}: {why}', file=sys.stderr)
     (options.folder / f'{method}.json').write_text(json.dumps(record_kinds(found), indent=1) + '\n', encoding='utf-8')
-    draw([curve for curve in curves if curve.run.kind in DRAWN], options.folder / f'{method}.png')
+    draw([curve for curve in curves if curve.run.kind in options.study.drawn], options.folder / f'{method}.png')
     metric = next(iter(found.values())).metric
     batches = mean_curves(map(in_batches, curves), metric)
     costs = {
@@ -169,48 +196,66 @@ def table(options: argparse.Namespace) -> str:
     """The table in Markdown: a row a line, three columns a method."""
     results = {method: compared(options, method) for method in options.methods}
     first = next(iter(results.values()))[0]
-    kinds = [kind for kind in EXPLAINED if all(kind in found for found, _ in results.values())]
-    kinds += [kind for kind in first if kind not in EXPLAINED]
+    explained = options.study.explained
+    kinds = [kind for kind in explained if all(kind in found for found, _ in results.values())]
+    kinds += [kind for kind in first if kind not in explained]
     last = max(first[kinds[0]].methods[options.methods[0]].gap.count)
     headings = [f'{method}: {what}' for method in results for what in ('mean gap', f'gap at {last:g} epochs')]
     rows = [['curve', *headings, 'cost'], ['---', *['---:'] * (len(headings) + 1)]]
     for kind in kinds:
-        row = [EXPLAINED.get(kind, kind)]
+        row = [explained.get(kind, kind)]
         for method, (found, _) in results.items():
             gap = found[kind].methods[method].gap
-            row += [with_error(gap.mean, gap.mean_sem), with_error(float(gap.value[-1]), gap.sem[-1])]
+            row += [
+                with_error(gap.mean, gap.mean_sem, options.interval),
+                with_error(float(gap.value[-1]), gap.sem[-1], options.interval),
+            ]
         rows.append([*row, f'{next(iter(results.values()))[1][kind]:.3f}'])
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n'
 
 
-def with_error(value: float, error: float | None) -> str:
-    return f'{value:+.2f}' if error is None else f'{value:+.2f} ± {error:.2f}'
+def with_error(value: float, error: float | None, factor: float = 1.0) -> str:
+    return f'{value:+.2f}' if error is None else f'{value:+.2f} ± {factor * error:.2f}'
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_study(study: Study, description: str | None, seeds: int, *, confidence: bool = False) -> None:
+    """Reads the command line, makes the runs that are missing, and prints the table.
+
+    Args:
+        study (Study): The study.
+        description (str | None): What ``--help`` says.
+        seeds (int): Seeds by default.
+        confidence (bool): Whether gaps have 95% intervals, by Student's t, in place of standard errors. Default:
+            ``False``.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, help='where runs, table, comparisons and pictures go')
-    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--seeds', type=int, default=seeds)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--max-duration', default='64ep')
-    parser.add_argument('--lines', nargs='+', choices=list(LINES), default=list(LINES))
+    parser.add_argument('--lines', nargs='+', choices=list(study.lines), default=list(study.lines))
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     options = parser.parse_args()
+    options.study = study
+    options.interval = float(student_t.ppf(0.975, options.seeds - 1)) if confidence and options.seeds > 1 else 1.0
     train_all(options)
-    told = table(options)
-    points = recipe_cycles_of(options.max_duration)
+    rows = table(options)
+    points = points_of(study, options.max_duration)
+    spread = '95% intervals' if confidence else 'standard errors'
     note = (
-        f'\n{options.seeds} seeds; gaps in percentage points, at {points} epochs; cost in batches, standard curve 1.\n'
+        f'\n{options.seeds} seeds; gaps in percentage points with {spread}, at {points} epochs; cost in batches, '
+        'standard curve 1.\n'
     )
-    (options.folder / 'table.md').write_text(told + note, encoding='utf-8')
-    print(told + note, end='')
+    (options.folder / 'table.md').write_text(rows + note, encoding='utf-8')
+    print(rows + note, end='')
 
 
-def recipe_cycles_of(max_duration: str) -> str:
+def points_of(study: Study, max_duration: str) -> str:
     from composer_clr.recipes.load import load_recipe
 
-    return ', '.join(map(str, recipe_cycles(load_recipe(RECIPE, [f'max_duration={max_duration}'])).troughs))
+    recipe = load_recipe(study.recipe, [*study.overrides, f'max_duration={max_duration}', 'schedule.kind=cyclic'])
+    return ', '.join(map(str, recipe_cycles(recipe).troughs))
 
 
 if __name__ == '__main__':
-    main()
+    run_study(DIGITS, __doc__, seeds=10)
