@@ -9,6 +9,7 @@ import torch
 from composer.core import DataSpec, State, Time, TimeUnit
 from composer.loggers import Logger
 
+from composer_clr.averaging.merging import decay_named, share
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
@@ -29,6 +30,10 @@ class TroughAverage(TroughWeights):
     where :math:`b = b_{i+1}` is the trough, :math:`\omega` the window, :math:`w_t` the weights after each batch in it,
     and :math:`h` the half-life; without one all shares are equal. The window never extends past its cycle's restart.
 
+    With another ``decay`` than the linear one, the shares are those of an average that stands for such a decay over the
+    window, to first order: see :func:`~composer_clr.averaging.merging.merging_shares`. Equal shares stand for the
+    linear decay.
+
     The average's metrics are a second set in the same point of the curve, ``averaged/{label}/{metric}``. The run itself
     is bit for bit the run without this callback: its weights, random state and loader are unchanged. Training time does
     not include the evaluation; it includes updating the average, a pass over the weights per batch of the window.
@@ -40,6 +45,8 @@ class TroughAverage(TroughWeights):
             or a fraction of each cycle in (0, 1]. Default: ``0.25``.
         half_life (str | Time | float | None): Age at which weights have half the share, likewise a time or a fraction
             of the cycle, > 0. Default: ``None``, equal shares.
+        decay (str): The decay that the average stands for: ``'linear'`` (equal shares), ``'cosine'`` or ``'1-sqrt'``.
+            Default: ``'linear'``.
         bn_batches (int): Number of training batches over which batch norm's statistics are recomputed for the average;
             0 leaves those of the weights in training. Default: ``50``.
         save_weights (bool): Whether to save the average beside the snapshot, as ``cycleN-baM-averaged.pt``.
@@ -62,7 +69,8 @@ class TroughAverage(TroughWeights):
         ... )  # Trainer(model=..., train_dataloader=..., eval_dataloader=..., **arguments)
 
     Source:
-        Izmailov et al. 2018, arXiv:1803.05407; over the end of a decay, Sanyal et al. 2023, arXiv:2306.03241.
+        Izmailov et al. 2018, arXiv:1803.05407; over the end of a decay, Sanyal et al. 2023, arXiv:2306.03241; averages
+        that stand for a decay, Tian et al. 2025, arXiv:2507.17634.
     """
 
     prefix: ClassVar[str] = 'averaged'
@@ -72,6 +80,7 @@ class TroughAverage(TroughWeights):
         window: str | Time | float = 0.25,
         half_life: str | Time | float | None = None,
         *,
+        decay: str = 'linear',
         bn_batches: int = 50,
         save_weights: bool = False,
         train_data: DataSpec | None = None,
@@ -80,7 +89,12 @@ class TroughAverage(TroughWeights):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
         self.window = _time_or_fraction('window', window)
         self.half_life = None if half_life is None else _time_or_fraction('half_life', half_life)
+        self.decay, self._decay = decay, decay_named(decay)
+        if decay != 'linear' and half_life is not None:
+            raise ValueError(f'{half_life=} and {decay=} are two ways to weight the window: leave out one')
         self._average = WeightAverage()
+        # Where the step of the first weights in the window began.
+        self._start = 0
         # The trough that the average belongs to, and whether it has passed.
         self._trough: int | None = None
         self._passed = False
@@ -90,13 +104,15 @@ class TroughAverage(TroughWeights):
         if self._trough is None or self._passed:
             return {}
         average = self._average
-        return {'trough': self._trough, 'mean': average.mean, 'total': average.total, 'last': average.last}
+        kept = {'mean': average.mean, 'total': average.total, 'last': average.last}
+        return {'trough': self._trough, 'start': self._start, **kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._average, self._trough, self._passed = WeightAverage(), state.get('trough'), False
         if self._trough is not None:
             self._average.mean = dict(state['mean'])
             self._average.total, self._average.last = state['total'], state['last']
+            self._start = state.get('start', 0)
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
@@ -113,7 +129,12 @@ class TroughAverage(TroughWeights):
         """Adds the weights within the window; the trough is evaluated directly after this event."""
         del logger
         assert self._schedule is not None
-        t, completed = self._schedule.now(state), self.crossed(state)
+        assert state.previous_timestamp is not None
+        before, t, completed = (
+            self._schedule.at(state.previous_timestamp),
+            self._schedule.now(state),
+            self.crossed(state),
+        )
         # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
         trough = self._schedule.cycles.bounds(completed[-1])[1] if completed else self._schedule.cycles.next_trough(t)
         if trough is None:
@@ -124,9 +145,10 @@ class TroughAverage(TroughWeights):
             return
         if trough != self._trough:
             self._average = WeightAverage(self._length('half_life', self.half_life, trough, state))
-            self._trough = trough
+            self._trough, self._start = trough, before
         self._passed = bool(completed)
-        self._average.add(dict(without_ddp(state.model).named_parameters()), t)
+        part = 1.0 if self.decay == 'linear' else share(self._decay, self._start, trough, before, t)
+        self._average.add(dict(without_ddp(state.model).named_parameters()), t, part)
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Returns the average over the window that ends at this trough."""

@@ -44,16 +44,16 @@ class WeightAverage:
         self.last = 0.0
 
     @torch.no_grad()
-    def add(self, weights: Mapping[str, torch.Tensor], t: float) -> None:
-        """Adds the weights at time ``t``, not earlier than the last."""
+    def add(self, weights: Mapping[str, torch.Tensor], t: float, share: float = 1.0) -> None:
+        """Adds the weights at time ``t``, not earlier than the last, to count as a share > 0 of the total."""
         if not self.mean:
             self.mean = {name: w.detach().to(_at_least_32_bits(w.dtype), copy=True) for name, w in weights.items()}
-            self.total = 1.0
+            self.total = share
         else:
             kept = 1.0 if self.half_life is None else 2.0 ** (-(t - self.last) / self.half_life)
-            self.total = kept * self.total + 1.0
+            self.total = kept * self.total + share
             for name, mean in self.mean.items():
-                mean += (weights[name].detach() - mean) / self.total
+                mean += (weights[name].detach() - mean) / (self.total / share)
         self.last = t
 
 

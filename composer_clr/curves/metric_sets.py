@@ -10,7 +10,7 @@ from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 __all__ = ['METRIC_SETS', 'with_metric_sets']
 
 # Prefixes of the label where an evaluator ran on other weights than those in training.
-METRIC_SETS = ('averaged', 'fast-cycles')
+METRIC_SETS = ('averaged', 'fast-cycles', 'plain')
 
 
 def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:

@@ -112,7 +112,7 @@ def small_resnet18(num_classes: int = 10, in_channels: int = 3, **arguments: Any
     network = torchvision.models.resnet18(num_classes=num_classes, **arguments)
     network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode='fan_out', nonlinearity='relu')
-    network.maxpool = nn.Identity()
+    network.register_module('maxpool', nn.Identity())
     return network
 
 

@@ -11,6 +11,7 @@ from composer.loggers import Logger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from composer_clr import InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr.averaging.merging import DECAYS, merging_shares
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
 from tests.conftest import loader
@@ -87,6 +88,19 @@ def test_the_average_is_that_of_the_formula_and_its_metrics_are_its_own(make_tra
         assert not torch.equal(plain['module.0.weight'], saved['module.0.weight'])
 
 
+@pytest.mark.parametrize('decay', ['cosine', '1-sqrt'])
+def test_the_average_that_stands_for_a_decay(make_trainer, decay):
+    _, recorder = trained(make_trainer, 'out', TroughAverage(window='5ba', decay=decay, save_weights=True))
+    for point, last in zip(points('out'), (20, 40, 80), strict=True):
+        # Six sets of weights, those at the window's start among them.
+        shares = merging_shares(DECAYS[decay], 6)
+        window = recorder.weights[last - 6 : last]
+        saved = torch.load(f'out/cycle{point.cycle}-ba{point.batch}-averaged.pt', weights_only=True)['state']['model']
+        for name in window[0]:
+            wanted = torch.stack([c * w[name].double() for c, w in zip(shares, window, strict=True)]).sum(0)
+            assert torch.allclose(saved[name].double(), wanted, atol=1e-6), name
+
+
 def test_the_whole_cycle_starts_after_the_restart(make_trainer):
     """At the trough of one cycle, the next one's weights have not been trained yet."""
     _, recorder = trained(make_trainer, 'out', TroughAverage(window=1.0, save_weights=True))
@@ -154,7 +168,8 @@ class StopAt(Callback):
 )
 @pytest.mark.parametrize('stop', [17, 20, 30, 36, 75], ids=lambda stop: f'at-batch-{stop}')
 def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
-    average = {'window': '8ba', 'half_life': '3ba', 'save_weights': True}
+    shares = {'decay': '1-sqrt'} if stop == 36 else {'half_life': '3ba'}
+    average = {'window': '8ba', 'save_weights': True, **shares}
     _, whole = trained(make_trainer, 'whole', TroughAverage(**average))
     saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
     with pytest.raises(Stop):
@@ -162,7 +177,7 @@ def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
         trained(make_trainer, 'part', TroughAverage(**average), StopAt(stop + 1), **saving)
     checkpoint = next(Path('own').glob(f'ep*-ba{stop}-rank0.pt'))
     assert torch.load(checkpoint, weights_only=False)['state']['callbacks']['TroughAverage'].keys() == (
-        {'trough', 'mean', 'total', 'last'} if stop in (17, 36, 75) else set()
+        {'trough', 'start', 'mean', 'total', 'last'} if stop in (17, 36, 75) else set()
     )
     _, rest = trained(make_trainer, 'part', TroughAverage(**average), load_path=str(checkpoint))
     assert whole.losses[stop:] == rest.losses
@@ -284,6 +299,8 @@ def test_refused_before_the_first_batch(make_trainer, average, changes, match):
         ({'window': '0.1dur'}, "window='0.1dur': give a time such as 2ep, or a fraction of the cycle"),
         ({'half_life': -1.0}, 'half_life=-1.0: a fraction of the cycle is above 0'),
         ({'window': 'long'}, "window='long' is not a time"),
+        ({'decay': 'sine'}, "decay='sine': unknown decay"),
+        ({'decay': 'cosine', 'half_life': 0.5}, "half_life=0.5 and decay='cosine' are two ways"),
         ({'bn_batches': -1}, 'bn_batches=-1'),
         ({'bn_batches': 1.5}, 'bn_batches=1.5'),
     ],

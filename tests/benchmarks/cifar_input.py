@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
@@ -83,6 +84,7 @@ def main() -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
+    warnings.filterwarnings('ignore', 'This DataLoader will create 2 worker processes')
     x, y = images()
     times: dict[str, list[tuple[float, float]]] = {'ours': [], '0 workers': [], '2 workers': []}
     for _ in range(ROUNDS):
