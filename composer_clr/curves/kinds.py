@@ -2,49 +2,106 @@
 
 from __future__ import annotations
 
-__all__ = ['ANYTIME', 'CYCLIC', 'MERGED', 'SCHEDULE_FREE', 'STANDARD', 'cyclic_kind', 'kind_order', 'run_kind']
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    'ANYTIME',
+    'CYCLIC',
+    'MERGED',
+    'SCHEDULE_FREE',
+    'STANDARD',
+    'WSD_S',
+    'cyclic_kind',
+    'has_cycles',
+    'kind_order',
+    'kind_without_shape',
+    'run_kind',
+]
 
 STANDARD = 'standard'
 CYCLIC = 'cyclic'
+WSD_S = 'wsd-s'
 # Runs without a decay: their points are averaged weights.
 ANYTIME = 'anytime'
 SCHEDULE_FREE = 'schedule-free'
 # Averages of the checkpoints of a run.
 MERGED = 'merged'
+# Ends of the kinds whose points are of other weights than those in training.
+_OTHER_WEIGHTS = ('-averaged', '-fast-cycles')
 
 
-def cyclic_kind(t_hold: object) -> str:
-    """Returns the kind of curve that a run of several cycles draws, by whether its cycles hold their peak.
+def cyclic_kind(arguments: Mapping[str, Any]) -> str:
+    """Returns the kind of curve that a run of several cycles draws: by the shape of its cycles.
+
+    Plain cosine cycles are ``cyclic``, those that hold their peak ``wsd-s``; all else is added to the name.
 
     Args:
-        t_hold (str | float | None): Length of the constant part before each decay; ``None`` or 0: there is none.
+        arguments (Mapping): Of the schedule: ``t_hold``, ``shape``, ``peak_decay``, ``t_rewarmup``; those missing are
+            the defaults.
 
     Example:
-        >>> cyclic_kind(None), cyclic_kind(0.9)
-        ('cyclic', 'wsd-s')
+        >>> cyclic_kind({}), cyclic_kind({'t_hold': 0.9}), cyclic_kind({'t_hold': '2ep', 'shape': 'linear'})
+        ('cyclic', 'wsd-s', 'wsd-s-linear')
+        >>> cyclic_kind({'peak_decay': 'sqrt'}), cyclic_kind({'shape': 'triangle', 't_rewarmup': 0.1})
+        ('cyclic-peak-sqrt', 'cyclic-triangle-rewarmup')
     """
-    return 'wsd-s' if t_hold else CYCLIC
+    parts = [WSD_S if arguments.get('t_hold') else CYCLIC]
+    if (shape := arguments.get('shape', 'cosine')) != 'cosine':
+        parts.append(str(shape))
+    decay = arguments.get('peak_decay')
+    if decay is not None and decay != 1:
+        parts.append(f'peak-{decay if isinstance(decay, str) else f"{decay:g}" if _is_number(decay) else "list"}')
+    if arguments.get('t_rewarmup'):
+        parts.append('rewarmup')
+    return '-'.join(parts)
 
 
-def run_kind(troughs: int | None, t_hold: object = None, *, decays: bool = True, schedule_free: bool = False) -> str:
+def kind_without_shape(kind: str) -> str:
+    """Returns the kind without what its shape adds to it.
+
+    Example:
+        >>> kind_without_shape('wsd-s-linear'), kind_without_shape('cyclic-peak-sqrt'), kind_without_shape('branch')
+        ('wsd-s', 'cyclic', 'branch')
+    """
+    return next((plain for plain in (WSD_S, CYCLIC) if has_cycles(kind) and kind.startswith(plain)), kind)
+
+
+def has_cycles(kind: str) -> bool:
+    """Returns whether runs of a kind have several cycles, of any shape.
+
+    Example:
+        >>> [has_cycles(kind) for kind in ('cyclic', 'wsd-s-linear', 'standard', 'cyclic-averaged')]
+        [True, True, False, False]
+    """
+    return kind.startswith((CYCLIC, WSD_S)) and not kind.endswith(_OTHER_WEIGHTS)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def run_kind(
+    troughs: int | None, arguments: Mapping[str, Any] | None = None, *, decays: bool = True, schedule_free: bool = False
+) -> str:
     """Returns the kind of curve that a run draws: standard with one trough, cyclic or WSD-S with more.
 
     Args:
         troughs (int | None): Number of troughs up to the end of training; ``None``: not known, so several.
-        t_hold (str | float | None): As for :func:`cyclic_kind`. Default: ``None``.
+        arguments (Mapping | None): Of the schedule, as for :func:`cyclic_kind`. Default: ``None``.
         decays (bool): Whether the rate comes down at the troughs; else they are the marks of an anytime run. Default:
             ``True``.
         schedule_free (bool): Whether the optimizer is schedule-free. Default: ``False``.
 
     Example:
-        >>> run_kind(1), run_kind(6), run_kind(6, t_hold=0.9), run_kind(6, decays=False)
+        >>> run_kind(1), run_kind(6), run_kind(6, {'t_hold': 0.9}), run_kind(6, decays=False)
         ('standard', 'cyclic', 'wsd-s', 'anytime')
     """
     if schedule_free:
         return SCHEDULE_FREE
     if not decays:
         return ANYTIME
-    return STANDARD if troughs is not None and troughs <= 1 else cyclic_kind(t_hold)
+    return STANDARD if troughs is not None and troughs <= 1 else cyclic_kind(arguments or {})
 
 
 def kind_order(kind: str) -> tuple[bool, bool, str]:

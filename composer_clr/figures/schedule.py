@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import has_cycles, kind_order
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.style import axes_or_new, draw_points, figure_of, method_colour, method_marker
 from composer_clr.schedule.cycles import Cycles
@@ -186,9 +187,9 @@ def _look(curves: Sequence[TradeoffCurve], method: str) -> dict[str, str]:
 def _cyclic(curves: Sequence[TradeoffCurve], method: str) -> list[TradeoffCurve]:
     """Returns the method's runs of several cycles: the cyclic ones, or those of WSD-S if it has no cyclic ones."""
     with_points = [curve for curve in curves if curve.points]
-    for kind in ('cyclic', 'wsd-s'):
+    for kind in sorted({curve.run.kind for curve in with_points if has_cycles(curve.run.kind)}, key=kind_order):
         found = [curve for curve in with_points if (curve.run.method, curve.run.kind) == (method, kind)]
         if found:
             return found
-    methods = sorted({curve.run.method for curve in with_points if curve.run.kind in ('cyclic', 'wsd-s')})
+    methods = sorted({curve.run.method for curve in with_points if has_cycles(curve.run.kind)})
     raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (the cyclic runs are of {methods})')

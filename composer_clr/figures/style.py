@@ -90,6 +90,16 @@ def _look(method: str, among: Iterable[str]) -> tuple[str, str]:
     return _SPARE[place % count][0], _SPARE[(place + place // count) % count][1]
 
 
+def _line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
+    """Returns the colour and marker of a line: its method's, or among several kinds of one method its kind's own."""
+    others = sorted({name for _, name in keys} - {'standard', 'cyclic'}, key=kind_order)
+    if len({name for name, _ in keys}) > 1 or kind not in others or len(others) < 2:
+        methods = [name for name, _ in keys]
+        return method_colour(method, methods), method_marker(method, methods)
+    palette = [*list(_METHODS.values())[1:], *_SPARE]
+    return palette[others.index(kind) % len(palette)]
+
+
 def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:
     """Returns the dashes of a kind of curve: standard solid, cyclic dashed, others by place ``among`` the kinds."""
     others = sorted({name for name in (*among, kind) if name not in _DASHES})
@@ -135,11 +145,12 @@ def draw_points(
 ) -> ErrorbarContainer:
     """Draws one line of points with the look of its method and kind in a figure of ``keys``; ``look`` overrides it."""
     method, kind = key
-    methods, kinds = zip(*keys, strict=True)
+    kinds = [name for _, name in keys]
+    colour, marker = _line_look(method, kind, keys)
     usual: dict[str, Any] = {
         'label': f'{method}, {kind}',
-        'color': method_colour(method, methods),
-        'marker': method_marker(method, methods),
+        'color': colour,
+        'marker': marker,
         'linestyle': kind_dashes(kind, kinds),
         'markerfacecolor': _filling(kind),
         'markersize': 6 if len(keys) <= _LINES_NAMED else 5,
@@ -185,9 +196,12 @@ def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, st
     """Returns legend entries for the kinds of curve: their dashes and filling, standard first."""
     kinds = sorted({kind for _, kind in drawn}, key=kind_order)
     names = {kind for _, kind in among}
+    looks = dict.fromkeys(kinds, ('#4D4D4D', 'o'))
+    if len({method for method, _ in among}) == 1:
+        looks = {kind: _line_look(next(method for method, _ in among), kind, list(among)) for kind in kinds}
     return [
-        Line2D([], [], color='#4D4D4D', ls=kind_dashes(kind, names), marker='o', mfc=_filling(kind), label=kind)
-        for kind in kinds
+        Line2D([], [], color=colour, ls=kind_dashes(kind, names), marker=marker, mfc=_filling(kind), label=kind)
+        for kind, (colour, marker) in looks.items()
     ]
 
 

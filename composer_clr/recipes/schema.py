@@ -147,7 +147,7 @@ class ScheduleRecipe:
     @property
     def curve_kind(self) -> str:
         """The kind of the run's curve, as recorded in it."""
-        return cyclic_kind(self.t_hold) if self.kind == 'cyclic' else self.kind
+        return cyclic_kind(vars(self)) if self.kind == 'cyclic' else self.kind
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, kind_without_shape
 from composer_clr.curves.methods import method_algorithms, method_name
 from composer_clr.curves.names import branch_file, filled_in
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
@@ -168,7 +168,9 @@ class PlannedRun:
             return False
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
         method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
-        if (curve.run.method, curve.run.kind) != (method, kind) or not self._has_passed(times):
+        # Before kinds had the shape in their name, a run of any shape was recorded as cyclic or WSD-S.
+        kinds = {kind, kind_without_shape(kind)}
+        if curve.run.method != method or curve.run.kind not in kinds or not self._has_passed(times):
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
                 f'{times}, not of {method}, {kind}, with points at {self.troughs} ({self.unit}): '

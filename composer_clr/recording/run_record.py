@@ -43,7 +43,7 @@ def describe_run(
         kind=kind
         or run_kind(
             None if troughs is None else len(troughs),
-            schedule.description.get('t_hold'),
+            schedule.description,
             decays=not isinstance(schedule.cycles, Marks),
             schedule_free=any(map(is_schedule_free, state.optimizers)),
         ),

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import matplotlib as mpl
 import pytest
 
 from composer_clr.analysis.compare import compare_kinds
@@ -12,8 +13,13 @@ from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.slow_start import without_slow_start
 from composer_clr.cli.app import main
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import cyclic_kind, has_cycles, kind_without_shape
 from composer_clr.curves.metric_sets import with_metric_sets
+from composer_clr.figures.style import draw_points, kind_handles
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
+
+mpl.use('agg')
+import matplotlib.pyplot as plt
 
 
 def branches(method, points, seed=None, kind='branch'):
@@ -144,3 +150,35 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert list(written['kinds']) == ['cyclic', 'branch', 'cyclic-averaged', 'wsd-s']
     call('plot', tmp_path, '-o', tmp_path / 'kinds.png')
     assert (tmp_path / 'kinds.png').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'kind'),
+    [
+        ({}, 'cyclic'),
+        ({'shape': 'cosine', 'peak_decay': None, 't_rewarmup': None, 't_hold': None}, 'cyclic'),
+        ({'shape': '1-sqrt'}, 'cyclic-1-sqrt'),
+        ({'peak_decay': 'sqrt'}, 'cyclic-peak-sqrt'),
+        ({'peak_decay': 0.7}, 'cyclic-peak-0.7'),
+        ({'peak_decay': 1.0}, 'cyclic'),
+        ({'peak_decay': [0.5, 0.7]}, 'cyclic-peak-list'),
+        ({'t_rewarmup': 0.1}, 'cyclic-rewarmup'),
+        ({'t_hold': 0.8, 'shape': 'linear'}, 'wsd-s-linear'),
+    ],
+)
+def test_a_kind_names_the_shape(arguments, kind):
+    assert cyclic_kind(arguments) == kind
+    assert has_cycles(kind)
+    assert kind_without_shape(kind) == ('wsd-s' if arguments.get('t_hold') else 'cyclic')
+
+
+def test_kinds_of_one_method_have_a_colour_and_a_marker_each():
+    keys = [('baseline', kind) for kind in ('standard', 'cyclic', 'cyclic-peak-sqrt', 'wsd-s-linear', 'branch')]
+    _, axes = plt.subplots()
+    lines = [draw_points(axes, [1, 2], [1, 2], None, keys, key).lines[0] for key in keys]
+    looks = [(line.get_color(), line.get_marker()) for line in lines]
+    assert looks[:2] == [('#000000', 'o')] * 2
+    assert len(set(looks)) == 4
+    explained = {handle.get_label(): (handle.get_color(), handle.get_marker()) for handle in kind_handles(keys, keys)}
+    assert explained == {kind: look for (_, kind), look in zip(keys, looks, strict=True)}
+    plt.close('all')
