@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 
+import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate
@@ -27,7 +28,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
 
     JPEG (greyscale and CMYK too), PNG, GIF and WebP are decoded by torchvision, anything else by PIL. As in
     torchvision's usual pipeline, EXIF orientation is ignored. Of an animation the first frame is taken, of 16 bits the
-    upper 8.
+    upper 8, where PIL's conversion clips them.
 
     Args:
         encoded (torch.Tensor): The bytes, uint8 of (length,).
@@ -37,7 +38,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
         torch.Tensor: uint8 of (3, height, width), laid out channels last.
 
     Raises:
-        OSError: If the bytes are not a complete image.
+        OSError: If the bytes are not a complete image, or its pixels have 32 bits, whose range is not in the file.
 
     Example:
         >>> from torchvision.io import encode_png
@@ -51,13 +52,31 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
         # An unknown format, or a broken file: PIL tells the two apart.
         try:
             with Image.open(io.BytesIO(encoded.numpy().tobytes())) as opened:
-                return pil_to_tensor(opened.convert('RGB'))
+                opened.load()
+                return _rgb(opened)
+        except _UnknownRange as unknown:
+            raise OSError(f'{source}: {unknown}; save the file with 8 or 16 bits per channel') from unknown
         except Exception as pil_error:
             reason = str(error).partition('\n')[0].rstrip('.')
             raise OSError(f'{source}: not a readable image ({reason}); replace the file or remove it') from pil_error
     if image.dim() == 4:
         image = image[0]
     return image if image.dtype == torch.uint8 else (image.int() >> 8).byte()
+
+
+class _UnknownRange(Exception):
+    """Pixels of which it is unknown what is black and what is white."""
+
+
+def _rgb(image: Image.Image) -> torch.Tensor:
+    # PIL reads a PGM of more than 8 bits as 32-bit integers, scaled to 16 bits.
+    if image.mode.startswith('I;16') or (image.mode == 'I' and image.format == 'PPM'):
+        grey = torch.from_numpy(np.asarray(image).astype(np.int32) >> 8).byte()
+        return grey.expand(3, *grey.shape).permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    if image.mode in ('I', 'F'):
+        kind = 'floats' if image.mode == 'F' else 'integers'
+        raise _UnknownRange(f'pixels are 32-bit {kind}, whose range is unknown')
+    return pil_to_tensor(image.convert('RGB'))
 
 
 class TrainTransform:

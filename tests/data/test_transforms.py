@@ -56,6 +56,34 @@ def mean_difference(ours: torch.Tensor, reference: torch.Tensor) -> float:
     return float((ours.int() - reference.int()).abs().float().mean())
 
 
+GREY_16 = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+IN_32_BITS = GREY_16.astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ('image', 'form'),
+    [
+        pytest.param(Image.fromarray(GREY_16), 'PNG', id='png'),
+        pytest.param(Image.fromarray(GREY_16), 'TIFF', id='tiff'),
+        pytest.param(Image.fromarray(GREY_16.astype('>u2')), 'TIFF', id='tiff-big-endian'),
+        pytest.param(Image.fromarray(IN_32_BITS), 'PPM', id='pgm'),
+    ],
+)
+def test_of_16_bits_the_upper_8_are_taken(image, form):
+    read = as_ours(encoded(image, form))
+    assert read.shape == (3, 16, 16)
+    assert all(np.array_equal(channel, GREY_16 >> 8) for channel in read.numpy())
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'kind'), [(IN_32_BITS, 'integers'), ((GREY_16 / 65535).astype(np.float32), 'floats')]
+)
+def test_pixels_of_32_bits_are_refused_by_name(pixels, kind):
+    content = encoded(Image.fromarray(pixels), 'TIFF')
+    with pytest.raises(OSError, match=rf'^some/file\.JPEG: pixels are 32-bit {kind}, whose range is unknown; save'):
+        as_ours(content)
+
+
 def files(size: tuple[int, int]) -> list[bytes]:
     """A JPEG file of each photograph, of this size and a quality from 90 to 96."""
     dice = random.Random(0)
