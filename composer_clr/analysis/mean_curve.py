@@ -160,7 +160,7 @@ def _shared(
 ) -> tuple[float, float]:
     """Returns how much of a point's time and count lies on a run that other points share: its own, or its trunk."""
     time_s, parent = point.wall_clock_train_s, curve.run.parent
-    if parent is None:
+    if parent is None or len(curve.points) > 1:
         return (time_s, count) if len(curve.points) > 1 or curve.run.run_name in trunks else (0.0, 0.0)
     shared_s, left = parent.get('wall_clock_train_s'), parent.get('batch')
     if not isinstance(shared_s, (int, float)) or not 0 <= shared_s <= time_s:

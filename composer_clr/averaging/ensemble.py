@@ -12,6 +12,7 @@ import torch
 from composer.core import DataSpec, State, get_precision_context
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
+from composer_clr.recording.run_folder import snapshot_path
 from composer_clr.utils.errors import one_line
 
 __all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores', 'snapshot_probabilities']
@@ -145,7 +146,7 @@ def ensemble_points(
     for point in curve.points:
         if point.checkpoint is None:
             raise CurveError(f'run {curve.run.run_name!r} saved no snapshots: train it with save_weights=True')
-        probabilities, labels = snapshot_probabilities(state, data, Path(folder) / point.checkpoint)
+        probabilities, labels = snapshot_probabilities(state, data, snapshot_path(Path(folder), point.checkpoint))
         members = [*members, probabilities][-(most or len(curve.points)) :]
         for size in range(1, len(members) + 1):
             accuracy, loss = mean_probability_scores(members[-size:], labels)

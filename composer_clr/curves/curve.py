@@ -44,6 +44,8 @@ class TradeoffPoint:
         extra (dict[str, dict[str, float]]): Training beyond the run's own that a second set of metrics took:
             ``{'fast-cycles': {'train_s': 1.9, 'batches': 18}}``.
         diverged (bool): Whether the last batch's loss or a weight was not finite. Default: ``False``.
+        own_decay (bool): Whether the run was made longer after this point: it ended a decay of its own, which the
+            run's later points do not share. Default: ``False``.
     """
 
     cycle: int
@@ -59,6 +61,7 @@ class TradeoffPoint:
     checkpoint: str | None = None
     extra: dict[str, dict[str, float]] = field(default_factory=dict)
     diverged: bool = False
+    own_decay: bool = False
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -79,6 +82,10 @@ class Run:
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
         directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, as passed to ParetoSnapshot.
+        training (dict): ``loader_length`` in batches, ``batch_size`` over all ranks, training ``samples``, each
+            ``None`` where it is not known, and the ``algorithms`` by name.
+        changes (list[dict]): Settings that changed when the run was resumed: the ``batch``, and in ``changed`` the
+            values before and after it, by key.
     """
 
     run_name: str
@@ -93,6 +100,8 @@ class Run:
     started_at: str | None = None
     parent: dict[str, Any] | None = None
     directions: dict[str, Literal['max', 'min']] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(config=_RECORD)

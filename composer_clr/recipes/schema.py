@@ -176,6 +176,7 @@ class SnapshotRecipe:
             ``None``, ``schedule.kind``, or ``wsd-s`` for a cyclic run with ``t_hold``.
         overwrite (bool): Whether a new run may replace the curve of an earlier one. Default: ``False``.
         on_nan (str): ``stop`` or ``continue`` after the trough at which training has diverged. Default: ``'stop'``.
+        on_change (str): ``refuse`` or ``continue`` a run that is resumed with other settings. Default: ``'refuse'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
     """
 
@@ -188,6 +189,7 @@ class SnapshotRecipe:
     kind: str | None = None
     overwrite: bool = False
     on_nan: str = 'stop'
+    on_change: str = 'refuse'
     log_artifact: bool = False
 
 

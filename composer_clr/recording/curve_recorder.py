@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from composer.core import State
@@ -66,7 +67,8 @@ class CurveRecorder:
 
     def cycles_completed(self, state: State) -> list[int]:
         """Returns the cycles that the last batch completed and that have no point yet."""
-        return [cycle for cycle in self.schedule.crossed(state) if cycle > self.kept.last_cycle]
+        cycles = [cycle + self.kept.offset for cycle in self.schedule.crossed(state)]
+        return [cycle for cycle in cycles if cycle > self.kept.last_cycle]
 
     def has_just_recorded(self, state: State) -> bool:
         """Whether the last point was recorded at the present batch."""
@@ -90,15 +92,14 @@ class CurveRecorder:
             OSError: If the curve cannot be written.
         """
         loader_length, timestamp, clock = state.dataloader_len, state.timestamp, self.kept.clock
-        total_wct_s = timestamp.total_wct.total_seconds()
         point = TradeoffPoint(
             cycle=cycles[-1],
             epoch=None if loader_length is None else timestamp.batch.value / int(loader_length),
             batch=timestamp.batch.value,
             sample=timestamp.sample.value,
             token=timestamp.token.value,
-            wall_clock_train_s=clock.train_s(total_wct_s),
-            wall_clock_total_s=clock.total_s(total_wct_s),
+            wall_clock_train_s=clock.batch_s,
+            wall_clock_total_s=clock.batch_s + clock.paused_s,
             lr=float(state.optimizers[0].param_groups[0]['lr']),
             metrics=dict(measurement.metrics),
             peak_metrics=self.window.peaks(measurement.metrics),
@@ -113,17 +114,28 @@ class CurveRecorder:
         self.logger.log(self.curve, new=len(cycles), step=point.batch, snapshot=snapshot)
         return point
 
+    def check_folder(self, cycle: int) -> None:
+        """Makes sure that the folder is still this run's, before anything of a trough is written to it.
+
+        Raises:
+            OSError: If it cannot be written to.
+        """
+        self._in_folder(self.folder.check_in_place, cycle)
+
     def write(self) -> None:
         """Writes the curve to its folder.
 
         Raises:
             OSError: If it cannot be written.
         """
+        curve = TradeoffCurve(self.run, with_later(self.kept.points, self.later))
+        self._in_folder(lambda: self.folder.write_curve(curve), self.kept.last_cycle)
+
+    def _in_folder(self, call: Callable[[], None], cycle: int) -> None:
         try:
-            self.folder.write_curve(TradeoffCurve(self.run, with_later(self.kept.points, self.later)))
+            call()
         except OSError as error:
             raise OSError(
-                f"folder='{self.folder.uri}': {CURVE_FILE} cannot be written, so training stops at cycle "
-                f'{self.kept.last_cycle} ({error}): the points recorded before are kept; mend it, then resume from '
-                'the last checkpoint'
+                f"folder='{self.folder.uri}': {CURVE_FILE} cannot be written, so training stops at cycle {cycle} "
+                f'({error}): the points recorded before are kept; mend it, then resume from the last checkpoint'
             ) from error

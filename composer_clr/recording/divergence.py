@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from composer.core import State
 from composer.utils import dist
 
-__all__ = ['has_diverged']
+from composer_clr.curves.curve import TradeoffPoint
+
+__all__ = ['has_diverged', 'stop_if_diverged']
 
 
 def has_diverged(state: State) -> bool:
@@ -23,6 +26,27 @@ def has_diverged(state: State) -> bool:
     diverged = (~torch.stack(finite).all()).to(torch.uint8)
     dist.all_reduce(diverged, 'MAX')
     return bool(diverged)
+
+
+def stop_if_diverged(state: State, point: TradeoffPoint, on_nan: str) -> None:
+    """Warns of a point at which training has diverged, and ends training.
+
+    Args:
+        state (State): The trainer's state.
+        point (TradeoffPoint): The point just recorded.
+        on_nan (str): ``'stop'`` to end training, ``'continue'`` to warn only.
+    """
+    if not point.diverged:
+        return
+    stops = on_nan == 'stop'
+    warnings.warn(
+        f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is not a finite '
+        f'number; {"training stops here" if stops else "training continues"} ({on_nan=})',
+        UserWarning,
+        stacklevel=2,
+    )
+    if stops:
+        state.stop_training()
 
 
 def _tensors(loss: Any) -> Iterator[torch.Tensor]:

@@ -3,56 +3,102 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sized
 
 import torch
-from composer.core import Event, State
+from composer.core import Evaluator, Event, State
 from composer.utils import dist
 
 from composer_clr.utils.text import did_you_mean
 
-__all__ = ['AtTroughsToo', 'ask_at_troughs_too', 'check_metric_names', 'scalars', 'share_buffers']
+__all__ = [
+    'AtTroughsToo',
+    'ask_at_troughs_too',
+    'check_evaluators',
+    'check_metric_names',
+    'give_evaluators_back',
+    'scalars',
+    'share_buffers',
+]
 
 
 class AtTroughsToo:
     """An ``eval_interval`` that adds one evaluation at each trough to the user's own interval.
 
-    Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment.
+    Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment. At the end
+    of training it gives the evaluator its own interval back. Another Trainer's calls get the user's own interval.
 
     Args:
-        users (Callable[[State, Event], bool]): The user's own interval.
+        evaluator (Evaluator): The evaluator, whose interval this takes the place of.
+        trainer_state (State): The state of the Trainer that the evaluator runs in.
         at_trough (Callable[[State], bool]): Whether the last batch reached a trough without a point.
         just_recorded (Callable[[State], bool]): Whether the last point was recorded at the present batch.
     """
 
     def __init__(
         self,
-        users: Callable[[State, Event], bool],
+        evaluator: Evaluator,
+        trainer_state: State,
         at_trough: Callable[[State], bool],
         just_recorded: Callable[[State], bool],
     ):
-        self.users = users
+        assert evaluator.eval_interval is not None, 'the Trainer has set every eval_interval by FIT_START'
+        self.users = evaluator.eval_interval
+        self._evaluator = evaluator
+        self._trainer_state = weakref.ref(trainer_state)
         self._at_trough = at_trough
         self._just_recorded = just_recorded
+        evaluator.eval_interval = self
 
     def __call__(self, state: State, event: Event) -> bool:
         # Called first and always, since it may keep count.
         due = bool(self.users(state, event))
+        if state is not self._trainer_state():
+            return due
+        if event == Event.FIT_END:
+            self.give_back()
         if self._at_trough(state):
             return True
         return due and not self._just_recorded(state)
+
+    def give_back(self) -> None:
+        """Gives the evaluator its own interval back."""
+        if self._evaluator.eval_interval is self:
+            self._evaluator.eval_interval = self.users
 
 
 def ask_at_troughs_too(
     state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]
 ) -> None:
-    """Makes every evaluator run at troughs too; its interval is wrapped once, however often training starts."""
+    """Makes every evaluator run at troughs too, until training ends."""
+    give_evaluators_back(state)
     for evaluator in state.evaluators:
-        interval = evaluator.eval_interval
-        if isinstance(interval, AtTroughsToo):
-            interval = interval.users
-        assert interval is not None, 'the Trainer has set every eval_interval by FIT_START'
-        evaluator.eval_interval = AtTroughsToo(interval, at_trough, just_recorded)
+        AtTroughsToo(evaluator, state, at_trough, just_recorded)
+
+
+def give_evaluators_back(state: State) -> None:
+    """Gives every evaluator the interval that the user gave it, also after training that has failed."""
+    for evaluator in state.evaluators:
+        if isinstance(evaluator.eval_interval, AtTroughsToo):
+            evaluator.eval_interval.give_back()
+
+
+def check_evaluators(state: State) -> None:
+    """Refuses an evaluator without a sample to evaluate, whose metrics would be zeros.
+
+    Raises:
+        ValueError: If an evaluator's loader is known to be empty, or to be cut to nothing.
+    """
+    for evaluator in state.evaluators:
+        loader = evaluator.dataloader.dataloader
+        if evaluator.subset_num_batches == 0:
+            raise ValueError(
+                f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
+                '0, or -1 for all'
+            )
+        if isinstance(loader, Sized) and len(loader) == 0:
+            raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
 
 
 def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:

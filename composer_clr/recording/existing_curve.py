@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, Run, TradeoffCurve, TradeoffPoint
@@ -20,8 +21,8 @@ def take_over(
     =====================================  =====================================================================
     no curve, or one without points        the run's is written
     the curve of this same run, resumed    the checkpoint's points win; later ones stay until recorded again
-    one of this name, resumed otherwise    kept aside if it has points that the checkpoint lacks
-    one of this name, ``autoresume``       kept aside: without a checkpoint the run starts over
+    one of this name, resumed otherwise    kept aside if it has points that the checkpoint lacks, with a warning
+    one of this name, ``autoresume``       kept aside: without a checkpoint the run starts over, with a warning
     any other                              replaced with ``overwrite``, else refused
     =====================================  =====================================================================
 
@@ -43,7 +44,7 @@ def take_over(
         OSError: If the curve cannot be written.
     """
     run = curve.run
-    existing = _read(folder, overwrite)
+    existing = _read(folder, resumed, overwrite)
     named_alike = existing is not None and existing.run.run_name == run.run_name
     later: list[TradeoffPoint] = []
     if existing is None or not existing.points:
@@ -51,18 +52,18 @@ def take_over(
     elif resumed and named_alike:
         later = [point for point in existing.points if point.cycle > _last(curve.points)]
         if later and not _same_run(existing.run, run):
-            folder.keep_aside(existing)
+            _keep_aside(folder, existing, 'was recorded under other settings, after the checkpoint of now')
             later = []
     elif autoresume and named_alike:
-        folder.keep_aside(existing)
+        _keep_aside(folder, existing, 'has no checkpoint to resume from, so the run starts over')
     elif not overwrite:
         raise FileExistsError(
             f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{existing.run.run_name}' with "
             f'{len(existing.points)} points: name another folder or run_name, or set overwrite=True to replace it'
         )
     folder.write_curve(TradeoffCurve(run, with_later(curve.points, later)))
-    if overwrite and not resumed and not autoresume:
-        folder.remove_snapshots()
+    if overwrite and not resumed and not autoresume and existing is not None:
+        folder.remove_snapshots(existing)
     return later
 
 
@@ -75,14 +76,31 @@ def _last(points: Sequence[TradeoffPoint]) -> int:
     return points[-1].cycle if points else -1
 
 
-def _read(folder: RunFolder, overwrite: bool) -> TradeoffCurve | None:
+def _read(folder: RunFolder, resumed: bool, overwrite: bool) -> TradeoffCurve | None:
     try:
         return folder.curve()
-    except CurveError:
+    except CurveError as error:
         if overwrite:
             return None
-        raise
+        remedy = 'the checkpoint holds its points: move it away' if resumed else 'move it away, or set overwrite=True'
+        raise CurveError(f'{error}; {remedy}') from error
+
+
+def _keep_aside(folder: RunFolder, existing: TradeoffCurve, reason: str) -> None:
+    name = folder.keep_aside(existing)
+    warnings.warn(
+        f"folder='{folder.uri}': the {CURVE_FILE} there, with {len(existing.points)} points, {reason}: it is kept as "
+        f'{name}',
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _same_run(existing: Run, run: Run) -> bool:
-    return (existing.started_at, existing.schedule) == (run.started_at, run.schedule)
+    """Returns whether both are one run, as long as both have trained; either may have been made longer."""
+    lengths = ('max_duration', 'troughs')
+    settings, now = ({k: v for k, v in one.schedule.items() if k not in lengths} for one in (existing, run))
+    troughs, troughs_now = (one.schedule.get('troughs') or [] for one in (existing, run))
+    shared = min(len(troughs), len(troughs_now))
+    same_schedule = settings == now and troughs[:shared] == troughs_now[:shared]
+    return existing.started_at == run.started_at and existing.changes == run.changes and same_schedule

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
+import stat
 import warnings
 from pathlib import Path
 
 __all__ = ['LOCK_FILE', 'FolderInUseError', 'FolderLock']
 
 LOCK_FILE = '.lock'
+# What the file's content starts with: the process that holds it.
+_HOLDER = 'process '
 
 
 class FolderInUseError(OSError):
@@ -30,7 +34,7 @@ class FolderLock:
 
     Raises:
         FolderInUseError: If another live process has locked it.
-        OSError: If a file cannot be created in it.
+        OSError: If a file cannot be created in it, or what is there under the lock's name is not a lock.
     """
 
     def __init__(self, folder: Path):
@@ -39,13 +43,19 @@ class FolderLock:
         self._descriptor: int | None = earlier._take() if earlier is not None else _locked(self.path)
         _locks[self.path] = self
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the lock file is still there; where the file system has no locks, whether the folder is."""
+        return self.path.parent.is_dir() if self._descriptor is None else _is_at(self._descriptor, self.path)
+
     def release(self) -> None:
         """Unlocks the folder."""
         descriptor = self._take()
         if descriptor is not None:
             del _locks[self.path]
             # Removed before it is unlocked: a process that has opened this file sees that it is gone, and creates one.
-            self.path.unlink(missing_ok=True)
+            if _is_at(descriptor, self.path):
+                self.path.unlink(missing_ok=True)
             os.close(descriptor)
 
     def _take(self) -> int | None:
@@ -61,7 +71,7 @@ _locks: dict[Path, FolderLock] = {}
 def _locked(path: Path) -> int | None:
     """Returns the descriptor of the locked file, or ``None`` where the file system has no locks."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _opened(path)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
@@ -79,13 +89,33 @@ def _locked(path: Path) -> int | None:
                 stacklevel=2,
             )
             return None
-        try:
-            same = os.fstat(descriptor).st_ino == path.stat().st_ino
-        except FileNotFoundError:
-            same = False
-        if same:
+        if _is_at(descriptor, path):
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
+            os.write(descriptor, f'{_HOLDER}{os.getpid()} on {socket.gethostname()}\n'.encode())
             return descriptor
         # Removed by its holder between opening and locking.
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Opens the lock file, or creates it; refuses whatever would be damaged by writing the holder's name to it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(f"'{path}' is a symbolic link, which a run's lock never is: remove it") from error
+    status = os.fstat(descriptor)
+    content = os.pread(descriptor, 200, 0) if stat.S_ISREG(status.st_mode) else None
+    if content is None or status.st_nlink > 1 or (content and not content.startswith(_HOLDER.encode())):
+        os.close(descriptor)
+        raise OSError(f"'{path}' is not the lock of a run: move it away, or name another folder")
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        found, ours = path.lstat(), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)

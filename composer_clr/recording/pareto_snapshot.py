@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from composer.core import Callback, State, Time
+from composer.core import Callback, Event, State, Time
 from composer.loggers import Logger
 
 from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
@@ -15,8 +15,16 @@ from composer_clr.curves.names import filled_in
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
-from composer_clr.recording.evaluation import ask_at_troughs_too, check_metric_names, scalars, share_buffers
+from composer_clr.recording.divergence import stop_if_diverged
+from composer_clr.recording.evaluation import (
+    ask_at_troughs_too,
+    check_metric_names,
+    give_evaluators_back,
+    scalars,
+    share_buffers,
+)
 from composer_clr.recording.existing_curve import take_over
+from composer_clr.recording.ignored_settings import IgnoredSettings
 from composer_clr.recording.preconditions import (
     check_epoch_length,
     check_not_diverged,
@@ -24,6 +32,7 @@ from composer_clr.recording.preconditions import (
     check_trainer,
     window_length,
 )
+from composer_clr.recording.resume_check import ON_CHANGE, continue_points, ends_so_far
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
@@ -61,9 +70,15 @@ class ParetoSnapshot(Callback):
     ``pareto/peak/{label}/{metric}``   its best value within ``peak_window`` before the trough
     =================================  ===========================================================
 
-    Training time is Composer's ``timestamp.total_wct``: without evaluation and snapshots, with the Trainer's own
-    checkpoints (``save_folder``). It continues across a resume, without the time in which the dataloader fast-forwards
-    to its place.
+    Training time is without evaluation and snapshots, and with the Trainer's own checkpoints (``save_folder``), by a
+    monotonic clock. It continues across a resume, without the time in which the dataloader fast-forwards to its place.
+
+    A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: with cyclic
+    schedules ("one more doubling") it is bit for bit the longer run that was never interrupted, points and weights. A
+    run with one decay over all its length (``standard``) gets a point at its new end beside the earlier one, which is
+    marked ``own_decay``. Learning rate, weight decay, momentum and seed are the checkpoint's, as Composer has it; a
+    warning names those that were given otherwise. A run from another run's checkpoint (``load_path`` with another
+    ``run_name``) starts an empty curve and names that run as its ``parent``.
 
     Args:
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
@@ -80,8 +95,7 @@ class ParetoSnapshot(Callback):
         method (str | None): Name of the training method. Default: ``None``, derived from the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
-            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay. A run of the kind ``'branch'``
-            that starts from another run's checkpoint names it as its ``parent``, and has none of its points.
+            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
         overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
             A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
         autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then
@@ -90,12 +104,15 @@ class ParetoSnapshot(Callback):
         on_nan (str): Whether to ``'stop'`` or ``'continue'`` after a trough at which training has diverged, that is, at
             which the last batch's loss or a weight is not a finite number. Its point is recorded with ``diverged``
             true, and a warning is given. Default: ``'stop'``.
+        on_change (str): Whether to ``'refuse'`` or ``'continue'`` a run that is resumed with other settings than its
+            points were recorded with: method, kind, schedule up to now, batch size, data, number of images. The curve
+            then records in ``changes`` what changed at which batch. Default: ``'refuse'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
             Trainer has no evaluation data, no schedule with known troughs, or not a metric that was asked for, or if
-            the run had diverged and ``on_nan`` is ``'stop'``.
+            the run had diverged and ``on_nan`` is ``'stop'``, or other settings and ``on_change`` is ``'refuse'``.
         FileExistsError: At ``FIT_START``, if the folder holds a curve and ``overwrite`` is false.
         FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
         NotADirectoryError: At ``FIT_START``, if the folder cannot be created.
@@ -129,6 +146,7 @@ class ParetoSnapshot(Callback):
         overwrite: bool = False,
         autoresume: bool = False,
         on_nan: str = 'stop',
+        on_change: str = 'refuse',
         log_artifact: bool = False,
     ):
         if not folder:
@@ -140,6 +158,8 @@ class ParetoSnapshot(Callback):
             raise ValueError(f'metrics={metrics!r}: give a list of names, [{metrics!r}]')
         if on_nan not in ('stop', 'continue'):
             raise ValueError(f"{on_nan=}: must be 'stop' or 'continue'")
+        if on_change not in ON_CHANGE:
+            raise ValueError(f"{on_change=}: must be 'refuse' or 'continue'")
         if log_artifact and not save_weights:
             raise ValueError('log_artifact=True logs the snapshots, which save_weights=False omits: save them')
         self.scheduler = scheduler
@@ -155,9 +175,11 @@ class ParetoSnapshot(Callback):
         self.overwrite = overwrite
         self.autoresume = autoresume
         self.on_nan = on_nan
+        self.on_change = on_change
         self.log_artifact = log_artifact
 
         self._kept = RunState()
+        self._ignored_settings: IgnoredSettings | None = None
         self._measurement = Measurement()
         self._recorder: CurveRecorder | None = None  # from FIT_START on
 
@@ -177,10 +199,25 @@ class ParetoSnapshot(Callback):
         """
         return self._started().curve
 
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Shows every event to the clock first."""
+        self._kept.clock.on(event)
+        super().run_event(event, state, logger)
+
+    def init(self, state: State, logger: Logger) -> None:
+        del logger
+        self._ignored_settings = IgnoredSettings(state)
+
+    def after_load(self, state: State, logger: Logger) -> None:
+        """Warns of settings that the checkpoint has replaced."""
+        del logger
+        if self._ignored_settings is not None:
+            self._ignored_settings.warn(state)
+
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuses what cannot work, before the first batch; then has every evaluator asked about troughs."""
         check_trainer(self, state, save_weights=self.save_weights)
-        start = self._kept.start(state, branch=self.kind == 'branch')
+        start = self._kept.start(state)
         if self.on_nan == 'stop':
             check_not_diverged(self._kept.points)
         schedule = trainer_schedule(state, self.scheduler)
@@ -191,28 +228,19 @@ class ParetoSnapshot(Callback):
             self._recorder.folder.close()
         recorder = self._recorder = self._open(state, logger, start, schedule)
         ask_at_troughs_too(state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded)
-        self._kept.clock.training_starts(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
-
-    def before_dataloader(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self._kept.clock.loader_asked()
-
-    def after_dataloader(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self._kept.clock.progress()
+        self._kept.clock.start(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
 
     def epoch_end(self, state: State, logger: Logger) -> None:
-        """An epoch whose every batch was skipped after a resume ends without one that is trained on."""
         del logger
-        self._kept.clock.progress()
         check_epoch_length(state)
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Gives every rank, at a trough, the buffers that rank 0 will save."""
+        """Makes sure, at a trough, of the folder, and gives every rank the buffers that rank 0 will save."""
         del logger
-        self._kept.clock.pause()
         self._measurement = Measurement()
-        if self._cycles_completed(state):
+        cycles = self._cycles_completed(state)
+        if cycles:
+            on_rank_zero(lambda: self._started().check_folder(cycles[-1]))
             share_buffers(state.model)
 
     def eval_start(self, state: State, logger: Logger) -> None:
@@ -227,6 +255,9 @@ class ParetoSnapshot(Callback):
         del logger
         label = state.dataloader_label
         assert label is not None, 'the Trainer sets the label of the evaluator that runs'
+        if state.eval_timestamp.batch.value == 0:
+            warnings.warn(f"evaluator '{label}' has no sample: its metrics are left out", UserWarning, stacklevel=2)
+            return
         for name, metric in state.eval_metrics[label].items():
             key = f'{label}/{name}'
             # A metric asked for by name is recorded of other weights too: averaged/eval/MulticlassAccuracy.
@@ -238,13 +269,14 @@ class ParetoSnapshot(Callback):
         del logger
         cycles = self._cycles_completed(state)
         if cycles:
-            self._stop_if_diverged(state, self._started().record(state, cycles, self._measurement))
+            stop_if_diverged(state, self._started().record(state, cycles, self._measurement), self.on_nan)
         elif self._recorder is not None:
             self._recorder.note(state, self._measurement)
         self._kept.clock.resume()
 
     def close(self, state: State, logger: Logger) -> None:
-        del state, logger
+        del logger
+        give_evaluators_back(state)
         if self._recorder is not None:
             self._recorder.folder.close()
 
@@ -287,7 +319,15 @@ class ParetoSnapshot(Callback):
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
         run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
-        curve = TradeoffCurve(replace(run, parent=kept.parent, directions=self.directions), list(kept.points))
+        if resumed:
+            change = continue_points(
+                kept, run, schedule, state, on_change=self.on_change, kind_given=self.kind is not None
+            )
+            if change is not None:
+                warnings.warn(change, UserWarning, stacklevel=2)
+        run = replace(run, parent=kept.parent, directions=self.directions, changes=kept.changes)
+        kept.run, kept.ends = run, ends_so_far(schedule, state)
+        curve = TradeoffCurve(run, list(kept.points))
         window = PeakWindow(window_length(self.peak_window, schedule, state), self.directions, kept.seen)
         folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
@@ -304,16 +344,3 @@ class ParetoSnapshot(Callback):
             folder.close()
             raise
         return CurveRecorder(kept, curve.run, schedule, folder, window, curve_logger, later, self.log_artifact)
-
-    def _stop_if_diverged(self, state: State, point: TradeoffPoint) -> None:
-        if not point.diverged:
-            return
-        stops = self.on_nan == 'stop'
-        warnings.warn(
-            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is not a finite '
-            f'number; {"training stops here" if stops else "training continues"} (on_nan={self.on_nan!r})',
-            UserWarning,
-            stacklevel=2,
-        )
-        if stops:
-            state.stop_training()

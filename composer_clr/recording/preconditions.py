@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from composer.core import Callback, State, Time, TimeUnit
 
 from composer_clr.curves.curve import TradeoffPoint
+from composer_clr.recording.evaluation import check_evaluators
 from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.scheduler import warn_if_cut
 from composer_clr.schedule.time_strings import read_duration
@@ -35,6 +36,7 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
         )
     if not state.evaluators:
         raise ValueError('ParetoSnapshot has nothing to evaluate: give eval_dataloader to the Trainer')
+    check_evaluators(state)
     if save_weights and state.fsdp_sharded_state_dict_enabled:
         raise ValueError(
             "save_weights=True needs whole state dicts, but FSDP's are sharded: "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,17 +15,20 @@ from typing import TypeVar
 from composer.utils import maybe_create_object_store_from_uri, parse_uri, retry
 from rich.filesize import decimal
 
-from composer_clr.curves.curve import CURVE_FILE, TradeoffCurve
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.curves.metric_sets import METRIC_SETS
 from composer_clr.recording.folder_lock import FolderLock
 from composer_clr.utils.files import PART, part_of, put_in_place
 
-__all__ = ['RunFolder', 'snapshot_name']
+__all__ = ['RunFolder', 'snapshot_name', 'snapshot_path']
 
 # Before the second attempt at an upload; doubled before each of the next two.
 PAUSE_S = 1.0
 
 _T = TypeVar('_T')
-_SNAPSHOT = re.compile(r'cycle\d+-ba\d+(-[\w-]+)?\.pt')
+_SNAPSHOT = re.compile(r'cycle\d+-ba\d+\.pt')
+# All that a run writes: what stands after PART in the name of a file that it did not finish.
+_OWN = re.compile(r'curve(-\d+)?\.json|cycle\d+-ba\d+(-[a-z-]+)?\.pt|branch-to-[\w.]+\.pt')
 
 
 def snapshot_name(cycle: int, batch: int, suffix: str = '') -> str:
@@ -36,6 +41,24 @@ def snapshot_name(cycle: int, batch: int, suffix: str = '') -> str:
         'cycle2-ba80-averaged.pt'
     """
     return f'cycle{cycle}-ba{batch}{suffix}.pt'
+
+
+def snapshot_path(folder: Path, name: str) -> Path:
+    """Returns the path of a point's snapshot, whose name may come from a stranger's ``curve.json``.
+
+    Args:
+        folder (Path): The folder of the curve.
+        name (str): The point's ``checkpoint``.
+
+    Raises:
+        CurveError: If it is not the bare name of a snapshot, or the file is not a regular file.
+    """
+    path = folder / name
+    if not _SNAPSHOT.fullmatch(name):
+        raise CurveError(f"checkpoint={name!r}: must name a snapshot beside {CURVE_FILE}, as 'cycle0-ba20.pt'")
+    if not _is_regular(path):
+        raise CurveError(f'{path}: the snapshot is missing, or is not a regular file')
+    return path
 
 
 class RunFolder:
@@ -78,7 +101,8 @@ class RunFolder:
             ) from error
         self._lock = FolderLock(self._local)
         for part in self._local.glob(f'{PART}*'):
-            part.unlink(missing_ok=True)
+            if _OWN.fullmatch(part.name.removeprefix(PART)) and _is_regular(part):
+                part.unlink(missing_ok=True)
 
     def check_room(self, needed_bytes: int) -> None:
         """Refuses a local folder without room for a file of this size.
@@ -130,12 +154,42 @@ class RunFolder:
         self._write(name, curve.to_json())
         return name
 
-    def remove_snapshots(self) -> None:
-        """Removes an earlier run's weights from a local folder; Composer's object stores cannot delete."""
-        if self._store is None:
-            for path in self._local.iterdir():
-                if _SNAPSHOT.fullmatch(path.name):
-                    path.unlink()
+    def check_in_place(self) -> None:
+        """Notices that a local folder or its lock was removed while the run had it.
+
+        The folder is created and locked again, with a warning, unless another run has written to it since. The curve
+        is complete with the next point; snapshots that were removed with the folder are lost.
+
+        Raises:
+            OSError: If another run has locked the folder, or has written a curve to it.
+        """
+        if self._store is not None or self._lock is None or self._lock.is_in_place:
+            return
+        self._lock.release()
+        self.prepare()
+        path = self._local / CURVE_FILE
+        if path.exists() and not (_is_regular(path) and path.read_text(errors='replace') == self._written):
+            raise OSError(f"folder='{self.uri}': its lock is gone, and another run has written its {CURVE_FILE}")
+        warnings.warn(
+            f"folder='{self.uri}': the folder or its lock was removed while the run wrote to it; both are there again, "
+            'snapshots that were in it may be lost',
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def remove_snapshots(self, curve: TradeoffCurve) -> None:
+        """Removes the weights that a curve's points name from a local folder; object stores cannot delete.
+
+        Args:
+            curve (TradeoffCurve): The curve. Weights of averages that were saved beside a snapshot go with it.
+        """
+        if self._store is not None:
+            return
+        for name in {point.checkpoint for point in curve.points if point.checkpoint is not None}:
+            if _SNAPSHOT.fullmatch(name):
+                for path in (self._local / name, *(self._local / f'{name[:-3]}-{other}.pt' for other in METRIC_SETS)):
+                    if _is_regular(path):
+                        path.unlink()
 
     def aside(self, name: str) -> Path:
         """Returns the local path to write a file to before it is published."""
@@ -208,3 +262,10 @@ class RunFolder:
     def _retried(self, call: Callable[[str], _T]) -> Callable[[str], _T]:
         """Retries what has worked once, on top of the store's own attempts; a wrong address fails at once."""
         return call if self._written is None else retry(Exception, num_attempts=4, initial_backoff=PAUSE_S)(call)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -58,6 +58,7 @@ def describe_run(
             'troughs': troughs,
         },
         evaluation=_evaluation(state.evaluators),
+        training=_training(state),
         versions={
             'composer_clr': __version__,
             'mosaicml': composer.__version__,
@@ -66,6 +67,20 @@ def describe_run(
         },
         started_at=started_at,
     )
+
+
+def _training(state: State) -> dict[str, object]:
+    """Returns what the loader and the algorithms make of training: what every batch of a run has in common."""
+    loader = state.train_dataloader
+    dataset = loader.dataset if isinstance(loader, DataLoader) else None
+    sized = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
+    batch_size = getattr(loader, 'batch_size', None)
+    return {
+        'loader_length': None if state.dataloader_len is None else int(state.dataloader_len),
+        'batch_size': batch_size * dist.get_world_size() if isinstance(batch_size, int) else None,
+        'samples': len(cast(Sized, dataset)) if sized else None,
+        'algorithms': [type(getattr(algorithm, 'algorithm', algorithm)).__name__ for algorithm in state.algorithms],
+    }
 
 
 def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:

@@ -1,62 +1,86 @@
-"""What of a run's wall clock is training: Composer's own count, less and plus what it does not tell apart."""
+"""Training time by a monotonic clock: without evaluation, snapshots, and fast-forwarding after a resume."""
 
 from __future__ import annotations
 
 import time
 
+from composer.core import Event
+
 __all__ = ['TrainingClock']
 
 
 class TrainingClock:
-    """Counts what Composer's ``total_wct`` leaves out, and what it should have left out.
+    """Counts seconds of training, and apart from them those of evaluation and snapshots.
 
-    ``total_wct`` stands still during an evaluation and what is done at its end. It runs while, after a resume in the
-    middle of an epoch, the loader spins forward to its place, which makes no progress.
+    Composer's ``total_wct`` is a difference of local times of day, which changes with every step of the machine's
+    clock, such as the hour of summer time. This clock is monotonic. It covers what Composer's covers: from the first
+    time that the loader is asked, with the loader's start-up at each epoch, callbacks and the Trainer's own
+    checkpoints, without evaluations. After a resume within an epoch it starts with the first batch that is trained on,
+    since the loader fast-forwards to it.
+
+    Args:
+        train_s (float): Seconds of training so far, over all processes of the run. Default: ``0.0``.
+        paused_s (float): Seconds of evaluation and snapshots, likewise. Default: ``0.0``.
 
     Attributes:
-        paused_s (float): Seconds of evaluating at any time and of saving snapshots, over all the run's processes.
-        spinning_s (float): Seconds of spinning forward, likewise.
+        batch_s (float): Seconds of training up to the end of the last batch.
     """
 
-    def __init__(self, paused_s: float = 0.0, spinning_s: float = 0.0):
-        self.paused_s = paused_s
-        self.spinning_s = spinning_s
-        self._paused_at: float | None = None
-        self._will_spin = False
-        self._spins_since: float | None = None
+    def __init__(self, train_s: float = 0.0, paused_s: float = 0.0):
+        self._train_s = train_s
+        self._paused_s = paused_s
+        self.batch_s = train_s
+        self._running_since: float | None = None
+        self._paused_since: float | None = None
+        self._fast_forwards = self._runs_after_pause = False
 
-    def training_starts(self, mid_epoch: bool) -> None:
-        """Training starts or goes on; ``mid_epoch`` if the loader has a place to spin to."""
-        self._will_spin = mid_epoch
+    @property
+    def train_s(self) -> float:
+        """Seconds of training up to now."""
+        return self._train_s + _since(self._running_since)
 
-    def loader_asked(self) -> None:
-        """The loader is asked for a batch."""
-        if self._will_spin:
-            self._will_spin = False
-            self._spins_since = time.monotonic()
+    @property
+    def paused_s(self) -> float:
+        """Seconds of evaluation and snapshots up to now."""
+        return self._paused_s + _since(self._paused_since)
 
-    def progress(self) -> None:
-        """A batch to train on has come, or the epoch has ended: spinning is over."""
-        if self._spins_since is not None:
-            self.spinning_s += time.monotonic() - self._spins_since
-            self._spins_since = None
+    def start(self, *, mid_epoch: bool) -> None:
+        """Gets ready for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place."""
+        self._running_since = self._paused_since = None
+        self._fast_forwards, self._runs_after_pause = mid_epoch, False
 
-    def pause(self) -> None:
-        """An evaluation begins."""
-        self._paused_at = time.monotonic()
+    def on(self, event: Event) -> None:
+        """Follows the Trainer's events, each before its callbacks; :meth:`resume` ends an evaluation."""
+        if event in (Event.EPOCH_START, Event.BEFORE_DATALOADER):
+            if not self._fast_forwards:
+                self._run()
+        elif event in (Event.AFTER_DATALOADER, Event.EPOCH_END):
+            # A batch to train on has come, or there is none left in the epoch: fast-forwarding is over.
+            self._fast_forwards = False
+            self._run()
+        elif event == Event.BATCH_END:
+            self.batch_s = self.train_s
+        elif event == Event.EVAL_BEFORE_ALL:
+            self._runs_after_pause = self._running_since is not None
+            self.stop()
+            self._paused_since = time.monotonic()
+        elif event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT) and self._runs_after_pause:
+            self._run()
+        elif event == Event.FIT_END:
+            self.stop()
 
     def resume(self) -> None:
-        """The evaluation and what came of it are over."""
-        self.paused_s = self._paused_until_now()
-        self._paused_at = None
+        """Ends the pause, after an evaluation and what is done with it; training runs on from the next event."""
+        self._paused_s, self._paused_since = self.paused_s, None
 
-    def train_s(self, total_wct_s: float) -> float:
-        """Seconds of training alone, given Composer's count."""
-        return total_wct_s - self.spinning_s
+    def stop(self) -> None:
+        """Stops training time."""
+        self._train_s, self._running_since = self.train_s, None
 
-    def total_s(self, total_wct_s: float) -> float:
-        """The same with evaluating and saving, up to now."""
-        return self.train_s(total_wct_s) + self._paused_until_now()
+    def _run(self) -> None:
+        if self._running_since is None:
+            self._running_since = time.monotonic()
 
-    def _paused_until_now(self) -> float:
-        return self.paused_s + (0.0 if self._paused_at is None else time.monotonic() - self._paused_at)
+
+def _since(start: float | None) -> float:
+    return 0.0 if start is None else time.monotonic() - start

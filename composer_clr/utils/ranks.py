@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from composer.utils import dist
 
@@ -37,7 +37,17 @@ def on_rank_zero(call: Callable[[], _T]) -> _T:
     return outcome[0]
 
 
-def rank_numbers() -> dict[str, int]:
+class RankNumbers(TypedDict, total=False):
+    """This process's ranks and their numbers."""
+
+    rank: int
+    local_rank: int
+    world_size: int
+    local_world_size: int
+    node_rank: int
+
+
+def rank_numbers() -> RankNumbers:
     """Returns this process's ranks and their numbers, by the names of Composer's placeholders for folders.
 
     A number that the launcher did not set is left out, as Composer leaves it out.
@@ -46,7 +56,7 @@ def rank_numbers() -> dict[str, int]:
         >>> rank_numbers()
         {'rank': 0, 'local_rank': 0, 'world_size': 1, 'local_world_size': 1, 'node_rank': 0}
     """
-    numbers: dict[str, int] = {}
+    numbers: RankNumbers = {}
     for name, number in (
         ('rank', dist.get_global_rank),
         ('local_rank', dist.get_local_rank),

@@ -53,3 +53,14 @@ class StopAfter(Callback):
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
         if event == self.at and state.timestamp.batch.value == self.batch:
             raise Stop
+
+
+class At(Callback):
+    """Does something once, as a batch starts."""
+
+    def __init__(self, batch: int, do):
+        self.batch, self.do = batch, do
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value == self.batch:
+            self.do()

@@ -66,7 +66,8 @@ def test_resumed_the_checkpoints_points_win_and_later_ones_stay(folder, overwrit
 
 def test_resumed_as_another_run_of_the_name_keeps_points_of_its_own_aside(folder):
     folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep'}), 0, 1, 2, time_s=9.0))
-    assert start(folder, made(RUN, 0), resumed=True) == []
+    with pytest.warns(UserWarning, match='curve.json there, with 3 points, was recorded under .* kept as curve-1.json'):
+        assert start(folder, made(RUN, 0), resumed=True) == []
     assert told(folder) == (RUN.started_at, [(0, 1.0)])
     assert told(folder, 'curve-1.json') == (RUN.started_at, [(0, 9.0), (1, 9.0), (2, 9.0)])
 
@@ -83,7 +84,8 @@ def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_ov
     (tmp_path / 'run' / 'cycle0-ba10.pt').write_bytes(b'')
     for number in (1, 2):
         folder.write_curve(made(RUN, 0, time_s=number))
-        assert start(folder, made(LATER_START), autoresume=True, overwrite=overwrite) == []
+        with pytest.warns(UserWarning, match=f'no checkpoint to resume from.*starts over.*kept as curve-{number}.json'):
+            assert start(folder, made(LATER_START), autoresume=True, overwrite=overwrite) == []
         assert told(folder) == (LATER_START.started_at, [])
         assert told(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
     assert (tmp_path / 'run' / 'cycle0-ba10.pt').exists()
@@ -108,18 +110,25 @@ def test_the_same_run_once_more_is_refused_too(folder):
 
 
 def test_overwriting_removes_the_snapshots_and_nothing_else(folder, tmp_path):
-    for name in ('cycle0-ba10.pt', 'cycle12-ba3400.pt', 'cycle.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
+    ours = ('cycle0-ba10.pt', 'cycle0-ba10-averaged.pt', 'cycle1-ba20.pt')
+    for name in (*ours, 'cycle7-ba70.pt', 'cycle0-ba10-mine.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
         (tmp_path / 'run' / name).write_text('')
-    folder.write_curve(made(OTHER, 0))
+    (tmp_path / 'run' / 'cycle2-ba30.pt').symlink_to('mine.pt')
+    (tmp_path / 'mine.pt').write_text('')
+    names = [*ours, 'cycle2-ba30.pt', '../mine.pt', None]
+    folder.write_curve(TradeoffCurve(OTHER, [point(i, checkpoint=name) for i, name in enumerate(names)]))
     start(folder, made(RUN), overwrite=True)
     assert sorted(p.name for p in (tmp_path / 'run').iterdir()) == [
         LOCK_FILE,
         'curve-1.json',
         'curve.json',
-        'cycle.pt',
+        'cycle0-ba10-mine.pt',
+        'cycle2-ba30.pt',
+        'cycle7-ba70.pt',
         'mine.pt',
         'notes.txt',
     ]
+    assert (tmp_path / 'mine.pt').exists()
 
 
 @pytest.mark.parametrize('how', [{}, {'autoresume': True}, {'resumed': True}])

@@ -15,26 +15,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from composer import Callback, Event
-from composer.core import State
-from composer.loggers import Logger
 
 import composer_clr.recording.run_folder
 import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier
 from tests.helpers.object_store import names
-from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
-
-
-class At(Callback):
-    """Does something once, as a batch starts."""
-
-    def __init__(self, batch: int, do):
-        self.batch, self.do = batch, do
-
-    def batch_start(self, state: State, logger: Logger) -> None:
-        if state.timestamp.batch.value == self.batch:
-            self.do()
+from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
 
 
 def full_disk(*_args, **_keywords):
@@ -255,14 +242,16 @@ def test_started_over_without_a_checkpoint_the_earlier_curve_is_kept_aside(make_
     with pytest.raises(Stop):
         make_trainer(schedulers=doubling(), callbacks=[snapshot(), StopAfter(25, Event.BATCH_START)]).fit()
     model = classifier()
-    make_trainer(
+    trainer = make_trainer(
         model=model,
         optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
         schedulers=doubling(),
         callbacks=snapshot(autoresume=True),
         save_folder='own',
         autoresume=True,
-    ).fit()
+    )
+    with pytest.warns(UserWarning, match='with 1 points, has no checkpoint.*starts over: it is kept as curve-1.json'):
+        trainer.fit()
     assert [p.batch for p in curve().points] == [20, 40, 80]
     aside = TradeoffCurve.read(Path('out/curve-1.json'))
     assert [p.batch for p in aside.points] == [20]

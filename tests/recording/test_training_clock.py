@@ -1,12 +1,17 @@
+import datetime
+from types import SimpleNamespace
+
 import pytest
+from composer import Event
 
 from composer_clr.recording import training_clock
 from composer_clr.recording.training_clock import TrainingClock
+from tests.helpers.recorded_runs import At, curve, doubling, snapshot
 
 
 @pytest.fixture
 def at(monkeypatch):
-    """Set the time of day."""
+    """Sets the monotonic time."""
 
     def set_time(seconds: float) -> None:
         monkeypatch.setattr(training_clock.time, 'monotonic', lambda: seconds)
@@ -14,40 +19,86 @@ def at(monkeypatch):
     return set_time
 
 
-def test_pauses_count_towards_the_total_alone(at):
+def test_training_runs_from_the_first_epochs_start(at):
     clock = TrainingClock()
+    at(90)
+    clock.start(mid_epoch=False)
     at(100)
-    clock.pause()
+    clock.on(Event.EPOCH_START)
+    at(101)
+    clock.on(Event.BEFORE_DATALOADER)
     at(103)
-    assert (clock.train_s(50), clock.total_s(50)) == (50, 53)
-    at(105)
-    clock.resume()
+    clock.on(Event.AFTER_DATALOADER)
+    at(150)
+    clock.on(Event.BATCH_END)
+    at(151)
+    assert (clock.batch_s, clock.train_s, clock.paused_s) == (50, 51, 0)
+    clock.on(Event.FIT_END)
     at(999)
-    assert (clock.train_s(60), clock.total_s(60), clock.paused_s) == (60, 65, 5)
+    assert clock.train_s == 51
 
 
-def test_spinning_counts_towards_neither(at):
-    clock = TrainingClock(paused_s=5, spinning_s=1)
-    clock.training_starts(mid_epoch=True)
+def test_an_evaluation_counts_apart_until_the_next_event(at):
+    clock = TrainingClock(train_s=7, paused_s=5)
+    clock.start(mid_epoch=False)
+    at(100)
+    clock.on(Event.BEFORE_DATALOADER)
+    at(150)
+    clock.on(Event.EVAL_BEFORE_ALL)
+    at(153)
+    assert (clock.train_s, clock.paused_s) == (57, 8)
+    clock.resume()
+    at(155)  # other callbacks, after the evaluation
+    clock.on(Event.BATCH_CHECKPOINT)
+    at(165)
+    assert (clock.train_s, clock.paused_s) == (67, 8)
+
+
+def test_fast_forwarding_counts_towards_neither(at):
+    clock = TrainingClock(train_s=7, paused_s=5)
+    clock.start(mid_epoch=True)
     at(200)
-    clock.loader_asked()
+    clock.on(Event.BEFORE_DATALOADER)
     at(202)
-    clock.loader_asked()  # for the next of the batches that are spun over
+    clock.on(Event.BEFORE_DATALOADER)  # for the next of the batches that are skipped
     at(204)
-    clock.progress()
+    clock.on(Event.AFTER_DATALOADER)
     at(300)
-    clock.loader_asked()
+    clock.on(Event.BEFORE_DATALOADER)
     at(310)
-    clock.progress()
-    assert clock.spinning_s == 5
-    assert (clock.train_s(50), clock.total_s(50)) == (45, 50)
+    clock.on(Event.AFTER_DATALOADER)
+    assert (clock.train_s, clock.paused_s) == (7 + 106, 5)
 
 
-def test_a_loader_that_starts_at_an_epochs_beginning_does_not_spin(at):
-    clock = TrainingClock()
-    clock.training_starts(mid_epoch=False)
+def test_an_evaluation_by_hand_is_not_training(at):
+    clock = TrainingClock(train_s=7)
     at(1)
-    clock.loader_asked()
+    clock.on(Event.EVAL_BEFORE_ALL)
+    at(3)
+    clock.resume()
     at(9)
-    clock.progress()
-    assert clock.spinning_s == 0
+    assert (clock.train_s, clock.paused_s) == (7, 2)
+
+
+@pytest.mark.parametrize('hours', [1, -1])
+def test_a_change_of_the_time_of_day_is_in_no_point(make_trainer, monkeypatch, hours):
+    step = datetime.timedelta(0)
+
+    class TimeOfDay(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.datetime.now(tz) + step
+
+    def summer_time():
+        nonlocal step
+        step = datetime.timedelta(hours=hours)
+
+    monkeypatch.setattr(
+        'composer.trainer.trainer.datetime', SimpleNamespace(datetime=TimeOfDay, timedelta=datetime.timedelta)
+    )
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), At(25, summer_time)])
+    trainer.fit()
+    assert abs(trainer.state.timestamp.total_wct.total_seconds()) > 3500
+    times = [(p.wall_clock_train_s, p.wall_clock_total_s) for p in curve().points]
+    assert times == sorted(times)
+    assert all(0 < train_s < total_s < 100 for train_s, total_s in times)

@@ -1,0 +1,68 @@
+"""Names the settings of a resumed Trainer that have no effect, because its checkpoint's take their place."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from composer.core import State
+
+from composer_clr.algorithms.in_step import InStep
+
+__all__ = ['IgnoredSettings']
+
+# Without a seed Composer draws one of 32 bits: seeds from here on are taken for drawn.
+_DRAWN = 10**6
+# What an algorithm changes while training is not what the user gave.
+_DRIVEN = {'momentum': ('momentum', 'betas'), 'weight decay': ('weight_decay',)}
+
+
+class IgnoredSettings:
+    """The optimizer's settings and the seed as the Trainer was given them, compared with those of its checkpoint.
+
+    Composer loads both from a checkpoint, without a word.
+
+    Args:
+        state (State): The trainer's state at ``INIT``, before a checkpoint is loaded.
+    """
+
+    def __init__(self, state: State):
+        self._groups = [_settings(group, 'lr') for group in _groups(state)]
+        self._seed = state.rank_zero_seed
+
+    def warn(self, state: State) -> None:
+        """Warns of every setting that the checkpoint has replaced by another value, in one warning.
+
+        Args:
+            state (State): The state at ``AFTER_LOAD``.
+        """
+        if state.timestamp.batch.value == 0:
+            return
+        driven = {key for a in state.algorithms if isinstance(a, InStep) for key in _DRIVEN.get(a.drives, ())}
+        differences = {}
+        for number, (given, group) in enumerate(zip(self._groups, _groups(state), strict=False)):
+            loaded = _settings(group, 'initial_lr' if 'initial_lr' in group else 'lr')
+            where = f' of group {number}' if len(self._groups) > 1 else ''
+            for name in given.keys() & loaded.keys() - driven:
+                if given[name] != loaded[name]:
+                    differences[f'{name}{where}'] = loaded[name], given[name]
+        if self._seed != state.rank_zero_seed and self._seed < _DRAWN:
+            differences['seed'] = state.rank_zero_seed, self._seed
+        if differences:
+            listed = ', '.join(f'{name}={old!r} (not {new!r})' for name, (old, new) in sorted(differences.items()))
+            warnings.warn(
+                f'resumed with the settings of the checkpoint, not those given now: {listed}; to train with others, '
+                'start a run of its own',
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _groups(state: State) -> list[dict[str, Any]]:
+    return [group for optimizer in state.optimizers for group in optimizer.param_groups]
+
+
+def _settings(group: dict[str, Any], lr: str) -> dict[str, Any]:
+    plain = (bool, int, float, tuple)
+    settings = {k: v for k, v in group.items() if isinstance(v, plain) and k not in ('lr', 'initial_lr')}
+    return {**settings, 'lr': float(group[lr])}

@@ -1,0 +1,159 @@
+"""Compares a run that continues with the one that recorded its points: what may change, and what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from composer.core import State, TimeUnit
+
+from composer_clr.curves.curve import Run, TradeoffPoint
+from composer_clr.recording.run_state import RunState
+from composer_clr.schedule.times import horizon
+from composer_clr.schedule.trainer_schedule import TrainerSchedule
+
+__all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
+
+ON_CHANGE = ('refuse', 'continue')
+# Where the troughs are, which is compared as counts: '8ep' and '80ba' may be the same.
+_PLACES = ('t_0', 't_mult', 'cycle_ends', 't_warmup', 't_max')
+_POINT_COUNT = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
+
+
+@dataclass(frozen=True)
+class _Change:
+    key: str
+    then: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f'{self.key}={self.then!r}, now {self.now!r}'
+
+
+def continue_points(
+    kept: RunState, run: Run, schedule: TrainerSchedule, state: State, *, on_change: str, kind_given: bool
+) -> str | None:
+    """Lets a resumed run add points to those of its checkpoint, if they are points of one and the same run.
+
+    They are if every batch so far would be trained alike by the run of now: same method, kind, data, batch size, and
+    the same learning rate up to here. A longer ``max_duration`` and troughs still to come may differ. A run with one
+    decay over all its length (``standard``) that is made longer continues too: its earlier point stays, marked as the
+    end of a decay of its own, and the change is recorded.
+
+    Args:
+        kept (RunState): The state from the checkpoint, whose changes and cycle numbers are brought up to date.
+        run (Run): The run as the Trainer would run it now.
+        schedule (TrainerSchedule): Its cycles.
+        state (State): The trainer's state at ``FIT_START``.
+        on_change (str): ``'refuse'`` any other change, or ``'continue'`` and record it.
+        kind_given (bool): Whether the kind was given, rather than derived from the number of troughs.
+
+    Returns:
+        str | None: What to warn of: the change with which the run continues.
+
+    Raises:
+        ValueError: If something has changed, and ``on_change`` is ``'refuse'``.
+    """
+    now = schedule.now(state)
+    longer = _longer_decay(kept, run, schedule, state)
+    changes: list[_Change] = []
+    if kept.run is not None:
+        changes = _settings_changed(kept.run if kind_given else replace(kept.run, kind=run.kind), run)
+    moved = [longer] if longer else _moved(kept, run, schedule, state, now)
+    # A longer duration moves nothing by itself where the loader or the arguments have changed.
+    changes += [change for change in moved if longer or not changes or change.key != 'max_duration']
+    if not changes:
+        return None
+    listed = '; '.join(map(str, changes))
+    if on_change == 'refuse' and not (longer and changes == [longer]):
+        raise ValueError(
+            f'the points of this run were recorded under other settings: {listed}: resume with the settings of before, '
+            "train under another run_name, or set on_change='continue' to record the change and go on"
+        )
+    batch = state.timestamp.batch.value
+    kept.changes.append({'batch': batch, 'changed': {c.key: [c.then, c.now] for c in changes}})
+    if longer:
+        kept.points[:] = [replace(point, own_decay=True) for point in kept.points]
+    ongoing = schedule.cycles.index(max(now, schedule.cycles.start))
+    kept.offset = kept.last_cycle + 1 - (len(schedule.cycles.troughs(now)) if ongoing is None else ongoing)
+    return f'the run continues at batch {batch} under other settings ({listed}), which the curve records'
+
+
+def ends_so_far(schedule: TrainerSchedule, state: State) -> list[int]:
+    """Returns the start of cycle 0 and the ends of the cycles up to ``max_duration`` and the first one after it."""
+    cycles = schedule.cycles
+    until = horizon(state, schedule.unit)
+    until = max(cycles.start if until is None else until, schedule.now(state))
+    coming = cycles.next_trough(until)
+    return [cycles.start, *cycles.troughs(until), *([] if coming is None else [coming])]
+
+
+def _settings_changed(then: Run, now: Run) -> list[_Change]:
+    pairs = [('method', then.method, now.method), ('model', then.model, now.model), ('kind', then.kind, now.kind)]
+    pairs += [(key, then.training.get(key), now.training.get(key)) for key in then.training]
+    arguments = {*then.schedule, *now.schedule} - {*_PLACES, 'max_duration', 'unit', 'troughs'}
+    pairs += [(key, then.schedule.get(key), now.schedule.get(key)) for key in sorted(arguments)]
+    pairs += [
+        (f'evaluation of {label!r}', then.evaluation[label], now.evaluation[label])
+        for label in then.evaluation
+        if label in now.evaluation
+    ]
+    return [_Change(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, now: int) -> list[_Change]:
+    """Returns what has moved a trough, a restart or the warmup before the present time."""
+    if kept.run is None or kept.run.schedule.get('unit') != schedule.unit.value:
+        return _points_moved(kept, schedule, state)
+    then_ends, now_ends = kept.ends, ends_so_far(schedule, state)
+    # The cycle under way counts too: its decay has begun.
+    passed = sum(end < now for end in then_ends) + 1
+    if then_ends[:passed] == now_ends[:passed]:
+        return []
+    then, schedule_now = kept.run.schedule, run.schedule
+    keys = [key for key in (*_PLACES, 'max_duration') if then.get(key) != schedule_now.get(key)]
+    places = [key for key in keys if key != 'max_duration'] or keys
+    if places:
+        return [_Change(key, then.get(key), schedule_now.get(key)) for key in places]
+    return [_Change(f'ends of cycles in {schedule.unit.value}', then_ends[1:passed], now_ends[1:passed])]
+
+
+def _points_moved(kept: RunState, schedule: TrainerSchedule, state: State) -> list[_Change]:
+    """Returns the first recorded point that is not on its cycle's end, all that an older checkpoint can be asked."""
+    loader_length = None if state.dataloader_len is None else int(state.dataloader_len)
+    for point in kept.points:
+        if point.epoch and loader_length and round(point.batch / point.epoch) != loader_length:
+            return [_Change('loader_length', round(point.batch / point.epoch), loader_length)]
+        count = getattr(point, _POINT_COUNT[schedule.unit])
+        try:
+            end = schedule.cycles.bounds(point.cycle)[1]
+        except IndexError:
+            return [_Change(f'end of cycle {point.cycle} in {schedule.unit.value}', count, None)]
+        # A batch may end after the trough that it passes.
+        if not end <= count < end + max(1.0, 2 * count / point.batch if schedule.unit != TimeUnit.BATCH else 1.0):
+            return [_Change(f'end of cycle {point.cycle} in {schedule.unit.value}', count, end)]
+    return []
+
+
+def _longer_decay(kept: RunState, run: Run, schedule: TrainerSchedule, state: State) -> _Change | None:
+    """Returns the longer ``max_duration`` of a run whose one decay lasts as long as the run."""
+    until = horizon(state, schedule.unit)
+    if until is None or schedule.cycles.troughs(until) != [until]:
+        return None
+    if kept.run is None:
+        then = _only_end(kept.points, schedule.unit)
+        if then is None or then >= until:
+            return None
+        return _Change('max_duration', f'{then}{schedule.unit.value}', run.schedule.get('max_duration'))
+    then_schedule = kept.run.schedule
+    troughs = then_schedule.get('troughs')
+    if not isinstance(troughs, list) or len(troughs) != 1 or kept.ends[1:] != troughs or troughs[0] >= until:
+        return None
+    if any(then_schedule.get(key) != run.schedule.get(key) for key in _PLACES):
+        return None
+    return _Change('max_duration', then_schedule.get('max_duration'), run.schedule.get('max_duration'))
+
+
+def _only_end(points: Sequence[TradeoffPoint], unit: TimeUnit) -> int | None:
+    return getattr(points[0], _POINT_COUNT[unit]) if len(points) == 1 else None

@@ -1,0 +1,282 @@
+"""What may change on a resume: runs made longer, and settings that differ from those of the recorded points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from composer import Event
+from composer.algorithms import LabelSmoothing
+from composer.optim import CosineAnnealingWithWarmupScheduler
+
+from composer_clr import CyclicCosineScheduler
+from composer_clr.curves.curve import TradeoffCurve
+from tests.conftest import classifier, loader
+from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
+
+pytestmark = pytest.mark.filterwarnings(
+    # Composer's, of a checkpoint made at an epoch's last batch.
+    'ignore:No batches were trained for global rank 0:UserWarning',
+    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before:UserWarning',
+    'ignore:max_duration=.*stops:UserWarning',
+    'ignore:LabelSmoothing is not in the state_dict:UserWarning',
+)
+
+
+@pytest.fixture
+def trainer(make_trainer):
+    """A Trainer that saves after every epoch, and resumes."""
+
+    def make(folder: str = 'out', callbacks=(), **changes):
+        model = classifier()
+        arguments = {
+            'model': model,
+            'optimizers': torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+            'schedulers': doubling(),
+            'callbacks': [snapshot(folder=folder, autoresume=True, **changes.pop('snapshot', {})), *callbacks],
+            'save_folder': f'{folder}-own',
+            'save_interval': '1ep',
+            'save_overwrite': True,
+            'autoresume': True,
+        }
+        return make_trainer(**{**arguments, **changes})
+
+    return make
+
+
+def standard() -> CosineAnnealingWithWarmupScheduler:
+    return CosineAnnealingWithWarmupScheduler('1ep', '1dur')
+
+
+def without_times(folder: str = 'out'):
+    return [(p.cycle, p.batch, p.epoch, p.lr, p.metrics, p.checkpoint, p.own_decay) for p in curve(folder).points]
+
+
+def weights(path: str) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)['state']['model']
+
+
+def same_weights(*paths: str) -> bool:
+    first, second = map(weights, paths)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize('first', ['4ep', '3ep', '35ba'], ids=['at-a-trough', 'within-a-cycle', 'within-an-epoch'])
+def test_one_more_doubling_is_the_undisturbed_longer_run(trainer, first):
+    whole = trainer('whole', max_duration='8ep')
+    whole.fit()
+    trainer(max_duration=first).fit()
+    longer = trainer(max_duration='8ep')
+    longer.fit()
+    assert without_times() == without_times('whole')
+    assert [p.batch for p in curve().points] == [20, 40, 80]
+    assert curve().run.changes == []
+    assert all(same_weights(f'out/{p.checkpoint}', f'whole/{p.checkpoint}') for p in curve().points)
+    final = whole.state.model.state_dict()
+    assert all(torch.equal(value, final[name]) for name, value in longer.state.model.state_dict().items())
+
+
+def test_a_run_extended_in_one_trainer_is_the_undisturbed_longer_run(trainer):
+    trainer('whole', max_duration='8ep').fit()
+    twice = trainer(max_duration='4ep')
+    twice.fit()
+    twice.fit(duration='4ep')
+    assert without_times() == without_times('whole')
+
+
+def test_a_standard_run_made_longer_gets_a_second_point(trainer):
+    trainer(schedulers=standard(), max_duration='4ep').fit()
+    first = curve().points[0]
+    longer = trainer(schedulers=standard(), max_duration='8ep')
+    with pytest.warns(UserWarning, match="continues at batch 40 .*max_duration='4ep', now '8ep'.*the curve records"):
+        longer.fit()
+    points = curve().points
+    assert [(p.cycle, p.batch, p.epoch, p.own_decay) for p in points] == [(0, 40, 4.0, True), (1, 80, 8.0, False)]
+    assert points[0].metrics == first.metrics
+    assert points[0].wall_clock_train_s == first.wall_clock_train_s < points[1].wall_clock_train_s
+    assert curve().run.changes == [{'batch': 40, 'changed': {'max_duration': ['4ep', '8ep']}}]
+    assert {p.checkpoint for p in points} == {p.name for p in Path('out').glob('*.pt')}
+    final = longer.state.model.state_dict()
+    assert all(torch.equal(value, final[name]) for name, value in weights('out/cycle1-ba80.pt').items())
+
+
+def test_a_standard_run_made_longer_in_one_trainer_and_twice(trainer):
+    run = trainer(schedulers=standard(), max_duration='2ep')
+    run.fit()
+    for _ in range(2):
+        with pytest.warns(UserWarning, match='the curve records'):
+            run.fit(duration='2ep')
+    assert [(p.cycle, p.batch, p.own_decay) for p in curve().points] == [(0, 20, True), (1, 40, True), (2, 60, False)]
+    again = trainer(schedulers=standard(), max_duration='6ep')
+    assert again.state.timestamp.batch == 60
+    assert [change['batch'] for change in curve().run.changes] == [20, 40]
+
+
+def test_a_standard_run_made_longer_before_its_end_says_so(trainer):
+    with pytest.raises(Stop):
+        trainer(schedulers=standard(), max_duration='4ep', callbacks=[StopAfter(25, Event.BATCH_START)]).fit()
+    with pytest.warns(UserWarning, match='continues at batch 20 under other settings'):
+        trainer(schedulers=standard(), max_duration='8ep').fit()
+    assert [(p.cycle, p.batch) for p in curve().points] == [(0, 80)]
+    assert curve().run.changes[0]['batch'] == 20
+
+
+def ends(*troughs: str) -> CyclicCosineScheduler:
+    return CyclicCosineScheduler(cycle_ends=list(troughs), t_warmup='1ep')
+
+
+CHANGES = {
+    't_0': ({'schedulers': CyclicCosineScheduler('2ep', 2, '1ep')}, r"t_0='1ep', now '2ep'"),
+    't_mult': ({'schedulers': CyclicCosineScheduler('1ep', 3, '1ep')}, r't_mult=2, now 3'),
+    't_warmup': ({'schedulers': CyclicCosineScheduler('1ep', 2, '0ep')}, r"t_warmup='1ep', now '0ep'"),
+    'cycle_ends': ({'schedulers': ends('2ep', '5ep', '8ep')}, r"cycle_ends=None, now \['2ep', '5ep', '8ep'\]"),
+    'alpha_f': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', alpha_f=0.1)}, r'alpha_f=0.0, now 0.1'),
+    'shape': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', shape='linear')}, r"shape=None, now 'linear'"),
+    'batch_size': ({'train_dataloader': loader(40, batch_size=2)}, r'loader_length=10, now 20; batch_size=4, now 2: '),
+    'images': ({'train_dataloader': loader(60)}, r'loader_length=10, now 15; samples=40, now 60: '),
+    'method': ({'algorithms': LabelSmoothing(0.1)}, r"method='baseline', now 'LS'"),
+    'kind': ({'snapshot': {'kind': 'other'}}, r"kind='cyclic', now 'other'"),
+    'evaluation': (
+        {'eval_dataloader': loader(20, seed=1)},
+        r"evaluation of 'eval'=\{'samples': 40, 'of': 40\}, now \{'samples': 20, 'of': 20\}",
+    ),
+}
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_other_settings_are_refused_before_the_first_batch(trainer, change):
+    changes, match = CHANGES[change]
+    trainer(max_duration='4ep').fit()
+    before = Path('out/curve.json').read_text()
+    second = trainer(max_duration='8ep', **changes)
+    with pytest.raises(ValueError, match=f"{match}.*train under another run_name, or set on_change='continue'"):
+        second.fit()
+    assert second.state.timestamp.batch == 40
+    assert Path('out/curve.json').read_text() == before
+
+
+def test_another_run_in_one_trainer_is_refused_too(trainer):
+    run = trainer(max_duration='4ep')
+    run.fit()
+    with pytest.raises(ValueError, match=r'loader_length=10, now 20; batch_size=4, now 2: '):
+        run.fit(duration='4ep', train_dataloader=loader(40, batch_size=2))
+
+
+def test_or_recorded_when_asked_to_continue(trainer):
+    trainer(max_duration='4ep').fit()
+    changes = {'train_dataloader': loader(40, batch_size=2), 'snapshot': {'on_change': 'continue'}}
+    with pytest.warns(UserWarning, match='continues at batch 40 under other settings .loader_length=10, now 20'):
+        trainer(max_duration='8ep', **changes).fit()
+    # Composer counts on from epoch 4: four more epochs of 20 batches. The schedule's troughs are at 40, 80 and 160.
+    assert [(p.cycle, p.batch) for p in curve().points] == [(0, 20), (1, 40), (2, 80)]
+    (change,) = curve().run.changes
+    assert change == {'batch': 40, 'changed': {'loader_length': [10, 20], 'batch_size': [4, 2]}}
+
+
+def test_troughs_of_another_schedule_are_all_recorded_after_the_change(trainer):
+    trainer(max_duration='4ep').fit()
+    changes = {'schedulers': CyclicCosineScheduler(cycle_ends=['3ep', '5ep', '6ep', '8ep'])}
+    with pytest.warns(UserWarning, match='under other settings'):
+        trainer(max_duration='8ep', snapshot={'on_change': 'continue'}, **changes).fit()
+    assert [(p.cycle, p.batch) for p in curve().points] == [(0, 20), (1, 40), (2, 50), (3, 60), (4, 80)]
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [(ends('2ep', '4ep'), ends('2ep', '4ep', '5ep', '8ep')), (doubling(), CyclicCosineScheduler('10ba', 2.0, '10ba'))],
+    ids=['troughs-to-come', 'other-words-for-the-same'],
+)
+def test_what_changes_nothing_that_was_trained_is_silent(trainer, before, after):
+    trainer(max_duration='4ep', schedulers=before).fit()
+    trainer(max_duration='8ep', schedulers=after).fit()
+    assert [p.batch for p in curve().points][:2] == [20, 40]
+    assert [p.batch for p in curve().points][-1] == 80
+    assert curve().run.changes == []
+
+
+def test_a_cycle_whose_end_moves_under_way_is_refused(trainer):
+    trainer(max_duration='3ep', schedulers=ends('2ep', '4ep')).fit()
+    with pytest.raises(ValueError, match=r"cycle_ends=\['2ep', '4ep'\], now \['2ep', '8ep'\]"):
+        trainer(max_duration='8ep', schedulers=ends('2ep', '8ep')).fit()
+
+
+def test_from_another_runs_checkpoint_the_curve_starts_empty(trainer):
+    trainer('first', max_duration='4ep').fit()
+    left_s = curve('first').points[-1].wall_clock_train_s
+    trainer('second', max_duration='8ep', run_name='second', load_path='first-own/ep4-ba40-rank0.pt').fit()
+    run = curve('second').run
+    assert [(p.cycle, p.batch) for p in curve('second').points] == [(2, 80)]
+    assert run.parent is not None
+    assert (run.parent['run_name'], run.parent['batch']) == ('run', 40)
+    assert left_s < run.parent['wall_clock_train_s'] < curve('second').points[0].wall_clock_train_s
+    trainer('second', max_duration='16ep', run_name='second').fit()
+    assert [(p.cycle, p.batch) for p in curve('second').points] == [(2, 80), (3, 160)]
+    assert curve('second').run.parent == run.parent
+
+
+# Checkpoints from before the run travelled in them.
+
+
+@pytest.fixture
+def older(monkeypatch):
+    """Writes checkpoints without what was added to them since."""
+    from composer_clr.recording.run_state import RunState
+
+    plain = RunState.as_plain
+
+    def older_plain(self):
+        state = plain(self)
+        for name in ('run', 'ends', 'offset', 'changes', 'train_s'):
+            del state[name]
+        for name in ('own_decay',):
+            for point in state['points']:
+                del point[name]
+        return {**state, 'spinning_s': 0.0}
+
+    monkeypatch.setattr(RunState, 'as_plain', older_plain)
+
+
+def test_older_checkpoints_are_extended(trainer, older):
+    trainer('whole', max_duration='8ep').fit()
+    trainer(max_duration='4ep').fit()
+    trainer(max_duration='8ep').fit()
+    assert without_times() == without_times('whole')
+    times = [p.wall_clock_train_s for p in curve().points]
+    assert 0 < times[0] < times[1] < times[2]
+
+
+def test_a_standard_run_is_made_longer_from_an_older_checkpoint(trainer, older):
+    trainer(schedulers=standard(), max_duration='4ep').fit()
+    with pytest.warns(UserWarning, match="max_duration='40ba', now '8ep'"):
+        trainer(schedulers=standard(), max_duration='8ep').fit()
+    assert [(p.cycle, p.batch, p.own_decay) for p in curve().points] == [(0, 40, True), (1, 80, False)]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ({'schedulers': CyclicCosineScheduler('2ep', 2, '1ep')}, 'end of cycle 0 in ba=20, now 30'),
+        ({'train_dataloader': loader(40, batch_size=2)}, 'loader_length=10, now 20'),
+        ({'schedulers': ends('2ep')}, 'end of cycle 1 in ba=40, now None'),
+    ],
+)
+def test_older_checkpoints_are_checked_by_their_points(trainer, older, changes, match):
+    trainer(max_duration='4ep').fit()
+    with pytest.raises(ValueError, match=match):
+        trainer(max_duration='8ep', **changes).fit()
+
+
+def test_on_change_is_refuse_or_continue():
+    with pytest.raises(ValueError, match="on_change='ignore': must be 'refuse' or 'continue'"):
+        snapshot(on_change='ignore')
+
+
+def test_the_recorded_run_says_what_it_was_trained_on(trainer):
+    trainer(max_duration='2ep', algorithms=LabelSmoothing(0.1)).fit()
+    assert TradeoffCurve.read('out').run.training == {
+        'loader_length': 10,
+        'batch_size': 4,
+        'samples': 40,
+        'algorithms': ['LabelSmoothing'],
+    }
