@@ -7,8 +7,6 @@ from typing import Any
 
 from composer.core import State
 
-from composer_clr.algorithms.in_step import InStep
-
 __all__ = ['IgnoredSettings']
 
 # Without a seed Composer draws one of 32 bits: seeds from here on are taken for drawn.
@@ -38,7 +36,7 @@ class IgnoredSettings:
         """
         if state.timestamp.batch.value == 0:
             return
-        driven = {key for a in state.algorithms if isinstance(a, InStep) for key in _DRIVEN.get(a.drives, ())}
+        driven = {key for a in state.algorithms for key in _DRIVEN.get(getattr(a, 'drives', ''), ())}
         differences = {}
         for number, (given, group) in enumerate(zip(self._groups, _groups(state), strict=False)):
             loaded = _settings(group, 'initial_lr' if 'initial_lr' in group else 'lr')

@@ -10,6 +10,7 @@ from composer.core import State, TimeUnit
 
 from composer_clr.curves.curve import Run, TradeoffPoint
 from composer_clr.recording.run_state import RunState
+from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 
@@ -17,7 +18,7 @@ __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
 
 ON_CHANGE = ('refuse', 'continue')
 # Where the troughs are, which is compared as counts: '8ep' and '80ba' may be the same.
-_PLACES = ('t_0', 't_mult', 'cycle_ends', 't_warmup', 't_max')
+_PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 't_warmup', 't_max')
 _POINT_COUNT = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
 
 
@@ -107,8 +108,9 @@ def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, no
     if kept.run is None or kept.run.schedule.get('unit') != schedule.unit.value:
         return _points_moved(kept, schedule, state)
     then_ends, now_ends = kept.ends, ends_so_far(schedule, state)
-    # The cycle under way counts too: its decay has begun.
-    passed = sum(end < now for end in then_ends) + 1
+    # The cycle under way counts too, since its decay has begun; a mark to come changes nothing in training.
+    under_way = not isinstance(schedule.cycles, Marks)
+    passed = sum(end < now if under_way else end <= now for end in then_ends) + under_way
     if then_ends[:passed] == now_ends[:passed]:
         return []
     then, schedule_now = kept.run.schedule, run.schedule

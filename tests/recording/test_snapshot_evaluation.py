@@ -11,13 +11,13 @@ from composer import Callback, Evaluator, Event
 from composer.algorithms import EMA
 from composer.core import State
 from composer.loggers import Logger
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from composer_clr import CyclicCosineScheduler
 from tests.conftest import classifier, loader
-from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
+from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
 
 ACCURACY = 'eval/MulticlassAccuracy'
 
@@ -222,3 +222,84 @@ def test_the_curve_says_on_how_many_samples_it_was_evaluated(make_trainer):
         'part': {'samples': 10, 'of': 40},
         'cut': {'samples': 20, 'of': 40},
     }
+
+
+# Evaluators are given back as they were, and evaluate something.
+
+
+def evaluator(**changes) -> Evaluator:
+    arguments = {'label': 'v', 'dataloader': loader(40, seed=1), 'metric_names': ['MulticlassAccuracy']}
+    return Evaluator(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize('ends', ['well', 'with-an-error', 'closed-after-an-error'])
+def test_evaluators_are_given_back_when_training_ends(make_trainer, ends):
+    shared = evaluator(eval_interval='1ep')
+    interval = shared.eval_interval
+    callbacks = [snapshot(folder='first'), *([] if ends == 'well' else [StopAfter(25, Event.BATCH_START)])]
+    first = make_trainer(eval_dataloader=shared, schedulers=doubling(), callbacks=callbacks, max_duration='4ep')
+    if ends == 'well':
+        first.fit()
+    else:
+        with pytest.raises(Stop):
+            first.fit()
+    if ends == 'closed-after-an-error':
+        first.close()
+    if ends != 'with-an-error':
+        assert shared.eval_interval is interval
+    # A Trainer without a snapshot has the user's evaluations, and no others.
+    recorder = Recorder()
+    second = make_trainer(eval_dataloader=shared, schedulers=doubling(), callbacks=recorder, run_name='other')
+    second.fit()
+    assert evaluated_batches(recorder) == [*range(10, 81, 10)]
+
+
+def test_an_evaluation_at_the_end_of_training_is_not_repeated(make_trainer):
+    recorder, shared = Recorder(), evaluator(eval_interval='30ba')
+    make_trainer(eval_dataloader=shared, schedulers=doubling(), callbacks=[snapshot(), recorder]).fit()
+    assert evaluated_batches(recorder) == [20, 30, 40, 60, 80]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ({'eval_subset_num_batches': 0}, "evaluator 'eval': eval_subset_num_batches=0 evaluates on no sample"),
+        ({'eval_dataloader': evaluator(subset_num_batches=0)}, "evaluator 'v': eval_subset_num_batches=0"),
+        (
+            {'eval_dataloader': DataLoader(Subset(loader(4).dataset, []), 4)},
+            "'eval': its loader has no batch",
+        ),
+        ({'eval_dataloader': DataLoader(loader(3).dataset, 4, drop_last=True)}, 'its loader has no batch'),
+    ],
+    ids=['subset', 'an-evaluators-subset', 'no-data', 'drop-last'],
+)
+def test_an_evaluation_on_no_sample_is_refused_before_the_first_batch(make_trainer, changes, match):
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), **changes)
+    with pytest.raises(ValueError, match=match):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 0
+
+
+class OneEvaluation(IterableDataset):
+    """Yields its samples once, and then none."""
+
+    def __init__(self):
+        self.samples = iter(list(loader(40, seed=1).dataset))
+
+    def __iter__(self):
+        return self.samples
+
+
+def test_an_evaluation_that_turns_out_to_have_no_sample_is_left_out_of_the_point(make_trainer):
+    trainer = make_trainer(
+        eval_dataloader=DataLoader(OneEvaluation(), 20),
+        eval_subset_num_batches=2,
+        schedulers=doubling(),
+        callbacks=snapshot(),
+        max_duration='4ep',
+    )
+    with pytest.warns(UserWarning, match="evaluator 'eval' has no sample: its metrics are left out"):
+        trainer.fit()
+    first, second = curve().points
+    assert set(first.metrics) == {ACCURACY, 'eval/CrossEntropy'}
+    assert second.metrics == {}
