@@ -18,20 +18,47 @@ __all__ = ['ensemble', 'schedule', 'sweep']
 def schedule(
     recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
     overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs.')] = None,
+    points: Annotated[
+        int | None, typer.Option(help='Find the schedule with so many points up to max_duration, as overrides to copy.')
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option('--from', metavar='TIME', help='Add what training on from this time costs: a run to extend.'),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
     ] = None,
 ) -> None:
-    """Show the cycles of a recipe, its points, and the cost of the curve beside one run per point."""
-    from composer_clr.cli.tables import schedule_notes, schedule_table
+    """Show the cycles of a recipe's run, its points, and the cost of the curve beside one run per point.
+
+    For schedule.kind=branch: the trunk and its branches.
+    """
+    from composer_clr.cli.schedule_tables import (
+        branch_notes,
+        branch_table,
+        extension_note,
+        schedule_notes,
+        schedule_table,
+    )
     from composer_clr.recipes.load import load_recipe
-    from composer_clr.recipes.planned_cycles import recipe_cycles
+    from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
 
     if picture is not None:
         check_picture(picture)
     loaded = load_recipe(recipe, overrides or [])
-    planned = recipe_cycles(loaded)
-    show(schedule_table(planned), schedule_notes(planned))
+    notes = []
+    if points is not None:
+        fitting = fitting_overrides(loaded, points)
+        loaded = load_recipe(recipe, [*(overrides or []), *fitting])
+        notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
+    if start is not None:
+        notes.append(extension_note(extended(loaded, start)))
+    planned = planned_run(loaded)
+    branches = planned_branches(loaded) if loaded.schedule.kind == 'branch' else []
+    if branches:
+        show(branch_table(branches, planned.unit), [*branch_notes(branches, planned), *notes])
+    else:
+        show(schedule_table(planned), [*schedule_notes(planned), *notes])
     if picture is not None:
         import matplotlib as mpl
 
@@ -39,7 +66,12 @@ def schedule(
         from composer_clr.figures.schedule import learning_rate
 
         figure, _ = learning_rate(
-            planned.cycles, planned.until, planned.unit, loaded.optimizer.lr, loaded.schedule.alpha_f
+            planned.cycles,
+            planned.until,
+            planned.unit,
+            loaded.optimizer.lr,
+            loaded.schedule.alpha_f,
+            branches=[branch.end for branch in branches[1:]],
         )
         write_picture(picture, figure)
         say(f'{picture}: the learning rate', picture)

@@ -15,7 +15,6 @@ from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import is_lower_better
-from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.utils.durations import readable_duration, unit_of
 from composer_clr.utils.text import printable
 
@@ -30,8 +29,6 @@ __all__ = [
     'ensemble_table',
     'frontier_table',
     'safe',
-    'schedule_notes',
-    'schedule_table',
 ]
 
 
@@ -194,36 +191,6 @@ def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
             ),
         )
     return table
-
-
-def schedule_table(planned: RecipeCycles) -> Table:
-    """Returns a row per cycle: its restart, its trough and its period."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ('cycle', 'restart', 'trough', 'period'):
-        table.add_column(heading, justify='right')
-    for cycle in range(len(planned.troughs)):
-        restart, trough = planned.cycles.bounds(cycle)
-        table.add_row(str(cycle), *(f'{time}{planned.unit}' for time in (restart, trough, trough - restart)))
-    return table
-
-
-def schedule_notes(planned: RecipeCycles) -> list[str]:
-    """Returns the cost of the curve beside one run per point, and where training ends."""
-    troughs: Sequence[int] = planned.troughs
-    if not troughs:
-        first = planned.cycles.next_trough(planned.until)
-        return [f'max_duration={planned.until}{planned.unit} reaches no trough: the first is at {first}{planned.unit}']
-    separate = sum(troughs)
-    notes = [
-        f'{len(troughs)} points from one run of {planned.until}{planned.unit}; a run for each: '
-        f'{" + ".join(map(str, troughs))} = {separate}{planned.unit}, {separate / planned.until:.3f} times as much'
-    ]
-    if troughs[-1] != planned.until:
-        notes.append(
-            f'max_duration={planned.until}{planned.unit} is not a trough: the last is at {troughs[-1]}{planned.unit}, '
-            'and the time after it has no point'
-        )
-    return notes
 
 
 def _count_headings(counts: Sequence[float], axis: str) -> list[str]:

@@ -142,7 +142,14 @@ def constant_periods(
 
 
 def learning_rate(
-    cycles: Cycles, until: int, unit: str, lr: float, alpha_f: float = 0.0, *, ax: Axes | None = None
+    cycles: Cycles,
+    until: int,
+    unit: str,
+    lr: float,
+    alpha_f: float = 0.0,
+    *,
+    branches: Sequence[int] = (),
+    ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draws the learning rate over training, with a marker at each trough.
 
@@ -152,6 +159,7 @@ def learning_rate(
         unit (str): That unit: ``ep``, ``ba``, ``sp`` or ``tok``.
         lr (float): Learning rate at the top of a cycle.
         alpha_f (float): What each cycle decays to, as a part of ``lr``, in [0, 1]. Default: ``0.0``.
+        branches (Sequence[int]): Ends of the branches off this run, whose decays are drawn too. Default: ``()``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
@@ -159,8 +167,14 @@ def learning_rate(
     """
     ax = axes_or_new(ax, (6.4, 3.2))
     times, multipliers = multiplier_line(cycles, until, alpha_f)
-    troughs = cycles.troughs(until)
+    troughs = [*branches, *cycles.troughs(until)]
     ax.plot(times, [lr * multiplier for multiplier in multipliers], color='#0072B2')
+    for end in branches:
+        assert cycles.shape is not None, 'a trunk holds its peak'
+        leaves = cycles.start + cycles.shape.corners(0, end - cycles.start)[1]
+        line = zip(*multiplier_line(Cycles(cycles.start, [end], cycles.shape), end, alpha_f), strict=True)
+        decay = [(time, lr * multiplier) for time, multiplier in line if time >= leaves]
+        ax.plot(*zip(*decay, strict=True), color='#0072B2', linestyle='--')
     ax.plot(
         troughs,
         [lr * alpha_f] * len(troughs),

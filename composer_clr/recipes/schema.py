@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import MISSING
@@ -148,6 +148,12 @@ class ScheduleRecipe:
     def curve_kind(self) -> str:
         """The kind of the run's curve, as recorded in it."""
         return cyclic_kind(vars(self)) if self.kind == 'cyclic' else self.kind
+
+    def of_run(self) -> ScheduleRecipe:
+        """Returns the schedule that the run follows: of a standard run or a branch, one cycle to the end."""
+        if self.kind not in ('standard', 'branch'):
+            return self
+        return replace(self, t_0=None, t_mult=2.0, cycle_ends=['1dur'])
 
 
 @dataclass

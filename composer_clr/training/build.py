@@ -153,6 +153,7 @@ def _check_precision(precision: str | None) -> None:
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
+    recipe = recipe.of_run()
     names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
     arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
     ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
@@ -169,8 +170,6 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
                 'a': recipe.a,
             },
         )
-    if recipe.kind in ('standard', 'branch'):
-        ends = {'cycle_ends': ['1dur']}
     scheduler = built('schedule', CyclicCosineScheduler, ends | arguments)
     if recipe.kind == 'standard' and recipe.shape == 'cosine' and not recipe.t_hold:
         # One cycle has no restart: this is Composer's own scheduler.

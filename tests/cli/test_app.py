@@ -179,6 +179,35 @@ def test_schedule_names_the_last_trough_of_a_run_that_is_cut(monkeypatch, max_du
     assert message in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ('words', 'messages'),
+    [
+        (['schedule.kind=standard', 'max_duration=90ep'], ['1 point from one run of 90ep']),
+        (
+            ['schedule.kind=branch', 'schedule.t_hold=0.8', 'max_duration=16ep'],
+            [
+                'trunk',
+                '6.8ep',
+                '16 + 0.4 + 1.2 = 17.6ep, 0.629 of a run for each: 16 + 4 + 8 = 28ep',
+                'up to one batch',
+            ],
+        ),
+        (
+            ['max_duration=90ep', '--points', '4'],
+            ["schedule.t_0=null 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]' schedule.t_warmup=6ep", '4 points from'],
+        ),
+        (['--from', '64ep'], ['from 64ep: 64ep more add 1 point (128ep)', 'with max_duration=128ep resumes']),
+        (['max_duration=70ep', '--from', '64ep'], ['from 64ep: 6ep more to 70ep add no point']),
+        (['schedule.t_warmup=6ep'], ['the warmup takes 6 of the 8ep to the first point']),
+    ],
+    ids=['standard', 'branch', 'points', 'extension', 'extension-without-a-point', 'mostly-warmup'],
+)
+def test_schedule_previews_what_will_run(monkeypatch, capsys, words, messages):
+    assert call(monkeypatch, 'schedule', 'quickstart/digits', *words) == 0
+    out = capsys.readouterr().out
+    assert all(message in out for message in messages)
+
+
 def test_sweep(monkeypatch, capsys):
     arguments = ['quickstart/digits', 'max_duration=8ep', '--launcher', 'composer -n 2 -m', '--seeds', '1,2']
     assert call(monkeypatch, 'sweep', *arguments) == 0

@@ -5,9 +5,10 @@ from matplotlib.colors import to_hex
 
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError
-from composer_clr.figures.schedule import constant_periods, learning_rate_and_accuracy
+from composer_clr.figures.schedule import constant_periods, learning_rate, learning_rate_and_accuracy
 from composer_clr.figures.style import method_colour
 from composer_clr.schedule.cycles import Cycles, geometric_ends
+from composer_clr.schedule.shapes import Stretch, cycle_shape
 from tests.helpers.drawn_studies import STUDY, dashes, errors, lines, recorded
 
 
@@ -71,3 +72,13 @@ class TestConstantPeriods:
     def test_refused(self):
         with pytest.raises(CurveError, match='has a constant period: name some that were trained with t_mult=1'):
             constant_periods([recorded()])
+
+
+def test_branches_are_drawn_off_their_trunk():
+    cycles = Cycles(2, [22], cycle_shape('linear', t_hold=Stretch(part=0.8)))
+    _, ax = learning_rate(cycles, 22, 'ep', 0.5, branches=[12])
+    trunk, branch, points = ax.lines
+    assert (list(points.get_xdata()), list(points.get_ydata())) == ([12, 22], [0, 0])
+    assert (branch.get_xdata()[0], branch.get_ydata()[0]) == (10, 0.5)
+    assert (branch.get_xdata()[-1], branch.get_ydata()[-1]) == (12, 0)
+    assert max(trunk.get_ydata()) == 0.5

@@ -1,0 +1,221 @@
+"""Plans beyond a single run's cycles: trunk and branches, a given number of points, and an extended run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.schema import Recipe, RecipeError
+from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
+
+__all__ = ['Branch', 'Extension', 'extended', 'fitting_overrides', 'planned_branches', 'planned_run']
+
+
+def planned_run(recipe: Recipe) -> RecipeCycles:
+    """Returns the cycles that the recipe's own run goes through: one for a standard run or a branch.
+
+    Raises:
+        RecipeError: As for :func:`recipe_cycles`.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> planned_run(load_recipe('quickstart/digits', ['schedule.kind=standard'])).troughs
+        [64]
+    """
+    return recipe_cycles(replace(recipe, schedule=recipe.schedule.of_run()))
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A run of a study of branches; the first one is the trunk.
+
+    Attributes:
+        starts (float): When it leaves the trunk; 0 for the trunk.
+        decays (float): When its decay starts.
+        end (int): Its point.
+    """
+
+    starts: float
+    decays: float
+    end: int
+
+
+def planned_branches(recipe: Recipe) -> list[Branch]:
+    r"""Returns the trunk up to ``max_duration``, then a branch to each earlier trough of the cyclic schedule.
+
+    A branch starts from the trunk's last checkpoint before its decay. Where times are in epochs, that checkpoint is up
+    to one batch before the time returned here.
+
+    Raises:
+        RecipeError: As for :func:`recipe_cycles`, or if the schedule does not hold its peak.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> recipe = load_recipe('quickstart/digits', ['schedule.kind=branch', 'schedule.t_hold=0.8'])
+        >>> [(branch.end, round(branch.end - branch.starts, 3)) for branch in planned_branches(recipe)]
+        [(64, 64.0), (4, 0.4), (8, 1.2), (16, 2.8), (32, 6.0)]
+    """
+    trunk = planned_run(recipe)
+    cycles, shape = trunk.cycles, trunk.cycles.shape
+    if shape is None or not any(shape.hold):
+        raise RecipeError(
+            'schedule.kind=branch: a branch leaves a trunk of constant rate: pass schedule.t_hold=0.8, to decay over '
+            'the last fifth of the time after the warmup, or another part'
+        )
+    branches = []
+    for end in [trunk.until, *(trough for trough in recipe_cycles(recipe).troughs if trough < trunk.until)]:
+        decays = cycles.start + shape.corners(0, end - cycles.start)[1]
+        starts = decays if trunk.unit == 'ep' else math.floor(decays)
+        branches.append(Branch(starts if branches else 0.0, decays, end))
+    return branches
+
+
+def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
+    r"""Returns overrides that make a curve of so many points, the last of them at ``max_duration``.
+
+    With the warmup :math:`t_0 / (t_{mult} - 1)` each trough comes :math:`t_{mult}` times as late as the one before.
+    ``t_0`` and ``t_warmup`` are the whole times nearest to that which end on ``max_duration`` exactly. Where the warmup
+    would be off by more than a factor of 2, the troughs are listed in ``cycle_ends``. With ``t_mult=1`` the warmup is
+    the one nearest to the recipe's.
+
+    Args:
+        recipe (Recipe): The recipe, with ``max_duration``.
+        points (int): The number of points, >= 1.
+
+    Raises:
+        RecipeError: If the recipe is of a kind with one point, or ``max_duration`` is too short.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> fitting_overrides(load_recipe('quickstart/digits', ['max_duration=96ep']), 4)
+        ['schedule.t_0=6ep', 'schedule.t_warmup=6ep']
+        >>> fitting_overrides(load_recipe('quickstart/digits', ['max_duration=90ep']), 4)
+        ['schedule.t_0=null', 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]', 'schedule.t_warmup=6ep']
+    """
+    schedule = recipe.schedule
+    if schedule.kind == 'standard':
+        raise RecipeError('--points: schedule.kind=standard makes one point: pass schedule.kind=cyclic')
+    if points < 1:
+        raise RecipeError(f'--points {points}: must be 1 or more')
+    duration, growth = _duration('max_duration', recipe.max_duration), schedule.t_mult
+    if not 1 <= growth < math.inf:
+        raise RecipeError(f'schedule.t_mult={growth}: must be a finite number >= 1')
+    until, unit = int(duration.value), duration.unit
+    cleared = ['schedule.marks=null'] if schedule.marks is not None else []
+    periods = _even_periods(until, points, growth, _warmup(recipe, duration))
+    if periods is not None:
+        t_0, t_warmup = periods
+        cleared += ['schedule.cycle_ends=null'] if schedule.cycle_ends is not None else []
+        return [*cleared, f'schedule.t_0={t_0}{unit}', f'schedule.t_warmup={t_warmup}{unit}']
+    ends = [round(until / growth**later) for later in reversed(range(points))] if growth > 1 else []
+    t_warmup = round(ends[0] * (1 - 1 / growth)) if ends else 0
+    if not ends or t_warmup >= ends[0] or len(set(ends)) < points:
+        raise RecipeError(
+            f'--points {points}: max_duration={duration} is too short for {points} points with t_mult={growth:g}: '
+            'ask for fewer points, or train for longer'
+        )
+    cleared += ['schedule.t_mult=2'] if growth != 2 else []
+    listed = ','.join(f'{end}{unit}' for end in ends)
+    return [*cleared, 'schedule.t_0=null', f'schedule.cycle_ends=[{listed}]', f'schedule.t_warmup={t_warmup}{unit}']
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a longer ``max_duration`` adds to a run.
+
+    Attributes:
+        start (int): What the run has been trained for.
+        until (int): What it would be trained for.
+        troughs (list[int]): The points that this adds.
+        unit (str): What they are counted in.
+    """
+
+    start: int
+    until: int
+    troughs: list[int]
+    unit: str
+
+
+def extended(recipe: Recipe, start: str) -> Extension:
+    """Returns what training on from a time adds: up to ``max_duration``, or to the next trough where that is passed.
+
+    Args:
+        recipe (Recipe): The recipe of the run.
+        start (str): What the run has been trained for, such as ``'64ep'``.
+
+    Raises:
+        RecipeError: If the run's schedule depends on ``max_duration``, or has no later trough.
+
+    Example:
+        >>> from composer_clr.recipes.load import load_recipe
+        >>> extended(load_recipe('quickstart/digits'), '64ep')
+        Extension(start=64, until=128, troughs=[128], unit='ep')
+    """
+    time = _duration('--from', start)
+    schedule = recipe.schedule
+    if schedule.kind in ('standard', 'branch'):
+        raise RecipeError(
+            f'--from {time}: a run of schedule.kind={schedule.kind} ends with its decay, which a longer one has later: '
+            'train it as a run of its own'
+        )
+    planned = recipe_cycles(recipe)
+    names = ('t_0', 't_warmup', 't_rewarmup', 't_hold', 'a')
+    lengths = [(name, getattr(schedule, name)) for name in names]
+    lengths += [('cycle_ends', end) for end in schedule.cycle_ends or ()]
+    for name, length in lengths:
+        if isinstance(length, str) and (read := read_time(name, length)).unit == 'dur' and read.value:
+            raise RecipeError(
+                f'--from {time}: schedule.{name}={length} is a fraction of max_duration, so a longer run would have '
+                f'other troughs: count it in {planned.unit!r}'
+            )
+    if time.unit != planned.unit:
+        raise RecipeError(f'--from {time} and max_duration={recipe.max_duration}: give both in one unit')
+    start_at, until = int(time.value), planned.until
+    if until <= start_at:
+        later = planned.cycles.next_trough(start_at)
+        if later is None:
+            raise RecipeError(
+                f'--from {time}: the schedule has no later trough: add one to schedule.cycle_ends or schedule.marks'
+            )
+        # One unit more, so that a trough rounded down to the end is checked too.
+        recipe_cycles(replace(recipe, max_duration=f'{later + 1}{planned.unit}'))
+        until = later
+    added = [trough for trough in planned.cycles.troughs(until) if trough > start_at]
+    return Extension(start_at, until, added, planned.unit)
+
+
+def _even_periods(until: int, points: int, growth: float, warmup: int) -> tuple[int, int] | None:
+    """Returns the first period and the warmup that end on ``until``, if some come near the ratio between troughs."""
+    if not float(growth).is_integer():
+        return None
+    periods = sum(int(growth) ** cycle for cycle in range(points))
+    nearest = (until - warmup) / points if growth == 1 else until / (periods + 1 / (growth - 1))
+    fitting = [
+        (t_0, until - periods * t_0)
+        for t_0 in (math.floor(nearest), math.ceil(nearest))
+        if t_0 >= 1 and until >= periods * t_0
+    ]
+    if growth == 1:
+        return min(fitting, key=lambda pair: abs(pair[1] - warmup), default=None)
+    off = {pair: abs(math.log2(pair[1] * (growth - 1) / pair[0])) for pair in fitting if pair[1] > 0}
+    best = min(off, key=off.__getitem__, default=None)
+    return best if best is not None and off[best] <= 1 else None
+
+
+def _warmup(recipe: Recipe, duration: ScheduleTime) -> int:
+    """Returns the recipe's warmup in the unit of its duration, or 0 where it is counted in another."""
+    try:
+        warmup = read_time('t_warmup', recipe.schedule.t_warmup)
+    except ValueError as error:
+        raise RecipeError(f'schedule: {error}') from error
+    if warmup.unit == 'dur':
+        return round(warmup.value * duration.value)
+    return int(warmup.value) if warmup.unit == duration.unit else 0
+
+
+def _duration(name: str, text: str) -> ScheduleTime:
+    try:
+        return read_duration(name, text)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
