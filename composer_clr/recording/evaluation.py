@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from composer.core import Evaluator, Event, State
@@ -91,13 +91,16 @@ def check_evaluators(state: State) -> None:
         ValueError: If an evaluator's loader is known to be empty, or to be cut to nothing.
     """
     for evaluator in state.evaluators:
-        loader = evaluator.dataloader.dataloader
         if evaluator.subset_num_batches == 0:
             raise ValueError(
                 f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
                 '0, or -1 for all'
             )
-        if isinstance(loader, Sized) and len(loader) == 0:
+        try:
+            empty = len(evaluator.dataloader.dataloader) == 0  # type: ignore[arg-type]
+        except TypeError:  # a loader over an iterable has no length
+            continue
+        if empty:
             raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
 
 

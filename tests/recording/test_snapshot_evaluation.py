@@ -290,6 +290,9 @@ class OneEvaluation(IterableDataset):
         return self.samples
 
 
+# Composer's own warning of the same.
+@pytest.mark.filterwarnings('ignore:No batches were evaluated for global rank 0:UserWarning')
+@pytest.mark.filterwarnings('ignore:The ``compute`` method of metric:UserWarning')
 def test_an_evaluation_that_turns_out_to_have_no_sample_is_left_out_of_the_point(make_trainer):
     trainer = make_trainer(
         eval_dataloader=DataLoader(OneEvaluation(), 20),
