@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.analysis.queries import FrontierPoint, frontier, speedup, time_to_reach, value_within
-from composer_clr.curves.axes import Axis, default_axis
+from composer_clr.curves.axes import Axis, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE, study_baseline
@@ -100,9 +100,9 @@ def answer(
     metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
     baseline = study_baseline(runs, baseline)
     lower = study_direction(runs, metric, lower_is_better)
-    count = default_axis(runs) if axis in (None, 'time') else axis
-    axis = axis or (count if count in ('sample', 'token') else 'time')
-    means = mean_curves(runs, metric, axis=count, peak=peak)
+    axis = shown_axis(runs, axis)
+    means = mean_curves(runs, metric, axis=None if axis == 'time' else axis, peak=peak)
+    count = next(iter(means.values())).axis
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
     along = {on: mean_curves(runs, metric, axis=on, peak=peak) for _, on in budgets if on not in ('time', count)}
     values = [value for curve in means.values() for value in curve.value]

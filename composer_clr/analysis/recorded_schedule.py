@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from composer_clr.analysis.mean_curve import Array
+from composer_clr.curves.axes import PLURALS, Count, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
@@ -28,20 +29,20 @@ _ARGUMENTS = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hol
 
 @dataclass(frozen=True)
 class RecordedSchedule:
-    """A run's cycles on an axis of epochs.
+    """A run's cycles on an axis of epochs, batches, samples or tokens.
 
     Attributes:
         cycles (Cycles): Where they start and end, in batches, samples or tokens.
         troughs (tuple[int, ...]): Their ends, up to the end of training.
         alpha_f (float): The multiplier at a trough.
-        per_epoch (float): Batches, samples or tokens per epoch; per batch, where the train loader has no length.
-        axis (str): ``'epochs'`` or ``'batches'``.
+        per_count (float): Batches, samples or tokens per epoch; per batch, where the train loader has no length.
+        axis (str): ``'epochs'``, ``'batches'``, ``'samples'`` or ``'tokens'``.
     """
 
     cycles: Cycles
     troughs: tuple[int, ...]
     alpha_f: float
-    per_epoch: float
+    per_count: float
     axis: str
 
     @property
@@ -60,7 +61,7 @@ class RecordedSchedule:
         ends = [self.periods[0], self.periods[-1]]
         if self.is_constant:
             ends = [sum(self.periods) / len(self.periods)]
-        return f'{" to ".join(f"{end / self.per_epoch:.4g}" for end in ends)} {self.axis}'
+        return f'{" to ".join(f"{end / self.per_count:.4g}" for end in ends)} {self.axis}'
 
     def multipliers(self, points_a_cycle: int = 200) -> tuple[Array, Array]:
         """Returns the multiplier over training as a line: epochs, and the multiplier at each.
@@ -68,14 +69,16 @@ class RecordedSchedule:
         A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
         """
         times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_a_cycle=points_a_cycle)
-        return np.array(times) / self.per_epoch, np.array(values)
+        return np.array(times) / self.per_count, np.array(values)
 
 
-def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
+def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> RecordedSchedule:
     """Returns a run's cycles from ``run.schedule``, as :class:`~composer_clr.ParetoSnapshot` records it.
 
     Args:
         curve (TradeoffCurve): The run, with at least one point, which has the length of an epoch.
+        axis (str | None): ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``. Default: ``None``, epochs where they
+            are counted, else batches.
 
     Raises:
         CurveError: If the record does not have the schedule: it was read from a CSV, was cut, or names a scheduler
@@ -92,6 +95,11 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
             raise ValueError('its alpha_f is missing')
         arguments = ScheduleArguments.read(**{name: record[name] for name in _ARGUMENTS if name in record})
         per_epoch = _per_epoch(curve, record.get('unit'))
+        axis = axis or ('batch' if curve.points[-1].epoch is None else 'epoch')
+        count = point_count(curve.points[-1], axis)
+        if not count:
+            raise ValueError(f'its last point has no {axis}')
+        per_count = getattr(curve.points[-1], _COUNTS[record['unit']]) / count
         cycles = arguments.cycles(lambda name, time: _counted(record, name, time, per_epoch), record['unit'], troughs)
         cycles.check_shape(max(troughs), arguments.alpha_f)
         cycles.troughs(until=max(troughs))
@@ -100,8 +108,7 @@ def recorded_schedule(curve: TradeoffCurve) -> RecordedSchedule:
             f'run {curve.place!r}: its record does not have the learning rate ({error}): '
             'give the curve.json of a run with cosine cycles'
         ) from error
-    axis = 'batches' if curve.points[-1].epoch is None else 'epochs'
-    return RecordedSchedule(cycles, tuple(troughs), float(arguments.alpha_f), per_epoch, axis)
+    return RecordedSchedule(cycles, tuple(troughs), float(arguments.alpha_f), per_count, PLURALS[axis])
 
 
 def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:

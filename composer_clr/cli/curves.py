@@ -27,7 +27,7 @@ from composer_clr.cli.options import (
     write_json,
     write_picture,
 )
-from composer_clr.curves.axes import Axis, check_counts, read_count
+from composer_clr.curves.axes import Axis, check_counts, differing_epochs, read_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.utils.durations import read_duration
 from composer_clr.utils.files import write_output
@@ -66,12 +66,15 @@ def plot(
 
     mpl.use('agg')
     from composer_clr.analysis.pairing import Alignment
-    from composer_clr.figures.paper import draw
+    from composer_clr.figures.paper import draw, takes_axis
     from composer_clr.figures.style import show_as_written
 
-    options = {'mode': align, 'axis': axis, 'tolerance': tolerance}
+    options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
+    check_counts(curves, axis or 'time')
+    if axis == 'epoch' and (differing := differing_epochs(curves)):
+        typer.echo(f'composer-clr: {printable(differing)}', err=True)
     # These figures show the curves of averaged weights too.
     shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
     drawn = draw(
@@ -81,6 +84,7 @@ def plot(
         peak=peak,
         methods=methods.split(',') if methods else (),
         baseline=baseline,
+        axis=axis if takes_axis(figure) else None,
         alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
         lower_is_better=lower_is_better,
     )

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 
 __all__ = [
+    'PLURALS',
     'UNITS',
     'Axis',
     'Count',
@@ -19,12 +20,14 @@ __all__ = [
     'differing_epochs',
     'point_count',
     'read_count',
+    'shown_axis',
 ]
 
 Count = Literal['epoch', 'batch', 'sample', 'token']
 Axis = Literal['epoch', 'batch', 'sample', 'token', 'time']
 # Composer's unit of each.
 UNITS: dict[str, str] = {'epoch': 'ep', 'batch': 'ba', 'sample': 'sp', 'token': 'tok'}
+PLURALS: dict[str, str] = {'epoch': 'epochs', 'batch': 'batches', 'sample': 'samples', 'token': 'tokens'}
 
 _PREFIXES = {'': 1.0, 'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
 _COUNT = re.compile(r'([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kKMGBT]?)\s*(ep|ba|sp|tok)')
@@ -86,6 +89,27 @@ def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     return 'batch'
 
 
+def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axis:
+    """Returns the axis of a figure or an answer: the one named, else samples or tokens where the schedules were counted
+    in them, else time.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+        axis (str | None): What was asked for. Default: ``None``.
+
+    Raises:
+        CurveError: If a run does not count what was asked for.
+    """
+    curves = list(curves)
+    if axis is not None:
+        check_counts(curves, axis)
+        return axis
+    if len({point.epoch is None for curve in curves for point in curve.points}) > 1:
+        return 'time'
+    counted = default_axis(curves)
+    return counted if counted in ('sample', 'token') else 'time'
+
+
 def check_counts(curves: Iterable[TradeoffCurve], axis: str) -> None:
     """Refuses runs that do not count what an axis shows.
 
@@ -98,7 +122,9 @@ def check_counts(curves: Iterable[TradeoffCurve], axis: str) -> None:
         raise CurveError(f'--axis {axis}: choose one of {", ".join(get_args(Axis))}')
     for curve in curves:
         if any(point_count(point, axis) is None for point in curve.points):
-            raise CurveError(f'run {curve.place!r} counts no {axis}s: choose another axis, or leave the run out')
+            raise CurveError(
+                f'run {curve.place!r} counts no {PLURALS[axis]}: choose another axis, or leave the run out'
+            )
 
 
 def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:

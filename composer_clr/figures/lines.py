@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
-from composer_clr.curves.axes import Count
+from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import default_metric, full_name, is_fraction
 from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
@@ -33,6 +34,7 @@ class Lines:
         seconds (float): Seconds in one unit of the time axis.
         time_unit (str): Name of that unit.
         axis (str): What the curves count: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+        against (str): What they are drawn against: ``'time'``, or that count.
     """
 
     means: dict[tuple[str, str], MeanCurve]
@@ -42,6 +44,7 @@ class Lines:
     seconds: float
     time_unit: str
     axis: Count = 'epoch'
+    against: Axis = 'time'
 
     @property
     def name(self) -> str:
@@ -61,14 +64,14 @@ class Lines:
     @property
     def count_label(self) -> str:
         """Label of an axis of what the curves count."""
-        return {'batch': 'batches'}.get(self.axis, f'{self.axis}s')
+        return PLURALS[self.axis]
 
-    def draw_against_time(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
-        """Draws one line against time, with the standard deviation over seeds if there are several."""
+    def draw(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
+        """Draws one line, with the standard deviation over seeds if there are several."""
         line = self.means[key]
         draw_points(
             ax,
-            line.time_s / self.seconds,
+            line.time_s / self.seconds if self.against == 'time' else line.count,
             self.scale * line.value,
             self.deviation(line),
             self.means,
@@ -81,10 +84,14 @@ class Lines:
         deviation = self.scale * np.nan_to_num(line.spread)
         return deviation if deviation.any() else None
 
-    def label_time_axes(self, ax: Axes) -> None:
-        """Makes the time axis logarithmic and labels both axes."""
+    def label_axes(self, ax: Axes) -> None:
+        """Makes the axis of time, or of the count, logarithmic and labels both axes."""
         log_ticks(ax)
-        ax.set_xlabel(self.time_label)
+        if self.against == 'time':
+            ax.set_xlabel(self.time_label)
+        else:
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_labels([value], self.against)[0]))
+            ax.set_xlabel(self.count_label)
         ax.set_ylabel(self.value_label)
         ax.grid(alpha=0.25)
 
@@ -93,7 +100,7 @@ def mean_lines(
     curves: Iterable[TradeoffCurve],
     metric: str | None,
     *,
-    axis: Count | None = None,
+    axis: Axis | None = None,
     peak: bool = False,
     allow_nan: bool = True,
 ) -> Lines:
@@ -102,7 +109,8 @@ def mean_lines(
     Args:
         curves (Iterable[TradeoffCurve]): The runs; those without points are ignored.
         metric (str | None): ``label/metric``; ``None``: that of :func:`default_metric`.
-        axis (str | None): What points are told apart by. Default: ``None``, that of :func:`default_axis`.
+        axis (str | None): What to draw against, and what points are told apart by. Default: ``None``, that of
+            :func:`shown_axis`.
         peak (bool): Use the best value near each point. Default: ``False``.
         allow_nan (bool): Leave a gap at a value that is not finite, instead of raising. Default: ``True``.
 
@@ -120,10 +128,11 @@ def mean_lines(
             '--methods), or name fewer runs'
         )
     metric = full_name(curves, metric, peak=peak) if metric else default_metric(curves, peak=peak)
-    means = mean_curves(curves, metric, axis=axis, peak=peak, allow_nan=allow_nan)
+    against = shown_axis(curves, axis)
+    means = mean_curves(curves, metric, axis=None if against == 'time' else against, peak=peak, allow_nan=allow_nan)
     longest = max(line.time_s.max() for line in means.values())
     seconds, unit = next((seconds, unit) for least, seconds, unit in _TIME_UNITS if longest >= least)
     finite = [value for line in means.values() for value in line.value if math.isfinite(value)]
     scale = 100.0 if is_fraction(metric, finite) else 1.0
     ordered = {key: means[key] for key in sorted(means, key=drawing_order)}
-    return Lines(ordered, metric, peak, scale, seconds, unit, next(iter(means.values())).axis)
+    return Lines(ordered, metric, peak, scale, seconds, unit, next(iter(means.values())).axis, against)

@@ -16,7 +16,7 @@ from composer_clr.figures.schedule import constant_periods, learning_rate_and_ac
 from composer_clr.figures.tradeoff import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
 from composer_clr.utils.text import did_you_mean
 
-__all__ = ['FIGURES', 'draw']
+__all__ = ['FIGURES', 'draw', 'takes_axis']
 
 # Each takes curves, metric=None and peak=False, and returns the figure and the axes drawn on: one Axes, or a list for
 # a figure of several panels. Its signature has the other options.
@@ -30,6 +30,11 @@ FIGURES: dict[str, Callable[..., tuple[Any, Any]]] = {
     'S1': constant_periods,
     'S2': standard_beside_cyclic,
 }
+
+
+def takes_axis(name: str) -> bool:
+    """Returns whether a figure has the axis itself as an argument, rather than in an alignment."""
+    return name in FIGURES and 'axis' in inspect.signature(FIGURES[name]).parameters
 
 
 def draw(

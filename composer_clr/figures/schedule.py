@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import has_cycles, kind_order
 from composer_clr.figures.lines import mean_lines
@@ -29,9 +30,10 @@ def learning_rate_and_accuracy(
     *,
     peak: bool = False,
     method: str = 'baseline',
+    axis: Count | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draws a run of several cycles over its epochs: the learning rate, and the accuracy at each trough.
+    """Draws a run of several cycles over its epochs or tokens: the learning rate, and the accuracy at each trough.
 
     The learning rate is drawn relative to the optimizer's. Several seeds are averaged, with the standard deviation as
     error bars.
@@ -41,6 +43,8 @@ def learning_rate_and_accuracy(
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         method (str): The method to draw. Default: ``'baseline'``.
+        axis (str | None): What to draw over: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``. Default: ``None``,
+            that of :func:`default_axis`.
         ax (Axes | None): Where to draw the accuracy; the learning rate is drawn on its twin. Default: ``None``, a new
             figure.
 
@@ -56,11 +60,11 @@ def learning_rate_and_accuracy(
     """
     curves = list(curves)
     runs = _cyclic(curves, method)
-    lines = mean_lines(runs, metric, peak=peak)
-    schedule = recorded_schedule(runs[0])
+    lines = mean_lines(runs, metric, axis=axis or default_axis(runs), peak=peak)
+    schedule = recorded_schedule(runs[0], lines.axis)
     x, alpha = schedule.multipliers()
     for other in runs[1:]:
-        if not all(map(np.array_equal, recorded_schedule(other).multipliers(), (x, alpha))):
+        if not all(map(np.array_equal, recorded_schedule(other, lines.axis).multipliers(), (x, alpha))):
             raise CurveError(
                 f'runs {runs[0].place!r} and {other.place!r} have different schedules: draw the runs of one at a time'
             )
@@ -123,19 +127,17 @@ def constant_periods(
         for curve, schedule in cyclic
     ]
     standard = [curve for curve in curves if (curve.run.method, curve.run.kind) == (method, 'standard')]
-    lines = mean_lines([*standard, *labelled], metric, peak=peak)
+    lines = mean_lines([*standard, *labelled], metric, axis='time', peak=peak)
     axes = axes_or_new(ax, (6.4, 4.4))
     if (method, 'standard') in lines.means:
-        lines.draw_against_time(axes, (method, 'standard'), label='standard', **_look(curves, method))
-    order = sorted(periods, key=lambda kind: (periods[kind].periods[-1] / periods[kind].per_epoch, kind))
+        lines.draw(axes, (method, 'standard'), label='standard', **_look(curves, method))
+    order = sorted(periods, key=lambda kind: (periods[kind].periods[-1] / periods[kind].per_count, kind))
     # Periods have an order, and so have their colours; viridis ends in a yellow that print loses.
     colours = matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(order)))
     for index, (kind, colour) in enumerate(zip(order, colours, strict=True)):
         marker = _PERIOD_MARKERS[index % len(_PERIOD_MARKERS)]
-        lines.draw_against_time(
-            axes, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}'
-        )
-    lines.label_time_axes(axes)
+        lines.draw(axes, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}')
+    lines.label_axes(axes)
     axes.set_title(method)
     axes.legend(frameon=False)
     return figure_of(axes), axes

@@ -29,6 +29,7 @@ __all__ = [
     'figure_size',
     'kind_dashes',
     'kind_handles',
+    'line_colour',
     'log_ticks',
     'method_colour',
     'method_handles',
@@ -90,10 +91,15 @@ def _look(method: str, among: Iterable[str]) -> tuple[str, str]:
     return _SPARE[place % count][0], _SPARE[(place + place // count) % count][1]
 
 
+def line_colour(key: tuple[str, str], keys: Collection[tuple[str, str]]) -> str:
+    """Returns the colour of the line of a method and kind in a figure of ``keys``."""
+    return _line_look(*key, keys)[0]
+
+
 def _line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
     """Returns the colour and marker of a line: its method's, or among several kinds of one method its kind's own."""
     others = sorted({name for _, name in keys} - {'standard', 'cyclic'}, key=kind_order)
-    if len({name for name, _ in keys}) > 1 or kind not in others or len(others) < 2:
+    if len({name for name, _ in keys}) > 1 or kind not in others:
         methods = [name for name, _ in keys]
         return method_colour(method, methods), method_marker(method, methods)
     palette = [*list(_METHODS.values())[1:], *_SPARE]

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from composer_clr.analysis.mean_curve import Array
+from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import kind_order
+from composer_clr.curves.kinds import has_cycles, kind_order
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.style import (
     axes_or_new,
     explain,
     figure_of,
     figure_size,
+    kind_dashes,
     kind_handles,
+    line_colour,
     method_colour,
     method_handles,
 )
@@ -27,9 +33,16 @@ __all__ = ['accuracy_against_time', 'methods_beside_baseline', 'standard_beside_
 
 
 def accuracy_against_time(
-    curves: Iterable[TradeoffCurve], metric: str | None = None, *, peak: bool = False, ax: Axes | None = None
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    peak: bool = False,
+    axis: Axis | None = None,
+    ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draws tradeoff curves: a metric against training time, on a logarithmic axis.
+    """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
+
+    In a new figure against samples or tokens, the learning rate of the runs of several cycles is drawn beneath.
 
     Runs of one method and kind form one line: standard solid, cyclic dashed. Runs that differ by their seed are
     averaged point by point, with the standard deviation as error bars, as in :func:`mean_curves`.
@@ -38,6 +51,8 @@ def accuracy_against_time(
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+            Default: ``None``, samples or tokens where the schedules were counted in them, else time.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
@@ -49,11 +64,28 @@ def accuracy_against_time(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 1C.
     """
-    lines = mean_lines(curves, metric, peak=peak)
-    axes = axes_or_new(ax, figure_size(lines.means))
+    curves = list(curves)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak)
+    rates = _learning_rates(curves, lines) if ax is None and lines.against in ('sample', 'token') else {}
+    if rates:
+        width, height = figure_size(lines.means)
+        axes, rate = plt.subplots(
+            2, 1, sharex=True, height_ratios=(3, 1), figsize=(width, 1.25 * height), layout='constrained'
+        )[1]
+    else:
+        axes, rate = axes_or_new(ax, figure_size(lines.means)), None
     for key in lines.means:
-        lines.draw_against_time(axes, key)
-    lines.label_time_axes(axes)
+        lines.draw(axes, key)
+    lines.label_axes(axes)
+    if rate is not None:
+        for key, (x, alpha) in rates.items():
+            colour, dashes = line_colour(key, lines.means), kind_dashes(key[1], (kind for _, kind in lines.means))
+            rate.plot(x, alpha, color=colour, linestyle=dashes, linewidth=1.1)
+        rate.set_xlabel(axes.get_xlabel())
+        axes.set_xlabel('')
+        rate.set_ylabel('learning rate')
+        rate.set_ylim(0, 1.05)
+        rate.grid(alpha=0.25)
     explain(axes, lines.means, lines.means, beside=ax is None)
     return figure_of(axes), axes
 
@@ -64,6 +96,7 @@ def methods_beside_baseline(
     *,
     peak: bool = False,
     baseline: str = 'baseline',
+    axis: Axis | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draws a panel per method, its curves beside the baseline's, as in :func:`accuracy_against_time`.
@@ -72,6 +105,8 @@ def methods_beside_baseline(
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+            Default: ``None``, samples or tokens where the schedules were counted in them, else time.
         baseline (str): The method in every panel. Default: ``'baseline'``.
         axes (Sequence[Axes] | None): Where to draw, one per method. Default: ``None``, a new figure.
 
@@ -85,7 +120,7 @@ def methods_beside_baseline(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 2.
     """
-    lines = mean_lines(curves, metric, peak=peak)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak)
     methods = list(dict.fromkeys(method for method, _ in lines.means))
     if baseline not in methods or len(methods) == 1:
         raise CurveError(
@@ -107,6 +142,7 @@ def standard_beside_cyclic(
     metric: str | None = None,
     *,
     peak: bool = False,
+    axis: Axis | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draws a panel of all standard curves beside a panel of all cyclic curves.
@@ -115,6 +151,8 @@ def standard_beside_cyclic(
         curves (Iterable[TradeoffCurve]): The runs; any further kind of curve has its own panel.
         metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
+        axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
+            Default: ``None``, samples or tokens where the schedules were counted in them, else time.
         axes (Sequence[Axes] | None): Where to draw, one per kind. Default: ``None``, a new figure.
 
     Returns:
@@ -127,7 +165,7 @@ def standard_beside_cyclic(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure S2.
     """
-    lines = mean_lines(curves, metric, peak=peak)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak)
     kinds = sorted({kind for _, kind in lines.means}, key=kind_order)
     if len(kinds) == 1:
         raise CurveError(
@@ -136,6 +174,19 @@ def standard_beside_cyclic(
     panels = [[key for key in lines.means if key[1] == kind] for kind in kinds]
     explained = method_handles(lines.means, lines.means)
     return _draw_panels(lines, panels, kinds, axes, explained, columns=len(kinds))
+
+
+def _learning_rates(curves: Iterable[TradeoffCurve], lines: Lines) -> dict[tuple[str, str], tuple[Array, Array]]:
+    """Returns, for each line of runs of several cycles, the multiplier over training, if the record has it."""
+    rates = {}
+    for curve in curves:
+        key = curve.run.method, curve.run.kind
+        if has_cycles(key[1]) and key not in rates and curve.points:
+            with suppress(CurveError):
+                x, alpha = recorded_schedule(curve, lines.axis).multipliers()
+                # A logarithmic axis has no 0.
+                rates[key] = x[x > 0], alpha[x > 0]
+    return rates
 
 
 def _draw_panels(
@@ -153,10 +204,10 @@ def _draw_panels(
         raise ValueError(f'{len(drawn_on)} axes for {len(panels)} panels ({", ".join(titles)}): pass one per panel')
     for ax, keys, title in zip(drawn_on, panels, titles, strict=True):
         for key in keys:
-            lines.draw_against_time(ax, key)
+            lines.draw(ax, key)
         ax.set_title(title)
     for index, ax in enumerate(drawn_on):
-        lines.label_time_axes(ax)
+        lines.label_axes(ax)
         if axes is None and index + columns < len(drawn_on):
             ax.set_xlabel('')
         if axes is None and index % columns:

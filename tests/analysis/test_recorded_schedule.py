@@ -27,7 +27,7 @@ class TestRecordedSchedule:
         curve = recorded(t_warmup='20ba')
         curve = TradeoffCurve(curve.run, [replace(p, epoch=None) for p in curve.points])
         schedule = recorded_schedule(curve)
-        assert (schedule.axis, schedule.per_epoch, schedule.period_label) == ('batches', 1, '20 to 40 batches')
+        assert (schedule.axis, schedule.per_count, schedule.period_label) == ('batches', 1, '20 to 40 batches')
 
     def test_counted_in_samples(self):
         curve = recorded(unit='sp', troughs=[400, 800], t_warmup='200sp')

@@ -61,6 +61,7 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
     assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
     assert drawn == {
         'methods': ['LS', 'MX'],
+        'axis': None,
         'baseline': 'BP',
         'alignment': Alignment('fit', 'time', 0.1),
         'lower_is_better': True,
