@@ -114,6 +114,12 @@ class AnytimeAverage(PointWeights):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state.get('averages', {})
 
+    def describe_average(self) -> dict[str, object]:
+        """Returns the arguments of the average as plain values, for the record of a run."""
+        if self.half_life is not None:
+            return {'half_life': self.half_life}
+        return {'window': self.window, 'decay': self.decay}
+
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
         schedule = self._schedule

@@ -17,7 +17,7 @@ from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.utils.models import without_ddp
 
-__all__ = ['TroughWeights', 'load_tensors', 'tensors_by_name']
+__all__ = ['TroughWeights', 'load_tensors', 'measure_statistics', 'tensors_by_name']
 
 
 class TroughWeights(Callback):
@@ -162,20 +162,33 @@ class TroughWeights(Callback):
         return [second for other in state.callbacks if isinstance(other, TroughWeights) for second in other._second]
 
     def _measure_statistics(self, state: State, model: torch.nn.Module) -> None:
-        if not (self.bn_batches and has_running_statistics(model)):
-            return
-        reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
-
-        def forward(batch: object) -> None:
-            with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
-                model(batch)
-
-        batches = train_batches(state, state.rank_zero_seed, self.bn_batches, self.train_data)
-        recompute_statistics(model, batches, forward)
+        measure_statistics(state, model, self.bn_batches, self.train_data)
 
     @staticmethod
     def _snapshot(state: State) -> ParetoSnapshot | None:
         return next((callback for callback in state.callbacks if isinstance(callback, ParetoSnapshot)), None)
+
+
+def measure_statistics(
+    state: State, model: torch.nn.Module, bn_batches: int, train_data: DataSpec | None = None
+) -> None:
+    """Recomputes batch norm's statistics for the weights that a network holds; it disturbs the random state.
+
+    Args:
+        state (State): The trainer's state.
+        model (Module): The network; one without such statistics is left as it is.
+        bn_batches (int): Number of training batches; 0 leaves the statistics as they are.
+        train_data (DataSpec | None): As for :class:`TroughWeights`. Default: ``None``.
+    """
+    if not (bn_batches and has_running_statistics(model)):
+        return
+    reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
+
+    def forward(batch: object) -> None:
+        with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
+            model(batch)
+
+    recompute_statistics(model, train_batches(state, state.rank_zero_seed, bn_batches, train_data), forward)
 
 
 def tensors_by_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:

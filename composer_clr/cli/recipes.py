@@ -12,7 +12,7 @@ from composer_clr.cli.options import JsonFile, check_picture, say, show, write_j
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.files import write_output
 
-__all__ = ['ensemble', 'schedule', 'sweep']
+__all__ = ['ensemble', 'merge', 'schedule', 'sweep']
 
 
 def schedule(
@@ -157,3 +157,33 @@ def ensemble(
         write_output(csv_file, long_csv(as_curves(curve, points)).encode())
     write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
     show(ensemble_table(points), [], json_file, csv_file)
+
+
+def merge(
+    recipe: Annotated[str, typer.Argument(help='The recipe of the run.')],
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="The run's checkpoints, or folders of them, and the same key=value pairs.")
+    ],
+    output: Annotated[Path, typer.Option('-o', '--output', help='The curve.json to write.')] = Path(
+        'merged/curve.json'
+    ),
+    marks: Annotated[
+        str | None, typer.Option(help='Times of the points, separated by commas: 4ep,8ep; by default the troughs.')
+    ] = None,
+    window: Annotated[float, typer.Option(help='The part of training up to each mark that is averaged.')] = 0.25,
+    decay: Annotated[
+        str, typer.Option(help='The decay that the average stands for: linear (uniform), cosine or 1-sqrt.')
+    ] = 'linear',
+) -> None:
+    """Evaluate averages of the checkpoints of a run whose rate does not decay: a curve that nobody planned.
+
+    The recipe describes the network and the data, which are not in checkpoints. Checkpoints are not unpickled.
+    """
+    from composer_clr.training.merge_run import merged_curve
+
+    files = [Path(word) for word in checkpoints if '=' not in word]
+    overrides = [word for word in checkpoints if '=' in word]
+    listed = None if marks is None else marks.split(',')
+    curve = merged_curve(recipe, files, overrides, marks=listed, window=window, decay=decay)
+    write_output(output, curve.to_json().encode())
+    say(f'{output}: {len(curve.points)} points of {curve.run.run_name}', output)

@@ -38,6 +38,8 @@ def describe_run(
     """
     until = horizon(state, schedule.unit)
     troughs = None if until is None else schedule.cycles.troughs(until)
+    # Of a run whose points are averaged weights: which average.
+    average = next((one.describe_average() for one in state.callbacks if hasattr(one, 'describe_average')), None)  # type: ignore[attr-defined]
     return Run(
         run_name=state.run_name,
         kind=kind
@@ -56,6 +58,7 @@ def describe_run(
             'max_duration': None if state.max_duration is None else spell(state.max_duration),
             'unit': schedule.unit.value,
             'troughs': troughs,
+            **({} if average is None else {'average': average}),
         },
         evaluation=_evaluation(state.evaluators),
         training=_training(state),

@@ -1,0 +1,148 @@
+"""Composer's checkpoints of a run, read without pickle, and the averages of their weights at marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.torch_version import TorchVersion
+
+from composer_clr.averaging.tail_average import TailAverages, tail
+from composer_clr.curves.curve import CurveError
+
+__all__ = ['Checkpoint', 'averages_at', 'read_checkpoints']
+
+# What Composer's checkpoints hold beside tensors and plain values: random states, durations and torch's version.
+_HARMLESS = [
+    np.empty(0).__reduce__()[0],
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ('uint8', 'uint32', 'uint64', 'int64', 'float32', 'float64')),
+    timedelta,
+    TorchVersion,
+]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When in a run a checkpoint was saved.
+
+    Attributes:
+        path (Path): The file.
+        run_name (str): The run.
+        seed (int | None): Its seed.
+        counts (dict[str, int]): ``epoch``, ``batch``, ``sample`` and ``token``.
+        train_s (float): Composer's count of seconds of training.
+        lr (float): The learning rate of the first parameter group.
+    """
+
+    path: Path
+    run_name: str
+    seed: int | None
+    counts: dict[str, int]
+    train_s: float
+    lr: float
+
+    def model(self) -> dict[str, torch.Tensor]:
+        """Reads the network's weights and buffers, by name."""
+        return _state(self.path)['model']
+
+
+def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
+    """Reads when checkpoints of one run were saved, in the order of their batches.
+
+    Args:
+        paths (Sequence[Path]): Files, or folders whose ``.pt`` files are read; links are passed over.
+
+    Raises:
+        CurveError: If a file is not a whole checkpoint of Composer's, or they are of several runs.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(file for file in path.glob('*.pt') if not file.is_symlink()) if path.is_dir() else [path]
+    if not files:
+        raise CurveError(f'{", ".join(map(str, paths))}: no checkpoints: name files or folders of .pt files')
+    read = [_read(file) for file in files]
+    names = sorted({checkpoint.run_name for checkpoint in read})
+    if len(names) > 1:
+        raise CurveError(f'the checkpoints are of {len(names)} runs, {", ".join(names[:3])}: name those of one')
+    by_batch = {checkpoint.counts['batch']: checkpoint for checkpoint in read}
+    return [by_batch[batch] for batch in sorted(by_batch)]
+
+
+def averages_at(
+    checkpoints: Sequence[Checkpoint], marks: Sequence[int], count: str, window: float, decay: str
+) -> Iterator[tuple[Checkpoint, dict[str, torch.Tensor]]]:
+    """Averages the weights of the checkpoints within the last part of training before each mark.
+
+    The weights of a checkpoint stand for all since the checkpoint before it, and count by that time.
+
+    Args:
+        checkpoints (Sequence[Checkpoint]): Those of one run, in order.
+        marks (Sequence[int]): The marks, at each of which a checkpoint was saved.
+        count (str): What marks are counted in: ``'batch'``, ``'sample'`` or ``'token'``.
+        window (float): The part of training up to a mark that is averaged, in (0, 1].
+        decay (str): As for :class:`~composer_clr.averaging.tail_average.TailAverages`.
+
+    Yields:
+        tuple[Checkpoint, dict[str, Tensor]]: The checkpoint at a mark, and the average there, by name; buffers of whole
+        numbers are left out.
+
+    Raises:
+        CurveError: If there is no checkpoint at a mark, or none at or before the start of its window.
+    """
+    times = [checkpoint.counts[count] for checkpoint in checkpoints]
+    windows = [tail(mark, window) for mark in marks]
+    for one in windows:
+        if one.end not in times:
+            nearest = min(times, key=lambda time: abs(time - one.end))
+            raise CurveError(f'no checkpoint at the mark of {count} {one.end}: the nearest is at {nearest}')
+        if one.start and times[0] > one.start:
+            raise CurveError(
+                f'the average at the mark of {count} {one.end} is over the time from {count} {one.start}, and the '
+                f'first checkpoint is at {times[0]}: save earlier ones, pass a smaller window, or leave that mark out'
+            )
+    averages, before = TailAverages(windows, decay), 0
+    for checkpoint, time in zip(checkpoints, times, strict=True):
+        if any(one.start < time <= one.end for one in windows):
+            averages.add(checkpoint.model(), before, time)
+        if time in marks:
+            yield checkpoint, averages.mean(time)
+        averages.close(time)
+        before = time
+
+
+def _read(path: Path) -> Checkpoint:
+    state = _state(path)
+    if 'timestamp' not in state:
+        raise CurveError(f'{path}: holds weights alone, not when they were saved: name checkpoints of the whole state')
+    try:
+        times = next(iter(state['timestamp'].values()))
+        optimizer = next(iter(state['optimizers'].values()))
+        return Checkpoint(
+            path,
+            str(state['run_name']),
+            state.get('rank_zero_seed'),
+            {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token')},
+            times['total_wct'].total_seconds(),
+            float(optimizer['param_groups'][0]['lr']),
+        )
+    except (AttributeError, KeyError, IndexError, StopIteration, TypeError) as error:
+        raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({error!r})') from error
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(path, map_location='cpu', weights_only=True)['state']
+    except OSError as error:
+        raise CurveError(f'{path}: cannot be read ({error})') from error
+    except Exception as error:
+        # torch raises errors of many kinds for a file that it did not write.
+        reason = str(error).partition('\n')[0]
+        raise CurveError(f'{path}: not a checkpoint that can be read without pickle ({reason})') from error
