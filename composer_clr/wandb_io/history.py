@@ -26,7 +26,7 @@ ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 _OWN = ('pareto/', 'pareto-by-epoch/')
 _METRICS, _TRAINING_METRICS = 'metrics/', 'metrics/train/'
 _TIMES = ('time/train', 'wall_clock/train')
-_EPOCH, _LOGGED_AT = 'time/epoch', '_timestamp'
+_EPOCH, _SAMPLE, _TOKEN, _LOGGED_AT = 'time/epoch', 'time/sample', 'time/token', '_timestamp'
 _RATE = re.compile(r'(^|[^a-z])(lr|learning[-_ ]?rate)([^a-z]|$)', re.IGNORECASE)
 _SECONDS: dict[ClockUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}
 # An evaluation at most this part of a cycle before its trough counts as the trough's.
@@ -48,7 +48,8 @@ class Keys:
         metrics (tuple[str, ...]): The metrics. Default: ``()``, all under ``metrics/`` except ``metrics/train/``.
         method (str | None): Key of the method in the config, levels separated by dots. Default: ``None``, from the
             algorithms that Composer logs as ``enabled_algorithms/...``.
-        batches_per_epoch (float | None): Batches per epoch, > 0. Default: ``None``, from ``time/epoch``.
+        batches_per_epoch (float | None): Batches per epoch, > 0. Default: ``None``, from ``time/epoch``;
+            a run of less than an epoch counts batches, samples and tokens.
         window_epochs (float): Epochs before a trough in which its best value may lie, >= 0, within the cycle. Default:
             ``0.0``.
         first_step (float): Step at which the first batch is logged; the steps of a run that counts from 0 are one
@@ -110,7 +111,7 @@ class RunHistory:
 
 def wanted(keys: Keys) -> Callable[[str], bool]:
     """Returns the test for keys of a history to read: a run of days holds millions of other values."""
-    named = {key for key in (keys.lr, keys.time, *keys.metrics, _EPOCH, _LOGGED_AT) if key is not None}
+    named = {key for key in (keys.lr, keys.time, *keys.metrics, _EPOCH, _SAMPLE, _TOKEN, _LOGGED_AT) if key is not None}
 
     def want(key: str) -> bool:
         if key.startswith(_OWN):
@@ -148,8 +149,11 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         raise CurveError(
             f'{history}: its learning rate has no trough: a run that stopped before its first trough has no point'
         )
-    window = round(keys.window_epochs * per_epoch)
-    points = list(_points(troughs, metrics, time, per_epoch, window))
+    if per_epoch is None and keys.window_epochs:
+        raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
+    window = round(keys.window_epochs * (per_epoch or 0.0))
+    counts = {key: history.series[key] for key in (_SAMPLE, _TOKEN) if key in history.series}
+    points = list(_points(troughs, metrics, time, per_epoch, window, counts))
     if not points:
         raise CurveError(f'{history}: no evaluation at any of its {len(troughs)} troughs')
     found = {point.cycle for point in points}
@@ -170,11 +174,12 @@ def _from_the_first_batch(history: RunHistory, first_step: float) -> RunHistory:
     return replace(history, series={key: (at + 1 - first_step, values) for key, (at, values) in history.series.items()})
 
 
-def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float) -> None:
+def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float | None) -> None:
     if missing:
-        epochs = ', '.join(f'{trough.time / per_epoch:.4g}' for trough in missing)
+        unit, each = ('batch', 1.0) if per_epoch is None else ('epoch', per_epoch)
+        places = ', '.join(f'{trough.time / each:.4g}' for trough in missing)
         warnings.warn(
-            f'{history}: no evaluation at the {"trough" if len(missing) == 1 else "troughs"} at epoch {epochs}: '
+            f'{history}: no evaluation at the {"trough" if len(missing) == 1 else "troughs"} at {unit} {places}: '
             'no point there',
             UserWarning,
             stacklevel=3,
@@ -182,7 +187,12 @@ def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float) 
 
 
 def _points(
-    troughs: list[Trough], metrics: Mapping[str, Series], time: Series, per_epoch: float, window: int
+    troughs: list[Trough],
+    metrics: Mapping[str, Series],
+    time: Series,
+    per_epoch: float | None,
+    window: int,
+    counts: Mapping[str, Series],
 ) -> Iterator[TradeoffPoint]:
     for cycle, trough in enumerate(troughs):
         evaluated = {name: _evaluated(trough, steps) for name, (steps, _) in metrics.items()}
@@ -193,10 +203,10 @@ def _points(
         time_s = float(np.interp(batch, *time))
         yield TradeoffPoint(
             cycle=cycle,
-            epoch=batch / per_epoch,
+            epoch=None if per_epoch is None else batch / per_epoch,
             batch=round(batch),
-            sample=0,
-            token=0,
+            sample=_count(counts.get(_SAMPLE), batch),
+            token=_count(counts.get(_TOKEN), batch),
             wall_clock_train_s=time_s,
             wall_clock_total_s=math.nan,
             lr=trough.lr,
@@ -295,10 +305,23 @@ def _unit(history: RunHistory, key: str) -> ClockUnit:
     return fitting[-1]
 
 
-def _batches_per_epoch(history: RunHistory) -> float:
-    """Returns the batches per epoch, from the steps at which Composer logs the start of an epoch."""
+def _count(series: Series | None, batch: float) -> int:
+    """Returns the samples or tokens after a batch, from those logged at the start of batches; 0 if none were."""
+    if series is None or not len(series[0]):
+        return 0
+    steps, values = series
+    if batch <= steps[-1] or steps[-1] <= 0:
+        return round(float(np.interp(batch, steps, values)))
+    # The last batch ends after the last start of one.
+    return round(float(batch * values[-1] / steps[-1]))
+
+
+def _batches_per_epoch(history: RunHistory) -> float | None:
+    """Returns the batches per epoch, from the starts of epochs that Composer logs; ``None`` for less than an epoch."""
     steps, epochs = history.series.get(_EPOCH, (np.array([]), np.array([])))
     lengths = [float(steps[i] / epochs[i]) for i in range(len(steps)) if epochs[i] >= 1]
+    if not lengths and len(steps) and epochs.max() < 1:
+        return None
     if not lengths:
         raise CurveError(
             f'{history}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'

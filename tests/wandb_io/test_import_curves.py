@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import read_long_csv
+from composer_clr.curves.long_csv import read_long_csv, write_long_csv
 from composer_clr.wandb_io.history import Keys, RunHistory, recovered_curve, wanted
 from composer_clr.wandb_io.offline import read_histories, run_files
 from composer_clr.wandb_io.online import RunFilter, find_runs, read_history
@@ -306,3 +306,21 @@ def test_filters_take_what_has_been_read():
     assert not RunFilter(group='h')(read)
     assert not RunFilter(tags=('a', 'c'))(read)
     assert not RunFilter(config={'pareto.kind': 'standard'})(read)
+
+
+def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path):
+    """Composer logs the counts at the start of each batch, and the end of training at none."""
+    counts = {
+        f'time/{name}': {batch: batch * each for batch in range(14)} for name, each in (('sample', 8), ('token', 1024))
+    }
+    read = history(series={'time/epoch': {0: 0, 14: 0}, **counts})
+    curve = recovered_curve(read, Keys())
+    assert [(p.epoch, p.batch, p.sample, p.token) for p in curve.points] == [
+        (None, 6, 48, 6144),
+        (None, 14, 112, 14336),
+    ]
+    write_long_csv(tmp_path / 'a.csv', [curve])
+    (again,) = read_long_csv(tmp_path / 'a.csv')
+    assert [p.token for p in again.points] == [6144, 14336]
+    with pytest.raises(CurveError, match='a window in epochs needs the length of an epoch: pass --batches-per-epoch'):
+        recovered_curve(read, Keys(window_epochs=1))
