@@ -16,6 +16,7 @@ from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer, fit
+from composer_clr.training.under_runner import end_with_runner, runner_callbacks
 from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if dist.get_global_rank() == 0:
                 print(cost, end='')
             return 0
-        trainer = build_trainer(recipe)
+        end_with_runner()
+        trainer = build_trainer(recipe, callbacks=runner_callbacks())
         try:
             fit(trainer)
         finally:

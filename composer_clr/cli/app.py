@@ -13,6 +13,7 @@ from composer_clr import __version__
 from composer_clr.cli.curves import ask, compare, export, plot
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.recipes import ensemble, merge, schedule, sweep
+from composer_clr.cli.run import run
 from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings=_HELP_OPTIONS,
 )
 
-for _command in (plot, compare, ask, export, import_wandb, schedule, sweep, convert_images, ensemble, merge):
+for _command in (plot, compare, ask, export, import_wandb, schedule, sweep, run, convert_images, ensemble, merge):
     app.command(context_settings=_HELP_OPTIONS)(_command)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from composer_clr.cli.options import JsonFile, check_picture, say, show, write_json, write_picture
+from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.files import write_output
 
@@ -78,12 +79,10 @@ def schedule(
 
 
 def sweep(
-    recipes: Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all runs.')],
-    seeds: Annotated[str, typer.Option(help='Seeds, separated by commas.')] = '17',
-    kinds: Annotated[str, typer.Option(help='Kinds of run, separated by commas.')] = 'cyclic,standard',
-    methods: Annotated[
-        str | None, typer.Option(help='Methods to add to each recipe, separated by commas: baseline,LS,MX,LS+MX.')
-    ] = None,
+    recipes: Recipes,
+    seeds: Seeds = '17',
+    kinds: Kinds = 'cyclic,standard',
+    methods: Methods = None,
     launcher: Annotated[
         str,
         typer.Option(
@@ -96,34 +95,19 @@ def sweep(
     from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
     from composer_clr.recipes.sweep import study
 
-    names = [word for word in recipes if '=' not in word]
-    overrides = [word for word in recipes if '=' in word]
-    if not names:
-        raise RecipeError('no recipe is named: name one, such as quickstart/digits')
-    try:
-        listed = [int(seed) for seed in seeds.split(',')]
-    except ValueError as error:
-        raise RecipeError(f'--seeds {seeds}: give whole numbers, such as 17,18,19') from error
-    # All or nothing: an error in one command comes before the first is started.
+    arguments = study_arguments(recipes, seeds, kinds, methods)
     words = shlex.split(launcher)
+    # All or nothing: an error in one command comes before the first is started.
     if is_llm_foundry(words):
         if methods is not None:
             raise RecipeError(f'--methods {methods}: are for recipes: name LLM Foundry algorithms in the YAML')
-        studies = [llm_foundry_study(name, overrides, seeds=listed, kinds=kinds.split(',')) for name in names]
-        for command in [shlex.join([*words, *run]) for runs in studies for run in runs]:
-            typer.echo(command)
-        return
-    runs = study(
-        names,
-        overrides,
-        seeds=listed,
-        kinds=kinds.split(','),
-        ranks=launched_ranks(launcher),
-        methods=methods.split(',') if methods is not None else (),
-    )
-    commands = [shlex.join([*shlex.split(launcher), 'composer_clr.train', *run]) for run in runs]
-    for command in commands:
-        typer.echo(command)
+        names, _ = arguments.pop('names'), arguments.pop('methods')
+        runs = [run for name in names for run in llm_foundry_study(name, **arguments)]
+    else:
+        words.append('composer_clr.train')
+        runs = study(**arguments, ranks=launched_ranks(launcher))
+    for run in runs:
+        typer.echo(shlex.join([*words, *run]))
 
 
 def ensemble(

@@ -205,7 +205,7 @@ class CheckpointRecipe:
 
     Attributes:
         folder (str | None): Folder of the checkpoints. Default: ``None``, none are written.
-        interval (str): How often to write one. Default: ``'1ep'``.
+        interval (str): How often to write one: ``1ep``, or ``60s``, at the next end of an epoch. Default: ``'1ep'``.
         keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
         autoresume (bool): Whether to resume from the newest in the folder, and to overwrite incomplete ones that a
             killed run left. Default: ``False``.

@@ -29,6 +29,7 @@ from composer_clr.schedule.anytime import AnytimeScheduler
 from composer_clr.schedule.marks import read_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.training.by_name import all_named, built, classes, named
+from composer_clr.training.checkpoint_interval import save_interval
 from composer_clr.training.families import build_data, build_model
 from composer_clr.training.optimizers import build_optimizer
 from composer_clr.utils.errors import one_line
@@ -92,7 +93,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'compile_config': {} if recipe.compile else None,
         'progress_bar': recipe.progress_bar,
         'save_folder': recipe.checkpoint.folder,
-        'save_interval': recipe.checkpoint.interval,
+        'save_interval': save_interval(recipe.checkpoint.interval),
         'save_num_checkpoints_to_keep': recipe.checkpoint.keep,
         # A checkpoint cut off by a kill would stop every later start, though nothing names it.
         'save_overwrite': recipe.checkpoint.autoresume,

@@ -264,7 +264,7 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
         (['sweep', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
         (['sweep', 'seed=3'], 'no recipe is named: name one'),
-        (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: give whole numbers'),
+        (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: must be whole numbers'),
         (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
         (['sweep', 'quickstart/digits', '--methods', 'LS,EMA'], "--methods: 'EMA' has 'EMA'"),
     ],

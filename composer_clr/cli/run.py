@@ -1,0 +1,65 @@
+"""The command that runs a study: run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from composer_clr.cli.options import show
+from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
+from composer_clr.recipes.schema import RecipeError
+
+__all__ = ['run']
+
+
+def run(
+    recipes: Recipes,
+    seeds: Seeds = '17',
+    kinds: Kinds = 'cyclic,standard',
+    methods: Methods = None,
+    jobs: Annotated[
+        int | None, typer.Option('-j', '--jobs', min=1, help='Runs side by side; by default one, or one per GPU named.')
+    ] = None,
+    devices: Annotated[
+        str | None, typer.Option(help='GPUs to share out between the runs side by side, separated by commas: 0,1.')
+    ] = None,
+    ranks: Annotated[int, typer.Option(min=1, help="Ranks of each run, started by Composer's launcher.")] = 1,
+) -> None:
+    """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
+
+    The output of each run goes to train.log in its folder. Ctrl-C ends the runs; the same command resumes them. A run
+    that fails leaves the others alone, and makes the exit status 1.
+    """
+    from composer_clr.cli.run_display import displayed
+    from composer_clr.recipes.launcher import Ranks
+    from composer_clr.recipes.sweep import planned_runs
+    from composer_clr.training.study import StudyRunner
+
+    for word in recipes:
+        if word.partition('=')[0] in ('checkpoint.autoresume', 'progress_bar'):
+            raise RecipeError(f'{word}: is set by run: leave it out')
+    gpus = [gpu.strip() for gpu in devices.split(',') if gpu.strip()] if devices else []
+    planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
+    runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
+    with displayed(runner.runs) as update:
+        runner.run(update)
+    failed = [each for each in runner.runs if each.state == 'failed']
+    if failed:
+        table = Table('run', 'failed', 'log')
+        for each in failed:
+            table.add_row(each.name, each.reason, os.path.relpath(each.log))
+        show(table, [])
+    if runner.interrupted is not None:
+        done = sum(each.state == 'done' for each in runner.runs)
+        typer.echo(
+            f'composer-clr: interrupted by {signal.Signals(runner.interrupted).name} with {done} of {len(runner.runs)} '
+            'runs complete: the same command continues',
+            err=True,
+        )
+        raise typer.Exit(128 + runner.interrupted)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,120 @@
+"""Shows the progress of a study: live in a terminal, one line per run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from composer_clr.training.study import StudyRun
+
+__all__ = ['displayed', 'study_view']
+
+_REFRESH_S = 0.25
+
+
+@contextmanager
+def displayed(runs: Sequence[StudyRun], console: Console | None = None) -> Iterator[Callable[[], None]]:
+    """Shows runs on a console; yields what is to be called several times per second.
+
+    Args:
+        runs (Sequence[StudyRun]): The runs of the study.
+        console (Console | None): Where to. Default: ``None``, standard output.
+    """
+    console = console or Console(highlight=False)
+    lines = _Lines(runs, console)
+    if not console.is_terminal:
+        yield lines.update
+        return
+    began_s, drawn_s = monotonic(), 0.0
+    with Live(study_view(runs, 0.0), console=console, auto_refresh=False) as live:
+
+        def update() -> None:
+            nonlocal drawn_s
+            lines.update()
+            if monotonic() - drawn_s >= _REFRESH_S:
+                drawn_s = monotonic()
+                live.update(study_view(runs, drawn_s - began_s), refresh=True)
+
+        yield update
+        live.update(study_view(runs, monotonic() - began_s), refresh=True)
+
+
+def study_view(runs: Sequence[StudyRun], seconds: float) -> RenderableType:
+    """Returns the live view of a study: how many runs are done, and how far those are that run.
+
+    Args:
+        runs (Sequence[StudyRun]): The runs.
+        seconds (float): Time since the start, in seconds.
+    """
+    count = {state: sum(run.state == state for run in runs) for state in ('done', 'running', 'failed', 'waiting')}
+    head = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(1, len(runs)), completed=count['done'] + count['failed'], width=30)
+    words = [f'{count["done"]} of {len(runs)} runs done', f'{count["running"]} running']
+    if count['failed']:
+        words.append(f'{count["failed"]} failed')
+    words.append(_clock(seconds))
+    if (left_s := _left_s(runs, seconds)) is not None:
+        words.append(f'about {_clock(left_s)} left')
+    head.add_row(bar, Text(', '.join(words)))
+    table = Table.grid(padding=(0, 2))
+    for run in runs:
+        if run.state == 'running':
+            table.add_row('', Text(run.name, overflow='ellipsis', no_wrap=True), *_progress(run))
+    return Group(head, table)
+
+
+def _left_s(runs: Sequence[StudyRun], seconds: float) -> float | None:
+    """Returns the time that the study still takes at the pace so far, by the lengths of its runs."""
+    one_unit = len({run.planned.unit for run in runs}) == 1
+    done = left = 0.0
+    for run in runs:
+        length = run.planned.troughs[-1] if one_unit else 1
+        part = float(run.progress.get('done') or 0.0) if run.state == 'running' else float(run.state == 'done')
+        # Runs that were complete before have taken no time.
+        done += length * part if run.seconds else 0.0
+        left += length * (1 - part) if run.state in ('waiting', 'running') else 0.0
+    return left * seconds / done if done and left else None
+
+
+def _progress(run: StudyRun) -> list[Text]:
+    epoch, trough, left_s = (run.progress.get(key) for key in ('epoch', 'next_trough', 'left_s'))
+    done = run.progress.get('done')
+    if done is None:
+        return [Text('starting'), Text(''), Text('')]
+    return [
+        Text(f'epoch {epoch:.1f}' if epoch is not None else f'{done:.0%}'),
+        Text(f'next trough {trough:g}' if trough is not None else ''),
+        Text(f'{_clock(left_s)} left' if left_s is not None else ''),
+    ]
+
+
+class _Lines:
+    """Prints a line per run when it ends."""
+
+    def __init__(self, runs: Sequence[StudyRun], console: Console):
+        self._runs, self._console = runs, console
+        complete = sum(run.state == 'done' for run in runs)
+        self._ended = {id(run) for run in runs if run.state in ('done', 'failed')}
+        noted = f', {complete} of them complete' if complete else ''
+        console.print(Text(f'{len(runs)} runs{noted}'))
+
+    def update(self) -> None:
+        for run in self._runs:
+            if id(run) in self._ended or run.state not in ('done', 'failed', 'interrupted'):
+                continue
+            self._ended.add(id(run))
+            number = f'{len(self._ended):>{len(str(len(self._runs)))}}/{len(self._runs)}'
+            words = {'done': 'done', 'failed': f'failed: {run.reason}', 'interrupted': 'interrupted'}[run.state]
+            self._console.print(Text(f'{number} {run.name}: {words} ({_clock(run.seconds)})'), soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

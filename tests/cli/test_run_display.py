@@ -1,0 +1,81 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from composer_clr.cli.app import app
+from composer_clr.cli.run_display import displayed, study_view
+from composer_clr.recipes.schema import RecipeError
+
+REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder'
+
+
+def run(name, state='waiting', seconds=0.0, reason='', length=8, **progress):
+    planned = SimpleNamespace(troughs=[length], unit='ep')
+    return SimpleNamespace(name=name, state=state, seconds=seconds, reason=reason, progress=progress, planned=planned)
+
+
+def rendered(runs, seconds):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(study_view(runs, seconds))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
+    runs = [
+        run('one', 'done', 10.0),
+        run('two', 'running', 5.0, done=0.5, epoch=4.0, next_trough=8.0, left_s=5.0),
+        run('three', 'running', 1.0),
+        run('four', 'failed', 3.0, 'diverged'),
+        run('five'),
+    ]
+    head, *rows = rendered(runs, 15.0)
+    assert head.endswith('1 of 5 runs done, 2 running, 1 failed, 0:00:15, about 0:00:25 left')
+    assert [row.split() for row in rows] == [
+        ['two', 'epoch', '4.0', 'next', 'trough', '8', '0:00:05', 'left'],
+        ['three', 'starting'],
+    ]
+
+
+def test_a_log_has_one_line_per_run():
+    console = Console(file=io.StringIO(), width=60, force_terminal=False)
+    runs = [run('zero', 'done'), run('one'), run('two')]
+    with displayed(runs, console) as update:
+        runs[1].state, runs[1].seconds = 'running', 1.0
+        update()
+        runs[1].state, runs[1].seconds = 'done', 61.0
+        update()
+        update()
+        runs[2].state, runs[2].reason = 'failed', REASON
+        update()
+    assert console.file.getvalue().splitlines() == [
+        '3 runs, 1 of them complete',
+        '2/3 one: done (0:01:01)',
+        '3/3 two: failed: ' + REASON + ' (0:00:00)',
+    ]
+
+
+@pytest.mark.parametrize('progress', [{}, {'done': 0.25, 'epoch': None, 'next_trough': None, 'left_s': None}])
+def test_a_run_that_reports_little_is_shown(progress):
+    _, row = rendered([run('one', 'running', 1.0, **progress)], 1.0)
+    assert row.split() == ['one', '25%' if progress else 'starting']
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['seed=3'], 'no recipe is named'),
+        (['quickstart/digits', 'progress_bar=true'], 'progress_bar=true: is set by run: leave it out'),
+        (['quickstart/digits', 'checkpoint.autoresume=false'], 'checkpoint.autoresume=false: is set by run'),
+        (['quickstart/digits', '--seeds', 'a'], '--seeds a: must be whole numbers'),
+        (['quickstart/digits', '--devices', '0', '--ranks', '2'], '--devices 0: a run of 2 ranks needs 2 GPUs'),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_started(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ['run', *words])
+    assert isinstance(refused.exception, RecipeError)
+    assert message in str(refused.exception)
+    assert not any(tmp_path.iterdir())

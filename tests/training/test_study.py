@@ -1,0 +1,149 @@
+"""The study runner: the same points as the runs alone, and whatever happens to one run is its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from composer_clr.recipes.schema import RecipeError
+from composer_clr.recipes.sweep import PlannedRun, planned_runs
+from composer_clr.train import main
+from composer_clr.training.study import StudyRun, StudyRunner
+
+SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'data.arguments.train_images=100']
+DIGITS = ['quickstart/digits']
+
+
+def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
+    return planned_runs(DIGITS, [*SHORT, *overrides], **options)
+
+
+def points(folder: Path) -> list[dict[str, Any]]:
+    """A curve's points without times."""
+    record = json.loads((folder / 'curve.json').read_text())
+    return [{key: value for key, value in p.items() if not key.startswith('wall_clock')} for p in record['points']]
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, StudyRun]]:
+    """Two runs side by side: three that are well, one that diverges, one without data, one that is killed."""
+    folder = tmp_path_factory.mktemp('study')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        planned = [
+            *short_runs(kinds=['cyclic', 'standard']),
+            *short_runs('run_name=diverges', 'optimizer.lr=1e20', kinds=['cyclic']),
+            *short_runs('run_name=killed', kinds=['cyclic']),
+            *planned_runs(['resnet56_cifar10/baseline'], ['data.path=nowhere', 'run_name=no-data'], kinds=['cyclic']),
+        ]
+        runner = StudyRunner(planned, jobs=2)
+
+        def kill() -> None:
+            for started in runner._started:
+                if started.run.name == 'killed' and started.run.progress:
+                    os.kill(started.process._process.pid, signal.SIGKILL)
+
+        runner.run(kill)
+    return folder, {run.name: run for run in runner.runs}
+
+
+def test_the_others_are_complete_and_each_failure_has_its_reason(study):
+    _, runs = study
+    reasons = {name: run.reason for name, run in runs.items() if run.state == 'failed'}
+    assert reasons.keys() == {'diverges', 'no-data', 'killed'}
+    assert reasons['diverges'].startswith('diverged by epoch ')
+    assert 'nowhere: does not hold all of CIFAR-10' in reasons['no-data']
+    assert reasons['killed'] == 'killed by SIGKILL, which the kernel sends when memory runs out'
+    assert [run.state for run in runs.values()].count('done') == len(runs) - 3
+
+
+def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(study, tmp_path, monkeypatch):
+    folder, runs = study
+    monkeypatch.chdir(tmp_path)
+    for run in runs.values():
+        if run.state != 'done':
+            continue
+        assert main([run.planned.name, *run.planned.overrides, 'progress_bar=false']) == 0
+        alone, in_study = tmp_path / run.planned.folder, folder / run.planned.folder
+        assert points(in_study) == points(alone)
+        for file in alone.glob('*.pt'):
+            a, b = (torch.load(each / file.name, weights_only=True)['state']['model'] for each in (alone, in_study))
+            assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_output_is_in_the_runs_folder_and_no_checkpoints_are_left_of_complete_runs(study):
+    folder, runs = study
+    for run in runs.values():
+        assert '$ python -m composer_clr.train' in (folder / run.log).read_text().splitlines()[0]
+        assert run.log.parent == Path(run.planned.folder)
+        assert not (folder / run.planned.folder / 'checkpoints').exists() or run.state == 'failed'
+
+
+def test_called_again_only_the_failed_runs_run_and_one_that_diverged_is_named_again(study, monkeypatch):
+    folder, runs = study
+    monkeypatch.chdir(folder)
+    again = StudyRunner([run.planned for run in runs.values()])
+    states = {run.name: run.state for run in again.runs}
+    assert states.pop('diverges') == 'failed'
+    assert states.pop('no-data') == states.pop('killed') == 'waiting'
+    assert set(states.values()) == {'done'}
+
+
+def test_branches_wait_for_their_trunk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    planned = short_runs('schedule.t_hold=0.5', kinds=['branch'])
+    runner = StudyRunner(planned, jobs=4)
+    trunk, *branches = runner.runs
+    assert runner._next() is trunk
+    trunk.state = 'running'
+    assert runner._next() is None
+    trunk.state = 'done'
+    assert runner._next() in branches
+    trunk.state = 'failed'
+    assert runner._next() is None
+    assert {run.reason for run in branches} == {f'the trunk that it branches off failed: {trunk.name}'}
+
+
+@pytest.mark.parametrize(
+    ('jobs', 'ranks', 'devices', 'expected'),
+    [
+        (2, 1, [], [None, None]),
+        (2, 1, ['0', '1'], ['0', '1']),
+        (4, 1, ['2', '5'], ['2', '5', '2', '5']),
+        (2, 2, ['0', '1', '2', '3'], ['0,1', '2,3']),
+        (1, 2, ['0', '1', '2'], ['0,1']),
+    ],
+)
+def test_devices_are_shared_out(jobs, ranks, devices, expected):
+    runner = StudyRunner([], jobs=jobs, ranks=ranks, devices=devices)
+    assert [slot.devices for slot in runner._slots] == expected
+
+
+def test_fewer_devices_than_ranks_are_refused():
+    with pytest.raises(RecipeError, match='--devices 0,1: a run of 4 ranks needs 4 GPUs'):
+        StudyRunner([], ranks=4, devices=['0', '1'])
+
+
+def test_the_longest_run_starts_first_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    planned = short_runs(kinds=['standard'])
+    lengths = [run.troughs[-1] for run in planned]
+    assert StudyRunner(planned)._next().planned.troughs[-1] == lengths[0]  # type: ignore[union-attr]
+    assert StudyRunner(planned, jobs=2)._next().planned.troughs[-1] == max(lengths)  # type: ignore[union-attr]
+
+
+def test_a_folder_that_cannot_be_written_to_fails_its_run_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    planned = [replace(run, folder='file/below') for run in short_runs(kinds=['cyclic'])]
+    runner = StudyRunner(planned)
+    runner.run(lambda: None)
+    assert runner.runs[0].state == 'failed'
+    assert runner.runs[0].reason.startswith('cannot be started: ')
