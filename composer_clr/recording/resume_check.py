@@ -70,7 +70,7 @@ def continue_points(
     if on_change == 'refuse' and not (longer and changes == [longer]):
         raise ValueError(
             f'the points of this run were recorded under other settings: {listed}: resume with those, '
-            "train under another run_name, or set on_change='continue' (snapshot.on_change in a recipe), which records it"
+            "train under another run_name, or set on_change='continue' (in recipes snapshot.on_change), which records it"
         )
     batch = state.timestamp.batch.value
     kept.changes.append({'batch': batch, 'changed': {c.key: [c.then, c.now] for c in changes}})

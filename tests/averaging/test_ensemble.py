@@ -1,20 +1,23 @@
 """Snapshot ensembles of a real run, beside a reference that asks one image after the other."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from composer_clr.averaging.ensemble import mean_probability_scores
+from composer_clr.averaging.ensemble import ensemble_points, mean_probability_scores
 from composer_clr.cli.app import main as composer_clr
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from composer_clr.training.ensemble_run import ensembles_of_recipe
+from tests.helpers.curves import point
 
 RUN = [
     'schedule.kind=cyclic',
@@ -108,6 +111,14 @@ def test_on_the_command_line(folder, monkeypatch, capsys):
     ]
     # The long CSV goes beside the run's own curve.
     assert call(monkeypatch, 'plot', 'runs', 'ensembles.csv', '-o', 'ensembles.png') == 0
+
+
+@pytest.mark.parametrize('name', ['../x.pt', '/tmp/x.pt', 'cycle0-ba20.pt'])
+def test_a_strangers_checkpoint_is_not_read(tmp_path, name):
+    os.mkfifo(tmp_path / 'cycle0-ba20.pt')
+    state = SimpleNamespace(evaluators=[SimpleNamespace(label='eval', dataloader=None)])
+    with pytest.raises(CurveError, match=r'must name a snapshot|is not a regular file'):
+        ensemble_points(TradeoffCurve(Run('r', 'cyclic', 'm'), [point(0, checkpoint=name)]), tmp_path, state)  # type: ignore
 
 
 def test_another_recipe_is_refused(folder, monkeypatch, capsys):
