@@ -69,6 +69,12 @@ class InStep(Algorithm):
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         if event == Event.FIT_START:
             self._schedule = trainer_schedule(state, self.scheduler)
+            if not self._schedule.knows_rate:
+                raise ValueError(
+                    f'{type(self).__name__} moves with cycles of known shape, which '
+                    f'{self._schedule.description["scheduler"]} does not have: train with CyclicCosineScheduler, or '
+                    'pass cycles as its scheduler'
+                )
             self._check_alone(state)
             self._start(state)
             if state.timestamp.batch.value == 0 or math.isnan(self.value):

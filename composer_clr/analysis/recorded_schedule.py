@@ -88,6 +88,8 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
     try:
         if record.get('scheduler') not in _COSINES:
             raise ValueError(f'its scheduler is {record.get("scheduler")!r}')
+        if 'points_at' in record:
+            raise ValueError(f'its points are at {record["points_at"]}, not at the troughs of its scheduler')
         troughs = record.get('troughs')
         if not (isinstance(troughs, list) and troughs and all(type(trough) is int for trough in troughs)):
             raise ValueError(f'its troughs are {troughs!r}')

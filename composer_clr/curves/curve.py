@@ -78,7 +78,8 @@ class Run:
         schedule (dict): The scheduler, its arguments and the troughs.
         evaluation (dict[str, dict[str, int]]): By evaluator, the number of ``samples`` that it runs on, ``of`` how many
             in its data set; evaluators whose data have no length are left out.
-        versions (dict[str, str]): Versions of this package, Composer, torch and Python.
+        versions (dict[str, str]): Versions of this package, Composer, torch, Python, and of LLM Foundry, streaming and
+            transformers where they are imported.
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
         directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, as passed to ParetoSnapshot.
@@ -86,6 +87,7 @@ class Run:
             ``None`` where it is not known, and the ``algorithms`` by name.
         changes (list[dict]): Settings that changed when the run was resumed: the ``batch``, and in ``changed`` the
             values before and after it, by key.
+        parameters (int | None): Number of parameters of the network; ``None`` where it is not known.
     """
 
     run_name: str
@@ -102,6 +104,7 @@ class Run:
     directions: dict[str, Literal['max', 'min']] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    parameters: int | None = None
 
 
 @dataclass(config=_RECORD)

@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     'ANYTIME',
     'CYCLIC',
+    'MARKED',
     'MERGED',
     'SCHEDULE_FREE',
     'STANDARD',
@@ -25,6 +26,8 @@ WSD_S = 'wsd-s'
 # Runs without a decay: their points are averaged weights.
 ANYTIME = 'anytime'
 SCHEDULE_FREE = 'schedule-free'
+# Points at given times of a run with one decay.
+MARKED = 'marked'
 # Averages of the checkpoints of a run.
 MERGED = 'merged'
 # Ends of the kinds whose points are of other weights than those in training.
@@ -82,7 +85,12 @@ def _is_number(value: object) -> bool:
 
 
 def run_kind(
-    troughs: int | None, arguments: Mapping[str, Any] | None = None, *, decays: bool = True, schedule_free: bool = False
+    troughs: int | None,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    decays: bool = True,
+    comes_down: bool = True,
+    schedule_free: bool = False,
 ) -> str:
     """Returns the kind of curve that a run draws: standard with one trough, cyclic or WSD-S with more.
 
@@ -90,6 +98,8 @@ def run_kind(
         troughs (int | None): Number of troughs up to the end of training; ``None``: not known, so several.
         arguments (Mapping | None): Of the schedule, as for :func:`cyclic_kind`. Default: ``None``.
         decays (bool): Whether the rate comes down at the troughs; else they are the marks of an anytime run. Default:
+            ``True``.
+        comes_down (bool): Whether the rate may come down at every trough, rather than at the end alone. Default:
             ``True``.
         schedule_free (bool): Whether the optimizer is schedule-free. Default: ``False``.
 
@@ -101,7 +111,9 @@ def run_kind(
         return SCHEDULE_FREE
     if not decays:
         return ANYTIME
-    return STANDARD if troughs is not None and troughs <= 1 else cyclic_kind(arguments or {})
+    if troughs is not None and troughs <= 1:
+        return STANDARD
+    return cyclic_kind(arguments or {}) if comes_down else MARKED
 
 
 def kind_order(kind: str) -> tuple[bool, bool, str]:

@@ -95,7 +95,8 @@ class ParetoSnapshot(Callback):
         method (str | None): Name of the training method. Default: ``None``, derived from the Trainer's algorithms
             (``'baseline'``, ``'BP+CL'``).
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
-            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay.
+            ``'wsd-s'`` where the schedule's cycles hold their peak before they decay; ``'marked'`` for several troughs
+            passed beside a scheduler without restarts.
         overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
             A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
         autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then

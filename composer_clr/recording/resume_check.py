@@ -18,7 +18,7 @@ __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
 
 ON_CHANGE = ('refuse', 'continue')
 # Where the troughs are, which is compared as counts: '8ep' and '80ba' may be the same.
-_PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 't_warmup', 't_max')
+_PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 'points_at', 't_warmup', 't_max')
 _POINT_COUNT = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Sequence, Sized
+from importlib import metadata
 from typing import cast
 
 import composer
@@ -22,6 +24,9 @@ from composer_clr.schedule.trainer_schedule import TrainerSchedule
 from composer_clr.utils.models import is_schedule_free, network_name
 
 __all__ = ['describe_run']
+
+# Libraries that a run may use, by module, and their packages.
+_IF_IMPORTED = {'llmfoundry': 'llm-foundry', 'streaming': 'mosaicml-streaming', 'transformers': 'transformers'}
 
 
 def describe_run(
@@ -47,6 +52,7 @@ def describe_run(
             None if troughs is None else len(troughs),
             schedule.description,
             decays=not isinstance(schedule.cycles, Marks),
+            comes_down=schedule.comes_down,
             schedule_free=any(map(is_schedule_free, state.optimizers)),
         ),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
@@ -67,7 +73,9 @@ def describe_run(
             'mosaicml': composer.__version__,
             'torch': torch.__version__,
             'python': platform.python_version(),
+            **{package: metadata.version(package) for module, package in _IF_IMPORTED.items() if module in sys.modules},
         },
+        parameters=None if state.fsdp_enabled else sum(p.numel() for p in state.model.parameters()),
         started_at=started_at,
     )
 
@@ -92,15 +100,26 @@ def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
     for evaluator in evaluators:
         loader = evaluator.dataloader.dataloader
         dataset = getattr(loader, 'dataset', None)
-        # The length of an iterable data set may be that of one rank, and need not be true.
-        if not isinstance(loader, DataLoader) or not isinstance(dataset, Sized) or isinstance(dataset, IterableDataset):
+        sizes = _sizes(dataset)
+        if not isinstance(loader, DataLoader) or sizes is None:
             continue
-        samples = len(dataset)
+        samples, whole = sizes
         if loader.batch_size is not None and evaluator.subset_num_batches not in (None, -1):
             samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
-        while isinstance(dataset, Subset):
-            dataset = dataset.dataset
-        # Images in memory may be read in part.
-        whole = getattr(dataset, 'whole', None) or len(cast(Sized, dataset))
         evaluation[evaluator.label] = {'samples': samples, 'of': whole}
     return evaluation
+
+
+def _sizes(dataset: object) -> tuple[int, int] | None:
+    """Returns the samples that a loader of all the data set goes through on all ranks, and those of the whole set."""
+    if isinstance(dataset, IterableDataset):
+        # The length of an iterable data set may be that of one rank, and need not be true. StreamingDataset has both.
+        samples, whole = getattr(dataset, 'epoch_size', None), getattr(dataset, 'size', None)
+        return (samples, whole) if isinstance(samples, int) and isinstance(whole, int) else None
+    if not isinstance(dataset, Sized):
+        return None
+    samples = len(dataset)
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    # Images in memory may be read in part.
+    return samples, getattr(dataset, 'whole', None) or len(cast(Sized, dataset))

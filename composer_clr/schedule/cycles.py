@@ -150,16 +150,6 @@ class Cycles:
         del trough
         return alpha_f
 
-    def ends(self) -> Iterator[int]:
-        """All troughs, read as far as they are asked for."""
-        cycle = 0
-        while True:
-            try:
-                yield self.bounds(cycle)[1]
-            except IndexError:
-                return
-            cycle += 1
-
     def bounds(self, cycle: int) -> tuple[int, int]:
         """Returns the restart and the trough of a cycle.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from itertools import pairwise
 
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
@@ -42,7 +43,9 @@ class Marks(Cycles):
     @classmethod
     def of(cls, cycles: Cycles, a: float | None = None) -> Marks:
         """Returns marks where cycles have their troughs."""
-        return cls(cycles.start, cycles.ends(), a)
+        marks = cls(cycles.start, (), a)
+        marks._bounds, marks._unread, marks._exhausted = [*cycles._bounds], copy(cycles._unread), cycles._exhausted
+        return marks
 
     def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
         """Returns the multiplier at time ``t``; it does not depend on ``alpha_f``."""

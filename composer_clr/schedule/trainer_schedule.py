@@ -14,9 +14,19 @@ from fractions import Fraction
 from composer.core import State, Time, Timestamp, TimeUnit
 from composer.optim import (
     ComposerScheduler,
+    ConstantScheduler,
+    ConstantWithWarmupScheduler,
     CosineAnnealingScheduler,
     CosineAnnealingWarmRestartsScheduler,
     CosineAnnealingWithWarmupScheduler,
+    ExponentialScheduler,
+    LinearScheduler,
+    LinearWithWarmupScheduler,
+    MultiStepScheduler,
+    MultiStepWithWarmupScheduler,
+    PolynomialScheduler,
+    PolynomialWithWarmupScheduler,
+    StepScheduler,
 )
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -26,6 +36,23 @@ from composer_clr.schedule.times import common_unit, horizon, in_unit, parse_tim
 
 __all__ = ['TrainerSchedule', 'trainer_schedule']
 
+_WITHOUT_RESTARTS = (
+    ConstantScheduler,
+    ConstantWithWarmupScheduler,
+    CosineAnnealingScheduler,
+    CosineAnnealingWithWarmupScheduler,
+    ExponentialScheduler,
+    LinearScheduler,
+    LinearWithWarmupScheduler,
+    MultiStepScheduler,
+    MultiStepWithWarmupScheduler,
+    PolynomialScheduler,
+    PolynomialWithWarmupScheduler,
+    StepScheduler,
+)
+# By name, since LLM Foundry need not be installed. Its other schedulers are Composer's.
+_LLM_FOUNDRYS = ('InverseSquareRootWithWarmupScheduler',)
+
 
 @dataclass(frozen=True)
 class TrainerSchedule:
@@ -34,12 +61,18 @@ class TrainerSchedule:
     Attributes:
         cycles (Cycles): Where they start and end.
         unit (TimeUnit): What they are counted in.
-        description (dict[str, object]): The scheduler and its arguments as plain values, for the record.
+        description (dict[str, object]): The Trainer's scheduler and its arguments as plain values, for the record; in
+            ``points_at``, troughs that were passed in place of the scheduler's own.
+        knows_rate (bool): Whether the multiplier of the cycles is that of the schedule. Default: ``True``.
+        comes_down (bool): Whether the rate may come down at every trough: not at troughs that were passed beside a
+            scheduler without restarts. Default: ``True``.
     """
 
     cycles: Cycles
     unit: TimeUnit
     description: dict[str, object]
+    knows_rate: bool = True
+    comes_down: bool = True
 
     def at(self, timestamp: Timestamp) -> int:
         """Returns a timestamp's count in the unit of the cycles."""
@@ -82,7 +115,8 @@ def trainer_schedule(
     """Returns the cycles of the schedule that a Trainer runs.
 
     Known are :class:`~composer_clr.CyclicCosineScheduler`, Composer's ``CosineAnnealingWarmRestartsScheduler`` (with
-    its own way of truncating periods), and its two plain cosines, whose one trough is the end of training.
+    its own way of truncating periods), and the schedulers of Composer and LLM Foundry without restarts, whose one
+    trough is the end of training.
 
     Args:
         state (State): The trainer's state, at or after ``FIT_START``.
@@ -97,28 +131,45 @@ def trainer_schedule(
             f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: give it one'
         )
     scheduler, ssr = _composer_scheduler(state)
-    if isinstance(override, CyclicCosineScheduler):
-        scheduler = override
-    elif override is not None:
-        scheduler = CyclicCosineScheduler(cycle_ends=override)
+    description = {**_described(scheduler), 'ssr': ssr}
+    if override is not None:
+        placed = override if isinstance(override, CyclicCosineScheduler) else CyclicCosineScheduler(cycle_ends=override)
+        if _described(placed) != _described(scheduler):
+            arguments = placed.describe()
+            description['points_at'] = arguments if placed is override else arguments['cycle_ends']
+        return TrainerSchedule(*placed.cycles(state, ssr), description, comes_down=not _is_without_restarts(scheduler))
     if isinstance(scheduler, CyclicCosineScheduler):
-        cycles, unit = scheduler.cycles(state, ssr)
-        arguments = scheduler.describe()
-    elif isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
-        cycles, unit = _restarts(scheduler, state, ssr)
-        arguments = {'t_0': str(scheduler.t_0), 't_mult': scheduler.t_mult, 'alpha_f': scheduler.alpha_f}
-    elif isinstance(scheduler, (CosineAnnealingScheduler, CosineAnnealingWithWarmupScheduler)):
-        cycles, unit = _one_decay(scheduler, state, ssr)
-        arguments = {'t_max': str(scheduler.t_max), 'alpha_f': scheduler.alpha_f}
-        if isinstance(scheduler, CosineAnnealingWithWarmupScheduler):
-            arguments['t_warmup'] = str(scheduler.t_warmup)
-    else:
-        found = 'no scheduler' if scheduler is None else f'the scheduler {type(scheduler).__name__}'
-        raise ValueError(
-            f'the troughs of {found} are not known: train with CyclicCosineScheduler, or pass the troughs, '
-            "scheduler=['16ep', '32ep']"
-        )
-    return TrainerSchedule(cycles, unit, {'scheduler': type(scheduler).__name__, **arguments, 'ssr': ssr})
+        return TrainerSchedule(*scheduler.cycles(state, ssr), description)
+    if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
+        return TrainerSchedule(*_restarts(scheduler, state, ssr), description)
+    if scheduler is not None and _is_without_restarts(scheduler):
+        knows_rate = isinstance(scheduler, (CosineAnnealingScheduler, CosineAnnealingWithWarmupScheduler))
+        return TrainerSchedule(*_one_decay(scheduler, state, ssr), description, knows_rate)
+    found = 'no scheduler' if scheduler is None else f'the scheduler {description["scheduler"]}'
+    raise ValueError(
+        f'the troughs of {found} are not known: train with CyclicCosineScheduler, or pass the troughs, '
+        "scheduler=['16ep', '32ep']"
+    )
+
+
+def _is_without_restarts(scheduler: ComposerScheduler | None) -> bool:
+    return isinstance(scheduler, _WITHOUT_RESTARTS) or type(scheduler).__name__ in _LLM_FOUNDRYS
+
+
+def _described(scheduler: ComposerScheduler | None) -> dict[str, object]:
+    """Returns a scheduler's name and its arguments as plain values, as far as it keeps them under their names."""
+    if scheduler is None or isinstance(scheduler, CyclicCosineScheduler):
+        name = None if scheduler is None else type(scheduler).__name__
+        return {'scheduler': name, **({} if scheduler is None else scheduler.describe())}
+    description: dict[str, object] = {'scheduler': getattr(scheduler, '__name__', type(scheduler).__name__)}
+    for name in inspect.signature(type(scheduler).__init__).parameters:
+        value = getattr(scheduler, name, None)
+        value = spell(value) if isinstance(value, Time) else value
+        if isinstance(value, (str, int, float)):
+            description[name] = value
+        elif isinstance(value, (list, tuple)):
+            description[name] = [spell(item) if isinstance(item, Time) else str(item) for item in value]
+    return description
 
 
 def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
@@ -166,18 +217,18 @@ class _TruncatedEnds(Iterator[int]):
         return self.end
 
 
-def _one_decay(
-    scheduler: CosineAnnealingScheduler | CosineAnnealingWithWarmupScheduler, state: State, ssr: float
-) -> tuple[Cycles, TimeUnit]:
-    t_max = parse_time('t_max', scheduler.t_max)
+def _one_decay(scheduler: ComposerScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
+    t_max = parse_time('t_max', getattr(scheduler, 't_max', '1dur'))
     unit = common_unit({'t_max': t_max}, state)
     trough = _as_composer_counts(t_max, state, ssr)
     until = horizon(state, unit)
-    # Both schedulers stay at alpha_f after t_max, so the point is what training ends with.
+    # The multiplier stays where it is after t_max, so the point is what training ends with.
     end = trough if until is None else max(trough, until)
     start = 0
-    if isinstance(scheduler, CosineAnnealingWithWarmupScheduler):
-        t_warmup = parse_time('t_warmup', scheduler.t_warmup)
+    length = getattr(scheduler, 't_warmup', None)
+    if length is not None:
+        t_warmup = parse_time('t_warmup', length)
         if t_warmup.value and common_unit({'t_warmup': t_warmup}, state) == unit:
-            start = _as_composer_counts(t_warmup, state, ssr if scheduler.scale_warmup else 1.0)
+            scales = getattr(scheduler, 'scale_warmup', False)
+            start = _as_composer_counts(t_warmup, state, ssr if scales else 1.0)
     return Cycles(start if start < end else 0, [end]), unit

@@ -265,7 +265,7 @@ def test_refused_on_construction(make, match):
             {'optimizer': lambda m: torch.optim.Adagrad(m.parameters(), 0.1)},
             'Adagrad has no momentum or betas',
         ),
-        ([CyclicMomentum()], {'schedulers': ConstantScheduler(), 'callbacks': []}, 'are not known'),
+        ([CyclicMomentum()], {'schedulers': ConstantScheduler(), 'callbacks': []}, 'ConstantScheduler does not have'),
         ([CyclicBatchSize(), GradientClipping('norm', 1.0)], {}, 'CyclicBatchSize before GradientClipping'),
         (
             [CyclicBatchSize()],

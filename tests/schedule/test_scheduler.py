@@ -9,7 +9,7 @@ import torch
 from composer.core import Time, Timestamp
 from composer.optim import CosineAnnealingWarmRestartsScheduler, CosineAnnealingWithWarmupScheduler
 
-from composer_clr import CyclicCosineScheduler
+from composer_clr import AnytimeScheduler, CyclicCosineScheduler
 from tests.conftest import at
 from tests.helpers.reference import multipliers
 
@@ -277,6 +277,14 @@ def test_a_used_scheduler_is_copied(make_state, copied, arguments):
     scheduler(at(state, batch=21))
     other = copied(scheduler)
     assert [other(at(state, batch=t)) for t in range(600)] == [scheduler(at(state, batch=t)) for t in range(600)]
+
+
+@pytest.mark.parametrize('copied', [copy.deepcopy, piped])
+@pytest.mark.parametrize('arguments', [{'t_0': '2ep'}, {'marks': ['3ep', '5ep', '9ep']}], ids=['t_0', 'marks'])
+def test_a_used_scheduler_of_marks_is_copied(make_state, copied, arguments):
+    scheduler, state = AnytimeScheduler(t_warmup='1ep', rate='1/sqrt', a='2ep', **arguments), make_state('64ep')
+    scheduler(at(state, batch=41))
+    assert copied(scheduler).troughs(state) == scheduler.troughs(state)
 
 
 def test_a_scheduler_that_a_trainer_has_used_is_copied(make_trainer):
