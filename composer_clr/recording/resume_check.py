@@ -69,8 +69,8 @@ def continue_points(
     listed = '; '.join(map(str, changes))
     if on_change == 'refuse' and not (longer and changes == [longer]):
         raise ValueError(
-            f'the points of this run were recorded under other settings: {listed}: resume with those, '
-            "train under another run_name, or set on_change='continue' (in recipes snapshot.on_change), which records it"
+            f'the points of this run were recorded under other settings: {listed}: resume with those, train '
+            "under another run_name, or set on_change='continue' (a recipe's snapshot.on_change), which records it"
         )
     batch = state.timestamp.batch.value
     kept.changes.append({'batch': batch, 'changed': {c.key: [c.then, c.now] for c in changes}})

@@ -17,7 +17,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from composer_clr.training.ensemble_run import ensembles_of_recipe
-from tests.helpers.curves import point
+from tests.helpers import curves
 
 RUN = [
     'schedule.kind=cyclic',
@@ -116,9 +116,9 @@ def test_on_the_command_line(folder, monkeypatch, capsys):
 @pytest.mark.parametrize('name', ['../x.pt', '/tmp/x.pt', 'cycle0-ba20.pt'])
 def test_a_strangers_checkpoint_is_not_read(tmp_path, name):
     os.mkfifo(tmp_path / 'cycle0-ba20.pt')
-    state = SimpleNamespace(evaluators=[SimpleNamespace(label='eval', dataloader=None)])
+    state = SimpleNamespace(evaluators=[SimpleNamespace(label='eval', dataloader=())], eval_metrics={'eval': {}})
     with pytest.raises(CurveError, match=r'must name a snapshot|is not a regular file'):
-        ensemble_points(TradeoffCurve(Run('r', 'cyclic', 'm'), [point(0, checkpoint=name)]), tmp_path, state)  # type: ignore
+        ensemble_points(TradeoffCurve(Run('r', 'cyclic', 'm'), [curves.point(0, checkpoint=name)]), tmp_path, state)  # type: ignore
 
 
 def test_another_recipe_is_refused(folder, monkeypatch, capsys):
