@@ -1,113 +1,27 @@
-"""Whether cyclic and standard curves say the same: the gap between them, what methods gain on each, the ranking."""
+"""Whether cyclic and standard curves agree: the shape of the improvements on each, and the ranking of methods."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.mean_curve import Array, MeanCurve, standard_error
-from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet, values_at
+from composer_clr.analysis.mean_curve import MeanCurve
+from composer_clr.analysis.pairing import INTERPOLATED, Alignment, values_at
 
-__all__ = ['Gap', 'cosine_similarity', 'gap', 'improvement', 'kendall_tau', 'ranking_agreement']
+__all__ = ['cosine_similarity', 'kendall_tau', 'ranking_agreement', 'ranks']
 
-
-@dataclass(frozen=True, eq=False)
-class Gap:
-    """Cyclic minus standard, in the metric's unit times the scale asked for.
-
-    Attributes:
-        count (Array): The cyclic curve's counts, such as epochs, that met the standard curve.
-        value (Array): The gap at each.
-        sem (tuple[float | None, ...]): Its standard error over seeds; ``None`` where a curve has one seed there.
-        how (tuple[str, ...]): How each was paired, as in :class:`Pairing`.
-        left_out (Array): The cyclic curve's counts that did not meet the standard curve.
-        mean (float): Mean over the points.
-        mean_sem (float | None): Standard error of the mean over seeds.
-    """
-
-    count: Array
-    value: Array
-    sem: tuple[float | None, ...]
-    how: tuple[str, ...]
-    left_out: Array
-    mean: float
-    mean_sem: float | None
-
-
-def gap(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED, scale: float = 1.0) -> Gap:
-    r"""How far the cyclic curve lies above the standard one: at each of its points, and on average.
-
-    .. math::
-        g_i = v^{cyclic}(x_i) - v^{standard}(x_i) \qquad \bar{g} = \frac{1}{P} \sum_{i=1}^{P} g_i
-
-    The sign is that of the difference also where lower is better: a negative gap in loss favours the cyclic curve.
-
-    Args:
-        cyclic (MeanCurve): Gives the points :math:`x_i`.
-        standard (MeanCurve): Is found at them as by :func:`pair`.
-        alignment (Alignment): How. Default: interpolation in the log of the count.
-        scale (float): 100 turns fractions into percentage points. Default: ``1.0``.
-
-    Raises:
-        CurveError: If no point meets the standard curve.
-
-    Source:
-        Portes et al. 2022, arXiv:2206.00832, section 3.
-    """
-    pairing = meet(cyclic, standard, alignment)
-    value = scale * (cyclic.value[pairing.kept] - pairing.weights @ standard.value)
-    terms = [
-        [(scale, cyclic.samples[i]), *zip(-scale * row, standard.samples, strict=True)]
-        for i, row in zip(pairing.kept, pairing.weights, strict=True)
-    ]
-    total = standard_error(chain.from_iterable(terms))
-    return Gap(
-        count=cyclic.count[pairing.kept],
-        value=value,
-        sem=tuple(standard_error(point) for point in terms),
-        how=pairing.how,
-        left_out=cyclic.count[pairing.left_out],
-        mean=float(value.mean()),
-        mean_sem=None if total is None else total / len(terms),
-    )
-
-
-def improvement(
-    method: MeanCurve,
-    baseline: MeanCurve,
-    positions: npt.ArrayLike,
-    alignment: Alignment = INTERPOLATED,
-    *,
-    lower_is_better: bool = False,
-) -> Array:
-    """What a method gains over the baseline at each position: above 0 is better, also where less is.
-
-    Args:
-        method (MeanCurve): The method's curve.
-        baseline (MeanCurve): The baseline's curve of the same kind.
-        positions (ArrayLike): Epochs or times.
-        alignment (Alignment): How, and what the positions are. Default: interpolation in the log of the count.
-        lower_is_better (bool): Whether the metric is one of which less is better. Default: ``False``.
-
-    Returns:
-        Array: NaN where either curve has no value.
-
-    Source:
-        Portes et al. 2022, arXiv:2206.00832, figure 3A-C.
-    """
-    ours, theirs = (values_at(curve, positions, alignment) for curve in (method, baseline))
-    return theirs - ours if lower_is_better else ours - theirs
+_TIE = 1e-9
 
 
 def cosine_similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> float | None:
-    r"""How alike two series of improvements are in shape, :math:`a \cdot b / (|a| |b|)`, over the places both know.
+    r"""Returns how alike two series of improvements are in shape, :math:`a \cdot b / (|a| |b|)`, where both are known.
 
     Returns:
-        float | None: In [-1, 1]; ``None`` where fewer than two places are known to both, or one series is all zero.
+        float | None: In [-1, 1]; ``None`` where both are known at fewer than two places, or one series is all zero, and
+        so has no direction.
 
     Example:
         >>> cosine_similarity([3, 4, float('nan')], [4, 3, 1])
@@ -131,7 +45,8 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
                       {\sqrt{p_a p_b}}
 
     where :math:`p_a` and :math:`p_b` count the pairs that :math:`a` and :math:`b` do not tie. A pair tied in one of
-    the rankings counts neither for nor against; one tied in only one of them keeps tau away from 1.
+    the rankings counts neither for nor against; one tied in only one of them keeps tau away from 1. Values within
+    rounding, 1e-9 of each other, are tied.
 
     Returns:
         float | None: In [-1, 1]; ``None`` where either ranking ties every pair, or has no pair.
@@ -143,6 +58,7 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
     Source:
         Kendall 1945, The treatment of ties in ranking problems, doi:10.1093/biomet/33.3.239.
     """
+    a, b = ranks(a), ranks(b)
     if len(set(a)) < 2 or len(set(b)) < 2:
         return None
     from scipy.stats import kendalltau  # takes half a second to import, which figures need not wait for
@@ -150,20 +66,35 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
     return float(kendalltau(a, b)[0])  # type: ignore[arg-type]
 
 
+def ranks(values: Sequence[float]) -> list[int]:
+    """Returns the rank of each value, from 0 for the lowest; values within 1e-9 of the next lower one share its rank.
+
+    Example:
+        >>> ranks([0.3, 0.1 + 0.2, 0.1])
+        [1, 1, 0]
+    """
+    found, rank = [0] * len(values), 0
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    for before, i in pairwise(order):
+        rank += values[i] - values[before] > _TIE * max(abs(values[i]), abs(values[before]))
+        found[i] = rank
+    return found
+
+
 def ranking_agreement(
     curves: Sequence[tuple[MeanCurve, MeanCurve]],
     positions: npt.ArrayLike,
     alignment: Alignment = INTERPOLATED,
 ) -> list[float | None]:
-    """Whether cyclic and standard curves rank the methods alike: :func:`kendall_tau` at each position.
+    """Returns whether cyclic and standard curves rank the methods alike: :func:`kendall_tau` at each position.
 
     Args:
         curves (Sequence[tuple[MeanCurve, MeanCurve]]): Each method's cyclic and standard curve.
         positions (ArrayLike): Epochs or times.
-        alignment (Alignment): How, and what the positions are. Default: interpolation in the log of the count.
+        alignment (Alignment): How, and what the positions are. Default: interpolation in log epochs.
 
     Returns:
-        list[float | None]: Over the methods that have both values there; ``None`` where fewer than two have.
+        list[float | None]: Over the methods with both values there; ``None`` for fewer than two.
     """
     cyclic = np.array([values_at(curve, positions, alignment.of_cyclic()) for curve, _ in curves])
     standard = np.array([values_at(curve, positions, alignment) for _, curve in curves])

@@ -1,4 +1,4 @@
-"""What all curves of a study answer to the same questions: how soon, how good within a budget, what nothing beats."""
+"""The same questions put to all curves of a study: how soon, how good within a budget, and the frontier."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from composer_clr.analysis.comparison_record import bound_record, speedup_record
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
-from composer_clr.analysis.queries import FrontierPoint, frontier, speedup, time_to_reach, value_within
+from composer_clr.analysis.queries import Answer, FrontierPoint, frontier, time_to_reach, value_within
+from composer_clr.analysis.resampling import Speedup, pair_of, speedup_with_interval
+from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.axes import Axis, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE, study_baseline
-from composer_clr.curves.metrics import default_metric, full_name, is_fraction, study_direction
+from composer_clr.curves.metrics import default_metric, full_name, is_percentage, study_direction, study_is_fraction
 
 __all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
 
 
 class Budget(NamedTuple):
-    """How much may be trained: seconds, epochs, batches, samples or tokens."""
+    """A budget: an amount of seconds, epochs, batches, samples or tokens."""
 
     amount: float
     axis: Axis
@@ -27,19 +30,20 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CurveAnswers:
-    """One curve's answers; ``None`` where the question leads out of what was measured.
+    """One curve's answers.
 
     Attributes:
-        curve (MeanCurve): Whose they are.
-        reached (tuple[float | None, ...]): :func:`time_to_reach` for each value asked for, along the axis.
-        speedup (tuple[float | None, ...]): :func:`speedup` over the baseline's curve of the same kind, for each.
-        value (tuple[float | None, ...]): :func:`value_within` for each budget asked for.
+        curve (MeanCurve): The curve.
+        reached (tuple[Answer, ...]): :func:`time_to_reach` for each value asked for, along the axis.
+        speedups (tuple[Speedup | None, ...]): The speedup over the baseline's curve of the same kind for each;
+            ``None`` without such a curve.
+        values (tuple[Answer, ...]): :func:`value_within` for each budget asked for.
     """
 
     curve: MeanCurve
-    reached: tuple[float | None, ...]
-    speedup: tuple[float | None, ...]
-    value: tuple[float | None, ...]
+    reached: tuple[Answer, ...]
+    speedups: tuple[Speedup | None, ...]
+    values: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +51,10 @@ class Answers:
     """The answers of all curves.
 
     Attributes:
-        metric (str): What was asked about; ``peak:`` before it for the best value near a point.
+        metric (str): The metric; with ``peak:`` before it for the best value near a point.
         baseline (str): The method that speedups are over.
-        scale (float): 100 where the metric is a fraction, which people read in percent; else 1.
+        scale (float): 100 where the metric is a fraction, which is shown in percent; else 1.
+        lower_is_better (bool): Whether less is better.
         reach (tuple[float, ...]): The values asked for.
         within (tuple[Budget, ...]): The budgets asked for.
         axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
@@ -60,6 +65,7 @@ class Answers:
     metric: str
     baseline: str
     scale: float
+    lower_is_better: bool
     reach: tuple[float, ...]
     within: tuple[Budget, ...]
     axis: Axis
@@ -71,57 +77,63 @@ def answer(
     curves: Iterable[TradeoffCurve],
     metric: str | None = None,
     *,
-    reach: Sequence[float] = (),
+    reach: Sequence[float | str] = (),
     within: Sequence[tuple[float, Axis] | float] = (),
     axis: Axis | None = None,
     baseline: str = BASELINE,
     peak: bool = False,
     lower_is_better: bool | None = None,
+    seeds: Seeds = 'common',
 ) -> Answers:
-    """Put the same questions to every curve: each method's and kind's, its seeds averaged.
+    """Puts the same questions to every curve: each method's and kind's, its seeds averaged.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
-        reach (Sequence[float]): How long to these values? In the metric's own unit, 0.75 for 75 percent.
-        within (Sequence[tuple[float, str] | float]): How good within these budgets? Seconds, or an amount and its
-            axis, such as ``(3e8, 'token')``; each above 0.
+        reach (Sequence[float | str]): The values to reach, in the metric's own unit; ``'75%'`` is 0.75 of a fraction,
+            and 75 where the data are in percent.
+        within (Sequence[tuple[float, str] | float]): The budgets, each above 0: seconds, or an amount and its axis,
+            such as ``(3e8, 'token')``.
         axis (str | None): What to reach a value in. Default: ``None``, samples or tokens where the schedules were
             counted in them (:func:`default_axis`), else ``'time'``.
         baseline (str): The method that speedups are over. Default: ``'baseline'``.
-        peak (bool): Whether to take the best value near each point. Default: ``False``.
-        lower_is_better (bool | None): Default: ``None``, told from the metric's name.
+        peak (bool): Use the best value near each point. Default: ``False``.
+        lower_is_better (bool | None): Whether less is better. Default: ``None``, as :func:`study_direction` finds it.
+        seeds (str): ``'common'``: speedups are over the seeds that both curves have; ``'all'``: over all of either.
+            Default: ``'common'``.
 
     Raises:
-        CurveError: If a value of a fraction is asked for above 1, no run is of a baseline that is named, and as for
-            :func:`mean_curves`.
+        CurveError: If a value to reach is in another unit than the data, no run is of a baseline that is named, and as
+            for :func:`mean_curves`.
     """
     runs = [curve for curve in curves if curve.points]
     metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
     baseline = study_baseline(runs, baseline)
     lower = study_direction(runs, metric, lower_is_better)
+    fraction = study_is_fraction(runs, metric, peak=peak)
     axis = shown_axis(runs, axis)
     means = mean_curves(runs, metric, axis=None if axis == 'time' else axis, peak=peak)
     count = next(iter(means.values())).axis
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
     along = {on: mean_curves(runs, metric, axis=on, peak=peak) for _, on in budgets if on not in ('time', count)}
-    values = [value for curve in means.values() for value in curve.value]
-    fraction = is_fraction(metric, values)
-    for target in reach:
-        if not math.isfinite(target) or (fraction and target > 1):
-            raise CurveError(f'no run can reach {target:g}: {metric} is a fraction here, write 0.75 or 75%')
+    counted = axis != 'time'
+    lowest = min(float(curve.value.min()) for curve in means.values())
+    targets = [_target(asked, metric, fraction=fraction, lowest=lowest) for asked in reach]
     methods = list(dict.fromkeys(method for method, _ in means))
     if baseline not in (*methods, BASELINE):
         raise CurveError(f'no run is of the baseline {baseline!r}: choose one of {", ".join(methods)}')
-    told = []
+    answers = []
     for (_, kind), curve in sorted(means.items(), key=lambda item: _place(item[0], baseline, methods)):
         base = means.get((baseline, kind))
-        along_axis: dict[str, bool] = {'lower_is_better': lower, 'counted': axis != 'time'}
-        told.append(
+        pair = None if base is None else pair_of(curve, base, seeds)
+        answers.append(
             CurveAnswers(
                 curve,
-                tuple(time_to_reach(curve, target, **along_axis) for target in reach),
-                tuple(base and speedup(curve, base, target, **along_axis) for target in reach),
+                tuple(time_to_reach(curve, target, lower_is_better=lower, counted=counted) for target in targets),
+                tuple(
+                    pair and speedup_with_interval(pair, target, lower_is_better=lower, counted=counted)
+                    for target in targets
+                ),
                 tuple(
                     value_within(
                         along.get(on, means)[curve.method, kind], amount, lower_is_better=lower, counted=on != 'time'
@@ -134,40 +146,78 @@ def answer(
         metric=f'peak:{metric}' if peak else metric,
         baseline=baseline,
         scale=100.0 if fraction else 1.0,
-        reach=tuple(reach),
+        lower_is_better=lower,
+        reach=tuple(targets),
         within=tuple(budgets),
         axis=axis,
-        curves=told,
+        curves=answers,
         frontier=frontier(means.values(), lower_is_better=lower),
     )
 
 
+def _target(asked: float | str, metric: str, *, fraction: bool, lowest: float) -> float:
+    """Returns a value to reach in the unit of the data."""
+    text = f'{asked:g}' if isinstance(asked, (int, float)) else asked.strip()
+    try:
+        value = float(text.removesuffix('%'))
+    except ValueError as error:
+        raise CurveError(f'--reach {text}: must be a number, such as 0.75 or 75%') from error
+    if text.endswith('%'):
+        if not fraction and not is_percentage(metric):
+            raise CurveError(f'--reach {text}: {metric} is not a percentage, write {value:g} or {value / 100:g}')
+        value = value / 100 if fraction else value
+    elif not isinstance(asked, str):
+        value = float(asked)
+    if not math.isfinite(value) or (fraction and value > 1):
+        raise CurveError(f'no run can reach {text}: {metric} is a fraction here, write 0.75 or 75%')
+    if not fraction and is_percentage(metric) and '%' not in text and 0 < value <= 1 < lowest:
+        raise CurveError(f'--reach {text}: {metric} is in percent here, write {100 * value:g} or {100 * value:g}%')
+    return value
+
+
 def _place(key: tuple[str, str], baseline: str, methods: Sequence[str]) -> tuple[bool, int, tuple[bool, bool, str]]:
-    """Sorts curves: the baseline first, the other methods as they appear; of each the standard one first."""
+    """Returns the key that sorts curves: the baseline first, the other methods as they appear; then by kind."""
     method, kind = key
     return method != baseline, methods.index(method), kind_order(kind)
 
 
 def answers_record(answers: Answers) -> dict[str, Any]:
-    """Answers as strict JSON has them: what ``composer-clr ask --json`` writes. ``None`` is "not reached"."""
+    """Returns answers as strict JSON has them: what ``composer-clr ask --json`` writes.
+
+    Returns:
+        dict: ``time_s``, ``speedup`` and ``value`` are ``null`` unless they lie in the measured range. ``state`` tells
+        ``'reached'``, ``'bound'`` and ``'not reached'`` apart, and ``bound`` is such as ``{'<=': 3294.0}``.
+    """
     return {
         'metric': answers.metric,
+        'direction': 'min' if answers.lower_is_better else 'max',
         'baseline': answers.baseline,
         'axis': answers.axis,
         'curves': [
             {
-                'method': told.curve.method,
-                'kind': told.curve.kind,
+                'method': found.curve.method,
+                'kind': found.curve.kind,
                 'reach': [
-                    {'value': value, _key(answers.axis): reached, 'speedup': times}
-                    for value, reached, times in zip(answers.reach, told.reached, told.speedup, strict=True)
+                    {
+                        'value': value,
+                        _key(answers.axis): reached.exact,
+                        'state': reached.state,
+                        'bound': bound_record(reached),
+                        **_speedup_keys(speedup),
+                    }
+                    for value, reached, speedup in zip(answers.reach, found.reached, found.speedups, strict=True)
                 ],
                 'within': [
-                    {_key(budget.axis): budget.amount, 'value': value}
-                    for budget, value in zip(answers.within, told.value, strict=True)
+                    {
+                        _key(budget.axis): budget.amount,
+                        'value': best.exact,
+                        'state': best.state,
+                        'bound': bound_record(best),
+                    }
+                    for budget, best in zip(answers.within, found.values, strict=True)
                 ],
             }
-            for told in answers.curves
+            for found in answers.curves
         ],
         'frontier': [
             {answers.curves[0].curve.axis if name == 'count' else name: value for name, value in vars(point).items()}
@@ -178,3 +228,16 @@ def answers_record(answers: Answers) -> dict[str, Any]:
 
 def _key(axis: str) -> str:
     return 'time_s' if axis == 'time' else axis
+
+
+def _speedup_keys(speedup: Speedup | None) -> dict[str, Any]:
+    if speedup is None:
+        return {'speedup': None, 'speedup_state': None, 'speedup_bound': None, 'speedup_interval': None, 'seeds': None}
+    written = speedup_record(speedup)
+    return {
+        'speedup': written['speedup'],
+        'speedup_state': written['state'],
+        'speedup_bound': written['bound'],
+        'speedup_interval': written['interval'],
+        'seeds': written['seeds'],
+    }

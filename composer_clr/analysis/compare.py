@@ -9,24 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from composer_clr.analysis.agreement import Gap, cosine_similarity, gap, improvement, ranking_agreement
-from composer_clr.analysis.cost import counted_cost_ratio, measured_cost_ratio
+from composer_clr.analysis.agreement import cosine_similarity, ranking_agreement
+from composer_clr.analysis.cost import StudyCost, study_cost
+from composer_clr.analysis.differences import Differences, gap, improvement
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
+from composer_clr.analysis.uncertainty import Estimate, Seeds
 from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
 from composer_clr.curves.methods import study_baseline
-from composer_clr.curves.metrics import default_metric, full_name, is_fraction, is_perplexity, measured, study_direction
+from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
 from composer_clr.schedule.cost_ratio import cost_ratio
 
-__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds']
+__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds', 'in_log']
 
 
 @dataclass(frozen=True, eq=False)
 class Improvement:
-    """What a method gains over the baseline on each kind of curve, at the counts where both are known."""
+    """A method's improvement over the baseline on both kinds of curve, at the counts where both are known.
+
+    Attributes:
+        count (Array): The counts, such as epochs.
+        cyclic (Array): The improvement on cyclic curves at each.
+        standard (Array): The improvement on standard curves at each.
+    """
 
     count: Array
     cyclic: Array
@@ -35,29 +43,37 @@ class Improvement:
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
-    """One method's curves and figures; ``cyclic`` is the curve of whichever kind is compared with the standard.
+    """One method's curves and figures; ``cyclic`` is the curve of the kind that is compared with the standard one.
 
-    See :func:`gap`, :func:`cosine_similarity`, :func:`measured_cost_ratio`. With a fit, ``fit_residuals`` are the
-    standard curve's, measured minus fitted, by count or time as it was fitted. ``counted_cost_ratio`` is the cost ratio
-    in what the curves count, such as tokens.
+    See :func:`gap`, :func:`cosine_similarity`, :func:`study_cost`. With a fit, ``fit_residuals`` are the standard
+    curve's, measured minus fitted, by count or time as it was fitted.
     """
 
     cyclic: MeanCurve
     standard: MeanCurve
-    gap: Gap
+    gap: Differences
     improvement: Improvement
     cosine_similarity: float | None
-    cost_ratio: float
-    counted_cost_ratio: float
+    cost: StudyCost
     fit_residuals: dict[float, float] | None = None
+
+    @property
+    def cost_ratio(self) -> float:
+        """:func:`measured_cost_ratio`."""
+        return self.cost.ratio
+
+    @property
+    def counted_cost_ratio(self) -> float:
+        """:func:`counted_cost_ratio`: the cost ratio in what the curves count, such as tokens."""
+        return self.cost.counted_ratio
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A whole study, compared.
+    """One kind of curve compared with the standard one.
 
     Attributes:
-        metric (str): What was compared; ``peak:`` before it for the best value near a point.
+        metric (str): The metric; with ``peak:`` before it for the best value near a point.
         baseline (str): The method that the improvements are over.
         alignment (Alignment): How points were paired.
         scale (float): 100 where gaps and improvements are percentage points, else 1.
@@ -97,11 +113,13 @@ def compare(
     alignment: Alignment = INTERPOLATED,
     peak: bool = False,
     lower_is_better: bool | None = None,
+    seeds: Seeds = 'common',
+    gpus: int | None = None,
     strict: bool = True,
 ) -> Comparison:
-    """Compare cyclic curves, or those of another kind, with standard ones.
+    """Compares cyclic curves, or those of another kind, with standard ones.
 
-    Methods that have curves of one of the two kinds only are named in ``skipped``.
+    Methods with curves of only one of the two kinds are named in ``skipped``.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs of the study, cyclic and standard, of one seed or several.
@@ -111,14 +129,17 @@ def compare(
             ``'baseline'``.
         alignment (Alignment): How points are paired. Default: interpolation in the log of what the schedules
             were counted in.
-        peak (bool): Whether to take the best value near each point. Default: ``False``.
-        lower_is_better (bool | None): Default: ``None``, told from the metric's name.
-        strict (bool): Whether a method with a bad curve stops everything; if not, it is named in ``skipped``. The
-            baseline always does. Default: ``True``.
+        peak (bool): Use the best value near each point. Default: ``False``.
+        lower_is_better (bool | None): Whether less is better. Default: ``None``, as :func:`study_direction` finds it.
+        seeds (str): ``'common'``: differences are over the seeds that both sides have; ``'all'``: over all of either.
+            Default: ``'common'``.
+        gpus (int | None): Number of GPUs of runs whose record does not have it. Default: ``None``, not known.
+        strict (bool): Whether a method with a bad curve raises; if not, it is named in ``skipped``. The baseline always
+            raises. Default: ``True``.
 
     Raises:
         CurveError: If there is no baseline with curves of both kinds, the curves do not share the metric, a value is
-            not finite, or a curve has one point only or does not meet its counterpart.
+            not finite, or a curve has only one point or none that can be paired.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, section 3 and figure 3.
@@ -128,10 +149,9 @@ def compare(
     metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
     baseline = study_baseline(runs, baseline)
     lower = study_direction(runs, metric, lower_is_better)
-    values = [measured(point, peak).get(metric, math.nan) for run in runs for point in run.points]
-    scale = 100.0 if is_fraction(metric, filter(math.isfinite, values)) else 1.0
+    scale = 100.0 if study_is_fraction(runs, metric, peak=peak) else 1.0
     if is_ratio := is_perplexity(metric):
-        runs = [_in_log(run, metric) for run in runs]
+        runs = [in_log(run, metric) for run in runs]
 
     compared: dict[str, MethodComparison] = {}
     skipped: dict[str, str] = {}
@@ -143,15 +163,15 @@ def compare(
             cyclic, standard = _both_kinds(group, method, kind, metric, axis, peak)
             base = compared.get(baseline)
             over = (base.cyclic, base.standard) if base else (cyclic, standard)
-            gained = _improvement((cyclic, standard), over, alignment, lower, scale)
+            improved = _improvement((cyclic, standard), over, alignment, lower, scale, seeds)
+            difference = gap(cyclic, standard, alignment, 1.0 if is_ratio else scale, seeds)
             compared[method] = MethodComparison(
                 cyclic,
                 standard,
-                _as_ratio(gap(cyclic, standard, alignment)) if is_ratio else gap(cyclic, standard, alignment, scale),
-                gained,
-                cosine_similarity=None if method == baseline else cosine_similarity(gained.cyclic, gained.standard),
-                cost_ratio=measured_cost_ratio(cyclic, standard, alignment),
-                counted_cost_ratio=counted_cost_ratio(cyclic, standard, alignment),
+                _as_ratio(difference) if is_ratio else difference,
+                improved,
+                cosine_similarity=None if method == baseline else cosine_similarity(improved.cyclic, improved.standard),
+                cost=study_cost(cyclic, standard, alignment, gpus),
                 fit_residuals=_residuals(standard, alignment, scale) if alignment.mode == 'fit' else None,
             )
         except CurveError as error:
@@ -182,12 +202,12 @@ def compare(
 def compare_kinds(
     curves: Iterable[TradeoffCurve], metric: str | None = None, *, strict: bool = True, **options: Any
 ) -> tuple[dict[str, Comparison], dict[str, str]]:
-    """Compare every kind of curve with the standard one: cyclic runs, WSD-S, branches, averaged weights.
+    """Compares every kind of curve with the standard one: cyclic runs, WSD-S, branches, averaged weights.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs of the study, of any kinds.
         metric (str | None): As for :func:`compare`, shared by all of them.
-        strict (bool): Whether what cannot be compared stops everything. Default: ``True``.
+        strict (bool): Whether a kind that cannot be compared raises. Default: ``True``.
         **options: The other arguments of :func:`compare`.
 
     Returns:
@@ -215,7 +235,7 @@ def compare_kinds(
 
 
 def _by_method(runs: Iterable[TradeoffCurve], baseline: str, kind: str) -> dict[str, list[TradeoffCurve]]:
-    """The runs of each method, the baseline first, since all others are measured by it."""
+    """Returns the runs of each method, the baseline first, since the others are compared with it."""
     groups: dict[str, list[TradeoffCurve]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.run.method, []).append(run)
@@ -242,12 +262,12 @@ def _both_kinds(
         if len(curve.count) < 2:
             names = sorted({run.place for run in group if run.run.kind == curve.kind})
             raise CurveError(
-                f'{curve}: one point only (of {", ".join(names)}): a curve needs two, train more durations'
+                f'{curve}: only one point (of {", ".join(names)}): a curve needs two, train more durations'
             )
     return cyclic, standard
 
 
-def _in_log(run: TradeoffCurve, metric: str) -> TradeoffCurve:
+def in_log(run: TradeoffCurve, metric: str) -> TradeoffCurve:
     """Returns a run with the logarithm of a metric, in which ratios are differences."""
 
     def logged(metrics: dict[str, float]) -> dict[str, float]:
@@ -260,12 +280,20 @@ def _in_log(run: TradeoffCurve, metric: str) -> TradeoffCurve:
     return changed
 
 
-def _as_ratio(log_gap: Gap) -> Gap:
-    """Returns a gap of logarithms as a ratio, its errors to first order."""
-    value, mean = np.exp(log_gap.value), math.exp(log_gap.mean)
-    sem = tuple(None if e is None else float(e * v) for e, v in zip(log_gap.sem, value, strict=True))
-    mean_sem = None if log_gap.mean_sem is None else log_gap.mean_sem * mean
-    return replace(log_gap, value=value, sem=sem, mean=mean, mean_sem=mean_sem)
+def _as_ratio(log_gap: Differences) -> Differences:
+    """Returns a gap of logarithms as a ratio, its standard errors to first order."""
+
+    def exponential(found: Estimate) -> Estimate:
+        value = math.exp(found.value)
+        return Estimate(
+            value,
+            found.seeds,
+            sem=None if found.sem is None else value * found.sem,
+            low=None if found.low is None else math.exp(found.low),
+            high=None if found.high is None else math.exp(found.high),
+        )
+
+    return replace(log_gap, estimates=tuple(map(exponential, log_gap.estimates)), average=exponential(log_gap.average))
 
 
 def _improvement(
@@ -274,14 +302,17 @@ def _improvement(
     alignment: Alignment,
     lower: bool,
     scale: float,
+    seeds: Seeds,
 ) -> Improvement:
-    positions = alignment.positions(method[0])
+    positions, counts = alignment.positions(method[0]), method[0].count
     cyclic, standard = (
-        scale * improvement(ours, theirs, positions, how, lower_is_better=lower)
-        for ours, theirs, how in zip(method, baseline, (alignment.of_cyclic(), alignment), strict=True)
+        improvement(of, over, positions, how, lower_is_better=lower, counts=counts, scale=scale, seeds=seeds)
+        for of, over, how in zip(method, baseline, (alignment.of_cyclic(), alignment), strict=True)
     )
-    known = ~np.isnan(cyclic) & ~np.isnan(standard)
-    return Improvement(method[0].count[known], cyclic[known], standard[known])
+    if cyclic is None or standard is None:
+        return Improvement(np.array([]), np.array([]), np.array([]))
+    count, on_cyclic, on_standard = np.intersect1d(cyclic.count, standard.count, return_indices=True)
+    return Improvement(count, cyclic.value[on_cyclic], standard.value[on_standard])
 
 
 def _residuals(standard: MeanCurve, alignment: Alignment, scale: float) -> dict[float, float]:

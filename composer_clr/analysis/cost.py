@@ -1,8 +1,8 @@
-"""What separate runs cost over one cyclic run, as measured."""
+"""The measured cost of separate runs and of one cyclic run: in time, in counts such as epochs, in GPU-hours."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,19 +10,22 @@ import numpy.typing as npt
 from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
 
-__all__ = ['counted_cost_ratio', 'curve_cost', 'measured_cost_ratio']
+__all__ = ['StudyCost', 'counted_cost_ratio', 'curve_cost', 'measured_cost_ratio', 'study_cost']
+
+# Runs of one method whose paces differ by more than this were not timed alike.
+_SAME_PACE = 1.1
 
 
 def curve_cost(curve: MeanCurve, points: npt.ArrayLike | None = None) -> float:
-    r"""Seconds of training that it took to draw a curve, or some of its points.
+    r"""Returns the seconds of training that a curve, or some of its points, took.
 
     .. math::
         \max_i c_i + \sum_i (t_i - c_i)
 
-    where :math:`t_i` is the time of point :math:`i` and :math:`c_i` the part of it that lies on a run which the points
-    have in common: for one run :math:`c_i = t_i` and the cost is the time of its last point; for runs of their own
-    :math:`c_i = 0` and it is their sum; for branches :math:`c_i` is the time at which each left the trunk, and the cost
-    that of the trunk to the last branch, and of the branches.
+    where :math:`t_i` is the time of point :math:`i` and :math:`c_i` its part on a run that the points share: for one
+    run :math:`c_i = t_i`, and the cost is the time of its last point; for separate runs :math:`c_i = 0`, and it is
+    their sum; for branches :math:`c_i` is the time at which each left the trunk, and the cost is that of the trunk to
+    the last branch, and of the branches.
 
     Args:
         curve (MeanCurve): The curve.
@@ -42,29 +45,84 @@ def curve_cost(curve: MeanCurve, points: npt.ArrayLike | None = None) -> float:
 
 
 def measured_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED) -> float:
-    r"""What the paired standard runs took, over what the other curve took to draw the points that were paired.
+    r"""Returns the time of the paired standard runs over the time that the other curve took for the paired points.
 
-    What a curve took is :func:`curve_cost`: of a cyclic run, the time to the last of the points.
-    A run counts once for each point that it is paired with. Where no run was trained to a point, the time is
+    The other curve's time is :func:`curve_cost`: of a cyclic run, the time to the last of the points. A run counts once
+    per point that it is paired with. Where no run was trained to a point, the time is
     interpolated as values are, but in its logarithm, :math:`\ln t = (1 - \lambda) \ln t_a + \lambda \ln t_b`, which is
     exact for runs of one pace.
 
     Raises:
-        CurveError: If no point meets the standard curve.
+        CurveError: If no point can be paired with the standard curve.
     """
-    pairing = meet(cyclic, standard, alignment)
-    separate = np.exp(pairing.weights @ np.log(standard.time_s))
-    return float(separate.sum() / curve_cost(cyclic, pairing.kept))
+    return study_cost(cyclic, standard, alignment).ratio
 
 
 def counted_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED) -> float:
     """Returns :func:`measured_cost_ratio` in what the curves count, such as tokens, in place of seconds.
 
     Raises:
-        CurveError: If no point meets the standard curve.
+        CurveError: If no point can be paired with the standard curve.
     """
     pairing = meet(cyclic, standard, alignment)
     separate = np.exp(pairing.weights @ np.log(standard.count))
-    return float(
-        separate.sum() / curve_cost(replace(cyclic, time_s=cyclic.count, shared_s=cyclic.shared_count), pairing.kept)
+    counted = replace(cyclic, time_s=cyclic.count, shared_s=cyclic.shared_count)
+    return float(separate.sum() / curve_cost(counted, pairing.kept))
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """What the points of a curve cost as one run and as separate runs.
+
+    Attributes:
+        one_run_s (float): Seconds of the cyclic run, or of the trunk and its branches.
+        separate_s (float): Seconds of the standard runs to the same points.
+        ratio (float): The second over the first.
+        counted_ratio (float): The same in what the curves count, such as epochs, whatever the runs' paces.
+        pace_spread (float): The slowest run's seconds per count over the fastest's; 1 without paces.
+        one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks is not known.
+        separate_gpu_h (float | None): GPU-hours.
+    """
+
+    one_run_s: float
+    separate_s: float
+    ratio: float
+    counted_ratio: float
+    pace_spread: float
+    one_run_gpu_h: float | None
+    separate_gpu_h: float | None
+
+    @property
+    def timed_alike(self) -> bool:
+        """Whether the runs' paces differ by at most 10%, so that the measured ratio is that of the work."""
+        return self.pace_spread <= _SAME_PACE
+
+
+def study_cost(
+    cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED, gpus: int | None = None
+) -> StudyCost:
+    """Returns the cost of the paired points, as :func:`measured_cost_ratio` counts it, in three units.
+
+    Args:
+        cyclic (MeanCurve): The cyclic curve, or one of branches.
+        standard (MeanCurve): The standard curve.
+        alignment (Alignment): How points are paired. Default: interpolation in the log of the count.
+        gpus (int | None): Number of GPUs of runs whose record does not have it. Default: ``None``, not known.
+
+    Raises:
+        CurveError: If no point can be paired with the standard curve.
+    """
+    pairing = meet(cyclic, standard, alignment)
+    one_run_s = curve_cost(cyclic, pairing.kept)
+    separate_s = float(np.exp(pairing.weights @ np.log(standard.time_s)).sum())
+    paces = [*cyclic.paces.values(), *standard.paces.values()]
+    of_one, of_separate = (curve.gpus or gpus for curve in (cyclic, standard))
+    return StudyCost(
+        one_run_s=one_run_s,
+        separate_s=separate_s,
+        ratio=separate_s / one_run_s,
+        counted_ratio=counted_cost_ratio(cyclic, standard, alignment),
+        pace_spread=max(paces) / min(paces) if paces else 1.0,
+        one_run_gpu_h=None if of_one is None else one_run_s * of_one / 3600,
+        separate_gpu_h=None if of_separate is None else separate_s * of_separate / 3600,
     )

@@ -1,11 +1,11 @@
-"""Runs averaged over their seeds, point by point, and the error that the seeds tell of."""
+"""Runs averaged over their seeds, point by point, and the standard error over seeds."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 import numpy as np
@@ -32,11 +32,13 @@ class MeanCurve:
         value (Array): Mean of the metric.
         samples (tuple[dict[str, float], ...]): For each point, the value of each seed that reached it. Runs without a
             seed have a label of their own.
-        shared_s (Array | None): Of the time of each point, the mean seconds that lie on a run which other points lie on
-            too: nothing for runs of their own, all of it for the points of one run, the trunk's part for branches.
-            Default: ``None``, all of it.
+        shared_s (Array | None): For each point, the mean seconds of its time on a run that other points share: none for
+            separate runs, all for the points of one run, the trunk's part for branches. Default: ``None``, all.
         axis (str): What ``count`` counts: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
         shared_count (Array | None): As ``shared_s``, in the unit of ``count``.
+        times (tuple[dict[str, float], ...]): As ``samples``, the seconds of training. Default: ``()``, not known.
+        paces (dict[str, float]): Seconds per count of each run, by its name. Default: ``{}``.
+        gpus (int | None): Number of ranks of the runs. Default: ``None``, not known or not the same for all.
     """
 
     method: str
@@ -48,10 +50,23 @@ class MeanCurve:
     shared_s: Array | None = None
     axis: Count = 'epoch'
     shared_count: Array | None = None
+    times: tuple[dict[str, float], ...] = ()
+    paces: dict[str, float] = field(default_factory=dict)
+    gpus: int | None = None
+
+    @property
+    def seeds(self) -> set[str]:
+        """The seeds that reached any point."""
+        return set().union(*self.samples)
+
+    @property
+    def complete_seeds(self) -> list[str]:
+        """The seeds that reached every point, in the order of their runs."""
+        return [seed for seed in self.samples[0] if all(seed in sample for sample in self.samples)]
 
     @property
     def spread(self) -> Array:
-        """Standard deviation over the seeds at each point; NaN where there is one seed only."""
+        """Standard deviation over the seeds at each point; NaN where a point has one seed."""
         return np.array([np.std(list(s.values()), ddof=1) if len(s) > 1 else math.nan for s in self.samples])
 
     def __str__(self) -> str:
@@ -66,27 +81,27 @@ def mean_curves(
     peak: bool = False,
     allow_nan: bool = False,
 ) -> dict[tuple[str, str], MeanCurve]:
-    """Average the seeds: one curve for each method and kind, in the order in which they first appear.
+    """Averages the seeds: one curve per method and kind, in the order in which they first appear.
 
-    Points are one when they have the same count on the axis, epochs to eight digits. So a standard curve is put
-    together from its runs, one a point. A seed counts once at a point: a second run of it, being no independent sample,
+    Points are the same when they have the same count on the axis, epochs to eight digits. So a standard curve is made
+    of its runs, one per point. A seed counts once at a point: a second run of it, which is not an independent sample,
     would make the error look smaller than it is, and is refused.
 
     Args:
-        curves (Iterable[TradeoffCurve]): The runs; those without points are passed over.
+        curves (Iterable[TradeoffCurve]): The runs; those without points are ignored.
         metric (str): ``label/metric``.
-        axis (str | None): What points are told apart by. Default: ``None``, that of :func:`default_axis`,
-            of each curve where they have none in common.
-        peak (bool): Whether to take the best value near each point. Default: ``False``.
-        allow_nan (bool): Whether a value that is no finite number makes its mean NaN, for a figure to leave out,
-            rather than stop everything. Default: ``False``.
+        axis (str | None): What points are counted in. Default: ``None``, :func:`default_axis` of all curves, or of each
+            where they have none in common.
+        peak (bool): Use the best value near each point. Default: ``False``.
+        allow_nan (bool): Whether a value that is not finite makes its mean NaN, for a figure to leave out, rather than
+            raise. Default: ``False``.
 
     Returns:
         dict[tuple[str, str], MeanCurve]: By method and kind.
 
     Raises:
-        CurveError: If a point lacks the metric, or its value, time or count is no number to compare; if two runs of
-            one method, kind and seed reach the same count, or a run does not count what the axis shows.
+        CurveError: If a point lacks the metric, or its value, time or count cannot be compared; if two runs of one
+            method, kind and seed reach the same count, or a run does not count what the axis shows.
     """
     curves = list(curves)
     if axis is not None:
@@ -94,8 +109,10 @@ def mean_curves(
     groups: dict[tuple[str, str], list[tuple[str, TradeoffCurve]]] = defaultdict(list)
     for index, curve in enumerate(curves):
         if curve.points:
-            seed = f'run {index}' if curve.run.seed is None else f'seed {curve.run.seed}'
-            groups[curve.run.method, curve.run.kind].append((seed, curve))
+            key = curve.run.method, curve.run.kind
+            # A run without a seed pairs with no other.
+            label = f'run {index} of {", ".join(key)}' if curve.run.seed is None else f'seed {curve.run.seed}'
+            groups[key].append((label, curve))
     axis = axis or _common_axis(curves)
     return {
         key: _mean(*key, runs, metric, axis or default_axis([run for _, run in runs]), peak, allow_nan)
@@ -142,6 +159,7 @@ def _mean(
     means = [fmean(sample.values()) for sample in samples]
     shared_s = [fmean(part_s for *_, part_s, _ in at[count].values()) for count in counts]
     shared_count = [fmean(part for *_, part in at[count].values()) for count in counts]
+    world_sizes = {curve.run.world_size for _, curve in runs}
     return MeanCurve(
         method,
         kind,
@@ -152,7 +170,17 @@ def _mean(
         np.array(shared_s),
         axis,
         np.array(shared_count),
+        times=tuple({seed: time_s for seed, (_, time_s, *_) in at[count].items()} for count in counts),
+        paces={curve.place: _pace(curve, axis) for _, curve in runs},
+        gpus=world_sizes.pop() if len(world_sizes) == 1 else None,
     )
+
+
+def _pace(curve: TradeoffCurve, axis: Count) -> float:
+    """Returns the seconds per count up to a run's last point; a branch is counted with its trunk."""
+    return max(
+        (count, point.wall_clock_train_s / count) for point in curve.points if (count := point_count(point, axis))
+    )[1]
 
 
 def _shared(
@@ -191,21 +219,21 @@ def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, 
 
 
 def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float | None:
-    r"""Standard error over seeds of a weighted sum of means, :math:`\sum_i w_i \bar{v}_i`.
+    r"""Returns the standard error over seeds of a weighted sum of means, :math:`\sum_i w_i \bar{v}_i`.
 
     .. math::
         SE^2 = \sum_s \Bigl( \sum_i w_i \frac{v_{i,s} - \bar{v}_i}{\sqrt{n_i (n_i - 1)}} \Bigr)^2
 
-    where :math:`v_{i,s}` is the value of seed :math:`s` in mean :math:`i`, of :math:`n_i` seeds. What one seed does in
-    several means is taken together, as the points of one cyclic run go up and down together. With the same seeds
-    everywhere this is the deviation of the seeds' own sums over :math:`\sqrt{n}`; with different ones it is the root
+    where :math:`v_{i,s}` is the value of seed :math:`s` in mean :math:`i`, of :math:`n_i` seeds. The deviations of one
+    seed in several means are added, since the points of one cyclic run go up and down together. With the same seeds
+    in all means this is the deviation of the seeds' own sums over :math:`\sqrt{n}`; with different ones it is the root
     of the sum of the means' squared errors.
 
     Args:
         terms (Iterable[tuple[float, Mapping[str, float]]]): Weight, and value by seed, of each mean.
 
     Returns:
-        float | None: ``None`` where a mean that counts is of one seed only.
+        float | None: ``None`` if a mean with a weight other than 0 is of one seed.
 
     Example:
         >>> standard_error([(1, {'17': 3, '18': 3, '19': 6, '20': 6}), (-1, {'17': 1, '18': 1, '19': 4, '20': 4})])

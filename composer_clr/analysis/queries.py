@@ -1,24 +1,58 @@
-"""Questions put to tradeoff curves: how soon, how good within a budget, how much sooner, and what nothing beats."""
+"""Questions put to tradeoff curves: how soon, how good within a budget, how much sooner, and the frontier."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from composer_clr.analysis.mean_curve import Array, MeanCurve
 
-__all__ = ['FrontierPoint', 'frontier', 'speedup', 'time_to_reach', 'value_within']
+__all__ = [
+    'NOT_REACHED',
+    'Answer',
+    'FrontierPoint',
+    'first_reach',
+    'frontier',
+    'speedup',
+    'time_to_reach',
+    'value_within',
+]
+
+_ROUNDING = 1e-9
 
 
-def time_to_reach(
-    curve: MeanCurve, target: float, *, lower_is_better: bool = False, counted: bool = False
-) -> float | None:
+@dataclass(frozen=True)
+class Answer:
+    """An answer within the measured range, a bound beyond it, or none.
+
+    Attributes:
+        state (str): ``'reached'``, ``'bound'`` or ``'not reached'``.
+        value (float | None): The answer, or its bound; ``None`` if not reached.
+        relation (str): What the true answer is to the value: ``'='``, ``'<='`` or ``'>='``.
+    """
+
+    state: Literal['reached', 'bound', 'not reached']
+    value: float | None = None
+    relation: Literal['=', '<=', '>='] = '='
+
+    @property
+    def exact(self) -> float | None:
+        """The answer if it lies in the measured range, else ``None``."""
+        return self.value if self.state == 'reached' else None
+
+
+NOT_REACHED = Answer('not reached')
+
+
+def time_to_reach(curve: MeanCurve, target: float, *, lower_is_better: bool = False, counted: bool = False) -> Answer:
     r"""Returns the training time at which a curve first reaches a value, interpolated in log time.
 
-    Between points, :math:`t = t_a (t_b / t_a)^\lambda` with :math:`\lambda = (v - v_a) / (v_b - v_a)`.
+    Between points, :math:`t = t_a (t_b / t_a)^\lambda` with :math:`\lambda = (v - v_a) / (v_b - v_a)`. A curve whose
+    first point is better than the value reached it within the time of that point, which is an upper bound.
 
     Args:
         curve (MeanCurve): The curve.
@@ -26,59 +60,84 @@ def time_to_reach(
         lower_is_better (bool): Whether to reach is to come down to. Default: ``False``.
         counted (bool): Whether to answer in what the curve counts, such as tokens, in place of seconds. Default:
             ``False``.
+    """
+    sign = -1.0 if lower_is_better else 1.0
+    times, is_bound = first_reach(
+        (curve.count if counted else curve.time_s)[None], sign * curve.value[None], sign * target
+    )
+    if math.isnan(times[0]):
+        return NOT_REACHED
+    return Answer('bound', float(times[0]), '<=') if is_bound[0] else Answer('reached', float(times[0]))
+
+
+def first_reach(times: Array, values: Array, target: float) -> tuple[Array, np.ndarray]:
+    """Returns the time at which each of several curves first reaches a value, as :func:`time_to_reach` has it.
+
+    Args:
+        times (Array): Seconds of training.
+        values (Array): The metric, turned so that more is better.
+        target (float): The value.
 
     Returns:
-        float | None: Seconds, or the count; ``None`` where it is not reached in the measured range, or passed before.
+        tuple[Array, NDArray[bool]]: The time of each curve, NaN if not reached; and whether it is an upper bound.
+
+    Shape:
+        Times and values (curves, points); the results (curves,).
     """
-    times, values, target = *_in_order(curve, lower_is_better, counted), -target if lower_is_better else target
-    reached = np.flatnonzero(values >= target)
-    if not len(reached) or (reached[0] == 0 and values[0] > target):
-        return None
-    after = int(reached[0])
-    if after == 0:
-        return float(times[0])
-    share = (target - values[after - 1]) / (values[after] - values[after - 1])
-    return float(times[after - 1] * (times[after] / times[after - 1]) ** share)
+    order = np.argsort(times, axis=1, kind='stable')
+    times, values = np.take_along_axis(times, order, 1), np.take_along_axis(values, order, 1)
+    slack = _ROUNDING * abs(target)
+    reached = values >= target - slack
+    rows, after = np.arange(len(times)), reached.argmax(axis=1)
+    before = np.maximum(after - 1, 0)
+    rise = values[rows, after] - values[rows, before]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        share = np.where(after > 0, np.clip((target - values[rows, before]) / rise, 0, 1), 1.0)
+    found = times[rows, before] * (times[rows, after] / times[rows, before]) ** share
+    found[~reached.any(axis=1)] = np.nan
+    return found, (after == 0) & (values[:, 0] > target + slack)
 
 
-def value_within(
-    curve: MeanCurve, budget: float, *, lower_is_better: bool = False, counted: bool = False
-) -> float | None:
+def value_within(curve: MeanCurve, budget: float, *, lower_is_better: bool = False, counted: bool = False) -> Answer:
     """Returns the best value that a curve reaches within a training time, interpolated in log time.
 
-    The best so far and not the last: a budget need not be used up. So it is the inverse of :func:`time_to_reach`.
+    The best so far and not the last: a budget need not be used up. So it is the inverse of :func:`time_to_reach`. A
+    budget beyond the last point reaches at least the best of all points, which is a bound.
 
     Args:
         curve (MeanCurve): The curve.
         budget (float): Seconds of training, or a count.
         lower_is_better (bool): Whether the best is the lowest. Default: ``False``.
         counted (bool): Whether the budget is in what the curve counts, such as tokens. Default: ``False``.
-
-    Returns:
-        float | None: ``None`` where the budget lies outside the measured range.
     """
-    times, values = _in_order(curve, lower_is_better, counted)
-    if not times[0] <= budget <= times[-1]:
-        return None
-    best = max(np.interp(math.log(budget), np.log(times), values), values[times <= budget].max())
-    return float(-best if lower_is_better else best)
-
-
-def _in_order(curve: MeanCurve, lower_is_better: bool, counted: bool) -> tuple[Array, Array]:
-    """Returns times or counts in order, and values turned so that more is better."""
+    sign = -1.0 if lower_is_better else 1.0
     positions = curve.count if counted else curve.time_s
     order = np.argsort(positions, kind='stable')
-    return positions[order], (-1 if lower_is_better else 1) * curve.value[order]
+    positions, values = positions[order], sign * curve.value[order]
+    if budget < positions[0]:
+        return NOT_REACHED
+    measured = max(np.interp(math.log(budget), np.log(positions), values), values[positions <= budget].max())
+    best = sign * float(measured)
+    beyond = budget > positions[-1]
+    return Answer('bound', best, '<=' if lower_is_better else '>=') if beyond else Answer('reached', best)
 
 
 def speedup(
     method: MeanCurve, over: MeanCurve, target: float, *, lower_is_better: bool = False, counted: bool = False
-) -> float | None:
-    """Returns how many times sooner one curve reaches a value than another; ``None`` where either does not reach it."""
-    ours, theirs = (
+) -> Answer:
+    """Returns how many times sooner one curve reaches a value than another.
+
+    It is a bound if one of them is already better at its first point, and not known if both are, or one never reaches
+    the value.
+    """
+    times, over_times = (
         time_to_reach(curve, target, lower_is_better=lower_is_better, counted=counted) for curve in (method, over)
     )
-    return None if ours is None or theirs is None else theirs / ours
+    bounds = [found.state == 'bound' for found in (times, over_times)]
+    if times.value is None or over_times.value is None or all(bounds):
+        return NOT_REACHED
+    ratio = over_times.value / times.value
+    return Answer('bound', ratio, '>=' if bounds[0] else '<=') if any(bounds) else Answer('reached', ratio)
 
 
 @dataclass(frozen=True)
@@ -93,10 +152,10 @@ class FrontierPoint:
 
 
 def frontier(curves: Iterable[MeanCurve], *, lower_is_better: bool = False) -> list[FrontierPoint]:
-    """The non-dominated points of all curves together, by time.
+    """Returns the non-dominated points of all curves together, by time.
 
-    A point is dominated where another is at least as good in time and value, and better in one. Equal points stand
-    side by side.
+    A point is dominated if another is at least as good in time and value, and better in one. Equal points are both
+    kept.
 
     Args:
         curves (Iterable[MeanCurve]): Of any methods and kinds.

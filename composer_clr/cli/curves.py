@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.markup import escape
 
 from composer_clr.cli.options import (
+    AllSeeds,
     CurveAxis,
     JsonFile,
     LowerIsBetter,
@@ -24,6 +24,7 @@ from composer_clr.cli.options import (
     report_left_out,
     say,
     show,
+    usable,
     write_json,
     write_picture,
 )
@@ -75,6 +76,7 @@ def plot(
     check_counts(curves, axis or 'time')
     if axis == 'epoch' and (differing := differing_epochs(curves)):
         typer.echo(f'composer-clr: {printable(differing)}', err=True)
+    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
     # These figures show the curves of averaged weights too.
     shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
     drawn = draw(
@@ -106,33 +108,53 @@ def compare(
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
+    all_seeds: AllSeeds = False,
+    resolve: Annotated[
+        float | None,
+        typer.Option(min=1e-9, help='Number of seeds with which a difference of so many points is found, such as 0.1.'),
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help='Number of GPUs of runs whose file does not have it.')] = None,
+    price: Annotated[float | None, typer.Option(min=0, help='Price of a GPU-hour: the cost in money.')] = None,
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Compare every kind of curve with the standard one: gaps, improvements over the baseline, ranking and cost."""
-    from composer_clr.analysis.compare import compare_kinds
-    from composer_clr.analysis.comparison_record import record_kinds
+    """Compare methods with the baseline, and every kind of curve with the standard one if there is one."""
+    from composer_clr.analysis.comparison_record import record_study
     from composer_clr.analysis.pairing import Alignment
+    from composer_clr.analysis.study import compare_study
+    from composer_clr.cli.methods_table import improvements_table, methods_notes, speedups_table
+    from composer_clr.cli.numbers import safe
     from composer_clr.cli.tables import comparison_notes, comparison_table
 
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
-    comparisons, left_out = compare_kinds(
-        _with_metric_sets(read_curves(runs, strict, slow_start), metric),
+    curves = _with_metric_sets(read_curves(runs, strict, slow_start), metric)
+    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
+    study = compare_study(
+        curves,
         metric,
         baseline=baseline,
         alignment=alignment,
         peak=peak,
         lower_is_better=lower_is_better,
+        seeds='all' if all_seeds else 'common',
+        gpus=gpus,
         strict=strict,
     )
-    write_json(json_file, record_kinds(comparisons))
+    write_json(json_file, record_study(study, resolve=resolve, price=price))
+    comparisons = study.with_standard
     notes = [
-        note if len(comparisons) == 1 else f'{escape(printable(kind))}: {note}'
+        note if len(comparisons) == 1 else f'{safe(kind)}: {note}'
         for kind, comparison in comparisons.items()
-        for note in comparison_notes(comparison)
+        for note in comparison_notes(comparison, resolve=resolve, price=price)
     ]
-    notes.extend(escape(printable(f'{kind}: not compared, {why}')) for kind, why in left_out.items())
-    show(comparison_table(*comparisons.values()), notes, json_file)
+    notes.extend(safe(f'{kind}: not compared with standard runs, {why}') for kind, why in study.left_out.items())
+    if comparisons:
+        show(comparison_table(*comparisons.values()), notes, json_file)
+        notes = []
+    for found in study.over_baseline.values():
+        show(improvements_table(study, found), [], json_file)
+        show(speedups_table(study, found), [*methods_notes(study, found, resolve=resolve), *notes], json_file)
+        notes = []
 
 
 def ask(
@@ -153,6 +175,7 @@ def ask(
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
+    all_seeds: AllSeeds = False,
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
@@ -164,15 +187,17 @@ def ask(
         raise CurveError('no question: pass --reach VALUE, --within TIME or --frontier')
     curves = read_curves(runs, strict, slow_start)
     check_counts(curves, axis or 'time')
+    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
     answers = answer(
         curves,
         metric,
-        reach=[_number('--reach', value, _fraction) for value in reach or ()],
+        reach=reach or (),
         within=[_number('--within', budget, _budget) for budget in within or ()],
         axis=axis,  # type: ignore[arg-type]
         baseline=baseline,
         peak=peak,
         lower_is_better=lower_is_better,
+        seeds='all' if all_seeds else 'common',
     )
     write_json(json_file, answers_record(answers))
     if reach or within:
@@ -200,13 +225,6 @@ def export(
     report_left_out(errors)
     write_output(output, long_csv(curves).encode())
     say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
-
-
-def _fraction(text: str) -> float:
-    try:
-        return float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
-    except ValueError as error:
-        raise ValueError('must be a number, such as 0.75 or 75%') from error
 
 
 def _budget(text: str) -> tuple[float, Axis]:

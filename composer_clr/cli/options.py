@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    'AllSeeds',
     'CurveAxis',
     'JsonFile',
     'LowerIsBetter',
@@ -37,6 +38,7 @@ __all__ = [
     'report_left_out',
     'say',
     'show',
+    'usable',
     'write_json',
     'write_picture',
 ]
@@ -63,6 +65,9 @@ SlowStart = Annotated[
     float,
     typer.Option(metavar='EPOCHS', help='Correct the time of so many slow first epochs to the pace of the later ones.'),
 ]
+AllSeeds = Annotated[
+    bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
+]
 _PICTURES = ('.png', '.svg', '.pdf')
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
@@ -76,6 +81,17 @@ def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) ->
     report_left_out(errors)
     check_size(curves)
     return without_slow_start(curves, slow_start)
+
+
+def usable(
+    curves: Sequence[TradeoffCurve], metric: str | None, *, axis: str | None, peak: bool, strict: bool
+) -> tuple[list[TradeoffCurve], str]:
+    """Returns the curves that can be compared, and the metric; names on stderr the points and runs left out."""
+    from composer_clr.analysis.screening import usable_curves
+
+    kept, metric, errors = usable_curves(curves, metric, axis=axis, peak=peak, strict=strict)
+    report_left_out(errors)
+    return kept, metric
 
 
 def report_left_out(errors: Sequence[CurveError]) -> None:

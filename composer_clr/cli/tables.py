@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
+from composer_clr.analysis.queries import Answer
+from composer_clr.cli.numbers import interval, plain, resolved, safe, signed
 from composer_clr.curves.axes import UNITS, count_labels
-from composer_clr.curves.metrics import is_lower_better
+from composer_clr.curves.metrics import in_points, is_lower_better
 from composer_clr.utils.durations import readable_duration, unit_of
-from composer_clr.utils.text import printable
 
 if TYPE_CHECKING:
     from composer_clr.averaging.ensemble import EnsemblePoint
@@ -28,7 +28,6 @@ __all__ = [
     'comparison_table',
     'ensemble_table',
     'frontier_table',
-    'safe',
 ]
 
 
@@ -44,17 +43,18 @@ def comparison_table(*comparisons: Comparison) -> Table:
     every = [figures for comparison in comparisons for figures in comparison.methods.values()]
     counts = sorted({float(count) for figures in every for count in figures.gap.count})
     compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
-    difference = f'{compared} over standard, {safe(first.metric)}, as a ratio'
+    metric = f'{safe(first.metric)} ({_better(first.lower_is_better)})'
+    difference = f'{compared} over standard, {metric}, as a ratio'
     if not first.is_ratio:
-        unit = 'points' if first.scale == 100 else 'units'
-        difference = f'{compared} minus standard, {safe(first.metric)}, in {unit}'
+        unit = 'points' if in_points(first.metric, first.scale) else 'units'
+        difference = f'{compared} minus standard, {metric}, in {unit}'
     table = Table(title=difference, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     if len(comparisons) > 1:
         table.add_column('kind')
     for heading in _count_headings(counts, first.axis):
         table.add_column(heading, justify='right')
-    for heading in ('mean gap', 'sem', 'cosine', 'cost ratio', f'in {UNITS[first.axis]}'):
+    for heading in ('mean gap', '95% interval', 'seeds', 'cosine', 'cost ratio', f'in {UNITS[first.axis]}'):
         table.add_column(heading, justify='right')
     methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
     rows = [
@@ -67,15 +67,16 @@ def comparison_table(*comparisons: Comparison) -> Table:
             *([safe(kind)] if len(comparisons) > 1 else []),
             *(_gap(first, at.get(count), digits=2) for count in counts),
             _gap(first, figures.gap.mean),
-            _plain(figures.gap.mean_sem, 3 if first.scale == 100 else 4),
-            _plain(figures.cosine_similarity),
-            _plain(figures.cost_ratio),
-            _plain(figures.counted_cost_ratio),
+            interval(figures.gap.average, lambda value: _gap(first, value)),
+            str(figures.gap.average.seeds),
+            plain(figures.cosine_similarity),
+            plain(figures.cost_ratio),
+            plain(figures.counted_cost_ratio),
         )
     return table
 
 
-def comparison_notes(comparison: Comparison) -> list[str]:
+def comparison_notes(comparison: Comparison, *, resolve: float | None = None, price: float | None = None) -> list[str]:
     """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
     notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
     if comparison.warning is not None:
@@ -97,34 +98,77 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     notes.extend(
         f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis or comparison.axis}; '
         + 'residuals at '
-        + ', '.join(f'{position:g}: {_signed(residual)}' for position, residual in figures.fit_residuals.items())
+        + ', '.join(f'{position:g}: {signed(residual)}' for position, residual in figures.fit_residuals.items())
         for method, figures in comparison.methods.items()
         if figures.fit_residuals is not None
     )
+    notes.extend(_seeds_notes(comparison))
+    notes.extend(_cost_notes(comparison, price))
+    if resolve is not None:
+        notes.extend(
+            f'{method}, mean gap: {resolved(figures.gap.average, resolve)}'
+            for method, figures in comparison.methods.items()
+        )
     notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
     return [safe(note) for note in notes]
 
 
+def _better(lower_is_better: bool) -> str:
+    return 'less is better' if lower_is_better else 'more is better'
+
+
+def _seeds_notes(comparison: Comparison) -> list[str]:
+    one_seed = [method for method, figures in comparison.methods.items() if figures.gap.mean_sem is None]
+    notes = [f'one seed, so no interval: {", ".join(one_seed)}'] if one_seed else []
+    return notes + [
+        f'{method}: {figures.gap.unequal}' for method, figures in comparison.methods.items() if figures.gap.unequal
+    ]
+
+
+def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
+    notes = [
+        f'{method}: its runs were not timed alike (seconds per {comparison.axis} differ {figures.cost.pace_spread:.2f} '
+        f'times), so the cost ratio of {figures.cost.ratio:.3f} is not that of the work, which is '
+        f'{figures.cost.counted_ratio:.3f} in {UNITS[comparison.axis]}'
+        for method, figures in comparison.methods.items()
+        if not figures.cost.timed_alike
+    ]
+    for method, figures in comparison.methods.items():
+        one_run, separate = figures.cost.one_run_gpu_h, figures.cost.separate_gpu_h
+        if one_run is None or separate is None:
+            if price is not None:
+                notes.append(f'{method}: no cost in money, the number of GPUs is not recorded: give --gpus')
+        elif price is not None or one_run * 3600 > 1.5 * figures.cost.one_run_s:
+            paid = '' if price is None else f'; at {price:g} each {price * one_run:.2f} and {price * separate:.2f}'
+            notes.append(f'{method}: {comparison.kind} {one_run:.4g} GPU-hours, separate runs {separate:.4g}{paid}')
+    return notes
+
+
 def answers_table(answers: Answers) -> Table:
     """Returns a row per curve: the time to each value, the speedup over the baseline, the value within each time."""
-    table = Table(title=safe(answers.metric), title_justify='left', box=SIMPLE_HEAD)
+    title = f'{safe(answers.metric)} ({_better(answers.lower_is_better)})'
+    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     table.add_column('kind')
-    compared = any(times is not None for answer in answers.curves for times in answer.speedup)
+    compared = any(speedup and speedup.answer.value for answer in answers.curves for speedup in answer.speedups)
     for value in answers.reach:
         table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
         if compared:
             table.add_column(f'speedup over {safe(answers.baseline)}', justify='right')
     for amount, axis in answers.within:
         table.add_column(f'within {_amount(amount, axis)}', justify='right')
-    unit = unit_of(max((reached for answer in answers.curves for reached in answer.reached if reached), default=0.0))
+    unit = unit_of(
+        max((found.value for answer in answers.curves for found in answer.reached if found.value), default=0.0)
+    )
     for answer in answers.curves:
         row = [safe(answer.curve.method), safe(answer.curve.kind)]
-        for reached, speedup in zip(answer.reached, answer.speedup, strict=True):
-            row.append(_NOT_REACHED if reached is None else _amount(reached, answers.axis, unit))
-            if compared:
-                row.append('' if speedup is None else f'{speedup:.2f}')
-        row.extend(_NOT_REACHED if value is None else _value(answers, value) for value in answer.value)
+        for reached, speedup in zip(answer.reached, answer.speedups, strict=True):
+            row.append(_bounded(reached, lambda amount: _amount(amount, answers.axis, unit)))
+            if compared and (speedup is None or speedup.answer.value is None):
+                row.append('')
+            elif compared and speedup is not None:
+                row.append(f'{_bounded(speedup.answer, "{:.2f}".format)} {interval(speedup, "{:.2f}".format)}'.strip())
+        row.extend(_bounded(best, lambda value: _value(answers, value)) for best in answer.values)
         table.add_row(*row)
     return table
 
@@ -133,7 +177,10 @@ def answers_notes(answers: Answers) -> list[str]:
     """Returns the measured range of each curve that has no answer to a question."""
     counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
     notes = []
-    for curve in (answer.curve for answer in answers.curves if None in (*answer.reached, *answer.value)):
+    for answer in answers.curves:
+        if all(found.state == 'reached' for found in (*answer.reached, *answer.values)):
+            continue
+        curve = answer.curve
         positions, axis = (curve.count, curve.axis) if counted else (curve.time_s, 'time')
         notes.append(
             f'{safe(str(curve))}: measured from {_amount(positions.min(), axis)} to {_amount(positions.max(), axis)}, '
@@ -160,6 +207,13 @@ def frontier_table(answers: Answers) -> Table:
             safe(point.kind),
         )
     return table
+
+
+def _bounded(answer: Answer, spelled: Callable[[float], str]) -> str:
+    """Returns an answer, a bound with its sign, or that the value is not reached."""
+    if answer.value is None:
+        return _NOT_REACHED
+    return spelled(answer.value) if answer.state == 'reached' else f'{answer.relation} {spelled(answer.value)}'
 
 
 def _value(answers: Answers, value: float, digits: int | None = None) -> str:
@@ -218,18 +272,5 @@ def _rounded(amount: float) -> str:
 def _gap(comparison: Comparison, value: float | None, digits: int = 3) -> str:
     """Returns a gap: points with the digits, losses with four, ratios without a sign."""
     if comparison.is_ratio:
-        return _plain(value, 4)
-    return _signed(value, digits if comparison.scale == 100 else 4)
-
-
-def _signed(value: float | None, digits: int = 3) -> str:
-    return '' if value is None else f'{value:+.{digits}f}'
-
-
-def _plain(value: float | None, digits: int = 3) -> str:
-    return '' if value is None else f'{value:.{digits}f}'
-
-
-def safe(text: str) -> str:
-    """Returns a name from a file without escapes for the terminal or markup for rich."""
-    return escape(printable(text))
+        return plain(value, 4)
+    return signed(value, digits if comparison.scale == 100 else 4)

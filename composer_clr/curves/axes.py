@@ -16,6 +16,7 @@ __all__ = [
     'Count',
     'check_counts',
     'count_labels',
+    'count_name',
     'default_axis',
     'differing_epochs',
     'point_count',
@@ -195,6 +196,11 @@ def _with_prefix(count: float) -> str:
         if count >= 0.9995 * size and (prefix != 'k' or count >= 9999.5):
             return f'{count / size:.3g}{prefix}'
     return f'{count:.12g}'
+
+
+def count_name(axis: str) -> str:
+    """Returns the plural of a count: ``'epochs'``, ``'batches'``."""
+    return {'batch': 'batches'}.get(axis, f'{axis}s')
 
 
 def read_count(text: str) -> tuple[float, Count] | None:

@@ -74,7 +74,7 @@ class Run:
         method (str): The set of algorithms: ``'baseline'``, or names such as ``'BP'`` and ``'MX'`` joined by ``+``.
         seed (int | None): Rank 0's seed.
         model (str | None): Name of the network.
-        world_size (int): Number of ranks.
+        world_size (int | None): Number of ranks; ``None`` if it is not known, as of a run read from a CSV.
         schedule (dict): The scheduler, its arguments and the troughs.
         evaluation (dict[str, dict[str, int]]): By evaluator, the number of ``samples`` that it runs on, ``of`` how many
             in its data set; evaluators whose data have no length are left out.
@@ -95,7 +95,7 @@ class Run:
     method: str
     seed: int | None = None
     model: str | None = None
-    world_size: int = 1
+    world_size: int | None = 1
     schedule: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, dict[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

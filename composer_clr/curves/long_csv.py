@@ -243,7 +243,7 @@ def _curve(path: str | os.PathLike[str], rows: list[_Row]) -> TradeoffCurve:
                 f'{os.fspath(path)}: lines {before.line} and {row.line}, column {column}: both are '
                 f'{position[row.line]:g} in {row.kind}, {row.method}: give the runs different seeds'
             )
-    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed)
+    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed, world_size=None)
     return TradeoffCurve(run, [_point(cycle, row) for cycle, row in enumerate(rows)])
 
 

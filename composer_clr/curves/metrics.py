@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,11 +12,14 @@ from composer_clr.curves.metric_sets import METRIC_SETS
 __all__ = [
     'default_metric',
     'full_name',
+    'in_points',
     'is_fraction',
     'is_lower_better',
+    'is_percentage',
     'is_perplexity',
     'measured',
     'study_direction',
+    'study_is_fraction',
 ]
 
 # Words of a metric's name: those of which less is better, and those that say that a metric is of the other kind even
@@ -46,6 +50,7 @@ _NO_METRIC = re.compile(
     r'world[-_ ]?size|time|wall[-_ ]?(clock|time)?([-_ ].*)?|(.*[-_ ])?(seconds|minutes|hours))$',
     re.IGNORECASE,
 )
+_PERCENT = frozenset(('accuracy', 'acc', 'top', 'precision', 'recall', 'f', 'auc', 'auroc', 'iou', 'miou'))
 _NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
 
 
@@ -113,8 +118,53 @@ def is_fraction(metric: str, values: Iterable[float]) -> bool:
         (False, True)
     """
     words = {word for part in metric.split('/') for word in _words(part)}
-    is_rate = any(map(_RATE.fullmatch, words)) or (any(map(_ERROR.fullmatch, words)) and bool(words & {'rate', 'top'}))
-    return (is_rate or not is_lower_better(metric)) and all(0 <= value <= 1 for value in values)
+    return (_is_rate(words) or not is_lower_better(metric)) and all(0 <= value <= 1 for value in values)
+
+
+def study_is_fraction(curves: Iterable[TradeoffCurve], metric: str, *, peak: bool = False) -> bool:
+    """Returns whether a metric is a fraction in all runs of a study, as :func:`is_fraction` has it.
+
+    Raises:
+        CurveError: If an accuracy or an error rate is in percent in some runs and a fraction in others.
+    """
+    units: dict[bool, str] = {}
+    values: list[float] = []
+    by_curve: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    for curve in curves:
+        found = by_curve.setdefault((curve.run.method, curve.run.kind), [])
+        found.extend((curve.place, measured(p, peak)[metric]) for p in curve.points if metric in measured(p, peak))
+    for of_curve in by_curve.values():
+        finite = [(place, value) for place, value in of_curve if math.isfinite(value)]
+        if finite:
+            place, largest = max(finite, key=lambda item: item[1])
+            units.setdefault(largest <= 1, place)
+            values.extend(value for _, value in finite)
+    if len(units) == 2 and is_percentage(metric):
+        raise CurveError(
+            f'{metric} is in percent in run {units[False]!r} and a fraction in run {units[True]!r}: '
+            'give all runs in one unit'
+        )
+    return is_fraction(metric, values)
+
+
+def in_points(metric: str, scale: float) -> bool:
+    """Returns whether differences of a metric are percentage points: of fractions times 100, and of percentages."""
+    return scale == 100 or is_percentage(metric)
+
+
+def is_percentage(metric: str) -> bool:
+    """Returns whether a metric is an accuracy or an error rate by its name, and so a fraction or in percent.
+
+    Example:
+        >>> is_percentage('top1'), is_percentage('eval/MulticlassAccuracy'), is_percentage('eval/loss')
+        (True, True, False)
+    """
+    words = {word for part in metric.split('/') for word in _words(part)}
+    return _is_rate(words) or (not is_lower_better(metric) and bool(words & _PERCENT))
+
+
+def _is_rate(words: set[str]) -> bool:
+    return any(map(_RATE.fullmatch, words)) or (any(map(_ERROR.fullmatch, words)) and bool(words & {'rate', 'top'}))
 
 
 def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:

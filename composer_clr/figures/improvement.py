@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from composer_clr.analysis.agreement import improvement
-from composer_clr.analysis.mean_curve import Array, MeanCurve, standard_error
-from composer_clr.analysis.pairing import INTERPOLATED, Alignment, pair
+from composer_clr.analysis.differences import improvement
+from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import study_direction
 from composer_clr.figures.lines import mean_lines
@@ -74,17 +73,16 @@ def improvement_over_baseline(
             )
         how = alignment if kind == 'standard' else alignment.of_cyclic()
         x = how.positions(line)
-        improved = lines.scale * improvement(line, base, x, how, lower_is_better=lower)
-        known = ~np.isnan(improved)
-        if not known.any():
+        found = improvement(line, base, x, how, lower_is_better=lower, scale=lines.scale)
+        if found is None:
             raise CurveError(
                 f'{line}: no point can be compared with the baseline: train both to similar '
                 f'{alignment.axis or line.axis}s'
             )
-        errors = lines.scale * _errors(line, base, how)[known]
-        shown: Any = np.nan_to_num(errors) if np.nan_to_num(errors).any() else None
+        errors = np.array([error or 0.0 for error in found.sem])
+        shown: Any = errors if errors.any() else None
         units = lines.seconds if by_time else 1.0
-        draw_points(axes, x[known] / units, improved[known], shown, lines.means, (method, kind))
+        draw_points(axes, found.position / units, found.value, shown, lines.means, (method, kind))
     log_ticks(axes)
     axes.set_xlabel(lines.time_label if by_time else lines.count_label)
     unit = ' (percentage points)' if lines.scale == 100 else ''
@@ -92,14 +90,3 @@ def improvement_over_baseline(
     axes.grid(alpha=0.25)
     explain(axes, keys, lines.means, beside=ax is None)
     return figure_of(axes), axes
-
-
-def _errors(line: MeanCurve, base: MeanCurve, alignment: Alignment) -> Array:
-    """Returns the standard error of the difference at each point; NaN where a curve has fewer than two seeds."""
-    x = alignment.positions(line)
-    of_line, of_base = (pair(x, alignment.positions(curve), alignment) for curve in (line, base))
-    errors = np.full(len(x), np.nan)
-    for index, plus, minus in zip(of_base.kept, of_line.weights[of_base.kept], of_base.weights, strict=True):
-        error = standard_error([*zip(plus, line.samples, strict=True), *zip(-minus, base.samples, strict=True)])
-        errors[index] = np.nan if error is None else error
-    return errors

@@ -163,6 +163,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         kind=history.setting('pareto.kind') or run_kind(len(troughs)),
         method=_method(history, keys),
         seed=_seed(history),
+        world_size=None,
     )
     return TradeoffCurve(run, points)
 

@@ -33,10 +33,10 @@ class TestCompare:
         assert list(found.methods) == ['baseline', 'MX']
         assert found.methods['baseline'].gap.value == pytest.approx([1, -1], abs=1e-9)
         assert found.methods['MX'].gap.value == pytest.approx([2, 4], abs=1e-9)
-        gained = found.methods['MX'].improvement
-        assert gained.count.tolist() == [16, 32]
-        assert gained.cyclic == pytest.approx([3, 6], abs=1e-9)
-        assert gained.standard == pytest.approx([2, 1], abs=1e-9)
+        improved = found.methods['MX'].improvement
+        assert improved.count.tolist() == [16, 32]
+        assert improved.cyclic == pytest.approx([3, 6], abs=1e-9)
+        assert improved.standard == pytest.approx([2, 1], abs=1e-9)
         assert found.methods['MX'].cosine_similarity == pytest.approx(12 / 15, abs=1e-9)
         assert found.methods['MX'].cost_ratio == pytest.approx(1.5, abs=1e-12)
         assert found.agreement == {16: 1, 32: 1}
@@ -66,7 +66,23 @@ class TestCompare:
                 'sem_by_epoch': {'16': None, '32': None},
                 'how_by_epoch': {'16': 'exact', '32': 'exact'},
                 'left_out': [],
+                'interval': None,
+                'interval_by_epoch': {'16': None, '32': None},
+                'seeds': 1,
+                'seeds_by_epoch': {'16': 1, '32': 1},
+                'unequal_seeds': None,
             }
+
+        cost = {
+            'one_run_s': 3200,
+            'separate_s': pytest.approx(4800),
+            'ratio': pytest.approx(1.5),
+            'counted_ratio': pytest.approx(1.5),
+            'pace_spread': 1,
+            'timed_alike': True,
+            'one_run_gpu_h': pytest.approx(3200 / 3600),
+            'separate_gpu_h': pytest.approx(4800 / 3600),
+        }
 
         def improvement(cyclic, standard):
             return {
@@ -86,6 +102,7 @@ class TestCompare:
                     'cosine_similarity': None,
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
+                    'cost': cost,
                     'improvement': improvement([0, 0], [0, 0]),
                 },
                 'MX': {
@@ -93,6 +110,7 @@ class TestCompare:
                     'cosine_similarity': pytest.approx(0.8),
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
+                    'cost': cost,
                     'improvement': improvement([3, 6], [2, 1]),
                 },
             },
@@ -163,6 +181,7 @@ class TestCompare:
             'cost ratio by the formula: 1.500',
             'interpolated at 32: baseline, MX',
             'left out at 8: baseline, MX',
+            'one seed, so no interval: baseline, MX',
         ]
 
     def test_a_method_of_one_kind_and_other_kinds_are_left_aside(self):
@@ -203,7 +222,7 @@ class TestCompare:
             pytest.param(study()[1:], "the baseline 'baseline' has no cyclic runs", id='half a baseline'),
             pytest.param(
                 study()[:-1],
-                r'MX, standard: one point only \(of s16\): a curve needs two, train more durations',
+                r'MX, standard: only one point \(of s16\): a curve needs two, train more durations',
                 id='one point only',
             ),
             pytest.param(

@@ -111,9 +111,9 @@ class TestCompare:
         curves = study('baseline', 2.7e6)
         curves[0] = curve('baseline', 'cyclic', TOKENS, 2.7e6, losses=[value + 0.0123 for value in LOSSES])
         rows = shown(comparison_table(compare(curves)))
-        assert rows[2] == 'method 65.5k 131k 262k 524k 1.05M tok mean gap sem cosine cost ratio in tok'
+        assert rows[2] == 'method 65.5k 131k 262k 524k 1.05M tok mean gap 95% interval seeds cosine cost ratio in tok'
         assert rows[4].split()[:7] == ['baseline', *['+0.0123'] * 6]
-        assert [float(cost) for cost in rows[4].split()[7:]] == pytest.approx([1.9375, 1.9375], abs=1e-3)
+        assert [float(cost) for cost in rows[4].split()[8:]] == pytest.approx([1.9375, 1.9375], abs=1e-3)
 
     def test_with_one_method_that_one_is_the_baseline(self):
         assert compare(study('GC', 2.7e6)).baseline == 'GC'
@@ -128,7 +128,7 @@ class TestCompare:
         gap = found.methods['baseline'].gap
         assert gap.value == pytest.approx([1.1, 0.99])
         assert gap.mean == pytest.approx(math.sqrt(1.1 * 0.99))
-        assert shown(comparison_table(found))[0] == f'cyclic over standard, {metric}, as a ratio'
+        assert shown(comparison_table(found))[0] == f'cyclic over standard, {metric} (less is better), as a ratio'
         assert record(found)['is_ratio']
 
 
@@ -137,8 +137,8 @@ class TestAsk:
         told = answer(study('baseline', 2.7e6), reach=[5.36], within=[(524288, 'token'), 13.1072])
         assert told.axis == 'token'
         (cyclic,) = (one for one in told.curves if one.curve.kind == 'cyclic')
-        assert cyclic.reached == (pytest.approx(262144),)
-        assert cyclic.value == (5.02, 5.82)
+        assert [found.exact for found in cyclic.reached] == [pytest.approx(262144)]
+        assert [found.exact for found in cyclic.values] == [5.02, 5.82]
         assert shown(answers_table(told))[2] == (
             'method kind to reach 5.36 speedup over baseline within 524k tok within 13.1 s'
         )
@@ -146,7 +146,7 @@ class TestAsk:
     def test_tokens_can_be_asked_for_where_epochs_are_the_axis(self):
         told = answer(study('baseline', 2.7e5), within=[(524288, 'token')])
         assert told.axis == 'time'
-        assert told.curves[0].value == (5.02,)
+        assert told.curves[0].values[0].exact == 5.02
 
 
 class TestMetric:

@@ -71,11 +71,19 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
 
 
 def test_compare(monkeypatch, study, capsys):
-    assert call(monkeypatch, 'compare', str(study), '--json', str(study / 'out' / 'compare.json')) == 0
+    # Seed 1, which both kinds have: cyclic 0.5 and 0.6, standard 0.52 and 0.64.
+    assert call(monkeypatch, 'compare', str(study)) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if 'baseline' in line)
-    # Cyclic 0.6 and 0.6 on average, standard 0.52 and 0.64.
+    assert row.split()[:5] == ['baseline', '-2.00', '-4.00', '-3.000', '1']
+    assert 'baseline: over the seeds that both sides have: 1 at 4, 8' in out
+    out = study / 'out' / 'compare.json'
+    assert call(monkeypatch, 'compare', str(study), '--all-seeds', '--json', str(out)) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if 'baseline' in line)
+    # All seeds: cyclic 0.6 and 0.6 on average.
     assert row.split()[:4] == ['baseline', '+8.00', '-4.00', '+2.000']
+    assert 'baseline: over all seeds, which are not the same on both sides' in out
     assert 'cost ratio by the formula: 1.500' in out
     written = json.loads((study / 'out' / 'compare.json').read_text())
     assert list(written)[:5] == ['metric', 'baseline', 'align', 'formula_cost_ratio', 'methods']
@@ -87,7 +95,7 @@ def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
     for i in range(12):
         folder = tmp_path / str(i)
         folder.mkdir()
-        run('standard', i, (2**i, 10 * 2**i, 0.5)).write(folder / 'curve.json')
+        run('standard', 1, (2**i, 10 * 2**i, 0.5)).write(folder / 'curve.json')
     (tmp_path / 'cyclic').mkdir()
     run('cyclic', 1, *((2**i, 10 * 2**i, 0.5123) for i in range(12))).write(tmp_path / 'cyclic' / 'curve.json')
     assert call(monkeypatch, 'compare', str(tmp_path)) == 0
@@ -110,7 +118,8 @@ def test_ask(monkeypatch, study, capsys):
     ]
     assert call(monkeypatch, 'ask', str(study), *questions) == 0
     rows = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert 'baseline cyclic not reached 12 s 1.00 60.00%' in rows
+    # Cyclic is at 60% from its first point on.
+    assert 'baseline cyclic <= 12 s 12 s 1.00 60.00%' in rows
     assert 'baseline standard 14.7 s 1.00 18 s 1.00 52.00%' in rows
     assert '22 s 64.00% 8 baseline standard' in rows
     written = json.loads((study / 'a.json').read_text())
@@ -123,7 +132,8 @@ def test_a_slow_start_is_corrected_in_every_command(monkeypatch, study, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[:2] for row in rows if row[-1:] == ['standard']] == [['20', 's']]
     assert call(monkeypatch, 'compare', str(study), '--slow-start', '1') == 0
-    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if 'baseline' in line]
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in rows if row[:1] == ['baseline'])
     assert row[-1] == '1.500'
     assert call(monkeypatch, 'plot', str(study), '--slow-start', '5', '-o', str(study / 'a.png')) == 2
     assert '1 of its points come after the first 5 epochs' in capsys.readouterr().err
@@ -135,7 +145,7 @@ def test_export(monkeypatch, study, capsys):
     assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
     assert len(read_long_csv(output)) == 4
     assert call(monkeypatch, 'compare', str(output)) == 0
-    assert '+2.000' in capsys.readouterr().out
+    assert '-3.000' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('strict', [False, True])
@@ -252,9 +262,12 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
         (['plot', '.', '--figure', '9'], '--figure 9: choose one of 1A, 1B, 1C, 2, 3, 3D, S1, S2'),
         (['plot', '.', '--figure', '3'], 'composer-clr: '),
-        (['compare', '.', '--baseline', 'BP'], "the baseline 'BP' has no cyclic and no standard runs"),
+        (
+            ['compare', '.', '--baseline', 'BP'],
+            "no run is of the baseline 'BP': choose one of baseline",
+        ),
         (['compare', '.', '--align', 'closest'], "align='closest': choose one of interpolate"),
-        (['compare', 'run0'], 'no standard runs'),
+        (['compare', 'run0'], "nothing to compare: 'baseline' has cyclic runs and no other method or kind"),
         (['ask', '.'], 'no question: pass --reach VALUE, --within TIME or --frontier'),
         (['ask', '.', '--reach', 'much'], '--reach much: must be a number, such as 0.75 or 75%'),
         (['ask', '.', '--reach', '75'], 'no run can reach 75'),
@@ -290,16 +303,17 @@ def test_one_bad_file_is_reported_and_does_not_hide_the_rest(monkeypatch, study,
     assert call(monkeypatch, command, '.', '--strict') == 2
 
 
-@pytest.mark.parametrize('command', ['plot', 'compare'])
-def test_a_value_that_cannot_be_drawn_or_compared_is_named_with_its_file(monkeypatch, study, command, capsys):
+@pytest.mark.parametrize('command', ['compare', 'ask', 'plot'])
+@pytest.mark.parametrize('point', [(8, 20, float('nan')), (8, 0, 0.5)], ids=['nan', 'no time'])
+def test_a_bad_point_is_left_out_with_its_file(monkeypatch, study, command, point, capsys):
     monkeypatch.chdir(study)
-    (study / 'nan').mkdir()
-    point = (8, 20, float('nan')) if command == 'compare' else (8, 0, 0.5)
-    run('cyclic', 3, (4, 10, 0.5), point).write(study / 'nan' / 'curve.json')
-    assert call(monkeypatch, command, '.') == 2
+    (study / 'bad').mkdir()
+    run('cyclic', 3, (4, 10, 0.5), point).write(study / 'bad' / 'curve.json')
+    options = ['--frontier'] if command == 'ask' else []
+    assert call(monkeypatch, command, '.', *options) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("composer-clr: run 'nan/curve.json': ")
-    assert line.endswith(('leave the run out', 'leave the point out'))
+    assert line.startswith("composer-clr: left out: run 'bad/curve.json': its point at epoch 8 has")
+    assert call(monkeypatch, command, '.', '--strict', *options) == 2
 
 
 def test_names_of_a_file_reach_the_terminal_without_escapes(monkeypatch, study, capsys):

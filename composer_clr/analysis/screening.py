@@ -1,0 +1,103 @@
+"""The runs that a command can use: points and runs that cannot be compared are left out, each with a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from composer_clr.curves.axes import default_axis, point_count
+from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.metrics import default_metric, full_name, measured
+
+__all__ = ['usable_curves']
+
+
+def usable_curves(
+    curves: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    axis: str | None = None,
+    peak: bool = False,
+    strict: bool = False,
+) -> tuple[list[TradeoffCurve], str, list[CurveError]]:
+    """Leaves out what cannot be compared, so that one bad run does not hide the others.
+
+    Left out are points that diverged, that lack the metric or have no finite value, time or count of it, and a second
+    run of a method, kind and seed that reaches the same count as the first. Runs without a point left are left out too.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
+        axis (str | None): What points are counted in. Default: ``None``, that of :func:`default_axis`.
+        peak (bool): Use the best value near each point. Default: ``False``.
+        strict (bool): Whether the first fault raises. Default: ``False``.
+
+    Returns:
+        tuple[list[TradeoffCurve], str, list[CurveError]]: The runs, the metric, and what was left out, with its name
+        and the remedy.
+
+    Raises:
+        CurveError: If nothing is left, no metric can be chosen, or ``strict`` and something is left out.
+    """
+    with_points = [curve for curve in curves if curve.points]
+    metric = full_name(with_points, metric, peak=peak) if metric else default_metric(with_points, peak=peak)
+    counted = None if axis == 'time' else axis
+    kept: list[TradeoffCurve] = []
+    errors: list[CurveError] = []
+    places: dict[tuple[str, str, int, float], str] = {}
+    for curve in with_points:
+        usable, faults = [], []
+        axis = counted or default_axis([curve])
+        for point in curve.points:
+            fault = _fault(point, metric, axis, peak)
+            (faults if fault else usable).append((point, fault))
+        errors.extend(
+            CurveError(f'run {curve.place!r}: its point at {axis} {point_count(point, axis) or 0:g} {fault}')
+            for point, fault in faults
+        )
+        points = [point for point, _ in usable]
+        second = _second(curve, points, axis, places)
+        if second is not None:
+            errors.append(second)
+        elif points:
+            same = replace(curve, points=points) if faults else curve
+            same.source = curve.source
+            kept.append(same)
+        if errors and strict:
+            raise errors[0]
+    if not kept:
+        raise errors[0] if errors else CurveError('there are no points to compare: name runs that have passed a trough')
+    return kept, metric, errors
+
+
+def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
+    values = measured(point, peak)
+    label = f'peak:{metric}' if peak else metric
+    if point.diverged:
+        return 'has diverged: it is left out; train the run again with a lower learning rate'
+    if metric not in values:
+        return f'has no metric {label!r}, only {sorted(values)}: it is left out; name a metric that all points have'
+    if not math.isfinite(values[metric]):
+        return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
+    for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):
+        if not 0 < amount < math.inf:
+            return f'has {what} {amount}: it is left out; it must be above 0, correct the file'
+    return ''
+
+
+def _second(
+    curve: TradeoffCurve, points: list[TradeoffPoint], axis: str, places: dict[tuple[str, str, int, float], str]
+) -> CurveError | None:
+    """Notes the counts of a run with a seed; returns the error of one whose seed has a run there already."""
+    run = curve.run
+    if run.seed is None:
+        return None
+    keys = [(run.method, run.kind, run.seed, point_count(point, axis) or 0.0) for point in points]
+    if taken := next((key for key in keys if key in places), None):
+        return CurveError(
+            f'run {curve.place!r} is left out: run {places[taken]!r} too is {run.method}, {run.kind}, seed {run.seed}, '
+            f'with a point at {axis} {taken[3]:g}: leave one out, or give them methods or seeds of their own'
+        )
+    places.update((key, curve.place) for key in keys)
+    return None

@@ -1,0 +1,122 @@
+"""Tables of methods against the baseline on one kind of curve, and the notes below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from composer_clr.analysis.over_baseline import OverBaseline
+from composer_clr.analysis.queries import Answer
+from composer_clr.analysis.resampling import Crossing
+from composer_clr.analysis.study import StudyComparison
+from composer_clr.cli.numbers import interval, resolved, safe, signed
+from composer_clr.curves.axes import count_labels, count_name
+from composer_clr.curves.metrics import in_points
+from composer_clr.utils.durations import readable_duration
+
+__all__ = ['improvements_table', 'methods_notes', 'speedups_table']
+
+
+def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
+    """Returns two rows per method: its improvement over the baseline at equal counts, and at equal training time."""
+    unit, digits = ('points', 2) if in_points(study.metric, study.scale) else ('units', 4)
+    if study.is_ratio:
+        unit = 'logarithms'
+    better = 'less is better' if study.lower_is_better else 'more is better'
+    compared = f'improvement over {safe(study.baseline)}, {safe(found.kind)}'
+    table = Table(
+        title=f'{compared}, {safe(study.metric)} ({better}), in {unit}', title_justify='left', box=SIMPLE_HEAD
+    )
+    rows = [
+        (method, at, differences)
+        for method, figures in found.methods.items()
+        for at, differences in ((count_name(study.axis), figures.at_equal_counts), ('time', figures.at_equal_time))
+    ]
+    counts = sorted({float(count) for _, _, differences in rows if differences for count in differences.count})
+    table.add_column('method')
+    table.add_column('at equal')
+    for heading in count_labels(counts, study.axis):
+        table.add_column(heading, justify='right')
+    for heading in ('mean', '95% interval', 'seeds'):
+        table.add_column(heading, justify='right')
+    for method, at, differences in rows:
+        if differences is None:
+            table.add_row(safe(method), at, *[''] * len(counts), 'the curves do not overlap')
+            continue
+        values = dict(zip(differences.count.tolist(), differences.value.tolist(), strict=True))
+        table.add_row(
+            safe(method),
+            at,
+            *(signed(values.get(count), digits) for count in counts),
+            signed(differences.mean),
+            interval(differences.average, signed),
+            str(differences.average.seeds),
+        )
+    return table
+
+
+def speedups_table(study: StudyComparison, found: OverBaseline) -> Table:
+    """Returns a row per method: how many times sooner it reaches the value of each of the baseline's points."""
+    table = Table(
+        title=f'speedup over {safe(study.baseline)} at equal {safe(study.metric)}, {safe(found.kind)}',
+        title_justify='left',
+        box=SIMPLE_HEAD,
+    )
+    table.add_column('method')
+    first = next(iter(found.methods.values()))
+    targets = [f'{study.scale * one.target:.4g}{"%" if study.scale == 100 else ""}' for one in first.speedups]
+    labels = count_labels(found.baseline.count[: len(targets)].tolist(), study.axis)
+    for label, target in zip(labels, targets, strict=True):
+        table.add_column(f'to {target} ({label})', justify='right')
+    table.add_column('seeds', justify='right')
+    for method, figures in found.methods.items():
+        cells = [
+            f'{_bounded(speedup.answer)} {interval(speedup, "{:.2f}".format)}'.strip() for speedup in figures.speedups
+        ]
+        cells += [''] * (len(targets) - len(cells))
+        table.add_row(safe(method), *cells, str(figures.speedups[0].seeds))
+    return table
+
+
+def methods_notes(study: StudyComparison, found: OverBaseline, *, resolve: float | None = None) -> list[str]:
+    """Returns where methods overtake the baseline, how they rank at each point, and the seeds that this rests on."""
+    notes = [safe(note) for note in _notes(study, found)]
+    if resolve is not None:
+        notes += [
+            safe(f'{method}: {resolved(figures.at_equal_counts.average, resolve)}')
+            for method, figures in found.methods.items()
+            if figures.at_equal_counts is not None
+        ]
+    return notes
+
+
+def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
+    for method, figures in found.methods.items():
+        for crossing in figures.crossings_in_counts:
+            uncertain = _uncertain(crossing, '{:.4g}'.format)
+            yield f'{crossing.better} is better from {crossing.budget:.4g} {count_name(study.axis)} on{uncertain}'
+        for crossing in figures.crossings_in_time:
+            yield (
+                f'{crossing.better} is better from {readable_duration(crossing.budget)} on'
+                f'{_uncertain(crossing, readable_duration)}'
+            )
+        if not (figures.crossings_in_counts or figures.crossings_in_time) and figures.at_equal_counts is not None:
+            yield f'{method}: the curves do not cross'
+        if figures.at_equal_counts is not None and figures.at_equal_counts.unequal:
+            yield f'{method}: {figures.at_equal_counts.unequal}'
+        if figures.at_equal_counts is not None and figures.at_equal_counts.average.sem is None:
+            yield f'{method}: one seed, so no interval'
+    for count, ranking in found.ranking.items():
+        yield f'ranking at {count_labels([count], study.axis)[0]}: {" > ".join(" = ".join(tied) for tied in ranking)}'
+
+
+def _uncertain(crossing: Crossing, spelled: Callable[[float], str]) -> str:
+    return '' if crossing.low is None else f' {interval(crossing, spelled)}'
+
+
+def _bounded(answer: Answer) -> str:
+    if answer.value is None:
+        return ''
+    return f'{answer.value:.2f}' if answer.state == 'reached' else f'{answer.relation} {answer.value:.2f}'
