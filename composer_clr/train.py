@@ -46,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trainer = build_trainer(recipe, callbacks=runner_callbacks())
         try:
             fit(trainer)
-        finally:
-            trainer.close()
+        except BaseException:
+            # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
+            trainer.engine.close()
+            raise
+        trainer.close()
         return 0
     except (UserError, OSError) as error:
         if '--traceback' in flags:

@@ -129,6 +129,8 @@ class RecipeTemplate:
         check_family(recipe, self._name)
         if recipe.schedule.kind not in KINDS:
             raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
+        if not 0 <= recipe.seed < 2**32:
+            raise RecipeError(f'seed={recipe.seed}: must be between 0 and {2**32 - 1}')
         if recipe.snapshot.on_nan not in ON_NAN:
             raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
         try:

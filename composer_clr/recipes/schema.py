@@ -1,4 +1,15 @@
-"""What a recipe can say: one dataclass per section, with types and defaults."""
+"""What a recipe can say: one dataclass per section, with types and defaults.
+
+A recipe is data, but the run that it describes writes files and can execute code. Look at these keys of a stranger's
+recipe before running it:
+
+* ``checkpoint.load_path``, and ``checkpoint.folder`` with ``checkpoint.autoresume``: the checkpoint is unpickled, and a
+  pickle can execute any code.
+* ``callbacks`` and ``loggers``: any of Composer's, which write files where their arguments say, upload them, and log
+  in to services. ``callbacks.LoadCheckpoint`` unpickles, and is refused.
+* ``snapshot.folder``, ``checkpoint.folder`` and ``data.path``: folders, or object stores, that the run writes to, or
+  downloads shards to. ``model.arguments.weights`` downloads torchvision's weights.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +75,8 @@ class DataRecipe:
         batch_size (int | str): Training samples per batch, over all ranks; of text also in tokens, ``2048tok``.
         eval_batch_size (int | str): Evaluation samples per batch, over all ranks; likewise.
         num_workers (int): Loader processes per rank. Default: ``0``, the rank's own process.
+        timeout_s (float): How many seconds to wait for a batch from loader processes before the run fails; 0 waits for
+            ever. Default: ``600.0``.
         arguments (dict): Further arguments of the data set, by name.
     """
 
@@ -73,6 +86,7 @@ class DataRecipe:
     batch_size: int | str = MISSING
     eval_batch_size: int | str = MISSING
     num_workers: int = 0
+    timeout_s: float = 600.0
     arguments: dict[str, Any] = field(default_factory=dict)
 
 

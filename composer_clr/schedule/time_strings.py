@@ -12,6 +12,8 @@ _UNITS = ('ep', 'ba', 'sp', 'tok', 'dur')
 # Composer's own pattern (0.32.1, composer/core/time.py): whatever Python reads as a number, then a unit.
 _TIME = re.compile(r'(.+)(iter|ep|ba|sp|tok|dur|sec)$', re.IGNORECASE)
 _WALL_CLOCK = re.compile(r'(?=.)(\d+h)?(\d+m)?(\d+s)?')
+# Larger numbers are not all exact as floats, which epochs are in a curve.
+_LONGEST = 2**53
 _WHOLE = "write a whole number of epochs, batches, samples or tokens ('8ep', '500ba', '1000sp', '1000tok')"
 
 
@@ -63,7 +65,7 @@ def read_duration(name: str, value: object) -> ScheduleTime:
         value (object): As for :func:`read_time`.
 
     Raises:
-        ValueError: If it cannot be read, is not above 0, or has another unit.
+        ValueError: If it cannot be read, is not above 0, is more than 2**53, or has another unit.
 
     Example:
         >>> str(read_duration('max_duration', '1e3ba'))
@@ -76,6 +78,8 @@ def read_duration(name: str, value: object) -> ScheduleTime:
         raise ValueError(f'{name}={str(value)!r}: no curve can be counted in {time.unit!r}; {_WHOLE}')
     if time.value <= 0:
         raise ValueError(f'{name}={str(value)!r} is not above 0: {_WHOLE}')
+    if time.value > _LONGEST:
+        raise ValueError(f'{name}={str(value)!r} is more than 2**53, the longest that curves can hold: {_WHOLE}')
     return time
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import composer.loggers
@@ -31,7 +32,9 @@ from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.training.by_name import all_named, built, classes, named
 from composer_clr.training.checkpoint_interval import save_interval
 from composer_clr.training.families import build_data, build_model
+from composer_clr.training.loader_processes import loader_errors
 from composer_clr.training.optimizers import build_optimizer
+from composer_clr.training.start_checkpoint import load_trainer, settle_start
 from composer_clr.utils.errors import one_line
 from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
@@ -66,6 +69,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         *_branch_points(recipe),
         *callbacks,
     ]
+    start = settle_start(recipe)
     # Before the network, whose weights are random.
     built('seed', reproducibility.seed_all, {'seed': recipe.seed})
     model = build_model(recipe)
@@ -100,7 +104,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'autoresume': recipe.checkpoint.autoresume,
         'load_path': recipe.checkpoint.load_path,
     }
-    return built('Trainer', Trainer, arguments)
+    return built('Trainer', partial(load_trainer, start), arguments)
 
 
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
@@ -127,7 +131,8 @@ def fit(trainer: Trainer) -> None:
 
     Raises:
         RecipeError: If the run is refused before the end of its first batch.
-        OSError: If it fails later: an image cannot be read, or the curve cannot be written.
+        OSError: If it fails later: an image cannot be read, the curve cannot be written, or a loader process was killed
+            or gave no batch for ``data.timeout_s``.
     """
     starts_at, duration = trainer.state.timestamp.batch, trainer.state.max_duration
     if duration is not None and trainer.state.timestamp >= duration:
@@ -135,7 +140,8 @@ def fit(trainer: Trainer) -> None:
         print(f'composer_clr.train: {trainer.state.run_name} is complete: trained for {duration}', file=sys.stderr)
         return
     try:
-        trainer.fit()
+        with loader_errors():
+            trainer.fit()
     except (ValueError, OSError) as error:
         if trainer.state.timestamp.batch == starts_at:
             raise RecipeError(one_line(error)) from error
@@ -220,6 +226,11 @@ def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
     from composer_clr.averaging.fast_cycles import FastCycles
     from composer_clr.averaging.trough_average import TroughAverage
 
+    if chosen.get('LoadCheckpoint', False) is not False:
+        raise RecipeError(
+            'callbacks.LoadCheckpoint: unpickles a file, and replaces weights while the curve grows: pass '
+            'checkpoint.load_path to start from a checkpoint that you trust'
+        )
     known = classes(Callback, composer.callbacks) | {own.__name__: own for own in (TroughAverage, FastCycles)}
     return all_named('callbacks', known, chosen)
 

@@ -15,6 +15,7 @@ from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.training.by_name import built
 from composer_clr.training.language_models import LanguageModel, SmallTransformer, cross_entropy
+from composer_clr.training.loader_processes import limit_waiting
 from composer_clr.training.networks import network_named
 from composer_clr.utils.text import did_you_mean
 
@@ -70,7 +71,10 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
     if data.path is not None:
         arguments['path'] = data.path
     make = built(f'data.name={data.name}', data_set, {'name': data.name})
-    return built(f'data.{data.name}', make, arguments | data.arguments)
+    specs = built(f'data.{data.name}', make, arguments | data.arguments)
+    for spec in specs:
+        built('data', limit_waiting, {'data': spec, 'timeout_s': data.timeout_s})
+    return specs
 
 
 def _loss(name: str | None, losses: dict[str, Any]) -> Any:

@@ -43,6 +43,11 @@ def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optim
 
 
 def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    largest = torch.finfo(torch.float32).max
+    for key in ('lr', 'weight_decay'):
+        value = getattr(recipe, key)
+        if not 0 <= value <= largest:
+            raise RecipeError(f'optimizer.{key}={value}: must be between 0 and {largest:.1e}')
     arguments = {'params': model.parameters(), 'lr': recipe.lr, 'weight_decay': recipe.weight_decay, **recipe.arguments}
     # Composer's first: where both have a class of a name, it is the decoupled one.
     modules = [torch.optim, composer.optim]
