@@ -32,6 +32,9 @@ def test_the_file_as_documented():
         'evaluation',
         'parent',
         'directions',
+        'training',
+        'changes',
+        'parameters',
     }
     assert record['points'][0] == {
         'cycle': 0,
@@ -47,6 +50,7 @@ def test_the_file_as_documented():
         'checkpoint': 'cycle0-ba10000.pt',
         'extra': {},
         'diverged': False,
+        'own_decay': False,
     }
 
 
