@@ -9,6 +9,7 @@ from rich.table import Table
 
 from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.recipes.preview import Branch, Extension
+from composer_clr.schedule.marks import Marks
 
 __all__ = ['branch_notes', 'branch_table', 'extension_note', 'schedule_notes', 'schedule_table']
 
@@ -17,8 +18,14 @@ _MOSTLY_WARMUP = 0.7
 
 
 def schedule_table(planned: RecipeCycles) -> Table:
-    """Returns a row per cycle: its restart, its trough and its period."""
+    """Returns a row per cycle: its restart, its trough and its period; of a run without decay, a row per mark."""
     table = Table(box=SIMPLE_HEAD)
+    if isinstance(planned.cycles, Marks):
+        for heading in ('point', 'mark', 'rate / its peak'):
+            table.add_column(heading, justify='right')
+        for point, mark in enumerate(planned.troughs):
+            table.add_row(str(point), f'{mark}{planned.unit}', f'{planned.cycles.multiplier(mark):.3g}')
+        return table
     for heading in ('cycle', 'restart', 'trough', 'period'):
         table.add_column(heading, justify='right')
     for cycle in range(len(planned.troughs)):
@@ -30,9 +37,10 @@ def schedule_table(planned: RecipeCycles) -> Table:
 def schedule_notes(planned: RecipeCycles) -> list[str]:
     """Returns the cost of the curve beside one run per point, and where training ends."""
     troughs: Sequence[int] = planned.troughs
+    name = 'mark' if isinstance(planned.cycles, Marks) else 'trough'
     if not troughs:
         first = planned.cycles.next_trough(planned.until)
-        return [f'max_duration={planned.until}{planned.unit} reaches no trough: the first is at {first}{planned.unit}']
+        return [f'max_duration={planned.until}{planned.unit} reaches no {name}: the first is at {first}{planned.unit}']
     separate = sum(troughs)
     notes = [
         f'{len(troughs)} points from one run of {planned.until}{planned.unit}; a run for each: '
@@ -48,7 +56,7 @@ def schedule_notes(planned: RecipeCycles) -> list[str]:
         )
     if troughs[-1] != planned.until:
         notes.append(
-            f'max_duration={planned.until}{planned.unit} is not a trough: the last is at {troughs[-1]}{planned.unit}, '
+            f'max_duration={planned.until}{planned.unit} is not a {name}: the last is at {troughs[-1]}{planned.unit}, '
             'and the time after it has no point'
         )
     return notes

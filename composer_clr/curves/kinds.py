@@ -13,6 +13,7 @@ __all__ = [
     'SCHEDULE_FREE',
     'STANDARD',
     'WSD_S',
+    'anytime_kind',
     'cyclic_kind',
     'has_cycles',
     'kind_order',
@@ -31,7 +32,7 @@ MARKED = 'marked'
 # Averages of the checkpoints of a run.
 MERGED = 'merged'
 # Ends of the kinds whose points are of other weights than those in training.
-_OTHER_WEIGHTS = ('-averaged', '-fast-cycles')
+_OTHER_WEIGHTS = ('-averaged', '-fast-cycles', '-plain')
 
 
 def cyclic_kind(arguments: Mapping[str, Any]) -> str:
@@ -60,6 +61,32 @@ def cyclic_kind(arguments: Mapping[str, Any]) -> str:
     return '-'.join(parts)
 
 
+def anytime_kind(arguments: Mapping[str, Any]) -> str:
+    """Returns the kind of curve that an anytime run draws: by its rate and its average.
+
+    The constant rate with the uniform average over the last quarter is ``anytime``; all else is added to the name.
+
+    Args:
+        arguments (Mapping): Of the schedule: ``rate``, and ``average``, the arguments of the average; those missing are
+            the defaults.
+
+    Example:
+        >>> anytime_kind({}), anytime_kind({'rate': '1/sqrt', 'average': {'window': 0.5, 'decay': 'cosine'}})
+        ('anytime', 'anytime-falling-window-0.5-cosine')
+    """
+    average = arguments.get('average') or {}
+    parts = [ANYTIME]
+    if arguments.get('rate', 'constant') != 'constant':
+        parts.append('falling')
+    if average.get('half_life') is not None:
+        parts.append(f'half-life-{_plain(average["half_life"])}')
+    if average.get('window') not in (None, 0.25):
+        parts.append(f'window-{_plain(average["window"])}')
+    if average.get('decay', 'linear') != 'linear':
+        parts.append(str(average['decay']))
+    return '-'.join(parts)
+
+
 def kind_without_shape(kind: str) -> str:
     """Returns the kind without what its shape adds to it.
 
@@ -67,6 +94,8 @@ def kind_without_shape(kind: str) -> str:
         >>> kind_without_shape('wsd-s-linear'), kind_without_shape('cyclic-peak-sqrt'), kind_without_shape('branch')
         ('wsd-s', 'cyclic', 'branch')
     """
+    if kind.startswith(ANYTIME) and not kind.endswith(_OTHER_WEIGHTS):
+        return ANYTIME
     return next((plain for plain in (WSD_S, CYCLIC) if has_cycles(kind) and kind.startswith(plain)), kind)
 
 
@@ -78,6 +107,10 @@ def has_cycles(kind: str) -> bool:
         [True, True, False, False]
     """
     return kind.startswith((CYCLIC, WSD_S)) and not kind.endswith(_OTHER_WEIGHTS)
+
+
+def _plain(value: object) -> str:
+    return f'{value:g}' if isinstance(value, (int, float)) else str(value)
 
 
 def _is_number(value: object) -> bool:
@@ -110,7 +143,7 @@ def run_kind(
     if schedule_free:
         return SCHEDULE_FREE
     if not decays:
-        return ANYTIME
+        return anytime_kind(arguments or {})
     if troughs is not None and troughs <= 1:
         return STANDARD
     return cyclic_kind(arguments or {}) if comes_down else MARKED

@@ -179,7 +179,7 @@ def learning_rate(
         ax.plot(*zip(*decay, strict=True), color='#0072B2', linestyle='--')
     ax.plot(
         troughs,
-        [lr * alpha_f] * len(troughs),
+        [lr * cycles.trough_multiplier(trough, alpha_f) for trough in troughs],
         'o',
         color='#D55E00',
         label='points of the curve',

@@ -57,8 +57,8 @@ _SPARE = (
     ('#00798C', 'd'),
     ('#A0522D', 'H'),
 )
-_DASHES: dict[str, Any] = {'standard': '-', 'cyclic': '--', 'wsd-s': '-.', 'branch': ':'}
-_SPARE_DASHES = ((0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 1, 1, 4)))
+_DASHES: dict[str, Any] = {'standard': '-', 'cyclic': '--', 'wsd-s': '-.', 'branch': ':', 'anytime': (0, (8, 2))}
+_SPARE_DASHES = ((0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (3, 1, 1, 4)), (0, (8, 2, 2, 2)))
 # The most methods that one figure can distinguish and name.
 MOST_METHODS = 24
 # With more lines, a legend names methods and kinds instead of lines.

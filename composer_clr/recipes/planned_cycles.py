@@ -9,7 +9,7 @@ from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.schedule.arguments import Count, ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import Marks, read_marks
+from composer_clr.schedule.marks import Marks, check_rate, read_marks
 from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
 
 __all__ = ['RecipeCycles', 'recipe_cycles']
@@ -85,6 +85,7 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
             _check_whole_epochs(arguments, count, int(duration.value))
         cycles = arguments.cycles(count, duration.unit)
         if not decays:
+            check_rate(schedule.rate, schedule.a)
             a = None if schedule.a is None else float(count('a', read_time('a', schedule.a)))
             cycles = Marks.of(cycles, a)
         planned = RecipeCycles(cycles, int(duration.value), duration.unit)

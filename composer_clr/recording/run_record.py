@@ -50,7 +50,7 @@ def describe_run(
         kind=kind
         or run_kind(
             None if troughs is None else len(troughs),
-            schedule.description,
+            {**schedule.description, 'average': average},
             decays=not isinstance(schedule.cycles, Marks),
             comes_down=schedule.comes_down,
             schedule_free=any(map(is_schedule_free, state.optimizers)),

@@ -8,7 +8,7 @@ from fractions import Fraction
 from composer.core import State, Time, TimeUnit
 
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import RATES, Marks
+from composer_clr.schedule.marks import Marks, check_rate
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import common_unit, in_unit, parse_time, spell
 
@@ -61,12 +61,7 @@ class AnytimeScheduler(CyclicCosineScheduler):
         t_0: str | Time | None = None,
         t_mult: float | Fraction = 2.0,
     ):
-        if rate not in RATES:
-            raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
-        if (a is not None) != (rate == '1/sqrt'):
-            raise ValueError(
-                f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'"
-            )
+        check_rate(rate, a)
         self.rate = rate
         self.a = None if a is None else parse_time('a', a)
         if self.a is not None and self.a.value <= 0:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles
 
-__all__ = ['RATES', 'Marks', 'read_marks']
+__all__ = ['RATES', 'Marks', 'check_rate', 'read_marks']
 
 RATES = ('constant', '1/sqrt')
 
@@ -38,6 +38,8 @@ class Marks(Cycles):
 
     def __init__(self, start: int, ends: Iterable[int], a: float | None = None):
         super().__init__(start, ends)
+        if a is not None and not a > 0:
+            raise ValueError(f'a={a:g}: must be above 0')
         self.a = a
 
     @classmethod
@@ -61,6 +63,21 @@ class Marks(Cycles):
     def peak(self, cycle: int) -> float:
         """Returns the multiplier right after the mark before a mark."""
         return self.multiplier(self.bounds(cycle)[0])
+
+
+def check_rate(rate: object, a: object) -> None:
+    """Refuses a rate that is unknown, or that ``a`` does not go with.
+
+    Raises:
+        ValueError: If the rate is not one of ``RATES``, or ``a`` is missing or has no place.
+
+    Example:
+        >>> check_rate('constant', None)
+    """
+    if rate not in RATES:
+        raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
+    if (a is not None) != (rate == '1/sqrt'):
+        raise ValueError(f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'")
 
 
 def read_marks(marks: object) -> list[str] | None:
