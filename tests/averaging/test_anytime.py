@@ -81,7 +81,7 @@ def test_training_is_bit_for_bit_that_of_plain_composer(make_trainer, average, i
 def test_one_over_the_square_root(make_trainer):
     _, recorder = anytime(make_trainer, changes={'schedulers': scheduler(rate='1/sqrt', a='20ba')})
     run = TradeoffCurve.read('out').run
-    assert (run.kind, run.schedule['average']) == ('anytime', {'window': 0.25, 'decay': 'linear'})
+    assert (run.kind, run.schedule['average']) == ('anytime-falling', {'window': 0.25, 'decay': 'linear'})
     # The rate of the next batch: the multiplier at 20, 40 and 80 batches, of which 10 are warmup.
     rates = [0.1 * (20 / (t - 10 + 20)) ** 0.5 for t in (19, 39, 79)]
     assert [point.lr for point in points('out')] == pytest.approx(rates)
