@@ -13,6 +13,8 @@ __all__ = ['IgnoredSettings']
 _DRAWN = 10**6
 # What an algorithm changes while training is not what the user gave.
 _DRIVEN = {'momentum': ('momentum', 'betas'), 'weight decay': ('weight_decay',)}
+# What the optimizers of schedulefree count while training, among their settings.
+_COUNTED = ('k', 'lr_max', 'scheduled_lr', 'train_mode', 'weight_sum')
 
 
 class IgnoredSettings:
@@ -62,5 +64,6 @@ def _groups(state: State) -> list[dict[str, Any]]:
 
 def _settings(group: dict[str, Any], lr: str) -> dict[str, Any]:
     plain = (bool, int, float, tuple)
-    settings = {k: v for k, v in group.items() if isinstance(v, plain) and k not in ('lr', 'initial_lr')}
+    left_out = ('lr', 'initial_lr', *(_COUNTED if 'train_mode' in group else ()))
+    settings = {k: v for k, v in group.items() if isinstance(v, plain) and k not in left_out}
     return {**settings, 'lr': float(group[lr])}

@@ -51,7 +51,7 @@ def describe_run(
         or run_kind(
             None if troughs is None else len(troughs),
             {**schedule.description, 'average': average},
-            decays=not isinstance(schedule.cycles, Marks),
+            decays=average is None and not isinstance(schedule.cycles, Marks),
             comes_down=schedule.comes_down,
             schedule_free=any(map(is_schedule_free, state.optimizers)),
         ),

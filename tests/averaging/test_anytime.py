@@ -271,6 +271,7 @@ def test_with_marks_given_beside_composers_scheduler(make_trainer):
         make_trainer, callbacks=[AnytimeAverage(scheduler=marks), ParetoSnapshot(scheduler=marks, folder='out')]
     )
     anytime(make_trainer, 'ours')
+    assert TradeoffCurve.read('out').run.kind == 'anytime'
     assert [point.metrics for point in points('out')] == [point.metrics for point in points('ours')]
 
 
