@@ -46,7 +46,10 @@ __all__ = [
 Runs = Annotated[
     list[Path], typer.Argument(help='curve.json files, folders that hold some at any depth, or long CSVs.')
 ]
-Metric = Annotated[str | None, typer.Option(help='label/metric; by default the accuracy of all runs.')]
+Metric = Annotated[
+    str | None,
+    typer.Option(help="Metric, with or without its label; by default a language model's loss, else accuracy."),
+]
 CurveAxis = Annotated[
     str | None,
     typer.Option(

@@ -37,7 +37,7 @@ def improvement_over_baseline(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value near each point. Default: ``False``.
         baseline (str): The method that improvements are over. Default: ``'baseline'``.
         alignment (Alignment): How points are compared, and the axis they are drawn on. Default: interpolation in log

@@ -51,7 +51,7 @@ def draw(
     Args:
         name (str): A key of :data:`FIGURES`.
         curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         methods (Sequence[str]): The methods to draw; a figure that needs the baseline draws it too. Default: ``()``,
             all methods, or the baseline in a figure of one method.

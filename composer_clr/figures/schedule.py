@@ -40,7 +40,7 @@ def learning_rate_and_accuracy(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; cyclic ones of the method are drawn.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         method (str): The method to draw. Default: ``'baseline'``.
         axis (str | None): What to draw over: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``. Default: ``None``,
@@ -100,7 +100,7 @@ def constant_periods(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; cyclic and standard ones of the method are drawn.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         method (str): The method to draw. Default: ``'baseline'``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.

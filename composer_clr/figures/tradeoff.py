@@ -49,7 +49,7 @@ def accuracy_against_time(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
@@ -103,7 +103,7 @@ def methods_beside_baseline(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
@@ -149,7 +149,7 @@ def standard_beside_cyclic(
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs; any further kind of curve has its own panel.
-        metric (str | None): ``label/metric``. Default: ``None``, the accuracy that all of them have.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
