@@ -52,7 +52,7 @@ def take_over(
     elif resumed and named_alike:
         later = [point for point in existing.points if point.cycle > _last(curve.points)]
         if later and not _same_run(existing.run, run):
-            _keep_aside(folder, existing, 'was recorded under other settings, after the checkpoint of now')
+            _keep_aside(folder, existing, 'was recorded under other settings, after this checkpoint was saved')
             later = []
     elif autoresume and named_alike:
         _keep_aside(folder, existing, 'has no checkpoint to resume from, so the run starts over')

@@ -1,4 +1,4 @@
-"""Names the settings of a resumed Trainer that have no effect, because its checkpoint's take their place."""
+"""Warns of settings of a resumed Trainer that its checkpoint replaces."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ['IgnoredSettings']
 
 # Without a seed Composer draws one of 32 bits: seeds from here on are taken for drawn.
 _DRAWN = 10**6
-# What an algorithm changes while training is not what the user gave.
+# What an algorithm changes during training is not what the user passed.
 _DRIVEN = {'momentum': ('momentum', 'betas'), 'weight decay': ('weight_decay',)}
 # What the optimizers of schedulefree count while training, among their settings.
 _COUNTED = ('k', 'lr_max', 'scheduled_lr', 'train_mode', 'weight_sum')
 
 
 class IgnoredSettings:
-    """The optimizer's settings and the seed as the Trainer was given them, compared with those of its checkpoint.
+    """The optimizer's settings and the seed that were passed to the Trainer.
 
-    Composer loads both from a checkpoint, without a word.
+    Composer replaces both by those of a checkpoint, silently.
 
     Args:
         state (State): The trainer's state at ``INIT``, before a checkpoint is loaded.
@@ -31,7 +31,7 @@ class IgnoredSettings:
         self._seed = state.rank_zero_seed
 
     def warn(self, state: State) -> None:
-        """Warns of every setting that the checkpoint has replaced by another value, in one warning.
+        """Names every setting that the checkpoint has replaced by another value, in one warning.
 
         Args:
             state (State): The state at ``AFTER_LOAD``.
@@ -51,8 +51,8 @@ class IgnoredSettings:
         if differences:
             listed = ', '.join(f'{name}={old!r} (not {new!r})' for name, (old, new) in sorted(differences.items()))
             warnings.warn(
-                f'resumed with the settings of the checkpoint, not those given now: {listed}; to train with others, '
-                'start a run of its own',
+                f'resumed with the settings of the checkpoint, not those passed now: {listed}; to train with others, '
+                'start another run',
                 UserWarning,
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""Compares a run that continues with the one that recorded its points: what may change, and what may not."""
+"""Compares a resumed run with the settings that its points were recorded with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from composer.core import State, TimeUnit
 from composer_clr.curves.curve import Run, TradeoffPoint
 from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import horizon
+from composer_clr.schedule.times import COUNTED, horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
 
 __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
@@ -19,7 +19,6 @@ __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
 ON_CHANGE = ('refuse', 'continue')
 # Where the troughs are, which is compared as counts: '8ep' and '80ba' may be the same.
 _PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 'points_at', 't_warmup', 't_max')
-_POINT_COUNT = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
 
 
 @dataclass(frozen=True)
@@ -35,23 +34,23 @@ class _Change:
 def continue_points(
     kept: RunState, run: Run, schedule: TrainerSchedule, state: State, *, on_change: str, kind_given: bool
 ) -> str | None:
-    """Lets a resumed run add points to those of its checkpoint, if they are points of one and the same run.
+    """Decides whether a resumed run may add points to those of its checkpoint.
 
-    They are if every batch so far would be trained alike by the run of now: same method, kind, data, batch size, and
-    the same learning rate up to here. A longer ``max_duration`` and troughs still to come may differ. A run with one
-    decay over all its length (``standard``) that is made longer continues too: its earlier point stays, marked as the
-    end of a decay of its own, and the change is recorded.
+    It may if the present settings would have trained every batch so far in the same way: the same method, kind, data
+    and batch size, and the same learning rate up to the present. A longer ``max_duration`` and troughs still to come
+    may differ. A run with one decay over its whole length (``standard``) may be made longer: its earlier point stays,
+    marked as the end of a decay of its own, and the change is recorded.
 
     Args:
-        kept (RunState): The state from the checkpoint, whose changes and cycle numbers are brought up to date.
-        run (Run): The run as the Trainer would run it now.
+        kept (RunState): The state from the checkpoint; its changes and cycle numbers are updated.
+        run (Run): The run with the present settings.
         schedule (TrainerSchedule): Its cycles.
         state (State): The trainer's state at ``FIT_START``.
-        on_change (str): ``'refuse'`` any other change, or ``'continue'`` and record it.
+        on_change (str): ``'refuse'`` any other change, or ``'continue'`` with it and record it.
         kind_given (bool): Whether the kind was given, rather than derived from the number of troughs.
 
     Returns:
-        str | None: What to warn of: the change with which the run continues.
+        str | None: A warning that names the recorded change.
 
     Raises:
         ValueError: If something has changed, and ``on_change`` is ``'refuse'``.
@@ -122,12 +121,12 @@ def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, no
 
 
 def _points_moved(kept: RunState, schedule: TrainerSchedule, state: State) -> list[_Change]:
-    """Returns the first recorded point that is not on its cycle's end, all that an older checkpoint can be asked."""
+    """Returns the first recorded point that is not at its cycle's end, all that an older checkpoint shows."""
     loader_length = None if state.dataloader_len is None else int(state.dataloader_len)
     for point in kept.points:
         if point.epoch and loader_length and round(point.batch / point.epoch) != loader_length:
             return [_Change('loader_length', round(point.batch / point.epoch), loader_length)]
-        count = getattr(point, _POINT_COUNT[schedule.unit])
+        count = getattr(point, COUNTED[schedule.unit])
         try:
             end = schedule.cycles.bounds(point.cycle)[1]
         except IndexError:
@@ -158,4 +157,4 @@ def _longer_decay(kept: RunState, run: Run, schedule: TrainerSchedule, state: St
 
 
 def _only_end(points: Sequence[TradeoffPoint], unit: TimeUnit) -> int | None:
-    return getattr(points[0], _POINT_COUNT[unit]) if len(points) == 1 else None
+    return getattr(points[0], COUNTED[unit]) if len(points) == 1 else None

@@ -10,13 +10,13 @@ __all__ = ['TrainingClock']
 
 
 class TrainingClock:
-    """Counts seconds of training, and apart from them those of evaluation and snapshots.
+    """Counts seconds of training, and separately those of evaluation and snapshots.
 
     Composer's ``total_wct`` is a difference of local times of day, which changes with every step of the machine's
-    clock, such as the hour of summer time. This clock is monotonic. It covers what Composer's covers: from the first
-    time that the loader is asked, with the loader's start-up at each epoch, callbacks and the Trainer's own
-    checkpoints, without evaluations. After a resume within an epoch it starts with the first batch that is trained on,
-    since the loader fast-forwards to it.
+    clock, such as the change to daylight saving time. This clock is monotonic. It covers what Composer's covers: from
+    the first epoch's start, with the loader's start-up at each epoch, callbacks and the Trainer's own checkpoints,
+    without evaluations. After a resume within an epoch it starts with the first batch that is trained on, since the
+    loader fast-forwards to it.
 
     Args:
         train_s (float): Seconds of training so far, over all processes of the run. Default: ``0.0``.
@@ -45,7 +45,7 @@ class TrainingClock:
         return self._paused_s + _since(self._paused_since)
 
     def start(self, *, mid_epoch: bool) -> None:
-        """Gets ready for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place."""
+        """Prepares for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place."""
         self._running_since = self._paused_since = None
         self._fast_forwards, self._runs_after_pause = mid_epoch, False
 
@@ -70,7 +70,7 @@ class TrainingClock:
             self.stop()
 
     def resume(self) -> None:
-        """Ends the pause, after an evaluation and what is done with it; training runs on from the next event."""
+        """Ends the pause after an evaluation is processed; training time continues with the next event."""
         self._paused_s, self._paused_since = self.paused_s, None
 
     def stop(self) -> None:

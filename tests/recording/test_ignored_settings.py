@@ -51,7 +51,7 @@ def test_all_that_is_ignored_is_named_in_one_warning(trainer, optimizer):
     first.close()
     (message,) = warned(trainer, optimizer=optimizer, lr=0.1, momentum=0.8, weight_decay=1e-4, seed=18)
     assert (
-        'resumed with the settings of the checkpoint, not those given now: lr=0.5 (not 0.1), momentum=0.9 (not 0.8), '
+        'resumed with the settings of the checkpoint, not those passed now: lr=0.5 (not 0.1), momentum=0.9 (not 0.8), '
         'seed=17 (not 18), weight_decay=0.0 (not 0.0001)' in message
     )
 

@@ -71,6 +71,7 @@ def trainer(make_trainer, folder: str, settings: dict[str, Any], *callbacks):
 
 def trained(make_trainer, folder: str, settings: dict[str, Any], stop: int | None = None):
     """Trains; ``None`` where these settings are refused on their own."""
+    run = None
     try:
         run = trainer(make_trainer, folder, settings, *([] if stop is None else [StopAfter(stop, Event.BATCH_START)]))
         run.fit()
@@ -78,6 +79,7 @@ def trained(make_trainer, folder: str, settings: dict[str, Any], stop: int | Non
         pass
     except ValueError:
         return None
+    assert run is not None
     run.close()
     return run
 
