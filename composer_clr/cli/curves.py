@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -59,6 +60,15 @@ def plot(
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
+    bands: Annotated[bool, typer.Option('--bands', help='Draw errors over seeds as bands, not bars.')] = False,
+    size: Annotated[
+        str | None, typer.Option(metavar='WxH', help='Width and height in inches: 3.3x2.5 for a column of a paper.')
+    ] = None,
+    title: Annotated[str | None, typer.Option(help='Title.')] = None,
+    xlabel: Annotated[str | None, typer.Option(help='Label of the x axis.')] = None,
+    ylabel: Annotated[str | None, typer.Option(help='Label of the y axis.')] = None,
+    xlim: Annotated[str | None, typer.Option(metavar='MIN,MAX', help='Limits of the x axis, in its unit.')] = None,
+    ylim: Annotated[str | None, typer.Option(metavar='MIN,MAX', help='Limits of the y axis, in its unit.')] = None,
     strict: Strict = False,
 ) -> None:
     """Draw a figure: standard runs solid, cyclic ones dashed, error bars over seeds."""
@@ -67,9 +77,14 @@ def plot(
 
     mpl.use('agg')
     from composer_clr.analysis.pairing import Alignment
+    from composer_clr.figures.layout import finish
     from composer_clr.figures.paper import draw, takes_axis
-    from composer_clr.figures.style import show_as_written
+    from composer_clr.figures.style import paper_style
 
+    inches = _pair('--size', size, 'x')
+    if inches is not None and not all(0.5 <= inch <= 50 for inch in inches):
+        raise CurveError(f'--size {size}: must be from 0.5 to 50 inches')
+    limits = {'xlim': _pair('--xlim', xlim, ','), 'ylim': _pair('--ylim', ylim, ',')}
     options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
@@ -79,19 +94,21 @@ def plot(
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
     # These figures show the curves of averaged weights too.
     shown = _with_metric_sets(curves, metric) if figure in ('1C', '2', 'S2') else curves
-    drawn = draw(
-        figure,
-        shown,
-        metric,
-        peak=peak,
-        methods=methods.split(',') if methods else (),
-        baseline=baseline,
-        axis=axis if takes_axis(figure) else None,
-        alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
-        lower_is_better=lower_is_better,
-    )
-    show_as_written(drawn)
-    write_picture(output, drawn)
+    with paper_style(inches), notes_on_stderr():
+        drawn = draw(
+            figure,
+            shown,
+            metric,
+            peak=peak,
+            methods=methods.split(',') if methods else (),
+            baseline=baseline,
+            axis=axis if takes_axis(figure) else None,
+            alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
+            lower_is_better=lower_is_better,
+            bands=bands or None,
+        )
+        finish(drawn, title=title, xlabel=xlabel, ylabel=ylabel, **limits)
+        write_picture(output, drawn)
     points = sum(len(curve.points) for curve in curves)
     say(f'{output}: {points} points of {len(curves)} runs', output)
 
@@ -225,6 +242,18 @@ def export(
     report_left_out(errors)
     write_output(output, long_csv(curves).encode())
     say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
+
+
+def _pair(option: str, text: str | None, separator: str) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(separator))
+    except ValueError as error:
+        raise CurveError(f'{option} {text}: must be two numbers, such as 3{separator}2.5') from error
+    if not (math.isfinite(first) and math.isfinite(second)):
+        raise CurveError(f'{option} {text}: must be two numbers, such as 3{separator}2.5')
+    return first, second
 
 
 def _budget(text: str) -> tuple[float, Axis]:

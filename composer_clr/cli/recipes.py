@@ -65,16 +65,18 @@ def schedule(
 
         mpl.use('agg')
         from composer_clr.figures.schedule import learning_rate
+        from composer_clr.figures.style import paper_style
 
-        figure, _ = learning_rate(
-            planned.cycles,
-            planned.until,
-            planned.unit,
-            loaded.optimizer.lr,
-            loaded.schedule.alpha_f,
-            branches=[branch.end for branch in branches[1:]],
-        )
-        write_picture(picture, figure)
+        with paper_style():
+            figure, _ = learning_rate(
+                planned.cycles,
+                planned.until,
+                planned.unit,
+                loaded.optimizer.lr,
+                loaded.schedule.alpha_f,
+                branches=[branch.end for branch in branches[1:]],
+            )
+            write_picture(picture, figure)
         say(f'{picture}: the learning rate', picture)
 
 

@@ -13,8 +13,9 @@ from composer_clr.analysis.differences import improvement
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import study_direction
+from composer_clr.figures.legend import error_handles, explain
 from composer_clr.figures.lines import mean_lines
-from composer_clr.figures.style import axes_or_new, draw_points, explain, figure_of, figure_size, log_ticks
+from composer_clr.figures.style import axes_or_new, draw_points, figure_of, figure_size, log_ticks
 
 __all__ = ['improvement_over_baseline']
 
@@ -27,6 +28,7 @@ def improvement_over_baseline(
     baseline: str = 'baseline',
     alignment: Alignment = INTERPOLATED,
     lower_is_better: bool | None = None,
+    bands: bool = False,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draws each method's improvement over the baseline's curve of the same kind: standard solid, cyclic dashed.
@@ -44,6 +46,7 @@ def improvement_over_baseline(
             epochs.
         lower_is_better (bool | None): Direction of the metric; an improvement is above 0. Default: ``None``, from the
             metric's name.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
@@ -57,12 +60,12 @@ def improvement_over_baseline(
         Portes et al. 2022, arXiv:2206.00832, figure 3A-C.
     """
     curves = list(curves)
-    lines = mean_lines(curves, metric, axis=alignment.counted(curves), peak=peak, allow_nan=False)
+    lines = mean_lines(curves, metric, axis=alignment.counted(curves), peak=peak, allow_nan=False, bands=bands)
     lower = study_direction(curves, lines.metric, lower_is_better)
     keys = [key for key in lines.means if key[0] != baseline]
     if not keys:
         raise CurveError(f'all runs are of the baseline {baseline!r}: name those of another method too')
-    by_time = alignment.axis == 'time'
+    by_time, seeds = alignment.axis == 'time', set[int]()
     axes = axes_or_new(ax, figure_size(keys))
     axes.axhline(0, color='#4D4D4D', linewidth=0.8)
     for method, kind in keys:
@@ -81,12 +84,13 @@ def improvement_over_baseline(
             )
         errors = np.array([error or 0.0 for error in found.sem])
         shown: Any = errors if errors.any() else None
+        seeds.update(len(common) for common in found.seeds)
         units = lines.seconds if by_time else 1.0
-        draw_points(axes, found.position / units, found.value, shown, lines.means, (method, kind))
+        draw_points(axes, found.position / units, found.value, shown, lines.means, (method, kind), bands=bands)
     log_ticks(axes)
     axes.set_xlabel(lines.time_label if by_time else lines.count_label)
-    unit = ' (percentage points)' if lines.scale == 100 else ''
-    axes.set_ylabel(f'{lines.name}:\nimprovement over {baseline}{unit}')
+    unit = f'points of {lines.name}' if lines.percent else lines.name
+    axes.set_ylabel(f'improvement over {baseline}\n({unit})')
     axes.grid(alpha=0.25)
-    explain(axes, keys, lines.means, beside=ax is None)
+    explain(axes, keys, lines.means, beside=ax is None, errors=error_handles('standard error', seeds, bands=bands))
     return figure_of(axes), axes

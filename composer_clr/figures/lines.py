@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
@@ -15,7 +16,9 @@ from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import default_metric, full_name, is_fraction
+from composer_clr.figures.legend import error_handles
 from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
+from composer_clr.figures.text import metric_label
 
 __all__ = ['Lines', 'mean_lines']
 
@@ -35,6 +38,8 @@ class Lines:
         time_unit (str): Name of that unit.
         axis (str): What the curves count: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
         against (str): What they are drawn against: ``'time'``, or that count.
+        percent (bool): Whether values are drawn in percent: scaled, or measured in percent.
+        bands (bool): Whether errors are drawn as bands, not bars.
     """
 
     means: dict[tuple[str, str], MeanCurve]
@@ -45,16 +50,18 @@ class Lines:
     time_unit: str
     axis: Count = 'epoch'
     against: Axis = 'time'
+    percent: bool = False
+    bands: bool = False
 
     @property
     def name(self) -> str:
         """Name of the metric, without its unit."""
-        return ('best ' if self.peak else '') + self.metric
+        return ('best ' if self.peak else '') + metric_label(self.metric)
 
     @property
     def value_label(self) -> str:
         """Label of an axis of the metric."""
-        return self.name + (' (%)' if self.scale == 100 else '')
+        return self.name + (' (%)' if self.percent else '')
 
     @property
     def time_label(self) -> str:
@@ -66,6 +73,11 @@ class Lines:
         """Label of an axis of what the curves count."""
         return PLURALS[self.axis]
 
+    @property
+    def position_label(self) -> str:
+        """Label of the axis that the lines are drawn against."""
+        return self.time_label if self.against == 'time' else self.count_label
+
     def draw(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
         """Draws one line, with the standard deviation over seeds if there are several."""
         line = self.means[key]
@@ -76,6 +88,7 @@ class Lines:
             self.deviation(line),
             self.means,
             key,
+            bands=self.bands,
             **look,
         )
 
@@ -84,14 +97,18 @@ class Lines:
         deviation = self.scale * np.nan_to_num(line.spread)
         return deviation if deviation.any() else None
 
+    def errors(self) -> list[Artist]:
+        """Returns the legend entry that says what the errors are and of how many seeds; none with one seed."""
+        lines = [line for line in self.means.values() if self.deviation(line) is not None]
+        seeds = {len(sample) for line in lines for sample in line.samples}
+        return error_handles('standard deviation', seeds, bands=self.bands)
+
     def label_axes(self, ax: Axes) -> None:
         """Makes the axis of time, or of the count, logarithmic and labels both axes."""
         log_ticks(ax)
-        if self.against == 'time':
-            ax.set_xlabel(self.time_label)
-        else:
+        if self.against != 'time':
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_labels([value], self.against)[0]))
-            ax.set_xlabel(self.count_label)
+        ax.set_xlabel(self.position_label)
         ax.set_ylabel(self.value_label)
         ax.grid(alpha=0.25)
 
@@ -103,6 +120,7 @@ def mean_lines(
     axis: Axis | None = None,
     peak: bool = False,
     allow_nan: bool = True,
+    bands: bool = False,
 ) -> Lines:
     """Averages runs over seeds and chooses the units to draw them in.
 
@@ -113,6 +131,7 @@ def mean_lines(
             :func:`shown_axis`.
         peak (bool): Use the best value near each point. Default: ``False``.
         allow_nan (bool): Leave a gap at a value that is not finite, instead of raising. Default: ``True``.
+        bands (bool): Draw errors as bands. Default: ``False``.
 
     Raises:
         CurveError: If a run does not have the metric, no run has points, a seed has two runs to one point, or there are
@@ -135,4 +154,6 @@ def mean_lines(
     finite = [value for line in means.values() for value in line.value if math.isfinite(value)]
     scale = 100.0 if is_fraction(metric, finite) else 1.0
     ordered = {key: means[key] for key in sorted(means, key=drawing_order)}
-    return Lines(ordered, metric, peak, scale, seconds, unit, next(iter(means.values())).axis, against)
+    percent = scale == 100 or ('accuracy' in metric_label(metric) and 1 < max(finite, default=0.0) <= 100)
+    axis = next(iter(means.values())).axis
+    return Lines(ordered, metric, peak, scale, seconds, unit, axis, against, percent, bands)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.methods import BASELINE
-from composer_clr.figures.cost import training_time
+from composer_clr.figures.cost import training_time, training_time_of_method
 from composer_clr.figures.improvement import improvement_over_baseline
 from composer_clr.figures.schedule import constant_periods, learning_rate_and_accuracy
 from composer_clr.figures.tradeoff import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
@@ -22,7 +22,7 @@ __all__ = ['FIGURES', 'draw', 'takes_axis']
 # a figure of several panels. Its signature has the other options.
 FIGURES: dict[str, Callable[..., tuple[Any, Any]]] = {
     '1A': learning_rate_and_accuracy,
-    '1B': training_time,
+    '1B': training_time_of_method,
     '1C': accuracy_against_time,
     '2': methods_beside_baseline,
     '3': improvement_over_baseline,

@@ -14,6 +14,7 @@ from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import has_cycles, kind_order
+from composer_clr.figures.legend import legend_of
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.style import axes_or_new, draw_points, figure_of, method_colour, method_marker
 from composer_clr.schedule.cycles import Cycles
@@ -31,6 +32,7 @@ def learning_rate_and_accuracy(
     peak: bool = False,
     method: str = 'baseline',
     axis: Count | None = None,
+    bands: bool = False,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draws a run of several cycles over its epochs or tokens: the learning rate, and the accuracy at each trough.
@@ -45,6 +47,7 @@ def learning_rate_and_accuracy(
         method (str): The method to draw. Default: ``'baseline'``.
         axis (str | None): What to draw over: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``. Default: ``None``,
             that of :func:`default_axis`.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         ax (Axes | None): Where to draw the accuracy; the learning rate is drawn on its twin. Default: ``None``, a new
             figure.
 
@@ -60,7 +63,7 @@ def learning_rate_and_accuracy(
     """
     curves = list(curves)
     runs = _cyclic(curves, method)
-    lines = mean_lines(runs, metric, axis=axis or default_axis(runs), peak=peak)
+    lines = mean_lines(runs, metric, axis=axis or default_axis(runs), peak=peak, bands=bands)
     schedule = recorded_schedule(runs[0], lines.axis)
     x, alpha = schedule.multipliers()
     for other in runs[1:]:
@@ -70,19 +73,25 @@ def learning_rate_and_accuracy(
             )
     axes = axes_or_new(ax, (7.2, 4.0))
     rate = axes.twinx()
+    rate.set_label('learning rate')
     rate.plot(x, alpha, color='#9A9A9A', linewidth=1.2)
     rate.set_ylabel('learning rate / its maximum', color='#6A6A6A')
     rate.tick_params(axis='y', colors='#6A6A6A')
     rate.set_ylim(0, 1.05)
+    rate.spines['right'].set_visible(True)
     ((key, line),) = lines.means.items()
     look = _look(curves, method)
-    draw_points(axes, line.count, lines.scale * line.value, lines.deviation(line), lines.means, key, **look)
+    draw_points(
+        axes, line.count, lines.scale * line.value, lines.deviation(line), lines.means, key, bands=bands, **look
+    )
     axes.set_zorder(rate.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.set_xlim(0, 1.03 * x[-1])
     axes.set_xlabel(schedule.axis)
     axes.set_ylabel(lines.value_label)
     axes.set_title(f'{method}, {runs[0].run.kind}')
+    if errors := lines.errors():
+        legend_of(axes, errors, loc='lower right')
     return figure_of(axes), axes
 
 
@@ -92,6 +101,7 @@ def constant_periods(
     *,
     peak: bool = False,
     method: str = 'baseline',
+    bands: bool = False,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draws cyclic runs of different constant periods beside the standard curve, against time.
@@ -103,6 +113,7 @@ def constant_periods(
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         method (str): The method to draw. Default: ``'baseline'``.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
@@ -127,7 +138,7 @@ def constant_periods(
         for curve, schedule in cyclic
     ]
     standard = [curve for curve in curves if (curve.run.method, curve.run.kind) == (method, 'standard')]
-    lines = mean_lines([*standard, *labelled], metric, axis='time', peak=peak)
+    lines = mean_lines([*standard, *labelled], metric, axis='time', peak=peak, bands=bands)
     axes = axes_or_new(ax, (6.4, 4.4))
     if (method, 'standard') in lines.means:
         lines.draw(axes, (method, 'standard'), label='standard', **_look(curves, method))
@@ -139,7 +150,7 @@ def constant_periods(
         lines.draw(axes, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}')
     lines.label_axes(axes)
     axes.set_title(method)
-    axes.legend(frameon=False)
+    legend_of(axes, [*axes.containers, *lines.errors()])
     return figure_of(axes), axes
 
 

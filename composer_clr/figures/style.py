@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from composer_clr.curves.kinds import kind_order
-from composer_clr.utils.text import printable
 
 __all__ = [
+    'GREY',
+    'LINES_NAMED',
     'MOST_METHODS',
+    'NAMES_A_COLUMN',
+    'NARROW',
     'axes_or_new',
     'draw_points',
     'drawing_order',
-    'explain',
     'figure_of',
     'figure_size',
+    'filling',
     'kind_dashes',
-    'kind_handles',
     'line_colour',
+    'line_look',
     'log_ticks',
     'method_colour',
-    'method_handles',
     'method_marker',
-    'show_as_written',
+    'paper_style',
+    'scaled',
+    'size_or',
 ]
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish, without its yellow, which is too light in print.
@@ -49,6 +53,7 @@ _METHODS = {
     'LS+MX': ('#D55E00', 'X'),
     'BP+CL+LS+MX': ('#7F4FC9', '*'),
 }
+GREY = '#4D4D4D'
 _SPARE = (
     ('#8C564B', '<'),
     ('#5F7F1F', '>'),
@@ -59,12 +64,28 @@ _SPARE = (
 )
 _DASHES: dict[str, Any] = {'standard': '-', 'cyclic': '--', 'wsd-s': '-.', 'branch': ':', 'anytime': (0, (8, 2))}
 _SPARE_DASHES = ((0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (3, 1, 1, 4)), (0, (8, 2, 2, 2)))
+# Of a figure that is narrower, in inches, the text is smaller and the legend stands below: a column of a paper.
+NARROW = 5.0
+_STYLE: dict[str, Any] = {
+    'pdf.fonttype': 42,
+    'ps.fonttype': 42,
+    'svg.fonttype': 'none',
+    'svg.hashsalt': 'composer_clr',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'legend.fontsize': 'small',
+    'xtick.labelsize': 'small',
+    'ytick.labelsize': 'small',
+    'axes.titlesize': 'medium',
+    'figure.labelsize': 'medium',
+    'figure.titlesize': 'medium',
+}
 # The most methods that one figure can distinguish and name.
 MOST_METHODS = 24
 # With more lines, a legend names methods and kinds instead of lines.
-_LINES_NAMED = 6
+LINES_NAMED = 6
 # The most names in one column beside a figure.
-_NAMES_A_COLUMN = 18
+NAMES_A_COLUMN = 18
 
 
 def method_colour(method: str, among: Iterable[str] = ()) -> str:
@@ -93,10 +114,10 @@ def _look(method: str, among: Iterable[str]) -> tuple[str, str]:
 
 def line_colour(key: tuple[str, str], keys: Collection[tuple[str, str]]) -> str:
     """Returns the colour of the line of a method and kind in a figure of ``keys``."""
-    return _line_look(*key, keys)[0]
+    return line_look(*key, keys)[0]
 
 
-def _line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
+def line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
     """Returns the colour and marker of a line: its method's, or among several kinds of one method its kind's own."""
     others = sorted({name for _, name in keys} - {'standard', 'cyclic'}, key=kind_order)
     if len({name for name, _ in keys}) > 1 or kind not in others:
@@ -119,16 +140,42 @@ def drawing_order(key: tuple[str, str]) -> tuple[int, str, tuple[bool, bool, str
     return (order.index(method) if method in order else len(order), method, kind_order(kind))
 
 
+@contextmanager
+def paper_style(size: tuple[float, float] | None = None) -> Iterator[None]:
+    """Draws and saves figures for print, whatever the user's matplotlibrc: TrueType fonts in PDF, text in SVG.
+
+    Args:
+        size (tuple[float, float] | None): Width and height in inches; text is smaller below a width of 5. Default:
+            ``None``, the size that suits the figure.
+    """
+    style = dict(_STYLE)
+    if size is not None:
+        style |= {'figure.figsize': size}
+        if size[0] < NARROW:
+            style |= {'font.size': 7.5, 'axes.linewidth': 0.6}
+    with plt.style.context(['default', style]):
+        yield
+
+
 def axes_or_new(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
-    """Returns the axes passed in, or those of a new figure in constrained layout."""
-    return plt.subplots(figsize=figsize, layout='constrained')[1] if ax is None else ax
+    """Returns the axes passed in, or those of a new figure in constrained layout.
+
+    The size of a new figure is ``figsize``, unless ``rcParams['figure.figsize']`` was changed.
+    """
+    return plt.subplots(figsize=size_or(figsize), layout='constrained')[1] if ax is None else ax
+
+
+def size_or(figsize: tuple[float, float]) -> tuple[float, float]:
+    """Returns ``rcParams['figure.figsize']`` if it was changed, else ``figsize``."""
+    chosen = tuple(plt.rcParams['figure.figsize'])
+    return figsize if chosen == tuple(rcParamsDefault['figure.figsize']) else chosen
 
 
 def figure_size(keys: Collection[tuple[str, str]]) -> tuple[float, float]:
     """Returns the size in inches, with room for the legend that :func:`explain` puts beside many lines."""
-    if len(keys) <= _LINES_NAMED:
+    if len(keys) <= LINES_NAMED:
         return 6.4, 4.4
-    return (8.6 if len(set(chain.from_iterable(keys))) <= _NAMES_A_COLUMN else 10.8), 5.4
+    return (8.6 if len(set(chain.from_iterable(keys))) <= NAMES_A_COLUMN else 10.8), 5.4
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -147,26 +194,40 @@ def draw_points(
     yerr: Any,
     keys: Collection[tuple[str, str]],
     key: tuple[str, str],
+    *,
+    bands: bool = False,
     **look: Any,
 ) -> ErrorbarContainer:
-    """Draws one line of points with the look of its method and kind in a figure of ``keys``; ``look`` overrides it."""
+    """Draws one line of points with the look of its method and kind in a figure of ``keys``; ``look`` overrides it.
+
+    Its errors are bars, or a band if ``bands``.
+    """
     method, kind = key
     kinds = [name for _, name in keys]
-    colour, marker = _line_look(method, kind, keys)
+    colour, marker = line_look(method, kind, keys)
     usual: dict[str, Any] = {
         'label': f'{method}, {kind}',
         'color': colour,
         'marker': marker,
         'linestyle': kind_dashes(kind, kinds),
-        'markerfacecolor': _filling(kind),
-        'markersize': 6 if len(keys) <= _LINES_NAMED else 5,
-        'linewidth': 1.5 if len(keys) <= _LINES_NAMED else 1.1,
-        'capsize': 3,
+        'markerfacecolor': filling(kind),
+        'markersize': scaled(6 if len(keys) <= LINES_NAMED else 5),
+        'linewidth': scaled(1.5 if len(keys) <= LINES_NAMED else 1.1),
+        'capsize': scaled(3),
     }
-    drawn = ax.errorbar(x, y, yerr=yerr, **(usual | look))
+    look = usual | look
+    if bands and yerr is not None:
+        low, high = np.asarray(y) - yerr, np.asarray(y) + yerr
+        ax.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0)
+    drawn = ax.errorbar(x, y, yerr=None if bands else yerr, **look)
     for bar in drawn.lines[2]:
         bar.set_linestyle('-')
     return drawn
+
+
+def scaled(length: float) -> float:
+    """Returns a length of a figure with text of 10 points in the proportion of this figure's text."""
+    return length * plt.rcParams['font.size'] / 10
 
 
 def log_ticks(ax: Axes) -> None:
@@ -179,63 +240,5 @@ def log_ticks(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
 
 
-def explain(
-    ax: Axes, drawn: Collection[tuple[str, str]], among: Collection[tuple[str, str]], *, beside: bool
-) -> Legend:
-    """Adds a legend: of lines if there are few, else of methods and kinds.
-
-    Args:
-        ax (Axes): The axes with the lines.
-        drawn (Collection[tuple[str, str]]): Method and kind of each line, in order.
-        among (Collection[tuple[str, str]]): Those of the whole figure, which determine the looks.
-        beside (bool): Put a long legend beside the axes, on a figure that has no others.
-    """
-    if len(drawn) <= _LINES_NAMED:
-        return ax.legend(frameon=False, handlelength=3.5)  # long enough to distinguish dashes
-    handles = [*kind_handles(drawn, among), *method_handles(drawn, among)]
-    columns = 1 if beside and len(handles) <= _NAMES_A_COLUMN else 2
-    place: dict[str, Any] = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}
-    return ax.legend(handles=handles, frameon=False, ncols=columns, **place)
-
-
-def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """Returns legend entries for the kinds of curve: their dashes and filling, standard first."""
-    kinds = sorted({kind for _, kind in drawn}, key=kind_order)
-    names = {kind for _, kind in among}
-    looks = dict.fromkeys(kinds, ('#4D4D4D', 'o'))
-    if len({method for method, _ in among}) == 1:
-        looks = {kind: _line_look(next(method for method, _ in among), kind, list(among)) for kind in kinds}
-    return [
-        Line2D([], [], color=colour, ls=kind_dashes(kind, names), marker=marker, mfc=_filling(kind), label=kind)
-        for kind, (colour, marker) in looks.items()
-    ]
-
-
-def method_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """Returns legend entries for the methods: their colours and markers, in order."""
-    names = {method for method, _ in among}
-    return [
-        Line2D([], [], color=method_colour(method, names), marker=method_marker(method, names), ls='', label=method)
-        for method in dict.fromkeys(method for method, _ in drawn)
-    ]
-
-
-def _filling(kind: str) -> str | None:
+def filling(kind: str) -> str | None:
     return None if kind == 'standard' else 'white'
-
-
-def show_as_written(figure: Figure) -> None:
-    """Draws a figure's text literally.
-
-    In a name from a file, dollar signs are not mathematics, and characters that do not print are not allowed in an SVG.
-    Tick labels are left to matplotlib.
-
-    Args:
-        figure (Figure): The figure, complete.
-    """
-    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
-    numbers = {label for axis in axes for label in [*axis.get_ticklabels(which='both'), axis.get_offset_text()]}
-    for text in figure.findobj(Text):
-        if isinstance(text, Text) and text not in numbers:
-            text.set_parse_math(False)
-            text.set_text('\n'.join(map(printable, text.get_text().split('\n'))))

@@ -7,26 +7,25 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from composer_clr.analysis.mean_curve import Array
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import has_cycles, kind_order
+from composer_clr.figures.legend import explain, kind_handles, legend_of, legend_outside, method_handles
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.style import (
     axes_or_new,
-    explain,
     figure_of,
     figure_size,
     kind_dashes,
-    kind_handles,
     line_colour,
     method_colour,
-    method_handles,
+    size_or,
 )
 
 __all__ = ['accuracy_against_time', 'methods_beside_baseline', 'standard_beside_cyclic']
@@ -38,6 +37,7 @@ def accuracy_against_time(
     *,
     peak: bool = False,
     axis: Axis | None = None,
+    bands: bool = False,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
@@ -53,6 +53,7 @@ def accuracy_against_time(
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         ax (Axes | None): Where to draw. Default: ``None``, a new figure.
 
     Returns:
@@ -65,12 +66,12 @@ def accuracy_against_time(
         Portes et al. 2022, arXiv:2206.00832, figure 1C.
     """
     curves = list(curves)
-    lines = mean_lines(curves, metric, axis=axis, peak=peak)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak, bands=bands)
     rates = _learning_rates(curves, lines) if ax is None and lines.against in ('sample', 'token') else {}
     if rates:
         width, height = figure_size(lines.means)
         axes, rate = plt.subplots(
-            2, 1, sharex=True, height_ratios=(3, 1), figsize=(width, 1.25 * height), layout='constrained'
+            2, 1, sharex=True, height_ratios=(3, 1), figsize=size_or((width, 1.25 * height)), layout='constrained'
         )[1]
     else:
         axes, rate = axes_or_new(ax, figure_size(lines.means)), None
@@ -86,7 +87,7 @@ def accuracy_against_time(
         rate.set_ylabel('learning rate')
         rate.set_ylim(0, 1.05)
         rate.grid(alpha=0.25)
-    explain(axes, lines.means, lines.means, beside=ax is None)
+    explain(axes, lines.means, lines.means, beside=ax is None, errors=lines.errors())
     return figure_of(axes), axes
 
 
@@ -97,6 +98,7 @@ def methods_beside_baseline(
     peak: bool = False,
     baseline: str = 'baseline',
     axis: Axis | None = None,
+    bands: bool = False,
     axes: Sequence[Axes] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draws a panel per method, its curves beside the baseline's, as in :func:`accuracy_against_time`.
@@ -108,6 +110,7 @@ def methods_beside_baseline(
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
         baseline (str): The method in every panel. Default: ``'baseline'``.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         axes (Sequence[Axes] | None): Where to draw, one per method. Default: ``None``, a new figure.
 
     Returns:
@@ -120,7 +123,7 @@ def methods_beside_baseline(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 2.
     """
-    lines = mean_lines(curves, metric, axis=axis, peak=peak)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak, bands=bands)
     methods = list(dict.fromkeys(method for method, _ in lines.means))
     if baseline not in methods or len(methods) == 1:
         raise CurveError(
@@ -130,7 +133,11 @@ def methods_beside_baseline(
     titles = [method for method in methods if method != baseline]
     panels = [[key for key in lines.means if key[0] in (method, baseline)] for method in titles]
     of_baseline = [key for key in lines.means if key[0] == baseline]
-    explained = [*kind_handles(lines.means, lines.means), *method_handles(of_baseline, lines.means)]
+    explained = [
+        *kind_handles(lines.means, lines.means),
+        *method_handles(of_baseline, lines.means),
+        *lines.errors(),
+    ]
     figure, axes = _draw_panels(lines, panels, titles, axes, explained, columns=3 if len(titles) <= 6 else 4)
     for ax, method in zip(axes, titles, strict=True):
         ax.title.set_color(method_colour(method, methods))
@@ -143,6 +150,7 @@ def standard_beside_cyclic(
     *,
     peak: bool = False,
     axis: Axis | None = None,
+    bands: bool = False,
     axes: Sequence[Axes] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draws a panel of all standard curves beside a panel of all cyclic curves.
@@ -153,6 +161,7 @@ def standard_beside_cyclic(
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
             Default: ``None``, samples or tokens where the schedules were counted in them, else time.
+        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
         axes (Sequence[Axes] | None): Where to draw, one per kind. Default: ``None``, a new figure.
 
     Returns:
@@ -165,14 +174,14 @@ def standard_beside_cyclic(
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure S2.
     """
-    lines = mean_lines(curves, metric, axis=axis, peak=peak)
+    lines = mean_lines(curves, metric, axis=axis, peak=peak, bands=bands)
     kinds = sorted({kind for _, kind in lines.means}, key=kind_order)
     if len(kinds) == 1:
         raise CurveError(
             f'the figure compares standard with cyclic curves, but all runs are {kinds[0]}: name runs of both'
         )
     panels = [[key for key in lines.means if key[1] == kind] for kind in kinds]
-    explained = method_handles(lines.means, lines.means)
+    explained = [*method_handles(lines.means, lines.means), *lines.errors()]
     return _draw_panels(lines, panels, kinds, axes, explained, columns=len(kinds))
 
 
@@ -194,7 +203,7 @@ def _draw_panels(
     panels: Sequence[Sequence[tuple[str, str]]],
     titles: Sequence[str],
     axes: Sequence[Axes] | None,
-    explained: list[Line2D],
+    explained: list[Artist],
     columns: int,
 ) -> tuple[Figure, list[Axes]]:
     """Draws the lines of each panel; panels of a new figure share their axes and a legend below them."""
@@ -206,25 +215,25 @@ def _draw_panels(
         for key in keys:
             lines.draw(ax, key)
         ax.set_title(title)
-    for index, ax in enumerate(drawn_on):
+    for ax in drawn_on:
         lines.label_axes(ax)
-        if axes is None and index + columns < len(drawn_on):
+        if axes is None:
             ax.set_xlabel('')
-        if axes is None and index % columns:
             ax.set_ylabel('')
     figure = figure_of(drawn_on[0])
     if axes is None:
-        ncols = min(len(explained), 3 * columns)
-        figure.legend(handles=explained, loc='outside lower center', ncols=ncols, frameon=False)
+        figure.supxlabel(lines.position_label)
+        figure.supylabel(lines.value_label)
+        legend_outside(figure, explained, 'upper')  # below stands the label of all panels
     else:
-        drawn_on[0].legend(handles=explained, frameon=False)
+        legend_of(drawn_on[0], explained)
     return figure, drawn_on
 
 
 def _new_panels(count: int, columns: int) -> list[Axes]:
     rows = math.ceil(count / columns)
     size = 3.1 if columns > 2 else 4.4
-    figure = plt.figure(figsize=(size * columns, 0.9 * size * rows + 0.5), layout='constrained')
+    figure = plt.figure(figsize=size_or((size * columns, 0.9 * size * rows + 1.0)), layout='constrained')
     drawn_on: list[Axes] = []
     for index in range(count):
         shared = drawn_on[0] if drawn_on else None

@@ -55,9 +55,8 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
     monkeypatch.setattr(
         'composer_clr.figures.paper.draw', lambda *given, **options: drawn.update(options) or plt.figure()
     )
-    options = (
-        '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1 --lower-is-better --peak'
-    )
+    options = '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1'
+    options += ' --lower-is-better --peak --bands'
     assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
     assert drawn == {
         'methods': ['LS', 'MX'],
@@ -66,6 +65,7 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
         'alignment': Alignment('fit', 'time', 0.1),
         'lower_is_better': True,
         'peak': True,
+        'bands': True,
     }
     plt.close('all')
 

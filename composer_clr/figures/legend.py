@@ -1,0 +1,137 @@
+"""The legend of a figure: lines, or methods and kinds, and what the errors are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import Container
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from composer_clr.curves.kinds import kind_order
+from composer_clr.figures.style import (
+    GREY,
+    LINES_NAMED,
+    NAMES_A_COLUMN,
+    NARROW,
+    figure_of,
+    filling,
+    kind_dashes,
+    line_look,
+    method_colour,
+    method_marker,
+    scaled,
+)
+
+__all__ = ['error_handles', 'explain', 'kind_handles', 'legend_of', 'legend_outside', 'method_handles']
+
+# Characters as wide as the line and the space before a name.
+_LEGEND_GAP = 10
+
+
+def explain(
+    ax: Axes,
+    drawn: Collection[tuple[str, str]],
+    among: Collection[tuple[str, str]],
+    *,
+    beside: bool,
+    errors: Sequence[Artist] = (),
+) -> Legend:
+    """Adds a legend: of lines if there are few, else of methods and kinds.
+
+    Args:
+        ax (Axes): The axes with the lines.
+        drawn (Collection[tuple[str, str]]): Method and kind of each line, in order.
+        among (Collection[tuple[str, str]]): Those of the whole figure, which determine the looks.
+        beside (bool): Put a long legend beside the axes, and one of a narrow figure below them, on a figure that has no
+            others.
+        errors (Sequence[Artist]): What :func:`error_handles` says of the errors.
+    """
+    figure = figure_of(ax)
+    if len(drawn) <= LINES_NAMED:
+        handles: list[Artist] = [*_line_handles(drawn, among), *errors]
+        columns, place = 1, {'handlelength': 3.5}  # long enough to distinguish dashes
+    else:
+        handles = [*kind_handles(drawn, among), *method_handles(drawn, among), *errors]
+        columns = 1 if beside and len(handles) <= NAMES_A_COLUMN else 2
+        place = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}
+    if beside and figure.get_figwidth() < NARROW:
+        return legend_outside(figure, handles)
+    return legend_of(ax, handles, ncols=columns, **place)
+
+
+def legend_outside(figure: Figure, handles: Sequence[Artist], side: str = 'lower') -> Legend:
+    """Adds a legend below the axes, or above (``'upper'``), with as many columns as there is room for."""
+    points_a_character = 0.58 * FontProperties(size=plt.rcParams['legend.fontsize']).get_size_in_points()
+    room = figure.get_figwidth() * 72 / points_a_character
+    widest = max(min(len(str(handle.get_label())), 44) for handle in handles) + _LEGEND_GAP
+    columns = max(1, min(len(handles), int(room / widest)))
+    return legend_of(figure, handles, loc=f'outside {side} center', ncols=columns, handlelength=2.8)
+
+
+def legend_of(of: Axes | Figure, handles: Sequence[Artist | Container], **place: Any) -> Legend:
+    """Adds a legend of handles, also of those whose label starts with ``_``, which matplotlib would leave out."""
+    legend = of.legend(handles=list(handles), labels=['-'] * len(handles), frameon=False, **place)
+    for text, handle in zip(legend.get_texts(), handles, strict=True):
+        text.set_text(str(handle.get_label()))
+    return legend
+
+
+def error_handles(name: str, seeds: Collection[int], *, bands: bool = False) -> list[Artist]:
+    """Returns the legend entry that says what the errors are, and over how many seeds; none over a single one."""
+    several = sorted(set(seeds) - {0, 1})
+    if not several:
+        return []
+    number = f'{several[0]} to {several[-1]}' if len(several) > 1 else several[0]
+    label = f'± {name}, {number} seeds'
+    if bands:
+        return [Patch(color=GREY, alpha=0.15, linewidth=0, label=label)]
+    return [Line2D([], [], color=GREY, ls='', marker='|', markersize=scaled(9), label=label)]
+
+
+def _line_handles(drawn: Iterable[tuple[str, str]], among: Collection[tuple[str, str]]) -> list[Artist]:
+    kinds = [kind for _, kind in among]
+    looks = {key: line_look(*key, among) for key in drawn}
+    return [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            ls=kind_dashes(kind, kinds),
+            mfc=filling(kind),
+            linewidth=scaled(1.5),
+            markersize=scaled(6),
+            label=f'{method}, {kind}',
+        )
+        for (method, kind), (colour, marker) in looks.items()
+    ]
+
+
+def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
+    """Returns legend entries for the kinds of curve: their dashes and filling, standard first."""
+    kinds = sorted({kind for _, kind in drawn}, key=kind_order)
+    names = {kind for _, kind in among}
+    looks = dict.fromkeys(kinds, (GREY, 'o'))
+    if len({method for method, _ in among}) == 1:
+        looks = {kind: line_look(next(method for method, _ in among), kind, list(among)) for kind in kinds}
+    return [
+        Line2D([], [], color=colour, ls=kind_dashes(kind, names), marker=marker, mfc=filling(kind), label=kind)
+        for kind, (colour, marker) in looks.items()
+    ]
+
+
+def method_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
+    """Returns legend entries for the methods: their colours and markers, in order."""
+    names = {method for method, _ in among}
+    return [
+        Line2D([], [], color=method_colour(method, names), marker=method_marker(method, names), ls='', label=method)
+        for method in dict.fromkeys(method for method, _ in drawn)
+    ]
