@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,10 @@ def run(
         str | None, typer.Option(help='GPUs to share out between the runs side by side, separated by commas: 0,1.')
     ] = None,
     ranks: Annotated[int, typer.Option(min=1, help="Ranks of each run, started by Composer's launcher.")] = 1,
+    slurm: Annotated[
+        Path | None,
+        typer.Option(metavar='FOLDER', help='Write a job array for sbatch here, and run nothing.'),
+    ] = None,
 ) -> None:
     """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
 
@@ -44,6 +49,12 @@ def run(
             raise RecipeError(f'{word}: is set by run: leave it out')
     gpus = [gpu.strip() for gpu in devices.split(',') if gpu.strip()] if devices else []
     planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
+    if slurm is not None:
+        from composer_clr.training.slurm import write_job_array
+
+        number = write_job_array(planned, slurm, jobs=jobs, ranks=ranks)
+        typer.echo(f'{number} of {len(planned)} runs' + (f': sbatch {slurm / "study.sbatch"}' if number else ' to do'))
+        return
     runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
     with displayed(runner.runs) as update:
         runner.run(update)

@@ -25,7 +25,7 @@ from composer_clr.recipes.sweep import PlannedRun
 from composer_clr.training.study_log import LOG_FILE, failure
 from composer_clr.training.study_process import PROGRESS_FILE, RUNNER_LOCK, RunProcess
 
-__all__ = ['StudyRun', 'StudyRunner']
+__all__ = ['StudyRun', 'StudyRunner', 'resumable']
 
 _POLL_S = 0.2
 # Of runs whose recipe has no checkpoints: those of a minute never wait for one.
@@ -209,12 +209,7 @@ class StudyRunner:
 
     def _start(self, run: StudyRun, slot: _Slot, show: Callable[[], None]) -> None:
         progress_file = self._files / f'{self.runs.index(run)}.json'
-        recipe = run.planned.recipe
-        words = [run.planned.name, *run.planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
-        checkpoints = None
-        if recipe.checkpoint.folder is None:
-            checkpoints = f'{run.planned.folder}/checkpoints'
-            words += [f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}']
+        words, checkpoints = resumable(run.planned)
         environment = {PROGRESS_FILE: str(progress_file), RUNNER_LOCK: str(self._files / 'runner.lock')}
         if slot.devices is not None:
             environment['CUDA_VISIBLE_DEVICES'] = slot.devices
@@ -262,6 +257,19 @@ class StudyRunner:
             started.process.wait()
             started.run.state = 'interrupted'
         self._started.clear()
+
+
+def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
+    """Returns recipe and ``key=value`` pairs of a run that saves checkpoints and resumes from them.
+
+    The second value is the folder of its checkpoints where the recipe has none, and they are of no use once the run is
+    complete.
+    """
+    words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
+    if planned.recipe.checkpoint.folder is not None:
+        return words, None
+    checkpoints = f'{planned.folder}/checkpoints'
+    return [*words, f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}'], checkpoints
 
 
 def _slots(jobs: int, ranks: int, devices: Sequence[str]) -> list[_Slot]:

@@ -1,0 +1,74 @@
+"""A study as a job array of Slurm: a script for ``sbatch`` and the list of its commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from composer_clr.recipes.schema import RecipeError
+from composer_clr.recipes.sweep import PlannedRun
+from composer_clr.training.study import resumable
+from composer_clr.utils.files import write_whole
+
+__all__ = ['write_job_array']
+
+_SCRIPT = """\
+#!/bin/bash
+# Runs the commands in {commands}, one per job. Options of sbatch on its command line win over these:
+#   sbatch --gres=gpu:{ranks} --time=24:00:00 {script}
+#SBATCH --job-name=composer_clr
+#SBATCH --array=1-{number}{side_by_side}
+#SBATCH --output={output}
+#SBATCH --open-mode=append
+# A job that is preempted, or whose node fails, runs again and resumes.
+#SBATCH --requeue
+cd {here} || exit 1
+exec bash -c "exec $(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {commands})"
+"""
+
+
+def write_job_array(planned: Sequence[PlannedRun], folder: Path, *, jobs: int | None = None, ranks: int = 1) -> int:
+    """Writes ``study.sbatch`` and ``commands.txt`` for the runs that are not complete.
+
+    Args:
+        planned (Sequence[PlannedRun]): The runs of the study.
+        folder (Path): Where to; files of an earlier call are replaced.
+        jobs (int | None): How many jobs may run at a time. Default: ``None``, as many as Slurm starts.
+        ranks (int): Ranks of each run. Default: ``1``.
+
+    Returns:
+        int: The number of commands; with none, nothing is written.
+
+    Raises:
+        RecipeError: If a run branches off another one, for which jobs of an array cannot wait.
+        OSError: If the files cannot be written.
+    """
+    left = [run for run in planned if not run.is_complete()]
+    if branch := next((run for run in left if run.trunk is not None), None):
+        raise RecipeError(
+            f'--slurm: {branch.recipe.run_name} branches off another run, for which a job of an array cannot wait: '
+            'pass --kinds without branch, or use run without --slurm'
+        )
+    if not left:
+        return 0
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    launcher = [sys.executable, '-m']
+    if ranks > 1:
+        launcher += ['composer.cli.launcher', '-n', str(ranks), '-m']
+    commands = [shlex.join([*launcher, 'composer_clr.train', *resumable(run)[0]]) for run in left]
+    write_whole(folder / 'commands.txt', '\n'.join(commands) + '\n')
+    script = _SCRIPT.format(
+        commands=shlex.quote(str(folder / 'commands.txt')),
+        script=shlex.quote(str(folder / 'study.sbatch')),
+        # Slurm's quotes and its own %.
+        output='"{}/%a.out"'.format(str(folder).replace('%', '%%').replace('"', '\\"')),
+        here=shlex.quote(str(Path.cwd())),
+        number=len(left),
+        ranks=ranks,
+        side_by_side=f'%{jobs}' if jobs else '',
+    )
+    write_whole(folder / 'study.sbatch', script)
+    return len(left)
