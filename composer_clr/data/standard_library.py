@@ -46,7 +46,7 @@ class ByteSequences(Dataset):
 
     Example:
         >>> ByteSequences([b'abc', b'de'], sequence_length=2)[1]
-        {'input_ids': tensor([99, 100]), 'labels': tensor([100, 101])}
+        {'input_ids': tensor([ 99, 100]), 'labels': tensor([100, 101])}
     """
 
     def __init__(self, texts: list[bytes], sequence_length: int):

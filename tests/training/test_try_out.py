@@ -94,7 +94,7 @@ def test_nothing_is_left_behind(monkeypatch):
         ('precision=amp_bf16', 'precision=amp_bf16: needs a GPU, .*: pass precision=fp32'),
         ('device_train_microbatch_size=auto', 'adaptive device_train_microbatch_size on GPU'),
         ('device_train_microbatch_size=many', "must be an int or ``'auto'``"),
-        ('max_duration=8x', 'Invalid time string: 8x'),
+        ('max_duration=8x', "max_duration='8x' is not a duration: write a whole number"),
         ('snapshot.peak_window=3x', "snapshot: peak_window='3x' is not a time"),
         ('snapshot.peak_window=40sp', "peak_window='40sp' cannot be counted in 'ba'"),
         ('evaluation.interval=often', 'often'),
