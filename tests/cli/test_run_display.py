@@ -1,5 +1,6 @@
 import io
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,13 +15,17 @@ REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder
 
 def run(name, state='waiting', seconds=0.0, reason='', length=8, **progress):
     planned = SimpleNamespace(troughs=[length], unit='ep')
-    return SimpleNamespace(name=name, state=state, seconds=seconds, reason=reason, progress=progress, planned=planned)
+    entry: Any = SimpleNamespace(
+        name=name, state=state, seconds=seconds, reason=reason, progress=progress, planned=planned
+    )
+    return entry
 
 
 def rendered(runs, seconds):
-    console = Console(file=io.StringIO(), width=100)
+    output = io.StringIO()
+    console = Console(file=output, width=100)
     console.print(study_view(runs, seconds))
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
 def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
@@ -40,7 +45,8 @@ def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
 
 
 def test_a_log_has_one_line_per_run():
-    console = Console(file=io.StringIO(), width=60, force_terminal=False)
+    output = io.StringIO()
+    console = Console(file=output, width=60, force_terminal=False)
     runs = [run('zero', 'done'), run('one'), run('two')]
     with displayed(runs, console) as update:
         runs[1].state, runs[1].seconds = 'running', 1.0
@@ -50,7 +56,7 @@ def test_a_log_has_one_line_per_run():
         update()
         runs[2].state, runs[2].reason = 'failed', REASON
         update()
-    assert console.file.getvalue().splitlines() == [
+    assert output.getvalue().splitlines() == [
         '3 runs, 1 of them complete',
         '2/3 one: done (0:01:01)',
         '3/3 two: failed: ' + REASON + ' (0:00:00)',

@@ -19,8 +19,8 @@ from composer_clr.recipes.schema import RecipeError
     ids=['quickstart', 'cut', 'constant', 'cycle_ends', 'dur', 'batches', 'warmup-of-no-unit'],
 )
 def test_troughs_told_from_the_recipe_alone(overrides, troughs):
-    told = recipe_cycles(load_recipe('quickstart/digits', overrides))
-    assert [f'{trough}{told.unit}' for trough in told.troughs] == troughs
+    planned = recipe_cycles(load_recipe('quickstart/digits', overrides))
+    assert [f'{trough}{planned.unit}' for trough in planned.troughs] == troughs
 
 
 @pytest.mark.parametrize(
