@@ -38,11 +38,11 @@ def _aside(tmp_path, monkeypatch):
 
 def trained(name: str, *overrides: str) -> TradeoffCurve:
     assert main(['quickstart/text', *SHRUNK, f'run_name={name}', *overrides]) == 0
-    return TradeoffCurve.read(Path('runs/quickstart') / name)
+    return TradeoffCurve.read(Path('runs/text') / name)
 
 
 def weights(name: str, file: str) -> dict[str, torch.Tensor]:
-    return torch.load(Path('runs/quickstart') / name / file, weights_only=True)['state']['model']
+    return torch.load(Path('runs/text') / name / file, weights_only=True)['state']['model']
 
 
 def test_the_first_point_is_bit_for_bit_the_standard_runs():
@@ -136,7 +136,7 @@ def test_a_loader_without_a_length_gives_the_points_of_one_with_a_length(make_tr
 def test_two_ranks_share_a_batch(tmp_path):
     done = launch(2, '-m', 'composer_clr.train', 'quickstart/text', *SHRUNK, 'run_name=two', folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    curve = TradeoffCurve.read(tmp_path / 'runs/quickstart/two')
+    curve = TradeoffCurve.read(tmp_path / 'runs/text/two')
     assert [(p.batch, p.token) for p in curve.points] == [(4, 512), (8, 1024)]
     assert curve.run.world_size == 2
 
