@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from composer_clr.cli.formats import check_format
 from composer_clr.cli.options import (
     AllSeeds,
     CurveAxis,
@@ -19,6 +20,7 @@ from composer_clr.cli.options import (
     Runs,
     SlowStart,
     Strict,
+    TableFormat,
     check_picture,
     notes_on_stderr,
     read_curves,
@@ -132,6 +134,7 @@ def compare(
     ] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help='Number of GPUs of runs whose file does not have it.')] = None,
     price: Annotated[float | None, typer.Option(min=0, help='Price of a GPU-hour: the cost in money.')] = None,
+    table_format: TableFormat = 'text',
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
@@ -143,6 +146,7 @@ def compare(
     from composer_clr.cli.numbers import safe
     from composer_clr.cli.tables import comparison_notes, comparison_table
 
+    check_format(table_format)
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
     curves = _with_metric_sets(read_curves(runs, strict, slow_start), metric)
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
@@ -166,11 +170,16 @@ def compare(
     ]
     notes.extend(safe(f'{kind}: not compared with standard runs, {why}') for kind, why in study.left_out.items())
     if comparisons:
-        show(comparison_table(*comparisons.values()), notes, json_file)
+        show(comparison_table(*comparisons.values()), notes, json_file, form=table_format)
         notes = []
     for found in study.over_baseline.values():
-        show(improvements_table(study, found), [], json_file)
-        show(speedups_table(study, found), [*methods_notes(study, found, resolve=resolve), *notes], json_file)
+        show(improvements_table(study, found), [], json_file, form=table_format)
+        show(
+            speedups_table(study, found),
+            [*methods_notes(study, found, resolve=resolve), *notes],
+            json_file,
+            form=table_format,
+        )
         notes = []
 
 
@@ -193,6 +202,7 @@ def ask(
     lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
     all_seeds: AllSeeds = False,
+    table_format: TableFormat = 'text',
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
@@ -200,6 +210,7 @@ def ask(
     from composer_clr.analysis.ask import answer, answers_record
     from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
 
+    check_format(table_format)
     if not (reach or within or frontier):
         raise CurveError('no question: pass --reach VALUE, --within TIME or --frontier')
     curves = read_curves(runs, strict, slow_start)
@@ -218,9 +229,9 @@ def ask(
     )
     write_json(json_file, answers_record(answers))
     if reach or within:
-        show(answers_table(answers), answers_notes(answers), json_file)
+        show(answers_table(answers), answers_notes(answers), json_file, form=table_format)
     if frontier:
-        show(frontier_table(answers), [], json_file)
+        show(frontier_table(answers), [], json_file, form=table_format)
 
 
 def export(

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from composer_clr.cli.formats import FORMATS
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.sources import check_size, read_sources
 from composer_clr.utils.files import is_stdout, write_output
@@ -32,6 +33,7 @@ __all__ = [
     'Runs',
     'SlowStart',
     'Strict',
+    'TableFormat',
     'check_picture',
     'notes_on_stderr',
     'read_curves',
@@ -71,6 +73,7 @@ SlowStart = Annotated[
 AllSeeds = Annotated[
     bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
 ]
+TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
 _PICTURES = ('.png', '.svg', '.pdf')
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
@@ -131,10 +134,14 @@ def say(line: str, output: Path) -> None:
     typer.echo(line, err=is_stdout(output))
 
 
-def show(table: Table, notes: Sequence[str], *outputs: Path | None) -> None:
-    """Prints a table, and one line per note; on stderr if one of the outputs is on stdout."""
+def show(table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 'text') -> None:
+    """Prints a table, and one line per note, in a format; on stderr if one of the outputs is on stdout."""
     # Wider than any table here, so that no number is cut: a narrow terminal wraps the lines.
-    console = Console(width=500, highlight=False, stderr=any(map(is_stdout, filter(None, outputs))))
+    to_stderr = any(map(is_stdout, filter(None, outputs)))
+    if form != 'text':
+        typer.echo(f'{FORMATS[form](table, notes)}\n', err=to_stderr)
+        return
+    console = Console(width=500, highlight=False, stderr=to_stderr)
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True)

@@ -191,7 +191,11 @@ def answers_notes(answers: Answers) -> list[str]:
 
 def frontier_table(answers: Answers) -> Table:
     """Returns a row per point that no other point beats, by time."""
-    table = Table(title=f'frontier, {safe(answers.metric)}', title_justify='left', box=SIMPLE_HEAD)
+    table = Table(
+        title=f'frontier, {safe(answers.metric)} ({_better(answers.lower_is_better)})',
+        title_justify='left',
+        box=SIMPLE_HEAD,
+    )
     axis = answers.curves[0].curve.axis
     for heading in ('time', 'value', axis):
         table.add_column(heading, justify='right')

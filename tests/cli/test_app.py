@@ -148,6 +148,18 @@ def test_export(monkeypatch, study, capsys):
     assert '-3.000' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ('form', 'row'), [('markdown', '| baseline | standard | 14.7 s'), ('latex', 'baseline & standard & 14.7 s')]
+)
+def test_tables_for_a_page_and_a_paper(monkeypatch, study, form, row, capsys):
+    assert call(monkeypatch, 'ask', str(study), '--reach', '56%', '--format', form) == 0
+    assert any(line.startswith(row) for line in capsys.readouterr().out.splitlines())
+    assert call(monkeypatch, 'compare', str(study), '--format', form) == 0
+    assert '-4.00' in capsys.readouterr().out
+    assert call(monkeypatch, 'compare', str(study), '--format', 'html') == 2
+    assert '--format html: choose one of text, markdown, latex' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('strict', [False, True])
 def test_two_runs_of_one_seed_do_not_stop_an_export(monkeypatch, study, strict, capsys):
     (study / 'twin').mkdir()
