@@ -104,7 +104,7 @@ class _Lines:
         complete = sum(run.state == 'done' for run in runs)
         self._ended = {id(run) for run in runs if run.state in ('done', 'failed')}
         noted = f', {complete} of them complete' if complete else ''
-        console.print(Text(f'{len(runs)} runs{noted}'))
+        console.print(Text(f'{len(runs)} {"run" if len(runs) == 1 else "runs"}{noted}'))
 
     def update(self) -> None:
         for run in self._runs:
