@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.curves.extended_runs import split_extended
 from composer_clr.curves.long_csv import read_long_csv
 
 __all__ = ['check_size', 'read_sources']
@@ -23,7 +24,7 @@ def read_sources(
     """Reads every curve in files and folders.
 
     Folders are searched to any depth for ``curve.json``; a CSV is read where it is named. A file that two paths lead
-    to is read once.
+    to is read once. The later points of a standard run that was made longer come as a curve of their own kind.
 
     Args:
         paths (Iterable[str | PathLike]): Files and folders.
@@ -45,7 +46,10 @@ def read_sources(
         elif file.resolve() not in read:
             read.add(file.resolve())
             try:
-                curves.extend(read_long_csv(file) if file.suffix == '.csv' else [TradeoffCurve.read(file)])
+                if file.suffix == '.csv':
+                    curves.extend(read_long_csv(file))
+                else:
+                    curves.extend(split_extended(TradeoffCurve.read(file)))
             except CurveError as error:
                 errors.append(error)
         if errors and strict:

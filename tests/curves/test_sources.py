@@ -80,3 +80,15 @@ class TestSize:
 def long(points: int, name: str = 'r') -> TradeoffCurve:
     made = [replace(point(i), epoch=i + 1.0) for i in range(points)]
     return TradeoffCurve(Run(name, 'cyclic', 'baseline'), made)
+
+
+def test_a_standard_run_that_was_made_longer_does_not_pass_for_one_of_that_length(tmp_path):
+    run = replace(curve().run, kind='standard')
+    points = [point(own_decay=True), point(1, epoch=32.0, batch=20000)]
+    TradeoffCurve(run, points).write(tmp_path / 'curve.json')
+    read, _ = read_sources([tmp_path], strict=True)
+    assert [(part.run.kind, [p.epoch for p in part.points]) for part in read] == [
+        ('standard', [16.0]),
+        ('standard-extended', [32.0]),
+    ]
+    assert {part.source for part in read} == {str(tmp_path / 'curve.json')}
