@@ -74,7 +74,8 @@ def over_baseline(
         means (Mapping[tuple[str, str], MeanCurve]): From :func:`mean_curves`.
         kind (str): The kind of curve.
         baseline (str): The method that improvements are over.
-        alignment (Alignment): How points are paired; its axis is not used. Default: interpolation.
+        alignment (Alignment): How points are paired at equal counts; its axis is not used. At equal time they are
+            always interpolated. Default: interpolation.
         lower_is_better (bool): Whether less of the metric is better. Default: ``False``.
         scale (float): 100 turns fractions into percentage points. Default: ``1.0``.
         seeds (str): ``'common'``: over the seeds that both have; ``'all'``: over all. Default: ``'common'``.
@@ -89,7 +90,9 @@ def over_baseline(
             f'(there are {list(of_kind)})'
         )
     base = of_kind.pop(baseline)
-    by_count, by_time = Alignment(alignment.of_cyclic().mode), Alignment(alignment.of_cyclic().mode, 'time')
+    by_count = Alignment(alignment.of_cyclic().mode, tolerance=alignment.tolerance)
+    # No two runs end at the same time.
+    by_time = Alignment('interpolate', 'time')
     common = {'lower_is_better': lower_is_better, 'scale': scale, 'seeds': seeds}
     methods: dict[str, MethodOverBaseline] = {}
     scores: dict[float, dict[str, float]] = {count: {baseline: 0.0} for count in base.count.tolist()}

@@ -175,17 +175,22 @@ def crossings(pair: Pair, *, by_time: bool, lower_is_better: bool = False) -> li
     sign = -1.0 if lower_is_better else 1.0
     a, b = pair.method, pair.baseline
     positions = (a.time_s, b.time_s) if by_time else (a.count, b.count)
+    estimated = _crossings(positions[0], sign * a.value, positions[1], sign * b.value)
+    drawn = []
+    if estimated and pair.draws is not None:
+        for times, values, base_times, base_values in zip(*pair.draws, strict=True):
+            x, base_x = (times, base_times) if by_time else positions
+            drawn.append(_crossings(x, sign * values, base_x, sign * base_values))
     found = []
-    for budget, rises in _crossings(positions[0], sign * a.value, positions[1], sign * b.value):
+    for budget, rises in estimated:
         low = high = None
-        if pair.draws is not None:
-            drawn = np.full(_DRAWS, np.nan)
-            for i, (times, values, base_times, base_values) in enumerate(zip(*pair.draws, strict=True)):
-                x, base_x = (times, base_times) if by_time else positions
-                near = [at for at, up in _crossings(x, sign * values, base_x, sign * base_values) if up == rises]
-                if near:
-                    drawn[i] = min(near, key=lambda at: abs(math.log(at / budget)))
-            low, high = _interval(budget, drawn, pair.seeds)
+        if drawn:
+            nearest = np.full(_DRAWS, np.nan)
+            for i, of_draw in enumerate(drawn):
+                logs = [math.log(at / budget) for at, up in of_draw if up == rises]
+                if logs:
+                    nearest[i] = budget * math.exp(min(logs, key=abs))
+            low, high = _interval(budget, nearest, pair.seeds)
         found.append(Crossing(budget, a.method if rises else b.method, low, high, pair.seeds))
     return found
 

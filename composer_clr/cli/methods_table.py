@@ -94,20 +94,25 @@ def methods_notes(study: StudyComparison, found: OverBaseline, *, resolve: float
 
 def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
     for method, figures in found.methods.items():
+        both = f'{method} and {study.baseline}'
         for crossing in figures.crossings_in_counts:
             uncertain = _uncertain(crossing, '{:.4g}'.format)
-            yield f'{crossing.better} is better from {crossing.budget:.4g} {count_name(study.axis)} on{uncertain}'
+            yield (
+                f'{both}: {crossing.better} is better from {crossing.budget:.4g} {count_name(study.axis)} on{uncertain}'
+            )
         for crossing in figures.crossings_in_time:
             yield (
-                f'{crossing.better} is better from {readable_duration(crossing.budget)} on'
+                f'{both}: {crossing.better} is better from {readable_duration(crossing.budget)} on'
                 f'{_uncertain(crossing, readable_duration)}'
             )
         if not (figures.crossings_in_counts or figures.crossings_in_time) and figures.at_equal_counts is not None:
-            yield f'{method}: the curves do not cross'
+            yield f'{both} do not cross'
         if figures.at_equal_counts is not None and figures.at_equal_counts.unequal:
             yield f'{method}: {figures.at_equal_counts.unequal}'
-        if figures.at_equal_counts is not None and figures.at_equal_counts.average.sem is None:
-            yield f'{method}: one seed, so no interval'
+    compared = {method: figures.at_equal_counts for method, figures in found.methods.items()}
+    one_seed = [method for method, one in compared.items() if one is not None and one.average.sem is None]
+    if one_seed:
+        yield f'one seed, so no interval: {", ".join(one_seed)}'
     for count, ranking in found.ranking.items():
         yield f'ranking at {count_labels([count], study.axis)[0]}: {" > ".join(" = ".join(tied) for tied in ranking)}'
 

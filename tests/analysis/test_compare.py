@@ -1,5 +1,9 @@
 """Comparisons worked out by hand, and the paper's own measurements."""
 
+# What is None here fails the test in any case.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+# pyright: reportCallIssue=false, reportArgumentType=false
+
 import csv
 import json
 import math
@@ -8,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from composer_clr.analysis.ask import answer
 from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
-from composer_clr.cli.tables import comparison_notes
+from composer_clr.analysis.study import compare_study
+from composer_clr.cli.tables import answers_table, comparison_notes
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import PEAK, read_long_csv
+from tests.helpers import slow_comparison as slow
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
+from tests.helpers.text_tables import shown
 
 
 def study():
@@ -329,3 +337,32 @@ class TestPaper:
         assert all(1.957 <= figures.cost_ratio <= 1.981 for figures in found.methods.values())
         assert list(found.agreement) == [16, 32, 64, 128, 256, 512]
         assert record(found)['metric'] == 'peak:top1'
+
+    def test_a_value_that_the_first_point_exceeds_is_a_bound(self, paper):
+        found = answer(paper, 'top1', reach=['72%'], within=[3 * 86400], peak=True)
+        asked = {(one.curve.method, one.curve.kind): one for one in found.curves}
+        faster, base = asked['BP+CL', 'standard'], asked['baseline', 'standard']
+        assert base.reached[0].state == 'reached'
+        assert base.reached[0].value / 60 == pytest.approx(84.6, abs=0.05)
+        assert (faster.reached[0].state, faster.reached[0].relation) == ('bound', '<=')
+        assert faster.reached[0].value / 60 == pytest.approx(54.9, abs=0.05)
+        assert (faster.speedups[0].answer.state, faster.speedups[0].answer.relation) == ('bound', '>=')
+        assert faster.speedups[0].answer.value == pytest.approx(1.54, abs=0.005)
+        assert (base.values[0].state, base.values[0].relation) == ('bound', '>=')
+        rows = shown(answers_table(found))
+        assert any('<= 54.9 min >= 1.54' in row for row in rows), rows
+
+    def test_methods_against_each_other_beside_a_slow_computation(self, paper):
+        study = {
+            (curve.run.method, curve.run.kind, 0, point.epoch): (point.wall_clock_train_s, point.peak_metrics['top1'])
+            for curve in paper
+            for point in curve.points
+        }
+        for kind, over in compare_study(paper, 'top1', peak=True).over_baseline.items():
+            for method, figures in over.methods.items():
+                epochs = slow.epochs_of(study, method, kind)
+                expected = slow.differences(study, (method, kind), ('baseline', kind), epochs)
+                assert figures.at_equal_counts.count.tolist() == list(expected)
+                assert figures.at_equal_counts.value == pytest.approx(
+                    [100 * by_seed[0] for by_seed in expected.values()]
+                )
