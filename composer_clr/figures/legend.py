@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
@@ -70,9 +71,10 @@ def explain(
 def legend_outside(figure: Figure, handles: Sequence[Artist], side: str = 'lower') -> Legend:
     """Adds a legend below the axes, or above (``'upper'``), with as many columns as there is room for."""
     points_a_character = 0.58 * FontProperties(size=plt.rcParams['legend.fontsize']).get_size_in_points()
-    room = figure.get_figwidth() * 72 / points_a_character
-    widest = max(min(len(str(handle.get_label())), 44) for handle in handles) + _LEGEND_GAP
-    columns = max(1, min(len(handles), int(room / widest)))
+    room = figure.get_figwidth() * 72 / points_a_character + _LEGEND_GAP / 3  # no space after the last column
+    lengths = [min(len(str(handle.get_label())), 44) + _LEGEND_GAP for handle in handles]
+    fitting = [count for count in range(1, len(handles) + 1) if sum(map(max, np.array_split(lengths, count))) <= room]
+    columns = max(fitting, default=1)
     return legend_of(figure, handles, loc=f'outside {side} center', ncols=columns, handlelength=2.8)
 
 

@@ -14,7 +14,7 @@ from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import has_cycles, kind_order
-from composer_clr.figures.legend import legend_of
+from composer_clr.figures.legend import legend_of, legend_outside
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.style import axes_or_new, draw_points, figure_of, method_colour, method_marker
 from composer_clr.schedule.cycles import Cycles
@@ -91,7 +91,7 @@ def learning_rate_and_accuracy(
     axes.set_ylabel(lines.value_label)
     axes.set_title(f'{method}, {runs[0].run.kind}')
     if errors := lines.errors():
-        legend_of(axes, errors, loc='lower right')
+        legend_outside(figure_of(axes), errors) if ax is None else legend_of(axes, errors)
     return figure_of(axes), axes
 
 
