@@ -10,13 +10,13 @@ from composer_clr.curves.curve import CurveError
 
 __all__ = ['FIT_LABEL', 'fit_curve', 'fit_weights']
 
-# What to call it where it is shown, before the name of the axis, so that nobody takes it for a measurement.
+# Its name wherever it is shown, followed by the axis, so that it is not taken for a measurement.
 FIT_LABEL = 'the least squares parabola in log'
 _COEFFICIENTS = 3
 
 
 def fit_curve(time_s: npt.ArrayLike, value: npt.ArrayLike, at: npt.ArrayLike) -> tuple[Array, Array]:
-    r"""Fit a smooth curve to few standard runs: the least squares parabola in log time.
+    r"""Fits a smooth curve to few standard runs: the least squares parabola in log time.
 
     .. math::
         v(t) \approx c_0 + c_1 \ln t + c_2 (\ln t)^2
@@ -41,14 +41,14 @@ def fit_curve(time_s: npt.ArrayLike, value: npt.ArrayLike, at: npt.ArrayLike) ->
         >>> fitted.round(6).tolist(), residuals.round(6).tolist()
         ([0.6, nan], [-0.01, 0.03, -0.03, 0.01])
     """
-    times, values, at = (np.asarray(given, dtype=float) for given in (time_s, value, at))
+    times, values, at = (np.asarray(column, dtype=float) for column in (time_s, value, at))
     residuals = values - fit_weights(times, times) @ values
     inside = (times.min() <= at) & (at <= times.max())
     return np.where(inside, fit_weights(at, times) @ values, np.nan), residuals
 
 
 def fit_weights(wanted: npt.ArrayLike, measured: npt.ArrayLike) -> Array:
-    """The fit as weights: a row for each wanted position, with what the value at each measured one counts there.
+    """Returns the fit as weights: a row per wanted position, with the weight of the value at each measured one.
 
     Args:
         wanted (ArrayLike): Epochs or times, > 0.

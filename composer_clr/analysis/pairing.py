@@ -28,16 +28,16 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Alignment:
-    """How points of two curves are brought together: the arguments of :func:`pair`, and the axis they lie on.
+    """How points of two curves are paired: the arguments of :func:`pair`, and the axis they lie on.
 
     Args:
         mode (str): ``'interpolate'``, ``'exact'``, ``'nearest'`` or ``'fit'``. Default: ``'interpolate'``.
-        axis (str | None): What curves are laid side by side by: ``'epoch'``, ``'batch'``, ``'sample'``, ``'token'`` or
-            ``'time'``. Default: ``None``, that of :func:`default_axis`.
+        axis (str | None): What curves are compared at equal values of: ``'epoch'``, ``'batch'``, ``'sample'``,
+            ``'token'`` or ``'time'``. Default: ``None``, that of :func:`default_axis`.
         tolerance (float): For ``'nearest'``, >= 0, in natural log units: 0.05 is 5 percent. Default: ``0.05``.
 
     Raises:
-        CurveError: If an argument is none of these.
+        CurveError: If an argument is out of range.
     """
 
     mode: Align = 'interpolate'
@@ -46,22 +46,22 @@ class Alignment:
 
     def __post_init__(self):
         choices_of = {'align': (self.mode, get_args(Align)), 'axis': (self.axis, (None, *get_args(Axis)))}
-        for name, (given, choices) in choices_of.items():
-            if given not in choices:
-                raise CurveError(f'{name}={given!r}: choose one of {", ".join(filter(None, choices))}')
+        for name, (value, choices) in choices_of.items():
+            if value not in choices:
+                raise CurveError(f'{name}={value!r}: choose one of {", ".join(filter(None, choices))}')
         if not self.tolerance >= 0:
             raise CurveError(f'tolerance={self.tolerance}: give 0 or more, in log units (0.05 is 5 percent)')
 
     def positions(self, curve: MeanCurve) -> Array:
-        """Where a curve's points lie on the axis."""
+        """Returns where a curve's points lie on the axis."""
         return curve.time_s if self.axis == 'time' else curve.count
 
     def counted(self, curves: Iterable[TradeoffCurve]) -> Count:
-        """Returns what the points of a study are told apart by: the axis, or by time the default one."""
+        """Returns what the points of a study are counted in: the axis, or for time the default one."""
         return default_axis(curves) if self.axis in (None, 'time') else self.axis
 
     def of_cyclic(self) -> Alignment:
-        """The same for cyclic curves, which are measured: a fit stands in for standard runs too few to interpolate."""
+        """Returns the same for cyclic curves, which are measured: a fit stands in for standard runs alone."""
         return replace(self, mode='interpolate') if self.mode == 'fit' else self
 
 
@@ -70,10 +70,10 @@ INTERPOLATED = Alignment()
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """Which points of one curve met another curve, and how.
+    """Which points of one curve were found on another, and how.
 
     Attributes:
-        kept (NDArray[intp]): Indices of the points that met it.
+        kept (NDArray[intp]): Indices of the points that were found.
         left_out (NDArray[intp]): Indices of the others.
         weights (Array): A row for each kept point: what each measured point of the other curve counts there.
         how (tuple[str, ...]): For each kept point ``'exact'``, ``'interpolated'``, ``'nearest'`` or ``'fit'``.
@@ -86,7 +86,7 @@ class Pairing:
 
 
 def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Pairing:
-    r"""Find each wanted position on a curve measured at others, in the logarithm of the position.
+    r"""Finds each wanted position on a curve measured at others, in the logarithm of the position.
 
     ==================  ============================================================================================
     mode                a wanted position :math:`x` between measured :math:`a < x < b`
@@ -123,25 +123,25 @@ def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = 
     each = np.eye(len(knots))
     weights = each[distance.argmin(axis=1)]
     if alignment.mode == 'exact':
-        met, otherwise = exact, ''
+        found, otherwise = exact, ''
     elif alignment.mode == 'nearest':
-        met, otherwise = exact | (distance.min(axis=1) <= alignment.tolerance), 'nearest'
+        found, otherwise = exact | (distance.min(axis=1) <= alignment.tolerance), 'nearest'
     elif alignment.mode == 'interpolate':
-        met, otherwise = inside, 'interpolated'
+        found, otherwise = inside, 'interpolated'
         between, order = inside & ~exact, np.argsort(knots)
         weights[between] = np.stack([np.interp(x[between], knots[order], one[order]) for one in each], axis=1)
     else:
-        met, otherwise = inside, 'fit'
+        found, otherwise = inside, 'fit'
         weights, exact = fit_weights(wanted, measured), np.zeros_like(exact)
-    how = tuple('exact' if same else otherwise for same in exact[met])
-    return Pairing(np.flatnonzero(met), np.flatnonzero(~met), weights[met], how)
+    how = tuple('exact' if same else otherwise for same in exact[found])
+    return Pairing(np.flatnonzero(found), np.flatnonzero(~found), weights[found], how)
 
 
 def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairing:
-    """Pair a cyclic curve's points with the standard curve.
+    """Pairs a cyclic curve's points with the standard curve.
 
     Raises:
-        CurveError: If no point meets it, or a fit has fewer than three points.
+        CurveError: If no point can be paired, or a fit has fewer than three points.
     """
     wanted, measured = alignment.positions(cyclic), alignment.positions(standard)
     try:
@@ -159,7 +159,7 @@ def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairin
 
 
 def values_at(curve: MeanCurve, positions: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Array:
-    """A curve's values at epochs or times of one's own choice, as :func:`pair` finds them; NaN where it has none."""
+    """Returns a curve's values at given counts or times, as :func:`pair` finds them; NaN where it has none."""
     pairing = pair(positions, alignment.positions(curve), alignment)
     values = np.full(len(pairing.kept) + len(pairing.left_out), math.nan)
     values[pairing.kept] = pairing.weights @ curve.value

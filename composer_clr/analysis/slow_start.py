@@ -22,7 +22,7 @@ class _Pace(NamedTuple):
 
 
 def without_slow_start(curves: Iterable[TradeoffCurve], slow_epochs: float) -> list[TradeoffCurve]:
-    r"""Curves with their training times as if the first epochs had gone at the pace of those after them.
+    r"""Returns curves with their training times as if the first epochs had the pace of the later ones.
 
     .. math::
         t'(e) = t(e) - \bar t(a) + a p \quad (e \ge a) \qquad t'(e) = e p \quad (e < a)
@@ -72,7 +72,7 @@ def _pace(key: tuple[str, str], times: Mapping[float, Sequence[float]], slow_epo
     if len(after) < 2:
         raise CurveError(
             f'{", ".join(key)}: {len(after)} of its points come after the first {slow_epochs:g} epochs: '
-            'two are needed to tell the pace, correct fewer epochs'
+            'the pace needs two, correct fewer epochs'
         )
     first, last = after[0], after[-1]
     pace = (fmean(times[last]) - fmean(times[first])) / (last - first)

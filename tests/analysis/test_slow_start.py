@@ -70,7 +70,7 @@ def test_no_slow_epochs_change_nothing():
 @pytest.mark.parametrize(
     ('slow_epochs', 'message'),
     [
-        (5, 'm, cyclic: 1 of its points come after the first 5 epochs: two are needed'),
+        (5, 'm, cyclic: 1 of its points come after the first 5 epochs: the pace needs two'),
         (-1, 'slow_epochs=-1: give the number of slow epochs, 0 for none'),
         (math.nan, 'slow_epochs=nan'),
     ],

@@ -91,6 +91,28 @@ def test_compare(monkeypatch, study, capsys):
     assert written['methods']['baseline']['gap']['by_epoch'] == pytest.approx({'4': 8.0, '8': -4.0})
 
 
+def test_b_over_a_from_two_tables_of_one_cyclic_run_each(monkeypatch, tmp_path, capsys):
+    head = 'kind,method,seed,epoch,wall_clock_train_s,top1'
+    rows = {
+        'A': ['16,1600,70.0', '32,3200,74.0', '64,6400,76.0'],
+        'B': ['16,2000,69.0', '32,4000,75.0', '64,8000,78.0'],
+    }
+    for method, points in rows.items():
+        lines = [head, *(f'cyclic,{method},1,{point}' for point in points)]
+        (tmp_path / f'{method}.csv').write_text('\n'.join(lines) + '\n')
+    monkeypatch.chdir(tmp_path)
+    options = ['--baseline', 'A', '--resolve', '0.1', '--price', '2', '--json', 'out.json']
+    assert call(monkeypatch, 'compare', 'A.csv', 'B.csv', *options) == 0
+    out = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert 'improvement over A, cyclic, top1 (more is better), in points' in out
+    assert 'B epochs -1.00 +1.00 +2.00 +0.667 1' in out
+    assert 'B and A: B is better from 22.63 epochs on' in out
+    assert 'one seed, so no interval: B' in out
+    assert 'ranking at 64: B > A' in out
+    assert 'B: to find a difference of 0.1: not known from one seed, train two or more' in out
+    assert json.loads((tmp_path / 'out.json').read_text())['direction'] == 'max'
+
+
 def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
     for i in range(12):
         folder = tmp_path / str(i)
