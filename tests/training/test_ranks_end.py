@@ -1,0 +1,39 @@
+"""A rank that ends alone, by an error or a signal, does not wait for the others, which are waiting for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.launcher import launch
+
+SCRIPT = """
+import os, signal, sys
+from composer import Callback, Trainer
+from composer.utils import dist
+from composer_clr.train import main
+
+class End(Callback):
+    def batch_start(self, state, logger):
+        if state.timestamp.batch == 4 and dist.get_global_rank() == 1:
+            if sys.argv[1] == 'error':
+                raise OSError('the disk of this rank alone')
+            os.kill(os.getpid(), signal.SIGTERM)
+
+def with_end(self, *args, callbacks, **arguments):
+    build(self, *args, callbacks=[*callbacks, End()], **arguments)
+
+build, Trainer.__init__ = Trainer.__init__, with_end
+# As Composer's engine has it, whose handler a fork does not keep.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize('how', ['error', 'signal'])
+def test_the_other_rank_ends_by_itself(how, tmp_path):
+    (tmp_path / 'run.py').write_text(SCRIPT)
+    recipe = ['quickstart/digits', 'data.arguments.train_images=100', 'progress_bar=false', 'max_duration=8ep']
+    done = launch(2, 'run.py', how, *recipe, folder=tmp_path)
+    # Rank 0 notices that rank 1 has gone; it would be -9 if it had to be killed.
+    assert done.returncode == 1
+    assert 'Connection' in done.stderr
