@@ -55,7 +55,7 @@ def test_times_rise_and_leave_evaluation_out(make_trainer):
         assert point.wall_clock_total_s - point.wall_clock_train_s >= 0.4 * i
     train = [p.wall_clock_train_s for p in points]
     assert train == sorted(train)
-    assert train[-1] == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.05)
+    assert train[-1] == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.3)
 
 
 def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch):
