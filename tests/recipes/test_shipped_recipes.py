@@ -176,9 +176,8 @@ def test_every_recipe_runs(name, data, tmp_path, monkeypatch):
     assert [point.epoch for point in curve.points] == expected
 
 
-@pytest.mark.parametrize(
-    'name', ['resnet50_imagenet/bp_cl_ls_mx', pytest.param('resnet56_cifar10/baseline', marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['resnet50_imagenet/bp_cl_ls_mx', 'resnet56_cifar10/baseline'])
 def test_a_recipe_of_each_family_on_two_ranks(name, data, tmp_path):
     (tmp_path / 'run.py').write_text(
         'import sys\n'

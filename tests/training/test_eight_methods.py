@@ -69,7 +69,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize('method', METHODS)
+# All four algorithms at once, and none; the methods between them with the slow tests.
+@pytest.mark.parametrize(
+    'method',
+    [
+        method if method in ('baseline', 'bp_cl_ls_mx') else pytest.param(method, marks=pytest.mark.slow)
+        for method in METHODS
+    ],
+)
 def test_it_learns_and_acts(method, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     watch = Watch()
