@@ -54,8 +54,12 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--before', type=Path)
     options = parser.parse_args()
+    # Before there were folders, the commands were in one module, which the installed program does not name.
+    before = f"{sys.executable} -c 'from composer_clr.cli import main; main()'"
+    sweep = f'{before if options.before else PROGRAM} sweep {options.study}'
     ways = {
-        'sweep | sh': (f'{PROGRAM} sweep {options.study} | sh -e', options.before or ROOT),
+        # A sweep that fails would leave nothing to run, and be the fastest.
+        'sweep | sh': (f"bash -c 'set -o pipefail; {sweep.replace(chr(39), chr(34))} | sh -e'", options.before or ROOT),
         'run': (f'{PROGRAM} run {options.study}', ROOT),
         'run -j 2': (f'{PROGRAM} run {options.study} -j 2', ROOT),
     }
