@@ -44,7 +44,8 @@ def settle_start(recipe: Recipe) -> str | None:
         start_ranks()
         newest, passed_over = on_rank_zero(lambda: _settle_latest(folder))
         if passed_over is not None:
-            warnings.warn(f'checkpoint.autoresume=true: {passed_over}: resuming from {newest}', UserWarning, 2)
+            remedy = 'starting over' if newest is None else f'resuming from {newest}'
+            warnings.warn(f'checkpoint.autoresume=true: {passed_over}: {remedy}', UserWarning, 2)
         if newest is not None:
             return f'checkpoint.autoresume=true: {newest}'
     if checkpoint.load_path is None:
@@ -121,8 +122,9 @@ def _settle_latest(folder: Path) -> tuple[Path | None, str | None]:
             _point(link, path)
             return path, '; '.join(dict.fromkeys(problems)) or f'{link} is missing'
         problems.append(problem)
-    if not problems:
-        return None, None
+    if not link.is_symlink():
+        # Composer links a checkpoint once it is whole: the run was killed while it saved its first one.
+        return None, '; '.join(problems) or None
     raise RecipeError(
         f'checkpoint.autoresume=true: {"; ".join(dict.fromkeys(problems))}, and no older checkpoint is whole: restore '
         f'one, or remove {folder} to start over (checkpoint.keep=2 keeps an older one)'

@@ -65,6 +65,16 @@ def test_a_kill_before_the_newest_is_linked_loses_nothing(copy):
     assert not (copy / 'out/curve-1.json').exists()
 
 
+@pytest.mark.filterwarnings('ignore:.*the run starts over. it is kept as curve-1.json:UserWarning')
+def test_a_kill_while_the_first_checkpoint_is_saved_starts_over(copy):
+    (copy / 'own/latest-rank0.pt').unlink()
+    (copy / OLDER).unlink()
+    (copy / NEWEST).write_bytes(b'')
+    with pytest.warns(UserWarning, match=f'{NEWEST} is empty: starting over'):
+        assert main([*RECIPE, *OWN, 'max_duration=8ep']) == 0
+    assert [point.epoch for point in TradeoffCurve.read(Path('out')).points] == [4.0, 8.0]
+
+
 @pytest.mark.parametrize('case', DAMAGE)
 def test_no_whole_checkpoint_is_one_line(copy, case, capsys):
     damage, problem = DAMAGE[case]
