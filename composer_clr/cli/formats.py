@@ -39,7 +39,7 @@ def check_format(form: str) -> None:
     """Refuses a format that tables are not written in.
 
     Raises:
-        CurveError: If there is none of this name.
+        CurveError: If the name is unknown.
     """
     if form not in ('text', *FORMATS):
         raise CurveError(f'--format {form}: choose one of text, {", ".join(FORMATS)}')

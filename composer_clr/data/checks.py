@@ -70,7 +70,7 @@ def check_batch(images: int, batch_size: int, source: object) -> None:
 
 
 def start_ranks() -> None:
-    """Connects the ranks, if there are several and the Trainer has not connected them yet."""
+    """Connects the ranks if there are several and the Trainer did not do so before."""
     if dist.get_world_size() > 1 and not dist.is_initialized():
         dist.initialize_dist()
 
