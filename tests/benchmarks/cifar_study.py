@@ -8,7 +8,7 @@ those of the standard curve's runs. Under the folder are every run's ``curve.jso
 whole comparison (``.json``) and a picture (``.png``).
 
 Runs that are complete are left out: a study that was broken off continues with the next run. The whole of it takes
-about 5 hours of one core. ``--help`` lists how to make less of it; ``nice -n 19`` and ``--workers 1`` leave the machine
+about 3.5 hours of one core. ``--help`` lists how to make less of it; ``nice -n 19`` and ``--workers 1`` leave the machine
 to other work. ``--full`` is the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
 """
 
@@ -60,6 +60,8 @@ SMALL = Study(
         'schedule.t_warmup=2ep',
         'schedule.t_0=2ep',
     ),
+    # Trains 1.4 times as fast on a CPU, and computes the same.
+    methods=('CL', 'CL+LS+MX'),
 )
 FULL = Study('resnet18_cifar10/baseline', LINES, EXPLAINED, DRAWN, (*COMMON, 'precision=amp_bf16'))
 

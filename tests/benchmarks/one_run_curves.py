@@ -73,6 +73,7 @@ class Study:
         explained (dict[str, str]): What the table calls each kind of curve, in order.
         drawn (tuple[str, ...]): The kinds in the picture.
         overrides (tuple[str, ...]): Changes to the recipe for all runs. Default: ``()``.
+        methods (tuple[str, ...]): The methods to train. Default: the baseline, and label smoothing with MixUp.
     """
 
     recipe: str
@@ -80,6 +81,7 @@ class Study:
     explained: dict[str, str]
     drawn: tuple[str, ...]
     overrides: tuple[str, ...] = ()
+    methods: tuple[str, ...] = METHODS
 
 
 DRAWN = ('standard', 'cyclic', 'cyclic-averaged', 'wsd-s', 'branch')
@@ -106,8 +108,8 @@ DIGITS = Study(RECIPE, LINES, EXPLAINED, DRAWN)
 
 def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
     """The runs that are still to be made; those of a chain one after the other, a trunk before its branches."""
-    for seed in range(17, 17 + options.seeds):
-        for method in options.methods:
+    for method in options.methods:
+        for seed in range(17, 17 + options.seeds):
             for line in options.lines:
                 kind, changes = options.study.lines[line]
                 overrides = [
@@ -234,7 +236,7 @@ def run_study(study: Study, description: str | None, seeds: int, *, confidence: 
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--max-duration', default='64ep')
     parser.add_argument('--lines', nargs='+', choices=list(study.lines), default=list(study.lines))
-    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
+    parser.add_argument('--methods', nargs='+', choices=study.methods, default=study.methods)
     options = parser.parse_args()
     options.study = study
     options.interval = float(student_t.ppf(0.975, options.seeds - 1)) if confidence and options.seeds > 1 else 1.0
