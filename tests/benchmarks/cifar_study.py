@@ -8,8 +8,8 @@ those of the standard curve's runs. Under the folder are every run's ``curve.jso
 whole comparison (``.json``) and a picture (``.png``).
 
 Runs that are complete are left out: a study that was broken off continues with the next run. The whole of it takes
-about 3.5 hours of one core. ``--help`` lists how to make less of it; ``nice -n 19`` and ``--workers 1`` leave the machine
-to other work. ``--full`` is the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
+about 3.5 hours of one core. ``--help`` lists how to make less of it; ``nice -n 19`` and ``--workers 1`` leave the
+machine to other work. ``--full`` is the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
 """
 
 from __future__ import annotations
