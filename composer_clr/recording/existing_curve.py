@@ -98,9 +98,11 @@ def _keep_aside(folder: RunFolder, existing: TradeoffCurve, reason: str) -> None
 
 def _same_run(existing: Run, run: Run) -> bool:
     """Returns whether both are one run, as long as both have trained; either may have been made longer."""
-    lengths = ('max_duration', 'troughs')
-    settings, now = ({k: v for k, v in one.schedule.items() if k not in lengths} for one in (existing, run))
+    # An argument that one leaves out is at its default; if the other sets it, that change is in `changes`.
+    settings = (existing.schedule.keys() & run.schedule.keys()) - {'max_duration', 'troughs'}
     troughs, troughs_now = (one.schedule.get('troughs') or [] for one in (existing, run))
     shared = min(len(troughs), len(troughs_now))
-    same_schedule = settings == now and troughs[:shared] == troughs_now[:shared]
+    same_schedule = troughs[:shared] == troughs_now[:shared] and all(
+        existing.schedule[key] == run.schedule[key] for key in settings
+    )
     return existing.started_at == run.started_at and existing.changes == run.changes and same_schedule

@@ -59,7 +59,7 @@ def continue_points(
     longer = _longer_decay(kept, run, schedule, state)
     changes: list[_Change] = []
     if kept.run is not None:
-        changes = _settings_changed(kept.run if kind_given else replace(kept.run, kind=run.kind), run)
+        changes = _settings_changed(kept.run if kind_given else replace(kept.run, kind=run.kind), run, schedule)
     moved = [longer] if longer else _moved(kept, run, schedule, state, now)
     # A longer duration moves nothing by itself where the loader or the arguments have changed.
     changes += [change for change in moved if longer or not changes or change.key != 'max_duration']
@@ -89,11 +89,12 @@ def ends_so_far(schedule: TrainerSchedule, state: State) -> list[int]:
     return [cycles.start, *cycles.troughs(until), *([] if coming is None else [coming])]
 
 
-def _settings_changed(then: Run, now: Run) -> list[_Change]:
+def _settings_changed(then: Run, now: Run, schedule: TrainerSchedule) -> list[_Change]:
     pairs = [('method', then.method, now.method), ('model', then.model, now.model), ('kind', then.kind, now.kind)]
     pairs += [(key, then.training.get(key), now.training.get(key)) for key in then.training]
-    arguments = {*then.schedule, *now.schedule} - {*_PLACES, 'max_duration', 'unit', 'troughs'}
-    pairs += [(key, then.schedule.get(key), now.schedule.get(key)) for key in sorted(arguments)]
+    arguments, arguments_now = schedule.completed(then.schedule), schedule.completed(now.schedule)
+    compared = arguments.keys() - {*_PLACES, 'max_duration', 'unit', 'troughs'}
+    pairs += [(key, arguments[key], arguments_now.get(key)) for key in sorted(compared)]
     pairs += [
         (f'evaluation of {label!r}', then.evaluation[label], now.evaluation[label])
         for label in then.evaluation
@@ -112,11 +113,11 @@ def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, no
     passed = sum(end < now if under_way else end <= now for end in then_ends) + under_way
     if then_ends[:passed] == now_ends[:passed]:
         return []
-    then, schedule_now = kept.run.schedule, run.schedule
-    keys = [key for key in (*_PLACES, 'max_duration') if then.get(key) != schedule_now.get(key)]
+    then, arguments_now = schedule.completed(kept.run.schedule), schedule.completed(run.schedule)
+    keys = [key for key in (*_PLACES, 'max_duration') if then.get(key) != arguments_now.get(key)]
     places = [key for key in keys if key != 'max_duration'] or keys
     if places:
-        return [_Change(key, then.get(key), schedule_now.get(key)) for key in places]
+        return [_Change(key, then.get(key), arguments_now.get(key)) for key in places]
     return [_Change(f'ends of cycles in {schedule.unit.value}', then_ends[1:passed], now_ends[1:passed])]
 
 
@@ -147,13 +148,13 @@ def _longer_decay(kept: RunState, run: Run, schedule: TrainerSchedule, state: St
         if then is None or then >= until:
             return None
         return _Change('max_duration', f'{then}{schedule.unit.value}', run.schedule.get('max_duration'))
-    then_schedule = kept.run.schedule
-    troughs = then_schedule.get('troughs')
+    then, arguments_now = schedule.completed(kept.run.schedule), schedule.completed(run.schedule)
+    troughs = then.get('troughs')
     if not isinstance(troughs, list) or len(troughs) != 1 or kept.ends[1:] != troughs or troughs[0] >= until:
         return None
-    if any(then_schedule.get(key) != run.schedule.get(key) for key in _PLACES):
+    if any(then.get(key) != arguments_now.get(key) for key in _PLACES):
         return None
-    return _Change('max_duration', then_schedule.get('max_duration'), run.schedule.get('max_duration'))
+    return _Change('max_duration', then.get('max_duration'), arguments_now.get('max_duration'))
 
 
 def _only_end(points: Sequence[TradeoffPoint], unit: TimeUnit) -> int | None:

@@ -7,9 +7,10 @@ that looks inside them, as they are in mosaicml 0.32.1, ``composer/optim/schedul
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from composer.core import State, Time, Timestamp, TimeUnit
 from composer.optim import (
@@ -50,6 +51,8 @@ _WITHOUT_RESTARTS = (
     PolynomialWithWarmupScheduler,
     StepScheduler,
 )
+# What a record of a schedule may leave out beside the scheduler's arguments.
+_UNLESS_RECORDED: dict[str, object] = {'ssr': 1.0, 'points_at': None, 'average': None}
 # By name, since LLM Foundry need not be installed. Its other schedulers are Composer's.
 _LLM_FOUNDRYS = ('InverseSquareRootWithWarmupScheduler',)
 
@@ -63,6 +66,7 @@ class TrainerSchedule:
         unit (TimeUnit): What they are counted in.
         description (dict[str, object]): The Trainer's scheduler and its arguments as plain values, for the record; in
             ``points_at``, troughs that were passed in place of the scheduler's own.
+        defaults (dict[str, object]): The defaults of the scheduler's arguments, which a record may leave out.
         knows_rate (bool): Whether the multiplier of the cycles is that of the schedule. Default: ``True``.
         comes_down (bool): Whether the rate may come down at every trough: not at troughs that were passed beside a
             scheduler without restarts. Default: ``True``.
@@ -71,6 +75,7 @@ class TrainerSchedule:
     cycles: Cycles
     unit: TimeUnit
     description: dict[str, object]
+    defaults: dict[str, object] = field(default_factory=dict)
     knows_rate: bool = True
     comes_down: bool = True
 
@@ -87,6 +92,13 @@ class TrainerSchedule:
         if state.previous_timestamp is None:
             return range(0)
         return self.cycles.crossed(self.at(state.previous_timestamp), self.now(state))
+
+    def completed(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a record of the schedule with the default of each argument that it leaves out.
+
+        Records leave out what is at its default, and what their version did not have.
+        """
+        return {**self.defaults, **record}
 
     def count(self, name: str, time: Time, state: State) -> Fraction:
         """Returns a time as an exact number of the unit of the cycles; 0 counts in every unit.
@@ -131,20 +143,21 @@ def trainer_schedule(
             f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: give it one'
         )
     scheduler, ssr = _composer_scheduler(state)
-    description = {**_described(scheduler), 'ssr': ssr}
+    description, defaults = {**_described(scheduler), 'ssr': ssr}, _defaults(scheduler)
     if override is not None:
         placed = override if isinstance(override, CyclicCosineScheduler) else CyclicCosineScheduler(cycle_ends=override)
         if _described(placed) != _described(scheduler):
             arguments = placed.describe()
             description['points_at'] = arguments if placed is override else arguments['cycle_ends']
-        return TrainerSchedule(*placed.cycles(state, ssr), description, comes_down=not _is_without_restarts(scheduler))
+        comes_down = not _is_without_restarts(scheduler)
+        return TrainerSchedule(*placed.cycles(state, ssr), description, defaults, comes_down=comes_down)
     if isinstance(scheduler, CyclicCosineScheduler):
-        return TrainerSchedule(*scheduler.cycles(state, ssr), description)
+        return TrainerSchedule(*scheduler.cycles(state, ssr), description, defaults)
     if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
-        return TrainerSchedule(*_restarts(scheduler, state, ssr), description)
+        return TrainerSchedule(*_restarts(scheduler, state, ssr), description, defaults)
     if scheduler is not None and _is_without_restarts(scheduler):
         knows_rate = isinstance(scheduler, (CosineAnnealingScheduler, CosineAnnealingWithWarmupScheduler))
-        return TrainerSchedule(*_one_decay(scheduler, state, ssr), description, knows_rate)
+        return TrainerSchedule(*_one_decay(scheduler, state, ssr), description, defaults, knows_rate)
     found = 'no scheduler' if scheduler is None else f'the scheduler {description["scheduler"]}'
     raise ValueError(
         f'the troughs of {found} are not known: train with CyclicCosineScheduler, or pass the troughs, '
@@ -163,13 +176,26 @@ def _described(scheduler: ComposerScheduler | None) -> dict[str, object]:
         return {'scheduler': name, **({} if scheduler is None else scheduler.describe())}
     description: dict[str, object] = {'scheduler': getattr(scheduler, '__name__', type(scheduler).__name__)}
     for name in inspect.signature(type(scheduler).__init__).parameters:
-        value = getattr(scheduler, name, None)
-        value = spell(value) if isinstance(value, Time) else value
-        if isinstance(value, (str, int, float)):
+        value = _plain(getattr(scheduler, name, None))
+        if value is not None:
             description[name] = value
-        elif isinstance(value, (list, tuple)):
-            description[name] = [spell(item) if isinstance(item, Time) else str(item) for item in value]
     return description
+
+
+def _defaults(scheduler: ComposerScheduler | None) -> dict[str, object]:
+    parameters = () if scheduler is None else inspect.signature(type(scheduler).__init__).parameters.values()
+    return _UNLESS_RECORDED | {
+        p.name: _plain(p.default) for p in parameters if p.default is not inspect.Parameter.empty
+    }
+
+
+def _plain(value: object) -> object:
+    """Returns an argument as plain values; ``None`` for what a record does not keep."""
+    if isinstance(value, Time):
+        return spell(value)
+    if isinstance(value, (list, tuple)):
+        return [spell(item) if isinstance(item, Time) else str(item) for item in value]
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:

@@ -18,7 +18,7 @@ def snapshot(**changes) -> ParetoSnapshot:
     return ParetoSnapshot(**{'folder': 'out', **changes})
 
 
-def curve(folder: str = 'out') -> TradeoffCurve:
+def curve(folder: str | Path = 'out') -> TradeoffCurve:
     return TradeoffCurve.read(Path(folder))
 
 

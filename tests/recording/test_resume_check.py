@@ -8,11 +8,12 @@ import pytest
 import torch
 from composer import Event
 from composer.algorithms import LabelSmoothing
-from composer.optim import CosineAnnealingWithWarmupScheduler
+from composer.optim import CosineAnnealingWithWarmupScheduler, PolynomialWithWarmupScheduler
 
-from composer_clr import CyclicCosineScheduler
+from composer_clr import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.curves.curve import TradeoffCurve
 from tests.conftest import classifier, loader
+from tests.helpers.launcher import launch
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
 
 pytestmark = pytest.mark.filterwarnings(
@@ -132,7 +133,7 @@ CHANGES = {
     't_warmup': ({'schedulers': CyclicCosineScheduler('1ep', 2, '0ep')}, r"t_warmup='1ep', now '0ep'"),
     'cycle_ends': ({'schedulers': ends('2ep', '5ep', '8ep')}, r"cycle_ends=None, now \['2ep', '5ep', '8ep'\]"),
     'alpha_f': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', alpha_f=0.1)}, r'alpha_f=0.0, now 0.1'),
-    'shape': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', shape='linear')}, r"shape=None, now 'linear'"),
+    'shape': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', shape='linear')}, r"shape='cosine', now 'linear'"),
     'batch_size': ({'train_dataloader': loader(40, batch_size=2)}, r'loader_length=10, now 20; batch_size=4, now 2: '),
     'images': ({'train_dataloader': loader(60)}, r'loader_length=10, now 15; samples=40, now 60: '),
     'method': ({'algorithms': LabelSmoothing(0.1)}, r"method='baseline', now 'LS'"),
@@ -253,6 +254,67 @@ def test_a_standard_run_is_made_longer_from_an_older_checkpoint(trainer, older):
     assert [(p.cycle, p.batch, p.own_decay) for p in curve().points] == [(0, 40, True), (1, 80, False)]
 
 
+# Checkpoints from before an argument of the scheduler was recorded, or existed.
+
+
+@pytest.fixture
+def leave_out(monkeypatch):
+    """Has checkpoints leave arguments out of the run's schedule."""
+    from composer_clr.recording.run_state import RunState
+
+    plain = RunState.as_plain
+
+    def leave_out(*names: str) -> None:
+        def without(self):
+            state = plain(self)
+            for name in names:
+                del state['run']['schedule'][name]
+            return state
+
+        monkeypatch.setattr(RunState, 'as_plain', without)
+
+    return leave_out
+
+
+def polynomial(alpha_f: float = 0.0) -> PolynomialWithWarmupScheduler:
+    return PolynomialWithWarmupScheduler('1ep', power=2.0, alpha_f=alpha_f)
+
+
+@pytest.mark.parametrize(
+    ('scheduler', 'names'),
+    [
+        (doubling, ['alpha_f', 't_warmup', 't_mult', 'ssr']),
+        (lambda: AnytimeScheduler(['2ep', '4ep', '8ep'], t_warmup='1ep'), ['rate', 'ssr']),
+    ],
+)
+def test_an_argument_that_a_checkpoint_leaves_out_is_at_its_default(trainer, leave_out, scheduler, names):
+    leave_out(*names)
+    trainer(max_duration='4ep', schedulers=scheduler()).fit()
+    trainer(max_duration='8ep', schedulers=scheduler()).fit()
+    assert [p.batch for p in curve().points] == [20, 40, 80]
+    assert curve().run.changes == []
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'name', 'match'),
+    [
+        (doubling(), CyclicCosineScheduler('1ep', 2, '1ep', alpha_f=0.1), 'alpha_f', 'alpha_f=0.0, now 0.1'),
+        (
+            AnytimeScheduler(['2ep', '4ep'], t_warmup='1ep'),
+            AnytimeScheduler(['2ep', '4ep', '8ep'], t_warmup='1ep', rate='1/sqrt', a='1ep'),
+            'rate',
+            "a=None, now '1ep'; rate='constant', now '1/sqrt'",
+        ),
+        (polynomial(), polynomial(alpha_f=0.1), 'alpha_f', 'alpha_f=0.0, now 0.1'),
+    ],
+)
+def test_and_any_other_value_is_refused(trainer, leave_out, before, after, name, match):
+    leave_out(name)
+    trainer(max_duration='4ep', schedulers=before).fit()
+    with pytest.raises(ValueError, match=match):
+        trainer(max_duration='8ep', schedulers=after).fit()
+
+
 @pytest.mark.parametrize(
     ('changes', 'match'),
     [
@@ -280,3 +342,57 @@ def test_the_recorded_run_says_what_it_was_trained_on(trainer):
         'samples': 40,
         'algorithms': ['LabelSmoothing'],
     }
+
+
+# Ranks, each with a batch size of its own.
+
+ON_RANKS = """
+import sys
+import torch
+from composer import Trainer
+from composer.utils import dist
+from torch.utils.data import DataLoader
+from tests.conftest import classifier, loader
+from tests.helpers.launcher import launch
+from tests.helpers.recorded_runs import doubling, snapshot
+
+def on_ranks(images, batch_size, seed=0):
+    dataset = loader(images, seed=seed).dataset
+    return DataLoader(dataset, batch_size, sampler=dist.get_sampler(dataset))
+
+dist.initialize_dist('cpu')
+model = classifier()
+trainer = Trainer(
+    model=model,
+    run_name='run',
+    seed=17,
+    train_dataloader=on_ranks(64, int(sys.argv[1])),
+    eval_dataloader=on_ranks(40, 20, seed=1),
+    optimizers=torch.optim.SGD(model.parameters(), lr=0.5),
+    schedulers=doubling(),
+    callbacks=snapshot(autoresume=True),
+    max_duration=sys.argv[2],
+    progress_bar=False,
+    save_folder='own',
+    save_overwrite=True,
+    autoresume=True,
+)
+try:
+    trainer.fit()
+except ValueError as error:
+    sys.exit(str(error))
+trainer.close()
+"""
+
+
+@pytest.mark.slow
+def test_another_batch_size_per_rank_is_refused_unless_the_total_is_the_same(tmp_path):
+    (tmp_path / 'run.py').write_text(ON_RANKS)
+    assert launch(2, 'run.py', '16', '2ep', folder=tmp_path).returncode == 0
+    halved = launch(2, 'run.py', '8', '4ep', folder=tmp_path)
+    assert halved.returncode == 1
+    assert 'loader_length=2, now 4; batch_size=32, now 16: resume with those' in halved.stderr
+    assert launch(1, 'run.py', '32', '4ep', folder=tmp_path).returncode == 0
+    run, points = curve(tmp_path / 'out').run, curve(tmp_path / 'out').points
+    assert [(p.batch, p.sample) for p in points] == [(4, 128), (8, 256)]
+    assert (run.world_size, run.training['batch_size'], run.changes) == (1, 32, [])
