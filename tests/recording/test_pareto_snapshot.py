@@ -3,9 +3,9 @@
 import json
 import math
 import re
-import time
 from pathlib import Path
 
+import composer.utils.checkpoint
 import pytest
 import torch
 from composer import Callback
@@ -19,7 +19,9 @@ from composer.optim import (
 )
 
 from composer_clr import CyclicCosineScheduler
+from composer_clr.recording import snapshot_files
 from tests.conftest import classifier
+from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
 
 ACCURACY = 'eval/MulticlassAccuracy'
@@ -43,43 +45,26 @@ def test_a_point_at_each_trough(make_trainer):
     assert run.model == 'Sequential'
 
 
-def test_times_rise_and_leave_evaluation_out(make_trainer):
-    class SlowEvaluation(Callback):
-        def eval_start(self, state: State, logger: Logger) -> None:
-            time.sleep(0.4)
+def times(folder: str = 'out') -> list[tuple[float, float]]:
+    return [(point.wall_clock_train_s, point.wall_clock_total_s) for point in curve(folder).points]
 
-    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), SlowEvaluation()])
+
+def test_training_time_leaves_evaluation_out_and_total_time_does_not(make_trainer, monkeypatch):
+    FakeClock(monkeypatch, batch_s=1, evaluation_s=10)
+    # Evaluations at 30, 60 and 80 too.
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), eval_interval='30ba')
     trainer.fit()
-    points = curve().points
-    for i, point in enumerate(points, start=1):
-        assert point.wall_clock_total_s - point.wall_clock_train_s >= 0.4 * i
-    train = [p.wall_clock_train_s for p in points]
-    assert train == sorted(train)
-    assert train[-1] == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.3)
+    assert times() == [(20, 20 + 10), (40, 40 + 3 * 10), (80, 80 + 5 * 10)]
+    assert trainer.state.timestamp.total_wct.total_seconds() == 80
 
 
 def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch):
-    import composer.utils.checkpoint as trainers_own
-
-    import composer_clr.recording.snapshot_files as ours
-
-    def slow(save):
-        def save_slowly(*args, **kwargs):
-            time.sleep(0.3)
-            return save(*args, **kwargs)
-
-        return save_slowly
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ours, 'save_checkpoint', slow(ours.save_checkpoint))
-        make_trainer(schedulers=doubling(), callbacks=snapshot(folder='a')).fit()
-    last = curve('a').points[-1]
-    assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.3
-
-    monkeypatch.setattr(trainers_own, 'save_checkpoint', slow(trainers_own.save_checkpoint))
-    make_trainer(schedulers=doubling(), callbacks=snapshot(folder='b'), save_folder='own', save_interval='2ep').fit()
-    # Those of epochs 2, 4 and 6 come before the last point.
-    assert curve('b').points[-1].wall_clock_train_s >= 3 * 0.3
+    clock = FakeClock(monkeypatch, batch_s=1, evaluation_s=0)
+    clock.takes(snapshot_files, 'save_checkpoint', 100)
+    clock.takes(composer.utils.checkpoint, 'save_checkpoint', 1000)
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), save_folder='own', save_interval='2ep').fit()
+    # Those of epochs 2, 4 and 6 come before the last point, each after the point at its epoch.
+    assert times() == [(20, 20 + 100), (1040, 1040 + 200), (3080, 3080 + 300)]
 
 
 def test_first_point_is_the_standard_run_bit_for_bit(make_trainer):
