@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from composer_clr.training.rank_errors import rank_errors
 from tests.helpers.launcher import launch
 
 SCRIPT = """
@@ -36,4 +37,27 @@ def test_the_other_rank_ends_by_itself(how, tmp_path):
     done = launch(2, 'run.py', how, *recipe, folder=tmp_path)
     # Rank 0 notices that rank 1 has gone; it would be -9 if it had to be killed.
     assert done.returncode == 1
-    assert 'Connection' in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith('composer_clr.train: another rank has ended (Connection ')
+    assert line.endswith('): its output has the reason; resume from the last checkpoint')
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('message', 'reason'),
+    [
+        (
+            '[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:56194',
+            'Connection closed by peer',
+        ),
+        ('NCCL error in: x.cpp:9\nncclRemoteError: A call failed possibly due to a network error', 'ncclRemoteError'),
+    ],
+)
+def test_a_lost_connection_is_one_line(message, reason):
+    with pytest.raises(OSError, match=rf'another rank has ended \({reason}\): its output'), rank_errors():
+        raise RuntimeError(message)
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(RuntimeError, match='^mat1 and mat2 shapes'), rank_errors():
+        raise RuntimeError('mat1 and mat2 shapes cannot be multiplied')
