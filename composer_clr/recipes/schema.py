@@ -221,7 +221,8 @@ class CheckpointRecipe:
     Attributes:
         folder (str | None): Folder of the checkpoints. Default: ``None``, none are written.
         interval (str): How often to write one: ``1ep``, or ``60s``, at the next end of an epoch. Default: ``'1ep'``.
-        keep (int): How many of the newest to keep; -1 keeps all. Default: ``1``.
+        keep (int): How many of the newest to keep; -1 keeps all. With 1, a checkpoint that a power cut damages has no
+            older one to resume from; 2 keeps one. Default: ``1``.
         autoresume (bool): Whether to resume from the newest in the folder, and to overwrite incomplete ones that a
             killed run left. Default: ``False``.
         load_path (str | None): A checkpoint to start from. It is unpickled: load only files that you trust.

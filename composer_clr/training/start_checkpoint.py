@@ -42,7 +42,7 @@ def settle_start(recipe: Recipe) -> str | None:
     if checkpoint.autoresume and checkpoint.folder is not None and not parse_uri(checkpoint.folder)[0]:
         folder = Path(filled_in(checkpoint.folder, recipe.run_name, key='checkpoint.folder', **rank_numbers()))
         start_ranks()
-        newest, passed_over = on_rank_zero(lambda: _settle_latest(folder))
+        newest, passed_over = on_rank_zero(lambda: _settle_latest(folder, checkpoint.keep))
         if passed_over is not None:
             remedy = 'starting over' if newest is None else f'resuming from {newest}'
             warnings.warn(f'checkpoint.autoresume=true: {passed_over}: {remedy}', UserWarning, 2)
@@ -102,7 +102,7 @@ def damage(path: Path) -> str | None:
     return None if any(name.endswith('/data.pkl') for name in names) else f'{path} is not a checkpoint'
 
 
-def _settle_latest(folder: Path) -> tuple[Path | None, str | None]:
+def _settle_latest(folder: Path, keep: int) -> tuple[Path | None, str | None]:
     """Returns the newest whole checkpoint in a folder, and why the newest of all was passed over, if it was."""
     link = folder / _LATEST
     newest_first = [
@@ -125,9 +125,14 @@ def _settle_latest(folder: Path) -> tuple[Path | None, str | None]:
     if not link.is_symlink():
         # Composer links a checkpoint once it is whole: the run was killed while it saved its first one.
         return None, '; '.join(problems) or None
+    older, remedy = (
+        ('checkpoint.keep=1 keeps no older one', '; checkpoint.keep=2 keeps one')
+        if keep == 1
+        else ('no older checkpoint is whole', '')
+    )
     raise RecipeError(
-        f'checkpoint.autoresume=true: {"; ".join(dict.fromkeys(problems))}, and no older checkpoint is whole: restore '
-        f'one, or remove {folder} to start over (checkpoint.keep=2 keeps an older one)'
+        f'checkpoint.autoresume=true: {"; ".join(dict.fromkeys(problems))}, and {older}: restore it from a copy, or '
+        f'remove {folder} to start over{remedy}'
     )
 
 

@@ -85,8 +85,24 @@ def test_no_whole_checkpoint_is_one_line(copy, case, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert f'{NEWEST} {"is damaged: " if "checksum" in problem else ""}' in line
     assert problem in line
-    assert 'no older checkpoint is whole: restore one, or remove own to start over' in line
+    assert line.endswith('no older checkpoint is whole: restore it from a copy, or remove own to start over')
     assert (copy / 'out/curve.json').read_bytes() == before
+
+
+@pytest.mark.parametrize('case', DAMAGE)
+def test_the_only_checkpoint_that_is_kept_is_one_line_with_the_remedy(copy, case, capsys):
+    damage, problem = DAMAGE[case]
+    (copy / OLDER).unlink()
+    damage(copy / NEWEST)
+    assert main([*RECIPE, *OWN, 'checkpoint.keep=1', 'max_duration=8ep']) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'composer_clr.train: checkpoint.autoresume=true: {NEWEST} ')
+    assert problem in line
+    assert line.endswith(
+        'and checkpoint.keep=1 keeps no older one: restore it from a copy, or remove own to start over; '
+        'checkpoint.keep=2 keeps one'
+    )
+    assert (copy / 'out/curve.json').exists()
 
 
 @pytest.mark.parametrize('case', DAMAGE)
