@@ -11,6 +11,7 @@ import pytest
 import wandb
 from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
+from wandb.sdk.lib.module import unset_globals
 
 
 class Logged:
@@ -72,8 +73,20 @@ def _items(items: Any) -> dict[str, Any]:
     return {item.key or '.'.join(item.nested_key): json.loads(item.value_json) for item in items}
 
 
+def close_files() -> None:
+    """Waits until W&B has written all of its files.
+
+    ``wandb.finish()`` returns before that: its process closes a run's file, and writes the last block of 32 KiB, when
+    it comes to a message that it does not answer. At the end of a script W&B itself waits, as here.
+    """
+    wandb.teardown()
+    # Of a run that was not finished.
+    unset_globals()
+
+
 def folders(directory: Path) -> list[Path]:
-    """The run folders that W&B wrote, in order of time."""
+    """The run folders that W&B wrote, in order of time; whole, with all runs of this process ended."""
+    close_files()
     return sorted((directory / 'wandb').glob('offline-run-*'))
 
 
