@@ -62,7 +62,7 @@ class AnytimeAverage(PointWeights):
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, for what
             :class:`~composer_clr.TroughAverage` refuses, beside another callback that evaluates weights of its own, or
-            if the checkpoint that the run resumes from has not kept an average that is under way.
+            if the checkpoint that the run resumes from lacks a part of an average.
 
     Example:
         >>> from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, ends_log_spaced
@@ -134,8 +134,8 @@ class AnytimeAverage(PointWeights):
         if missing:
             raise ValueError(
                 f'the average at the mark {missing[0].end}{schedule.unit.value} is over the time from '
-                f'{missing[0].start}{schedule.unit.value}, of which the checkpoint at {schedule.now(state)}'
-                f'{schedule.unit.value} has not kept the part before it: start from an earlier checkpoint, or leave '
+                f'{missing[0].start}{schedule.unit.value}, and the checkpoint at {schedule.now(state)}'
+                f'{schedule.unit.value} does not hold its part before that: start from an earlier checkpoint, or leave '
                 'that mark out'
             )
 

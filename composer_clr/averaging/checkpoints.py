@@ -1,4 +1,4 @@
-"""Composer's checkpoints of a run, read without pickle, and the averages of their weights at marks."""
+"""Reads Composer's checkpoints of a run without pickle, and averages their weights at marks."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _HARMLESS = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """When in a run a checkpoint was saved.
+    """A checkpoint of a run, and when it was saved.
 
     Attributes:
         path (Path): The file.
-        run_name (str): The run.
-        seed (int | None): Its seed.
+        run_name (str): Name of the run.
+        seed (int | None): Seed of the run.
         counts (dict[str, int]): ``epoch``, ``batch``, ``sample`` and ``token``.
-        train_s (float): Composer's count of seconds of training.
+        train_s (float): Seconds of training, as Composer counts them.
         lr (float): The learning rate of the first parameter group.
     """
 
@@ -49,18 +49,18 @@ class Checkpoint:
     lr: float
 
     def model(self) -> dict[str, torch.Tensor]:
-        """Reads the network's weights and buffers, by name."""
+        """Returns the network's weights and buffers by name, read from the file."""
         return _state(self.path)['model']
 
 
 def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
-    """Reads when checkpoints of one run were saved, in the order of their batches.
+    """Returns the checkpoints of one run, sorted by batch.
 
     Args:
-        paths (Sequence[Path]): Files, or folders whose ``.pt`` files are read; links are passed over.
+        paths (Sequence[Path]): Files, or folders whose ``.pt`` files are read; symbolic links are skipped.
 
     Raises:
-        CurveError: If a file is not a whole checkpoint of Composer's, or they are of several runs.
+        CurveError: If a file is not a whole Composer checkpoint, or the files are of several runs.
     """
     files: list[Path] = []
     for path in paths:
@@ -78,23 +78,23 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
 def averages_at(
     checkpoints: Sequence[Checkpoint], marks: Sequence[int], count: str, window: float, decay: str
 ) -> Iterator[tuple[Checkpoint, dict[str, torch.Tensor]]]:
-    """Averages the weights of the checkpoints within the last part of training before each mark.
+    """Averages the weights of the checkpoints in the window before each mark.
 
-    The weights of a checkpoint stand for all since the checkpoint before it, and count by that time.
+    A checkpoint's weights represent the time since the previous checkpoint, and are weighted by it.
 
     Args:
-        checkpoints (Sequence[Checkpoint]): Those of one run, in order.
-        marks (Sequence[int]): The marks, at each of which a checkpoint was saved.
-        count (str): What marks are counted in: ``'batch'``, ``'sample'`` or ``'token'``.
-        window (float): The part of training up to a mark that is averaged, in (0, 1].
+        checkpoints (Sequence[Checkpoint]): The checkpoints of one run, sorted by batch.
+        marks (Sequence[int]): The marks; a checkpoint must have been saved at each.
+        count (str): Unit of the marks: ``'batch'``, ``'sample'`` or ``'token'``.
+        window (float): Length of the window, as a part of training up to the mark, in (0, 1].
         decay (str): As for :class:`~composer_clr.averaging.tail_average.TailAverages`.
 
     Yields:
-        tuple[Checkpoint, dict[str, Tensor]]: The checkpoint at a mark, and the average there, by name; buffers of whole
-        numbers are left out.
+        tuple[Checkpoint, dict[str, Tensor]]: The checkpoint at a mark, and the averages there by name, without integer
+        buffers.
 
     Raises:
-        CurveError: If there is no checkpoint at a mark, or none at or before the start of its window.
+        CurveError: If a checkpoint at a mark is missing, or none was saved at or before the start of its window.
     """
     times = [checkpoint.counts[count] for checkpoint in checkpoints]
     windows = [tail(mark, window) for mark in marks]
