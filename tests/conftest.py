@@ -1,4 +1,4 @@
-"""What the tests share: a bare State, and a real Trainer on a network of a few weights."""
+"""Fixtures that the tests share: a bare State, and a real Trainer on a network of a few weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def make_state() -> Callable[..., State]:
-    """A State as the Trainer holds it, without a Trainer: any duration, any number of batches an epoch."""
+    """Returns a function that makes a State without a Trainer, of any duration and number of batches per epoch."""
 
     def make(max_duration: str | None = '64ep', batches: int | None = 10) -> State:
         model = torch.nn.Linear(1, 1)
@@ -76,13 +76,13 @@ def make_state() -> Callable[..., State]:
 
 
 def at(state: State, **counts: int) -> State:
-    """The state at another time: ``at(state, batch=40)``."""
+    """Moves a state to another time and returns it: ``at(state, batch=40)``."""
     state.timestamp = state.timestamp.copy(**counts)  # type: ignore[arg-type]
     return state
 
 
 def classifier(seed: int = 0) -> ComposerClassifier:
-    """A network of 29 weights, the same for the same seed."""
+    """Returns a network of 29 weights, the same for the same seed."""
     reproducibility.seed_all(seed)
     return ComposerClassifier(
         torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2)), num_classes=2
@@ -90,14 +90,14 @@ def classifier(seed: int = 0) -> ComposerClassifier:
 
 
 def loader(images: int, batch_size: int = 4, seed: int = 0) -> DataLoader:
-    """Points of two classes that a line separates, in a fixed order."""
+    """Returns a loader of linearly separable points of two classes, in a fixed order."""
     inputs = torch.randn(images, 4, generator=torch.Generator().manual_seed(seed))
     return DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), batch_size)
 
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Trainer]]:
-    """A real Trainer on the CPU: 10 batches an epoch, an evaluation set of 40, everything to be overridden."""
+    """Returns a function that makes a real Trainer on the CPU, of 10 batches per epoch; its arguments override any."""
     monkeypatch.chdir(tmp_path)
     trainers: list[Trainer] = []
 

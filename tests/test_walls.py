@@ -1,4 +1,4 @@
-"""The architecture, read from the imports: which folder may import which, and no circles."""
+"""Tests the architecture from the imports: which folder may import which, and no circles."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'wandb_io', *FOUNDATIONS},
 }
 MAY_IMPORT['cli'] = set(MAY_IMPORT)
-# `composer_clr/__init__.py` names what users import, `train.py` is a program.
+# `__init__.py` names what users import, `train.py` is a program.
 FILES = {'__init__.py', 'py.typed', 'train.py'}
 
-# When cycles end and what the multiplier is, for whoever reads or plots a schedule without training.
+# When cycles end and what the multiplier is, to read or plot a schedule without training.
 PLAIN_SCHEDULE = ('shapes', 'cycles', 'arguments', 'cycle_ends', 'multiplier_line', 'cost_ratio')
 WITHOUT_TORCH = ('curves', 'analysis', 'recipes', 'figures')
 
@@ -45,7 +45,7 @@ MODULES = {
 
 
 def imported_names(tree: ast.AST) -> set[str]:
-    """Every module imported anywhere in a file, and every ``a.b`` of ``from a import b``, which may be one."""
+    """Returns every module imported anywhere in a file, and every ``a.b`` of ``from a import b``, which may be one."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -61,12 +61,12 @@ def first_names(path: Path) -> set[str]:
 
 
 def own_imports(tree: ast.AST) -> set[str]:
-    """The modules of the package among a file's imports."""
+    """Returns the modules of the package among a file's imports."""
     return imported_names(tree) & MODULES.keys()
 
 
 def run_at_import(tree: ast.Module) -> ast.Module:
-    """The statements that run when the module is imported: no function bodies, nothing for type checkers alone."""
+    """Removes the statements that do not run when the module is imported: function bodies, type checkers' imports."""
 
     class Pruned(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -83,13 +83,13 @@ def run_at_import(tree: ast.Module) -> ast.Module:
 
 
 def folder(module: str) -> str:
-    """``schedule`` of ``composer_clr.schedule.cycles``, ``''`` of the package's own modules."""
+    """Returns ``'schedule'`` for ``composer_clr.schedule.cycles``, ``''`` for a module outside the folders."""
     path = MODULES[module].relative_to(PACKAGE)
     return path.parts[0] if len(path.parts) > 1 else ''
 
 
 def crossings() -> dict[str, set[str]]:
-    """``{folder: folders that it imports}``, over every import, lazy ones and those of type checkers too."""
+    """Returns the folders that each folder imports, by lazy imports and those of type checkers too."""
     crossed: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
     for module, path in MODULES.items():
         if folder(module):
@@ -122,7 +122,7 @@ def test_a_module_imports_only_folders_that_its_own_may():
 
 
 def test_the_package_itself_is_imported_for_its_version_only():
-    taken = {
+    imported = {
         (module, name.name)
         for module, path in MODULES.items()
         if folder(module)
@@ -131,7 +131,7 @@ def test_the_package_itself_is_imported_for_its_version_only():
         for name in node.names
         if f'composer_clr.{name.name}' not in MODULES
     }
-    assert {name for _, name in taken} == {'__version__'}, taken
+    assert {name for _, name in imported} == {'__version__'}, imported
 
 
 def test_no_circle_between_folders():
@@ -143,7 +143,7 @@ def test_no_circle_between_modules_when_they_are_imported():
     graph = {}
     for module, path in MODULES.items():
         imports = own_imports(run_at_import(ast.parse(path.read_text())))
-        # A folder's `__init__` runs before each of its modules, but imports none of them unless it says so here.
+        # A folder's `__init__` runs before its modules without depending on them, unless it imports them itself.
         graph[module] = imports - {module}
     assert_no_circle(graph)
 

@@ -12,7 +12,7 @@ from composer.loggers import Logger
 
 from composer_clr import AnytimeScheduler, ParetoSnapshot, ScheduleFree, TradeoffCurve
 from tests.conftest import classifier, loader
-from tests.helpers.averaged_runs import Recorder, dropping, points
+from tests.helpers.averaged_runs import Recorder, points, with_dropout
 
 schedulefree = pytest.importorskip('schedulefree')
 OPTIMIZERS = {
@@ -127,15 +127,21 @@ class StopAt(Callback):
 def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     arguments = {'optimizer': optimizer, 'eval_interval': '6ba'}
     saving = {'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
-    whole, all_of_it = trained(make_trainer, 'whole', save_folder='one', model=dropping(), **saving, **arguments)
+    whole, all_of_it = trained(make_trainer, 'whole', save_folder='one', model=with_dropout(), **saving, **arguments)
     with pytest.raises(Stop):
-        trained(make_trainer, 'part', StopAt(stop), save_folder='own', model=dropping(), **saving, **arguments)
+        trained(make_trainer, 'part', StopAt(stop), save_folder='own', model=with_dropout(), **saving, **arguments)
     checkpoint = next(Path('own').glob(f'ep*-ba{stop}-rank0.pt'))
     # The network in a checkpoint is the average: what the optimizer's own eval() gives.
     held = torch.load(checkpoint, weights_only=False)['state']
     assert set(held['callbacks']['ScheduleFree']) == {'training'}
     rest_trainer, rest = trained(
-        make_trainer, 'part', load_path=str(checkpoint), save_folder='again', model=dropping(), **saving, **arguments
+        make_trainer,
+        'part',
+        load_path=str(checkpoint),
+        save_folder='again',
+        model=with_dropout(),
+        **saving,
+        **arguments,
     )
     assert all_of_it.losses[stop:] == rest.losses
     assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]

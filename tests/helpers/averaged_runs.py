@@ -1,4 +1,4 @@
-"""Runs that draw from the random state at every batch, for callbacks that must not disturb it."""
+"""Runs that draw random numbers at every batch, for callbacks that must not disturb them."""
 
 import random
 from pathlib import Path
@@ -13,40 +13,37 @@ from composer.models import ComposerClassifier
 from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, TensorDataset
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import ParetoSnapshot, TradeoffCurve
+from tests.helpers.recorded_runs import doubling
 
 
-def doubling() -> CyclicCosineScheduler:
-    """Troughs at 20, 40 and 80 batches; cycles of 10, 20 and 40."""
-    return CyclicCosineScheduler('1ep', 2, '1ep')
-
-
-def dropping() -> ComposerClassifier:
-    """A network whose training draws from the random state at every batch."""
+def with_dropout() -> ComposerClassifier:
+    """Returns a network whose training draws random numbers at every batch."""
     reproducibility.seed_all(0)
     layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)]
     return ComposerClassifier(torch.nn.Sequential(*layers), num_classes=2)
 
 
-class Shuffled(TensorDataset):
-    """Points that are jittered as they are read, from all three random states."""
+class Jittered(TensorDataset):
+    """Adds noise to each point as it is read, from all three random states."""
 
     def __getitem__(self, index):
         x, y = super().__getitem__(index)
         return x + 0.01 * (torch.rand(()).item() + random.random() + np.random.rand()), y  # noqa: NPY002 - the state that transforms of images draw from
 
 
-def jittered() -> DataLoader:
+def jittered_loader() -> DataLoader:
+    """Returns a shuffled loader of 10 batches per epoch."""
     inputs = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
-    data = Shuffled(inputs, (inputs.sum(1) > 0).long())
+    data = Jittered(inputs, (inputs.sum(1) > 0).long())
     return DataLoader(data, 4, sampler=dist.get_sampler(data, shuffle=True))
 
 
 class Recorder(Callback):
-    """The loss and the weights after every batch, and what random numbers come next."""
+    """Records, per batch, the random numbers that come next, the loss, and the weights after it."""
 
     def __init__(self):
-        self.losses, self.weights, self.dice = [], [], []
+        self.losses, self.weights, self.random_numbers = [], [], []
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
         self.losses.append(float(state.loss))  # type: ignore[arg-type]
@@ -56,15 +53,16 @@ class Recorder(Callback):
 
     def batch_start(self, state: State, logger: Logger) -> None:
         states = reproducibility.get_rng_state()
-        self.dice.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
+        self.random_numbers.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
         reproducibility.load_rng_state(states)
 
 
 def trained(make_trainer, folder: str, *callbacks, **changes):
+    """Trains with callbacks beside the snapshot; returns the Trainer and the Recorder."""
     recorder = Recorder()
     arguments = {
-        'model': dropping(),
-        'train_dataloader': jittered(),
+        'model': with_dropout(),
+        'train_dataloader': jittered_loader(),
         'schedulers': doubling(),
         'algorithms': MixUp(),
         'callbacks': [*callbacks, ParetoSnapshot(folder=folder), recorder],

@@ -1,4 +1,4 @@
-"""A curve with every field filled in."""
+"""Points and curves with every field filled in."""
 
 from dataclasses import replace
 

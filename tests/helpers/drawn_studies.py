@@ -1,4 +1,4 @@
-"""Two methods with known improvements, runs with a recorded schedule, and what a figure of them holds."""
+"""Two methods with known improvements, runs with a recorded schedule, and readers of what a figure shows."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from matplotlib.container import ErrorbarContainer
 from composer_clr.curves.curve import Run, TradeoffCurve
 from tests.helpers.runs_and_lines import point, run, standard_runs
 
-# Two methods, times of 100 s an epoch but for MX's standard runs; improvements by hand: cyclic 3 and 6, standard 2, 1.
+# Times are 100 s per epoch except in MX's standard runs. Improvements by hand: cyclic 3 and 6, standard 2 and 1.
 STUDY = [
     run('baseline', 'cyclic', [(16, 0.50), (32, 0.60)]),
     *standard_runs('baseline', [(16, 0.49), (32, 0.61)]),
@@ -30,7 +30,7 @@ SCHEDULE = {
 
 
 def recorded(seed=None, name='r', method='baseline', values=(0.5, 0.6), **schedule):
-    """A cyclic run of 10 batches an epoch, with a point at each trough."""
+    """Returns a cyclic run of 10 batches per epoch, with a point at each trough."""
     record = SCHEDULE | schedule
     points = [
         point(trough / 10, value, batch=trough)
@@ -40,15 +40,18 @@ def recorded(seed=None, name='r', method='baseline', values=(0.5, 0.6), **schedu
 
 
 def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    """Returns the x and y values of each line with error bars, by its label."""
     bars = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
     return {str(c.get_label()): (list(c.lines[0].get_xdata()), list(c.lines[0].get_ydata())) for c in bars}  # type: ignore
 
 
 def dashes(ax: Axes) -> dict[str, str]:
+    """Returns the style of each line with error bars, by its label."""
     return {str(c.get_label()): c.lines[0].get_linestyle() for c in ax.containers}  # type: ignore
 
 
 def errors(ax: Axes, label: str) -> list[float]:
+    """Returns half the height of each error bar of a line."""
     (drawn,) = (c for c in ax.containers if c.get_label() == label)
     lower, upper = (cap.get_ydata() for cap in drawn.lines[1])  # type: ignore
     return [(high - low) / 2 for high, low in zip(upper, lower, strict=True)]
@@ -59,6 +62,7 @@ def replace_method(curve, method):
 
 
 def many(methods):
+    """Returns a cyclic and a standard run of each of so many methods."""
     names = ['baseline', *(f'Method{i:02d}' for i in range(methods - 1))]
     kinds = ('cyclic', 'standard')
     return [run(name, kind, [(16, 0.5 + i / 99), (32, 0.6)]) for i, name in enumerate(names) for kind in kinds]

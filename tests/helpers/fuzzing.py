@@ -1,4 +1,4 @@
-"""What the fuzzers of readers share."""
+"""Settings and strategies for fuzzing readers of files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-# `pytest -m slow` tries more: each reader has its test twice.
+# Each reader has a test with each number; `pytest -m slow` runs the longer ones.
 FEW, MANY = 300, 10_000
 LONGEST_S = 20.0
 
@@ -22,7 +22,7 @@ def attempts(number: int):
 
 
 def refused_or(read: Callable[[], object], error: type[Exception]) -> object | None:
-    """What is read; ``None`` if it is refused with the reader's own error, on one line."""
+    """Returns what is read, or ``None`` if it is refused with the reader's own error, on one line."""
     try:
         return read()
     except error as refused:

@@ -1,4 +1,4 @@
-"""Training in processes that can be killed, and the comparison with an undisturbed run."""
+"""Trains in processes that can be killed, and compares them with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from composer_clr import TradeoffCurve
-from tests.helpers.kills import Kill, trained
+from tests.helpers.kills import Kill, train_marked
 from tests.helpers.launcher import PROCESSES, rank_environments
 
 ARGUMENTS = [
@@ -22,9 +22,9 @@ ARGUMENTS = [
 LOADER_LENGTH = 6
 
 
-def started(folder: Path, arguments: list[str], kill: Kill | None, environment: dict[str, str] | None = None):
+def start(folder: Path, arguments: list[str], kill: Kill | None, environment: dict[str, str] | None = None):
     folder.mkdir(exist_ok=True)
-    process = PROCESSES.Process(target=trained, args=(folder, arguments, kill, environment))
+    process = PROCESSES.Process(target=train_marked, args=(folder, arguments, kill, environment))
     process.start()
     return process
 
@@ -32,8 +32,8 @@ def started(folder: Path, arguments: list[str], kill: Kill | None, environment: 
 def train(
     folder: Path, arguments: list[str], kill: Kill | None = None, environment: dict[str, str] | None = None
 ) -> int | None:
-    """Train in a process of its own until it ends or is killed, and give its exit code."""
-    process = started(folder, arguments, kill, environment)
+    """Trains in a separate process until it ends or is killed; returns its exit code."""
+    process = start(folder, arguments, kill, environment)
     process.join(300)
     code = process.exitcode
     process.close()
@@ -41,9 +41,9 @@ def train(
 
 
 def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, killed_rank: int = 0) -> list[int | None]:
-    """Train on two ranks until both end, or one is killed and the other, as by the launcher, with it."""
+    """Trains on two ranks until both end, or until one is killed and so, as by the launcher, the other."""
     ranks = [
-        started(folder, arguments, kill if rank == killed_rank else None, environment)
+        start(folder, arguments, kill if rank == killed_rank else None, environment)
         for rank, environment in enumerate(rank_environments(2))
     ]
     ranks[killed_rank].join(300)
@@ -59,9 +59,9 @@ def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, ki
 
 
 def points(folder: Path) -> list[dict[str, Any]]:
-    """All that a curve's points hold but times."""
-    kept = [asdict(point) for point in TradeoffCurve.read(folder / 'out').points]
-    return [{name: value for name, value in point.items() if not name.startswith('wall_clock')} for point in kept]
+    """Returns the points of a run without their times."""
+    recorded = [asdict(point) for point in TradeoffCurve.read(folder / 'out').points]
+    return [{name: value for name, value in point.items() if not name.startswith('wall_clock')} for point in recorded]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -70,7 +70,7 @@ def same_weights(one: Path, other: Path) -> bool:
 
 
 def check_whole(folder: Path, passed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a kill has left: every point that was there before, and nothing under its name that is not complete."""
+    """Checks that a kill leaves every earlier point and only complete snapshots; returns the points."""
     if not (folder / 'out' / 'curve.json').exists():
         assert not passed
         return []
@@ -83,7 +83,7 @@ def check_whole(folder: Path, passed: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def check_same(killed: Path, whole: Path) -> None:
-    """The killed run is the undisturbed one: points, all weights, and nothing left over."""
+    """Checks that a killed run equals the undisturbed one: points, all weights, and no further file."""
     assert points(killed) == points(whole)
     files = sorted(path.name for path in (whole / 'out').iterdir())
     assert sorted(path.name for path in (killed / 'out').iterdir()) == files

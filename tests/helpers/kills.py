@@ -1,4 +1,4 @@
-"""A training process that says where it is and can be killed there: for tests of what a kill leaves behind."""
+"""A training process that records its phase and can be killed in it, to test what a kill leaves behind."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PHASES = ('start', 'warmup', 'training', 'evaluation', 'snapshot', 'curve', 'che
 
 @dataclass(frozen=True)
 class Kill:
-    """A moment to be killed at: so long after a phase begins, in or after a batch.
+    """A moment to be killed at: some time after a phase begins, at a batch or later.
 
     Attributes:
         phase (str): One of ``PHASES``.
-        batch (int): The first batch after which it counts; of the start of the process, none.
-        delay_s (float): How long after the phase has begun.
+        batch (int): The first batch at which the phase counts; ignored for the phase ``'start'``.
+        delay_s (float): Time after the phase begins, in seconds.
     """
 
     phase: str
@@ -46,7 +46,7 @@ class Kill:
 
 
 class Marker(Callback):
-    """Writes the phase that training is in to a file, and kills the process when its moment has come."""
+    """Writes the phase of training to a file, and kills the process at its moment."""
 
     def __init__(self, kill: Kill | None):
         self.kill = kill
@@ -90,10 +90,10 @@ class Marker(Callback):
         self.train()
 
 
-def trained(
+def train_marked(
     folder: Path, arguments: Sequence[str], kill: Kill | None, environment: Mapping[str, str] | None = None
 ) -> None:
-    """What the process does: ``python -m composer_clr.train ARGUMENTS`` in the folder, marked, perhaps killed."""
+    """Does what ``python -m composer_clr.train ARGUMENTS`` does in a folder, with a Marker; ends the process."""
     os.environ.update(environment or {})
     os.chdir(folder)
     marker = Marker(kill)
@@ -117,10 +117,10 @@ def trained(
 
 
 def moments(draw: random.Random, number: int, batches: int, troughs: Sequence[int], batch_s: float) -> list[Kill]:
-    """Random moments over a run's life, in the order in which it comes to them.
+    """Returns random moments over a run's life, in the order of their batches.
 
-    Two in five fall anywhere in training; the others are aimed, in turn and each at a random batch or trough, at the
-    phases that are too short to be met by chance.
+    Two in five fall anywhere in training; the others are aimed, in turn and each at a random batch or trough, at
+    phases too short to be hit by chance.
     """
     kills = [Kill('training', draw.randrange(batches), draw.uniform(0, 5 * batch_s)) for _ in range(2 * number // 5)]
     for i in range(number - len(kills)):
@@ -138,4 +138,4 @@ if __name__ == '__main__':
     # One of several ranks: `composer -n 2 -m tests.helpers.kills RANK PHASE BATCH DELAY_S ARGUMENTS`.
     rank, phase, batch, delay_s, *arguments = sys.argv[1:]
     here = Kill(phase, int(batch), float(delay_s)) if rank == os.environ['RANK'] else None
-    trained(Path.cwd(), arguments, here)
+    train_marked(Path.cwd(), arguments, here)

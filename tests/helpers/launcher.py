@@ -1,4 +1,4 @@
-"""Ranks as a user starts them, with Composer's launcher, and sooner, as forks of a process that has imported all."""
+"""Starts ranks: with Composer's launcher, as users do, or faster, as forks of a process that has all the imports."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# Forked from a process that has imported everything: a start takes a second, not ten.
+# A start takes a second rather than ten.
 PROCESSES = multiprocessing.get_context('forkserver')
 PROCESSES.set_forkserver_preload(['tests.helpers.kills', 'composer_clr.data.streaming'])
-# The launcher waits longer for the other ranks when one has failed.
+# How long the other ranks may run when one has failed; the launcher gives them longer.
 LEFT_TO_OTHERS_S = 5.0
 
 
 def launch(ranks: int, *arguments: str, folder: Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Does what ``composer -n RANKS ARGUMENTS...`` does in a folder; the output is rank 0's."""
+    """Does what ``composer -n RANKS ARGUMENTS...`` does in a folder; returns rank 0's output."""
     with tempfile.TemporaryDirectory() as outputs:
         processes = [
             PROCESSES.Process(target=_rank, args=(environment, arguments, folder, Path(outputs)))
@@ -45,7 +45,7 @@ def launch(ranks: int, *arguments: str, folder: Path, timeout_s: float = 300) ->
 def launch_by_composer(
     ranks: int, *arguments: str, folder: Path, timeout_s: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """``composer -n RANKS ARGUMENTS...`` in a folder."""
+    """Runs ``composer -n RANKS ARGUMENTS...`` in a folder."""
     return subprocess.run(
         [str(Path(sys.executable).parent / 'composer'), '-n', str(ranks), *arguments],
         cwd=folder,
@@ -57,7 +57,7 @@ def launch_by_composer(
 
 
 def rank_environments(ranks: int) -> list[dict[str, str]]:
-    """Returns the variables by which each rank of a launch knows its place."""
+    """Returns the environment variables of each rank of a launch."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}

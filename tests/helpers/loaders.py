@@ -1,6 +1,6 @@
-"""What a loader gives, and the end of its workers.
+"""Reads the batches of a loader, and ends its workers.
 
-A loader that is left to the garbage collector is ended after 5 s per worker.
+Left to the garbage collector, each worker takes 5 s to end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lists what lies in a bucket."""
+"""Lists the names in a bucket."""
 
 
 def names(bucket) -> list[str]:

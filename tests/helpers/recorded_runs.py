@@ -10,7 +10,7 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 
 
 def doubling() -> CyclicCosineScheduler:
-    """Troughs at 2, 4 and 8 epochs."""
+    """Returns a scheduler with troughs at 2, 4 and 8 epochs, or 20, 40 and 80 batches of a loader of 10."""
     return CyclicCosineScheduler('1ep', 2, '1ep')
 
 
@@ -23,7 +23,7 @@ def curve(folder: str | Path = 'out') -> TradeoffCurve:
 
 
 class Recorder(Callback):
-    """What happened when: every evaluation, and the learning rate of every batch."""
+    """Records every evaluation, and the learning rate and the loss of every batch."""
 
     def __init__(self):
         self.evaluations: list[tuple[int, str]] = []
@@ -45,7 +45,7 @@ class Stop(Exception):
 
 
 class StopAfter(Callback):
-    """An interruption: after so many batches nothing more happens, not even what follows the batch."""
+    """Interrupts training at an event of a batch; nothing that follows it runs."""
 
     def __init__(self, batch: int, event: Event):
         self.batch, self.at = batch, event
@@ -56,7 +56,7 @@ class StopAfter(Callback):
 
 
 class At(Callback):
-    """Does something once, as a batch starts."""
+    """Calls a function once, as a batch starts."""
 
     def __init__(self, batch: int, do):
         self.batch, self.do = batch, do

@@ -1,4 +1,4 @@
-"""The schedule again, slow and obvious: one batch after another, in fractions. The oracle for the fast version."""
+"""A slow and obvious implementation of the schedule, batch by batch in fractions: the reference for the fast one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 def multipliers(
     t_warmup: int, t_0: int, t_mult: float | Fraction, cycles: int, alpha_f: float = 0.0
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield (cycle, batch, multiplier) for every batch; the warmup counts as cycle -1."""
+    """Yields (cycle, batch, multiplier) for every batch; the warmup counts as cycle -1."""
     for batch in range(t_warmup):
         yield -1, batch, float(Fraction(batch, t_warmup))
     exact_end = Fraction(t_warmup)
@@ -35,10 +35,10 @@ def shaped_multipliers(
     hold: Fraction | int = 0,
     alpha_f: float = 0.0,
 ) -> Iterator[tuple[int, float]]:
-    """Yield (batch, multiplier) for every batch of cycles of another shape, drawn as polygons and curves by hand.
+    """Yields (batch, multiplier) for every batch of cycles of another shape, piece by piece.
 
-    Rise and hold are batches, or a Fraction of each cycle. A triangle's multiplier is told by its distance from the
-    middle of the cycle, as Smith has it.
+    Rise and hold are batches, or a Fraction of each cycle. A triangle's multiplier is computed from the distance to
+    the middle of the cycle, as in Smith's paper.
     """
     for batch in range(bounds[0]):
         yield batch, batch / bounds[0]
@@ -71,7 +71,7 @@ def shaped_multipliers(
 
 
 def geometric_bounds(warmup: Fraction, t_0: Fraction, t_mult: Fraction, until: int) -> list[int]:
-    """The end of the warmup and every trough up to ``until``, each rounded from the sum of the periods before it."""
+    """Returns the end of the warmup and every trough up to ``until``, each rounded from the exact sum of periods."""
     bounds = [round(warmup)]
     for cycles in range(1, 1000):
         trough = round(warmup + sum(t_0 * t_mult**cycle for cycle in range(cycles)))

@@ -1,4 +1,4 @@
-"""Small curves to compare: points of 100 s an epoch, unless said otherwise."""
+"""Small curves to compare, by default of 100 s per epoch."""
 
 import numpy as np
 

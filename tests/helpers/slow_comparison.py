@@ -1,4 +1,4 @@
-"""Comparisons again, slow and obvious, in numpy and scipy: the oracle for the package's own.
+"""Slow and obvious implementations of the comparisons, in numpy and scipy: the reference for the package's own.
 
 A study is a dict: (method, kind, seed, epoch) to (seconds, value).
 """
@@ -25,7 +25,7 @@ def seeds_at(study, method, kind, epoch):
 
 
 def neighbours(study, method, kind, epoch):
-    """The measured epochs that the value at an epoch is interpolated from: none, one, or two."""
+    """Returns the measured epochs that the value at an epoch is interpolated from: none, one, or two."""
     measured = epochs_of(study, method, kind)
     if epoch in measured:
         return [epoch]
@@ -39,32 +39,32 @@ def value_of_seed(study, method, kind, seed, epoch):
 
 
 def common_seeds(study, sides, epoch):
-    """The seeds that all of (method, kind) have at all epochs that count."""
+    """Returns the seeds that each (method, kind) has at all epochs that its value is interpolated from."""
     return sorted(
         set.intersection(*(seeds_at(study, *side, e) for side in sides for e in neighbours(study, *side, epoch)))
     )
 
 
 def differences(study, a, b, epochs):
-    """By epoch, the difference of each common seed; epochs where a side has no value are left out."""
-    found = {}
+    """Returns, by epoch, the difference of each common seed; epochs where a side has no value are left out."""
+    by_epoch = {}
     for epoch in epochs:
         if neighbours(study, *a, epoch) and neighbours(study, *b, epoch):
             seeds = common_seeds(study, (a, b), epoch)
             if seeds:
-                found[epoch] = {
+                by_epoch[epoch] = {
                     s: value_of_seed(study, *a, s, epoch) - value_of_seed(study, *b, s, epoch) for s in seeds
                 }
-    return found
+    return by_epoch
 
 
 def interval(by_seed):
-    """Student's 95% interval of a mean; nothing with one seed."""
+    """Returns Student's 95% interval of a mean, or ``None`` with one seed."""
     values = list(by_seed.values())
     if len(values) < 2:
         return None
-    found = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    return found.low, found.high
+    ends = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    return ends.low, ends.high
 
 
 def mean_value(study, method, kind, epoch):
@@ -84,7 +84,7 @@ def cosine_similarity(a, b):
 
 
 def cost_ratio(study, method):
-    """Seconds of the standard runs over the time to the last of the cyclic points that they are paired with."""
+    """Returns the seconds of the standard runs over the time to the last cyclic point that they are paired with."""
     paired = [e for e in epochs_of(study, method, 'cyclic') if neighbours(study, method, 'standard', e)]
     separate = 0.0
     for epoch in paired:

@@ -8,11 +8,11 @@ from tests.helpers.curves import point
 
 def run(kind: str, seed: int, *points: tuple[float, float, float], method: str = 'baseline', metric: str = 'eval/Acc'):
     metric = metric.replace('Acc', 'Accuracy')
-    made = [
+    curve_points = [
         replace(point(i), epoch=epoch, wall_clock_train_s=s, metrics={metric: v}, peak_metrics={metric: v + 0.1})
         for i, (epoch, s, v) in enumerate(points)
     ]
-    return TradeoffCurve(Run(f'{method}-{kind}-{seed}', kind, method, seed), made)
+    return TradeoffCurve(Run(f'{method}-{kind}-{seed}', kind, method, seed), curve_points)
 
 
 STUDY = [

@@ -1,6 +1,6 @@
-"""Trains with checkpoints and W&B offline: ``python -m tests.helpers.wandb_killed_and_resumed [BATCH]``.
+"""Trains with checkpoints and W&B offline: ``python -m tests.helpers.wandb_killed_and_resumed BATCH``.
 
-With a number it ends itself there by SIGKILL, as a machine that is taken away does.
+It kills itself with SIGKILL after the batch, as when a machine is preempted; -1 trains to the end.
 """
 
 import os

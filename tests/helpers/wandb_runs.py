@@ -1,4 +1,4 @@
-"""What W&B logged offline, read back by its own reader, with none of the package's reading in between."""
+"""Reads what W&B logged offline, with wandb's own reader and none of the package's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wandb.sdk.lib.module import unset_globals
 
 
 class Logged:
-    """The records of one run folder: history rows, axes, config and summary, as they stood at its end."""
+    """Reads the records of a run folder: history rows, axes, and the final config and summary."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -35,7 +35,7 @@ class Logged:
         while True:
             try:
                 data = store.scan_data()
-            except AssertionError:  # a kill has cut it short
+            except AssertionError:  # truncated by a kill
                 break
             if data is None:
                 break
@@ -62,8 +62,8 @@ class Logged:
         return [row for row in self.rows if 'pareto/cycle' in row]
 
     def table(self, key: str) -> tuple[list[str], list[list[Any]]]:
-        """The last table that was logged under a key: its columns and rows."""
-        # One of wandb's two backends takes nested values apart, the other does not.
+        """Returns the columns and rows of the last table logged under a key."""
+        # One of wandb's two backends flattens nested values, the other does not.
         paths = [row.get(f'{key}.path') or row.get(key, {}).get('path') for row in self.rows]
         table = json.loads((self.folder / 'files' / [path for path in paths if path][-1]).read_text())
         return table['columns'], table['data']
@@ -85,21 +85,22 @@ def close_files() -> None:
 
 
 def folders(directory: Path) -> list[Path]:
-    """The run folders that W&B wrote, in order of time; whole, with all runs of this process ended."""
+    """Returns the run folders that W&B wrote, oldest first, once all runs of this process have ended."""
     close_files()
     return sorted((directory / 'wandb').glob('offline-run-*'))
 
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """W&B offline, with all of its files in a folder of the test's own."""
+    """Sets W&B offline, with all its files in the test's folder."""
     go_offline(tmp_path, monkeypatch)
     yield tmp_path
     wandb.teardown()
 
 
 def go_offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It reads the environment when it is first started in a process.
+    """Sets W&B offline, with all its files in a folder."""
+    # W&B reads the environment once, at its first start in a process.
     wandb.teardown()
     monkeypatch.setenv('WANDB_MODE', 'offline')
     monkeypatch.setenv('WANDB_SILENT', 'true')

@@ -1,4 +1,4 @@
-"""Trains, and kills the process that W&B runs beside training: ``python -m tests.helpers.wandb_service_killed``."""
+"""Trains, and kills W&B's process meanwhile: ``python -m tests.helpers.wandb_service_killed``."""
 
 import psutil
 import torch

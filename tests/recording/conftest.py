@@ -1,4 +1,4 @@
-"""An object store for the tests of this folder: moto's server stands in for S3."""
+"""An object store for the tests in this folder: moto's server in place of S3."""
 
 from collections.abc import Iterator
 
