@@ -1,12 +1,12 @@
-"""Augmented CIFAR-10 images per second, ours over torchvision's: ``python -m tests.benchmarks.cifar_input``.
+"""Augmented CIFAR-10 images per second, over torchvision's: ``python -m tests.benchmarks.cifar_input``.
 
-Both make the same batches, a padded crop and a flip of each image, normalised, on one core: the process and its workers
-are pinned to it. The usual side is torchvision's ``CIFAR10`` with ``RandomCrop``, ``RandomHorizontalFlip``,
-``ToTensor`` and ``Normalize`` in a ``DataLoader`` with 0 and with 2 workers; ours is the loader that the recipe
-``resnet18_cifar10/baseline`` trains from, with its normalising. They take turns, round by round. Printed are the median
-and the range of the ratio of the times, on the wall and of the processor (workers included).
+Both sides make the same normalised batches, with a padded crop and a flip of each image, on one core: the process and
+its workers are pinned to it. One side is the loader of the recipe ``resnet18_cifar10/baseline``, images in memory; the
+other is torchvision's ``CIFAR10`` with ``RandomCrop``, ``RandomHorizontalFlip``, ``ToTensor`` and ``Normalize`` in a
+``DataLoader`` with 0 and with 2 workers. They alternate, round by round. Printed are the median and the range of the
+ratios of wall-clock time and of processor time (workers included).
 
-The images are those at ``COMPOSER_CLR_CIFAR10``, or random bytes where it is not set: their values cost no time.
+The images are those at ``COMPOSER_CLR_CIFAR10``, or random bytes if it is not set: their values do not affect the time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUNDS, IMAGES, BATCH = 7, 5000, 128
 
 
 class Cifar10(CIFAR10):
-    """torchvision's data set, of images that are in memory already."""
+    """Makes torchvision's data set of images in memory."""
 
     def __init__(self, images: np.ndarray, labels: list[int], transform: Callable):
         self.data, self.targets = images, labels
@@ -49,12 +49,12 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return read_class_folders(Path(folder) / 'train.zip', 32, 10, IMAGES)[:2]
 
 
-def ours(x: torch.Tensor, y: torch.Tensor) -> Iterable:
+def in_memory_batches(x: torch.Tensor, y: torch.Tensor) -> Iterable:
     spec = in_memory_data(ImagesInMemory(x, y, padding=4), BATCH, train=True, normalize=Normalize(MEAN, STD))
     return map(spec.microbatch_transforms, spec.dataloader)
 
 
-def usual(x: torch.Tensor, y: torch.Tensor, num_workers: int) -> Iterable:
+def torchvision_batches(x: torch.Tensor, y: torch.Tensor, num_workers: int) -> Iterable:
     augment = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),
@@ -68,7 +68,7 @@ def usual(x: torch.Tensor, y: torch.Tensor, num_workers: int) -> Iterable:
 
 
 def seconds(batches: Iterable) -> tuple[float, float]:
-    """Returns wall clock and processor time of one epoch."""
+    """Returns wall-clock and processor time of one epoch."""
     began, used = time.perf_counter(), processor_s()
     count = sum(len(labels) for _, labels in batches)
     assert count == IMAGES // BATCH * BATCH
@@ -76,8 +76,8 @@ def seconds(batches: Iterable) -> tuple[float, float]:
 
 
 def processor_s() -> float:
-    of = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in of)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:
@@ -86,16 +86,16 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings('ignore', 'This DataLoader will create 2 worker processes')
     x, y = images()
-    times: dict[str, list[tuple[float, float]]] = {'ours': [], '0 workers': [], '2 workers': []}
+    times: dict[str, list[tuple[float, float]]] = {'in memory': [], '0 workers': [], '2 workers': []}
     for _ in range(ROUNDS):
-        times['ours'].append(seconds(ours(x, y)))
+        times['in memory'].append(seconds(in_memory_batches(x, y)))
         for num_workers in (0, 2):
-            times[f'{num_workers} workers'].append(seconds(usual(x, y, num_workers)))
-    rate = IMAGES // BATCH * BATCH / median(wall for wall, _ in times['ours'])
+            times[f'{num_workers} workers'].append(seconds(torchvision_batches(x, y, num_workers)))
+    rate = IMAGES // BATCH * BATCH / median(wall for wall, _ in times['in memory'])
     print(f'{rate:,.0f} images per second, batches of {BATCH}, one core')
     for name in ('0 workers', '2 workers'):
         for column, clock in enumerate(('wall clock', 'processor')):
-            ratios = [other[column] / one[column] for one, other in zip(times['ours'], times[name], strict=True)]
+            ratios = [slow[column] / fast[column] for fast, slow in zip(times['in memory'], times[name], strict=True)]
             print(f'{median(ratios):5.1f} ({min(ratios):.1f} to {max(ratios):.1f}) times torchvision, {name}, {clock}')
 
 

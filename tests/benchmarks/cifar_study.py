@@ -1,15 +1,15 @@
-"""Every way to draw a curve from one run, on photographs: ``python -m tests.benchmarks.cifar_study FOLDER``.
+"""Compares every kind of curve on photographs: ``python -m tests.benchmarks.cifar_study FOLDER``.
 
-A ResNet-8 is trained on 5,000 images of CIFAR-10 and evaluated on 2,000 others, for 4 to 64 epochs, in every kind that
-this package knows, with three seeds, under the baseline and under label smoothing with MixUp. The images are found
-through ``COMPOSER_CLR_CIFAR10``. Printed is a Markdown table: each kind's gap to the standard cosine curve (mean over
-its points, and at the last) with its 95% interval over seeds, and what the curve costs, in batches of training over
-those of the standard curve's runs. Under the folder are every run's ``curve.json``, the table, and for each method the
-whole comparison (``.json``) and a picture (``.png``).
+A ResNet-8 is trained on 5,000 images of CIFAR-10 and evaluated on 2,000 others, for 4 to 64 epochs, in every kind of
+run, with three seeds, as the baseline and with label smoothing and MixUp. ``COMPOSER_CLR_CIFAR10`` names the folder of
+the images. Printed is a Markdown table: each kind's gap to the standard cosine curve (mean over its points, and at the
+last) with its 95% interval over seeds, and the cost of the curve, in training batches over those of the standard
+curve's runs. The folder holds every run's ``curve.json``, the table, and per method the whole comparison (``.json``)
+and a figure (``.png``).
 
-Runs that are complete are left out: a study that was broken off continues with the next run. The whole of it takes
-about 3.5 hours of one core. ``--help`` lists how to make less of it; ``nice -n 19`` and ``--workers 1`` leave the
-machine to other work. ``--full`` is the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
+Complete runs are skipped, so that an interrupted study continues with the next run. The whole study takes about 3.5
+hours on one core. ``--help`` lists options for a smaller one; ``nice -n 19`` and ``--workers 1`` leave the machine to
+other work. ``--full`` runs the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from __future__ import annotations
 import os
 import sys
 
-from tests.benchmarks.one_run_curves import HELD, Study, run_study
+from tests.benchmarks.one_run_curves import HOLD_AND_DECAY, Study, run_study
 
 LINES: dict[str, tuple[str, list[str]]] = {
     'standard': ('standard', ['callbacks.TroughAverage={window: 0.25}']),
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
-    'wsd-s': ('cyclic', HELD),
-    'branch': ('branch', HELD),
+    'wsd-s': ('cyclic', HOLD_AND_DECAY),
+    'branch': ('branch', HOLD_AND_DECAY),
     'anytime': ('anytime', []),
     'anytime-1-sqrt': ('anytime', ['schedule.average={window: 0.25, decay: 1-sqrt}']),
     'anytime-falling': ('anytime', ['schedule.rate=1/sqrt', 'schedule.a=8ep']),
     'schedule-free': ('schedule-free', []),
 }
-EXPLAINED = {
+LABELS = {
     'cyclic': 'cyclic, as in the paper',
     'cyclic-averaged': 'cyclic, weights averaged over the last quarter of each cycle',
     'standard-averaged': 'standard, weights averaged over the last quarter of each run',
@@ -51,7 +51,7 @@ COMMON = (
 SMALL = Study(
     'resnet18_cifar10/baseline',
     LINES,
-    EXPLAINED,
+    LABELS,
     DRAWN,
     (
         *COMMON,
@@ -63,12 +63,14 @@ SMALL = Study(
     # Trains 1.4 times as fast on a CPU, and computes the same.
     methods=('CL', 'CL+LS+MX'),
 )
-FULL = Study('resnet18_cifar10/baseline', LINES, EXPLAINED, DRAWN, (*COMMON, 'precision=amp_bf16'))
+FULL = Study('resnet18_cifar10/baseline', LINES, LABELS, DRAWN, (*COMMON, 'precision=amp_bf16'))
 
 
 def main() -> None:
     if not os.environ.get('COMPOSER_CLR_CIFAR10'):
-        sys.exit('COMPOSER_CLR_CIFAR10 is not set: name the folder of train.zip and val.zip, or of cifar-10-batches-py')
+        sys.exit(
+            'COMPOSER_CLR_CIFAR10 is not set: set it to the folder of train.zip and val.zip, or of cifar-10-batches-py'
+        )
     full = '--full' in sys.argv
     if full:
         sys.argv.remove('--full')

@@ -1,18 +1,17 @@
-"""Images a second of our ways to read them, over torchvision's usual one: ``python -m tests.benchmarks.image_input``.
+"""Images per second of this package's data sets, over torchvision's: ``python -m tests.benchmarks.image_input``.
 
-All load the same images in batches, round after round, in turn, in one process with one thread and no workers. The
+All load the same images in batches, alternating round by round, in one process with one thread and no workers. The
 usual path is torchvision's ``ImageFolder`` with PIL: ``RandomResizedCrop``, flip, ``ToTensor`` and ``Normalize`` in
-training, ``Resize`` and ``CenterCrop`` in place of the first two in evaluation. Ours ends with a batch of uint8, as it
-is handed to the device, which normalises it. Where the extra ``streaming`` is installed, MDS shards of the originals
-come in too.
+training, ``Resize`` and ``CenterCrop`` in place of the first two in evaluation. This package's end with a batch of
+uint8, which the device normalises. If the extra ``streaming`` is installed, MDS shards of the originals are measured
+too.
 
-The files are windows of the photographs that come with scikit-image and scikit-learn, of about 500 x 400 pixels at
-quality 90 to 96, and copies of them with a short side of at most 400 and of 256, all encoded anew at quality 90. (The
-converter leaves images that are small already as they are.) The copies are compared with the usual path on the
-originals. Printed are the median and the range of the ratio, round by round, in seconds of processor time of the whole
-process, threads included; the files are in the page cache. Options: ``--subsampling 0`` keeps the originals' colours at
-full resolution; ``--spread`` gives them the spread of sizes that photographs in the wild have: one in five is larger,
-up to 1400 pixels wide.
+The files are windows of the photographs of scikit-image and scikit-learn, of about 500 x 400 pixels at quality 90 to
+96, and copies of them with a short side of at most 400 and of 256, all re-encoded at quality 90. (The converter leaves
+small images unchanged.) The copies are compared with the usual path on the originals. Printed are the median and the
+range of the ratios per round of processor time of the whole process, threads included; the files are in the page cache.
+Options: ``--subsampling 0`` keeps the originals' colours at full resolution; ``--spread`` makes one image in five
+larger, up to 1400 pixels wide, as photographs in the wild are.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ COPIES = {'short side 400': 400, 'short side 256': 256}
 
 
 def write_files(folder: Path, subsampling: int, spread: bool) -> None:
-    """The originals and their copies, each a folder of one class."""
-    dice = random.Random(0)
+    """Writes the originals and their copies, each a folder of one class."""
+    rng = random.Random(0)
     for kind in ('originals', *COPIES):
         (folder / kind / 'class').mkdir(parents=True)
     for number in range(FILES):
         size = SIZES[number % len(SIZES)]
         if spread and number % 5 == 0:
-            factor = dice.uniform(1.28, 2.8)
+            factor = rng.uniform(1.28, 2.8)
             size = round(size[0] * factor), round(size[1] * factor)
-        picture = window(photographs()[number % len(photographs())], size, dice)
+        picture = window(photographs()[number % len(photographs())], size, rng)
         original = folder / 'originals/class' / f'{number}.JPEG'
         picture.save(original, quality=90 + number % 7, subsampling=subsampling)
         with Image.open(original) as picture:
@@ -66,11 +65,11 @@ def size_of(file: Path) -> tuple[int, int]:
         return picture.size
 
 
-def ways(folder: Path, phase: str) -> dict[str, Dataset]:
-    """Our data sets, by what they read and how."""
+def data_sets(folder: Path, phase: str) -> dict[str, Dataset]:
+    """Returns this package's data sets, by what they read."""
     transform = TrainTransform() if phase == 'training' else EvalTransform()
     kinds = ('originals', *COPIES)
-    found: dict[str, Dataset] = {kind: ImageFolderDataset(folder / kind, transform) for kind in kinds}
+    by_name: dict[str, Dataset] = {kind: ImageFolderDataset(folder / kind, transform) for kind in kinds}
     if find_spec('streaming'):
         from streaming import MDSWriter
 
@@ -81,16 +80,16 @@ def ways(folder: Path, phase: str) -> dict[str, Dataset]:
             with MDSWriter(columns={'x': 'bytes', 'y': 'int'}, out=str(shards)) as writer:
                 for file in sorted((folder / 'originals/class').iterdir()):
                     writer.write({'x': file.read_bytes(), 'y': 0})
-        found['MDS shards of the originals'] = (
+        by_name['MDS shards of the originals'] = (
             StreamedImages(TrainTransform(), local=str(shards), batch_size=BATCH, shuffle=True)
             if phase == 'training'
             else ShardImages(shards, transform)
         )
-    return found
+    return by_name
 
 
 def seconds(loader: DataLoader) -> float:
-    # Of the processor: on a machine that others use too, the clock on the wall measures them.
+    # Processor time, since wall-clock time includes the other work of a shared machine.
     began = time.process_time()
     for _ in loader:
         pass
@@ -116,10 +115,10 @@ def main() -> None:
             width, height = (mean(side) for side in zip(*map(size_of, files), strict=True))
             kilobytes = mean(file.stat().st_size for file in files) / 1000
             print(f'{kind}: {len(files)} files, mean {width:.0f} x {height:.0f} pixels, {kilobytes:.0f} KB')
-        print(f'{ROUNDS} rounds, one thread; images a second, ours over the usual path on the originals')
+        print(f'{ROUNDS} rounds, one thread; images per second, and their ratio to the usual path on the originals')
         for phase in usual:
             loaders = {'usual': DataLoader(ImageFolder(folder / 'originals', transforms.Compose(usual[phase])), BATCH)}
-            for name, data in ways(folder, phase).items():
+            for name, data in data_sets(folder, phase).items():
                 loaders[name] = DataLoader(data, BATCH, collate_fn=collate_images)
             times: dict[str, list[float]] = {kind: [] for kind in loaders}
             for turn in range(-1, ROUNDS):
@@ -132,7 +131,7 @@ def main() -> None:
             for kind in [name for name in loaders if name != 'usual']:
                 ratios = [slow / fast for slow, fast in zip(times['usual'], times[kind], strict=True)]
                 spread = f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})'
-                print(f'{phase}, ours on {kind}: {FILES / median(times[kind]):.0f} images/s, {spread}')
+                print(f'{phase}, {kind}: {FILES / median(times[kind]):.0f} images/s, {spread}')
 
 
 if __name__ == '__main__':

@@ -1,15 +1,13 @@
-"""Which way to draw a curve from one run comes nearest to the standard one.
+"""Compares curves from one run with the standard curve: ``python -m tests.benchmarks.one_run_curves FOLDER``.
 
-``python -m tests.benchmarks.one_run_curves FOLDER`` makes the whole study; ``--help`` tells how to make less of it.
+The quickstart's network and data are trained in every shape and kind, with ten seeds per line, as the baseline and with
+label smoothing and MixUp. Printed is a Markdown table: each line's gap to the standard cosine curve (mean over its
+points, and its standard error over seeds), the gap at the last point, and the cost of the curve, in training batches
+over those of the standard curve's runs. The folder holds every run's ``curve.json``, the table, and per method the
+whole comparison (``.json``) and a figure (``.png``).
 
-The quickstart's network and data are trained in every way that this package knows, with ten seeds a line, under the
-baseline and under label smoothing with MixUp. Printed is a Markdown table: each line's gap to the standard cosine curve
-(mean over its points, and its standard error over seeds), the gap at the last point, and what the curve costs, in
-batches of training over those of the standard curve's runs. Under the folder given are every run's ``curve.json``, the
-table, and for each method the whole comparison (``.json``) and a picture (``.png``).
-
-Runs that are complete are left out: a study that was broken off goes on where it was. Each worker process trains many
-runs, one after the other, with one thread.
+Complete runs are skipped, so that an interrupted study continues. Each worker process trains many runs, one after the
+other, with one thread. ``--help`` lists options for a smaller study.
 """
 
 from __future__ import annotations
@@ -41,13 +39,13 @@ from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.sweep import study
 
 RECIPE = 'quickstart/digits'
-HELD = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']
-# Each line: the kind of run, and what it changes in the recipe.
+HOLD_AND_DECAY = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']
+# The kind of run of each line, and its changes to the recipe.
 LINES: dict[str, tuple[str, list[str]]] = {
-    # Weights averaged at the troughs leave the run as it is: its points hold both.
+    # Averaging weights at the troughs does not change the run: its points hold both.
     'standard': ('standard', ['callbacks.TroughAverage={window: 0.25}']),
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
-    # The control of averaging: a window of the trough alone, so that only batch norm's statistics are other ones.
+    # The control of averaging: a window of the trough alone, so that only batch norm's statistics differ.
     'statistics': ('cyclic', ['callbacks.TroughAverage={window: 1.0e-6}']),
     'fast': ('cyclic', ['callbacks.FastCycles={period: 1ep, amplitude: 0.1, cycles: 3}']),
     'linear': ('cyclic', ['schedule.shape=linear']),
@@ -57,38 +55,38 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'peaks-sqrt': ('cyclic', ['schedule.peak_decay=sqrt']),
     'rewarmup': ('cyclic', ['schedule.t_rewarmup=0.1']),
     'constant': ('cyclic', ['schedule.t_mult=1']),
-    'wsd-s': ('cyclic', HELD),
-    'branch': ('branch', HELD),
+    'wsd-s': ('cyclic', HOLD_AND_DECAY),
+    'branch': ('branch', HOLD_AND_DECAY),
 }
 METHODS = ('baseline', 'LS+MX')
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study trains and shows.
+    """The runs of a study, and what its table and figure show.
 
     Attributes:
         recipe (str): The recipe of all runs.
-        lines (dict[str, tuple[str, list[str]]]): Of each line the kind of run, and its changes to the recipe.
-        explained (dict[str, str]): What the table calls each kind of curve, in order.
-        drawn (tuple[str, ...]): The kinds in the picture.
+        lines (dict[str, tuple[str, list[str]]]): The kind of run of each line, and its changes to the recipe.
+        labels (dict[str, str]): Label of each kind of curve in the table, in order.
+        drawn (tuple[str, ...]): The kinds in the figure.
         overrides (tuple[str, ...]): Changes to the recipe for all runs. Default: ``()``.
         methods (tuple[str, ...]): The methods to train. Default: the baseline, and label smoothing with MixUp.
     """
 
     recipe: str
     lines: dict[str, tuple[str, list[str]]]
-    explained: dict[str, str]
+    labels: dict[str, str]
     drawn: tuple[str, ...]
     overrides: tuple[str, ...] = ()
     methods: tuple[str, ...] = METHODS
 
 
 DRAWN = ('standard', 'cyclic', 'cyclic-averaged', 'wsd-s', 'branch')
-EXPLAINED = {
+LABELS = {
     'cyclic': 'cyclic, as in the paper',
     'cyclic-averaged': 'cyclic, weights averaged over the last quarter of each cycle',
-    'statistics-averaged': "cyclic, batch norm's statistics alone measured anew",
+    'statistics-averaged': "cyclic, only batch norm's statistics recomputed",
     'standard-averaged': 'standard, weights averaged over the last quarter of each run',
     'fast-fast-cycles': 'cyclic, three fast cycles of an epoch off each trough, averaged',
     'linear': 'linear decays',
@@ -103,11 +101,11 @@ EXPLAINED = {
 }
 
 
-DIGITS = Study(RECIPE, LINES, EXPLAINED, DRAWN)
+DIGITS = Study(RECIPE, LINES, LABELS, DRAWN)
 
 
 def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
-    """The runs that are still to be made; those of a chain one after the other, a trunk before its branches."""
+    """Yields the runs that are not complete, in chains to be trained in order: a trunk before its branches."""
     for method in options.methods:
         for seed in range(17, 17 + options.seeds):
             for line in options.lines:
@@ -128,24 +126,24 @@ def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
 
 
 def train_chain(runs: list[list[str]]) -> list[str]:
-    """Train runs one after the other, in silence; tells those that failed, and why."""
+    """Trains runs one after the other without output; returns those that failed, and why."""
     from composer_clr.train import main as train
 
     failed = []
     for run in runs:
-        told = io.StringIO()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told), warnings.catch_warnings():
+        errors = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             status = train(run)
         if status:
-            failed.append(f'{" ".join(run)}: {told.getvalue().strip()}')
+            failed.append(f'{" ".join(run)}: {errors.getvalue().strip()}')
     return failed
 
 
 def train_all(options: argparse.Namespace) -> None:
     os.environ['OMP_NUM_THREADS'] = '1'  # before a worker imports torch
     todo = list(chains(options))
-    print(f'{sum(map(len, todo))} runs to make, {options.workers} at a time', file=sys.stderr)
+    print(f'{sum(map(len, todo))} runs to train, {options.workers} at a time', file=sys.stderr)
     if not todo:
         return
     began = time.monotonic()
@@ -158,26 +156,27 @@ def train_all(options: argparse.Namespace) -> None:
 
 
 def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Comparison], dict[str, float]]:
-    """Each kind's comparison with the standard curve, and its cost in batches of training."""
+    """Returns each kind's comparison with the standard curve, and its cost in training batches."""
     curves, _ = read_sources([options.folder / method])
-    # Whose plain points are those of the cyclic line once more.
+    # The plain points of these two repeat those of the cyclic line.
     curves = [curve for curve in with_metric_sets(curves) if curve.run.kind not in ('statistics', 'fast')]
-    found, left_out = compare_kinds(curves, baseline=method, alignment=Alignment('exact'), strict=False)
+    comparisons, left_out = compare_kinds(curves, baseline=method, alignment=Alignment('exact'), strict=False)
     for kind, why in left_out.items():
         print(f'{method}, {kind}: {why}', file=sys.stderr)
-    (options.folder / f'{method}.json').write_text(json.dumps(record_kinds(found), indent=1) + '\n', encoding='utf-8')
+    record = json.dumps(record_kinds(comparisons), indent=1) + '\n'
+    (options.folder / f'{method}.json').write_text(record, encoding='utf-8')
     draw([curve for curve in curves if curve.run.kind in options.study.drawn], options.folder / f'{method}.png')
-    metric = next(iter(found.values())).metric
+    metric = next(iter(comparisons.values())).metric
     batches = mean_curves(map(in_batches, curves), metric)
     costs = {
         kind: 1 / measured_cost_ratio(batches[method, kind], batches[method, 'standard'], Alignment('exact'))
-        for kind in found
+        for kind in comparisons
     }
-    return found, costs
+    return comparisons, costs
 
 
 def in_batches(curve: TradeoffCurve) -> TradeoffCurve:
-    """The curve with batches in place of seconds, which do not tell of what else the machine did meanwhile."""
+    """Returns the curve with batches in place of seconds, which depend on the machine's other work."""
     parent = curve.run.parent
     if parent is not None:
         parent = {**parent, 'wall_clock_train_s': float(parent['batch'])}
@@ -195,19 +194,19 @@ def draw(curves: list[TradeoffCurve], path: Path) -> None:
 
 
 def table(options: argparse.Namespace) -> str:
-    """The table in Markdown: a row a line, three columns a method."""
+    """Returns the table in Markdown: a row per line, two columns per method, and the cost."""
     results = {method: compared(options, method) for method in options.methods}
     first = next(iter(results.values()))[0]
-    explained = options.study.explained
-    kinds = [kind for kind in explained if all(kind in found for found, _ in results.values())]
-    kinds += [kind for kind in first if kind not in explained]
+    labels = options.study.labels
+    kinds = [kind for kind in labels if all(kind in comparisons for comparisons, _ in results.values())]
+    kinds += [kind for kind in first if kind not in labels]
     last = max(first[kinds[0]].methods[options.methods[0]].gap.count)
     headings = [f'{method}: {what}' for method in results for what in ('mean gap', f'gap at {last:g} epochs')]
     rows = [['curve', *headings, 'cost'], ['---', *['---:'] * (len(headings) + 1)]]
     for kind in kinds:
-        row = [explained.get(kind, kind)]
-        for method, (found, _) in results.items():
-            gap = found[kind].methods[method].gap
+        row = [labels.get(kind, kind)]
+        for method, (comparisons, _) in results.items():
+            gap = comparisons[kind].methods[method].gap
             row += [
                 with_error(gap.mean, gap.mean_sem, options.interval),
                 with_error(float(gap.value[-1]), gap.sem[-1], options.interval),
@@ -221,17 +220,17 @@ def with_error(value: float, error: float | None, factor: float = 1.0) -> str:
 
 
 def run_study(study: Study, description: str | None, seeds: int, *, confidence: bool = False) -> None:
-    """Reads the command line, makes the runs that are missing, and prints the table.
+    """Reads the command line, trains the runs that are not complete, and prints the table.
 
     Args:
         study (Study): The study.
-        description (str | None): What ``--help`` says.
-        seeds (int): Seeds by default.
+        description (str | None): Text of ``--help``.
+        seeds (int): Default number of seeds.
         confidence (bool): Whether gaps have 95% intervals, by Student's t, in place of standard errors. Default:
             ``False``.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path, help='where runs, table, comparisons and pictures go')
+    parser.add_argument('folder', type=Path, help='folder for runs, table, comparisons and figures')
     parser.add_argument('--seeds', type=int, default=seeds)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--max-duration', default='64ep')

@@ -1,8 +1,8 @@
-"""What our parts cost a training run: ``python -m tests.benchmarks.quickstart_overhead``.
+"""Overhead of this package's parts in a training run: ``python -m tests.benchmarks.quickstart_overhead``.
 
-The quickstart's network and data are trained with both parts on and, in turn, with both off (a plain Composer
-scheduler, no callback), pair after pair in one process. Printed are the ratio of training throughput, with its spread,
-and the share of training time that is spent inside our hooks, trough evaluations and snapshots left out.
+The quickstart's network and data are trained alternately with the scheduler and the callbacks on and off (a plain
+Composer scheduler, no callback), pair by pair in one process. Printed are the ratio of training throughput, with its
+range, and the share of training time spent inside the hooks, without trough evaluations and snapshots.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from composer_clr.recording.trough_progress import TroughProgress
 from composer_clr.training.build import build_trainer
 
 PAIRS, DURATION = 15, '32ep'
-# The point itself: made while an evaluation stands still on the training clock.
+# These record the point, while the training clock is stopped for an evaluation.
 AT_TROUGHS = {Event.EVAL_BEFORE_ALL, Event.EVAL_START, Event.EVAL_END, Event.EVAL_AFTER_ALL}
 
 
 class Clock:
-    """Seconds spent in calls that are wrapped, however deep."""
+    """Sums the seconds spent in wrapped calls."""
 
     def __init__(self) -> None:
         self.total_s = 0.0
@@ -43,13 +43,13 @@ class Clock:
         return timed
 
 
-def trained(parts: bool) -> tuple[float, float]:
-    """Train once: batches a second of training time, and seconds inside our hooks."""
+def measure(with_parts: bool) -> tuple[float, float]:
+    """Trains once; returns batches per second of training time, and the share of it spent inside the hooks."""
     with tempfile.TemporaryDirectory() as folder:
         overrides = [f'max_duration={DURATION}', 'progress_bar=false', f'snapshot.folder={folder}/run']
         trainer = build_trainer(load_recipe('quickstart/digits', overrides))
         hooks = Clock()
-        if parts:
+        if with_parts:
             wrap_hooks(trainer, hooks)
         else:
             state = trainer.state
@@ -81,24 +81,24 @@ def wrap_hooks(trainer: Trainer, clock: Clock) -> None:
     compiled = state.schedulers[0]
     assert isinstance(compiled, torch.optim.lr_scheduler.LambdaLR)
     compiled.lr_lambdas = [clock.around(call) for call in compiled.lr_lambdas]
-    # The callback finds its scheduler inside the compiled one; timed from outside, it has to be given.
+    # The wrapper hides the scheduler from the callbacks, which look for it inside the compiled one.
     snapshot.scheduler = CyclicCosineScheduler('2ep', 2, '2ep')
     (progress,) = (callback for callback in state.callbacks if isinstance(callback, TroughProgress))
     vars(progress).update(run_event=clock.around(progress.run_event), scheduler=snapshot.scheduler)
 
 
 def main() -> None:
-    for parts in (True, False):
-        trained(parts)
+    for with_parts in (True, False):
+        measure(with_parts)
     ratios, shares = [], []
     for pair in range(PAIRS):
         order = (True, False) if pair % 2 else (False, True)
-        results = {parts: trained(parts) for parts in order}
+        results = {with_parts: measure(with_parts) for with_parts in order}
         ratios.append(results[True][0] / results[False][0])
         shares.append(results[True][1])
     print(f'{PAIRS} pairs of {DURATION}')
     print(f'throughput, parts on over parts off: {median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})')
-    print(f'inside our hooks: {100 * median(shares):.2f}% of training time ({100 * max(shares):.2f}% at most)')
+    print(f'inside the hooks: {100 * median(shares):.2f}% of training time ({100 * max(shares):.2f}% at most)')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""What one scheduler call costs, beside Composer's own: ``python -m tests.benchmarks.scheduler_call``.
+"""Time of one scheduler call, beside Composer's own: ``python -m tests.benchmarks.scheduler_call``.
 
-The three are called in turn, round after round, in one process; a line gives the median of each in microseconds and
-the median and range of ours over the cheaper of Composer's two, round by round.
+The three schedulers alternate, round by round, in one process. Printed are the median of each in microseconds, and the
+median and range of the ratio of the cyclic one to the cheaper of Composer's two.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def main() -> None:
     state.set_dataloader(DataLoader(TensorDataset(torch.zeros(BATCHES, 1))), 'train')
     state.schedulers = torch.optim.lr_scheduler.LambdaLR(torch.optim.SGD(model.parameters(), lr=1.0), lambda _: 1.0)
     calls = {
-        'ours': CyclicCosineScheduler('8ep', 2, '8ep'),
+        'cyclic': CyclicCosineScheduler('8ep', 2, '8ep'),
         'warmup': CosineAnnealingWithWarmupScheduler('8ep', '4096ep'),
         'restarts': CosineAnnealingWarmRestartsScheduler('8ep', 2),
     }
-    print(f'{ROUNDS} rounds of {CALLS} calls each; us a call')
-    # Ours and Composer's restarts are a warmup of 8 epochs apart; both epochs lie in the same cycle of either.
+    print(f'{ROUNDS} rounds of {CALLS} calls each; us per call')
+    # Of the two schedulers with restarts, only the cyclic one has a warmup; each epoch is in the same cycle of both.
     for cycle, epoch in (('first', 14), ('ninth', 8 * 2**8 + 8 * 100)):
         state.timestamp = state.timestamp.copy(batch=epoch * BATCHES + 100)
         seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -39,12 +39,13 @@ def main() -> None:
             for name, scheduler in calls.items():
                 seconds[name].append(timeit(lambda scheduler=scheduler: scheduler(state, 1.0), number=CALLS) / CALLS)
         ratios = [
-            ours / min(warmup, restarts)
-            for ours, warmup, restarts in zip(seconds['ours'], seconds['warmup'], seconds['restarts'], strict=True)
+            cyclic / min(warmup, restarts)
+            for cyclic, warmup, restarts in zip(*(seconds[name] for name in calls), strict=True)
         ]
         each = ', '.join(f'{name} {median(times) * 1e6:.2f}' for name, times in seconds.items())
         print(
-            f'{cycle} cycle: {each}; ours over the cheaper {median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})'
+            f'{cycle} cycle: {each}; cyclic over the cheaper of the others '
+            f'{median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})'
         )
 
 
