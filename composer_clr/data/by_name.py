@@ -1,4 +1,4 @@
-"""The data sets by the names that recipes give them; each is imported when a recipe names it."""
+"""Finds data sets by the names that recipes use; each is imported when a recipe names it."""
 
 from __future__ import annotations
 

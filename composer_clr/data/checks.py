@@ -1,4 +1,4 @@
-"""What every data set is checked for before an image is read: classes, sizes, and that all ranks see the same."""
+"""Checks of every data set before an image is read: classes, sizes, and that all ranks see the same data."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def check_batch(images: int, batch_size: int, source: object) -> None:
 
 
 def start_ranks() -> None:
-    """Connects the ranks if there are several and the Trainer did not do so before."""
+    """Connects the ranks if there are several and they are not connected yet."""
     if dist.get_world_size() > 1 and not dist.is_initialized():
         dist.initialize_dist()
 
 
 def check_ranks(content: bytes, source: object, images: int) -> None:
-    """Refuses ranks that see different data: each takes its share by index, so images would be lost or repeated.
+    """Refuses ranks that see different data: each takes its share by index, so images would be missed or repeated.
 
     Args:
         content (bytes): What must be the same on every rank, such as the names of all files.

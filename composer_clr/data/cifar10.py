@@ -34,10 +34,10 @@ def cifar10_dataspecs(
     eval_images: int | None = None,
     seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
-    """Returns CIFAR-10's 50,000 training images, padded by 4 pixels, cropped and flipped, and its 10,000 others.
+    """Returns CIFAR-10: 50,000 training images, padded by 4 pixels, cropped and flipped, and 10,000 to evaluate on.
 
-    All images stay in memory as bytes, on the GPU where there is one; crops, flips and normalising happen there, a
-    batch at a time. So there are no loader processes.
+    All images stay in memory as bytes, on the GPU where there is one, and are cropped, flipped and normalised there, a
+    batch at a time. Loader processes are not used.
 
     Args:
         batch_size (int): Training images per batch and rank.
@@ -45,12 +45,12 @@ def cifar10_dataspecs(
         path (str | Path | None): Folder that holds ``cifar-10-batches-py``; or JPEG or PNG files of 32x32 pixels in
             ``train`` and ``val``, each a folder or a zip file with one folder per class. Default: ``None``, the
             environment variable ``COMPOSER_CLR_CIFAR10``.
-        num_workers (int): As for other data sets; above 0 it is warned of, since it has no effect. Default: ``0``.
+        num_workers (int): Has no effect here; a value above 0 raises a warning. Default: ``0``.
         num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
         download (bool): Whether to download missing files of ``cifar-10-batches-py``. Default: ``False``.
-        train_images (int | None): How many of the training images to train on: a fixed part with the same share of
-            every class. Default: ``None``, all.
-        eval_images (int | None): How many of the others to evaluate on, likewise. Default: ``None``, all.
+        train_images (int | None): Number of training images: a fixed part with the same share of every class. Default:
+            ``None``, all.
+        eval_images (int | None): Number of evaluation images, likewise. Default: ``None``, all.
         seed (int): Determines the order of the training images. Default: ``0``.
 
     Returns:

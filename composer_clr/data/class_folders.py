@@ -1,4 +1,4 @@
-"""Small images in class folders, or in a zip file of them, decoded into one array of bytes."""
+"""Reads small images in class folders, or in a zip file of them, into one array of bytes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ def read_class_folders(
 
     Args:
         path (Path): The folder or zip file. A zip file is read in place; nothing is extracted.
-        side (int): Height and width that every image must have, in pixels.
-        classes (int): How many classes there must be. They are numbered in the order of their names.
-        count (int | None): How many images to take, chosen by :func:`~composer_clr.data.in_memory.class_balanced`.
-            Default: ``None``, all.
+        side (int): Required height and width of every image, in pixels.
+        classes (int): Required number of classes; they are numbered in the order of their names.
+        count (int | None): Number of images, chosen by :func:`~composer_clr.data.in_memory.class_balanced`. Default:
+            ``None``, all.
         name (str): Name of that argument, for the error. Default: ``'train_images'``.
 
     Returns:
-        tuple[Tensor, Tensor, int]: uint8 of (images, 3, side, side), int64 labels of (images,), and how many images
-        there are in all.
+        tuple[Tensor, Tensor, int]: uint8 of (images, 3, side, side), int64 labels of (images,), and the number of all
+        images, chosen or not.
 
     Raises:
-        ValueError: If an image cannot be read or has another size, or there are other numbers of classes or images.
+        ValueError: If an image cannot be read or has another size, the number of classes differs, or there are too few
+            images.
     """
     try:
         with ExitStack() as opened:
@@ -64,7 +65,7 @@ def read_class_folders(
 
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
-    # What macOS puts into its zip files are no images.
+    # Files that macOS adds to zip archives are not images.
     hidden = any(part.startswith(('.', '__MACOSX')) for part in path.parts)
     return path.suffix.lower() in _SUFFIXES and not hidden
 

@@ -27,7 +27,7 @@ def digits_dataspecs(
     num_classes: int | None = None,
     seed: int = 0,
 ) -> tuple[DataSpec, DataSpec]:
-    """Returns the digits, split once for all into 897 training and 900 evaluation images, classes in equal shares.
+    """Returns the digits, in a fixed split into 897 training and 900 evaluation images, classes in equal shares.
 
     Args:
         batch_size (int): Training images per batch and rank.
@@ -43,7 +43,7 @@ def digits_dataspecs(
         and labels of (batch,).
 
     Raises:
-        ValueError: If there are fewer images, or ``num_classes`` is not 10.
+        ValueError: If a number of images is out of range, or ``num_classes`` is not 10.
 
     Source:
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.

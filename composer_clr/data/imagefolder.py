@@ -20,7 +20,7 @@ __all__ = ['ImageFolderDataset', 'imagefolder_dataspecs']
 
 
 class ImageFolderDataset(Dataset):
-    """The images of a folder with one folder per class, classes numbered in the order of their names.
+    """Reads the images of a folder with one folder per class, classes numbered in the order of their names.
 
     Files are found as torchvision's ``ImageFolder`` finds them: in folders of any depth, by the ending of the name.
     No file is opened before its image is asked for.
@@ -50,7 +50,7 @@ class ImageFolderDataset(Dataset):
         except FileNotFoundError as error:
             raise ValueError(f'{self.folder} has no class folders: put each class into its own') from error
         samples = make_dataset(str(self.folder), numbers, IMG_EXTENSIONS, allow_empty=True)
-        # Arrays, not lists of a million strings: counting references to those, each worker would soon hold a copy.
+        # Arrays, since each worker's reference counts would soon copy lists of a million strings.
         prefix = f'{self.folder}{os.sep}'
         self.files = np.array([os.fsencode(path.removeprefix(prefix)) for path, _ in samples], dtype=bytes)
         self.labels = np.array([label for _, label in samples], dtype=np.int64)
@@ -93,7 +93,7 @@ def imagefolder_dataspecs(
         num_classes (int | None): Classes of the network, to be checked against the folders. Default: ``None``, not
             checked.
         train_size (int): Side of the training images, in pixels, :class:`TrainTransform`. Default: ``224``.
-        eval_resize (int): What the shorter side of an evaluation image is resized to, in pixels. Default: ``256``.
+        eval_resize (int): Shorter side of the resized evaluation images, in pixels. Default: ``256``.
         eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
         eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
             ``None``, all.

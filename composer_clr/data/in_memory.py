@@ -1,4 +1,4 @@
-"""Small images that stay in memory as bytes, on the device where there is one, and are cropped a batch at a time."""
+"""Keeps small images in memory as bytes, on the GPU where there is one, and crops them a batch at a time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def crop_and_flip(
     height, width = images.shape[-2:]
     # A view of every crop of every image, of which one per image is copied.
     crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
-    # Found on the CPU: the device is not waited for.
+    # Computed on the CPU, so as not to wait for the device.
     number, mirrored = torch.arange(len(images)), flip.nonzero()[:, 0]
     number, top, left, mirrored = (each.to(images.device, non_blocking=True) for each in (number, top, left, mirrored))
     cropped = crops[number, top, left]
@@ -56,17 +56,17 @@ def crop_and_flip(
 
 
 class ImagesInMemory(Dataset):
-    """Labelled images in memory, read a batch at a time.
+    """Serves labelled images in memory, a batch at a time.
 
-    Random crops and flips are drawn from torch's own state on the CPU, three numbers for each image of a batch, so
-    that a resumed run draws the same, and a GPU the same as the CPU.
+    Random crops and flips are drawn from torch's own state on the CPU, three numbers per image, so that a resumed run
+    draws the same, and a GPU the same as the CPU.
 
     Args:
         images (Tensor): uint8 of (images, channels, height, width).
         labels (Tensor): int64 of (images,).
         padding (int): Pixels of padding for random crops and flips; 0 leaves the images as they are. Default: ``0``.
-        device (device | str): Where they stay. Default: ``'cpu'``.
-        whole (int | None): Images of the set that these are a part of. Default: ``None``, these.
+        device (device | str): Device of the images and labels. Default: ``'cpu'``.
+        whole (int | None): Number of images in the whole set, if these are a part. Default: ``None``, these.
 
     Example:
         >>> data = ImagesInMemory(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
@@ -95,7 +95,7 @@ class ImagesInMemory(Dataset):
         return images[0], labels[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
-        """Returns a batch; torch's loader asks for it in place of one image after another."""
+        """Returns a batch; torch's loader calls this in place of ``__getitem__`` per image."""
         chosen = torch.as_tensor(indices).to(self.images.device, non_blocking=True)
         images = self.images[chosen]
         if self.padding:
@@ -105,18 +105,18 @@ class ImagesInMemory(Dataset):
 
 
 def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name: str) -> torch.Tensor:
-    """Returns the numbers of a fixed part of the images in which every class has the same share.
+    """Returns the indices of a fixed part of the images in which every class has the same share.
 
-    Of each class they are spread evenly over its images. Where the classes do not divide the count, the first ones
-    have one image more.
+    They are spread evenly over the images of each class. If the number of classes does not divide the count, the first
+    classes have one image more.
 
     Args:
         labels (Sequence[int] | Tensor): The class of each image.
-        count (int | None): How many images; ``None`` takes all.
+        count (int | None): Number of images; ``None`` for all.
         name (str): Name of the argument, for the error.
 
     Raises:
-        ValueError: If there are not as many of every class.
+        ValueError: If the count is below 1, or a class has too few images.
 
     Example:
         >>> class_balanced([0, 0, 0, 0, 1, 1, 1, 1], 4, 'train_images').tolist()
@@ -138,15 +138,15 @@ def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name
 def in_memory_data(
     dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize, seed: int = 0
 ) -> DataSpec:
-    """Returns the images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
+    """Returns images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
 
-    No loader process is started: a batch is a few copies within memory.
+    Loader processes are not used: a batch is a few copies within memory.
 
     Args:
         dataset (ImagesInMemory): The images.
         batch_size (int): Images per batch and rank.
         train (bool): Whether they are for training.
-        normalize (Normalize): Makes floats of the bytes, on the device.
+        normalize (Normalize): Converts bytes to floats, on the device.
         seed (int): Determines the order of training images. Default: ``0``.
     """
     sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))

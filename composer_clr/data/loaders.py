@@ -1,4 +1,4 @@
-"""The loaders of a run, the same for every data set that is read by index."""
+"""Builds the loaders of a run, the same way for every data set that is read by index."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def evaluation_data(
 ) -> DataSpec:
     """Returns evaluation data: every sample once, on any number of ranks.
 
-    Composer's sampler pads the ranks to equal numbers, and its evaluation leaves the padding out again.
+    Composer's sampler pads the ranks to equal numbers of samples, and its evaluation leaves out the padding.
 
     Args:
         dataset (Dataset): The samples.
@@ -94,7 +94,7 @@ def evaluation_data(
 
 
 def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
-    """Returns a batch of images and labels; the images' bytes keep the order they were decoded in, channels last.
+    """Returns a batch of images and labels; the images stay in the layout they were decoded in, channels last.
 
     Shape:
         Images of (channels, height, width) to (batch, channels, height, width), labels to (batch,).
@@ -111,11 +111,11 @@ def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor
 
 
 def evenly_spaced(dataset: Dataset, eval_images: int | None) -> Dataset:
-    """Returns part of a data set, spread evenly over it: where classes lie side by side, all have their share.
+    """Returns part of a data set, spread evenly over it: if it is sorted by class, every class keeps its share.
 
     Args:
         dataset (Dataset): The images.
-        eval_images (int | None): How many of them; ``None`` takes all.
+        eval_images (int | None): Number of images; ``None`` for all.
 
     Raises:
         ValueError: If ``eval_images`` is not between 1 and the number of images.

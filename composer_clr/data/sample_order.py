@@ -1,4 +1,4 @@
-"""The order of the training samples: another one for each seed, and the same one after a resume."""
+"""The order of the training samples: different for each seed, the same after a resume."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def order_seed(seed: int) -> int:
 class SampleOrder(Callback):
     """Resumes a run in the order that it started with.
 
-    The sampler's seed is part of the checkpoint, so that a resumed run goes on with the samples that would have been
-    next, whatever its own seed: as of all of a run's random numbers, the checkpoint's seed wins. Checkpoints made
+    The sampler's seed is part of the checkpoint, so that a resumed run continues with the samples that would have been
+    next, whatever its own seed: as for all of a run's random numbers, the checkpoint's seed wins. Checkpoints made
     before the order followed the seed have Composer's order.
 
     Args:
@@ -59,7 +59,7 @@ class SampleOrder(Callback):
         self._restored = True
 
     def after_load(self, state: State, logger: Logger) -> None:
-        """Takes Composer's order where a checkpoint without one was loaded."""
+        """Uses Composer's order if the loaded checkpoint does not hold one."""
         del logger
         if state.timestamp.batch.value and not self._restored:
             self.sampler.seed = _COMPOSERS_SEED

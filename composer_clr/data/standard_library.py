@@ -77,13 +77,13 @@ def standard_library_files(*, held_out: bool, folder: Path | None = None) -> Ite
     path within the library alone.
 
     Args:
-        held_out (bool): Whether to yield the files to evaluate on, one in twelve, or those to train on.
-        folder (Path | None): The library. Default: ``None``, that of the Python that is running.
+        held_out (bool): Whether to yield the evaluation files, one in twelve, or the training files.
+        folder (Path | None): The library. Default: ``None``, that of the running Python.
     """
     library = folder or Path(sysconfig.get_path('stdlib'))
     for path in sorted(library.rglob('*.py')):
         relative = path.relative_to(library)
-        # The settings of one machine's build have its name in theirs.
+        # `_sysconfigdata` files differ between machines, in name and content.
         if not _SKIPPED & set(relative.parts) and not relative.name.startswith('_sysconfigdata'):
             digest = hashlib.sha1(relative.as_posix().encode(), usedforsecurity=False).digest()
             if (int.from_bytes(digest, 'big') % _HELD_OUT == 0) == held_out:
@@ -100,14 +100,14 @@ def standard_library_dataspecs(
 ) -> tuple[DataSpec, DataSpec]:
     """Returns the standard library's sources as sequences of bytes: a vocabulary of 256, no tokenizer.
 
-    Another Python has other sources: ``versions.python`` in ``curve.json`` names the one of a run.
+    The sources differ between versions of Python; ``versions.python`` in ``curve.json`` records the version.
 
     Args:
         batch_size (int): Training sequences per batch and rank.
         eval_batch_size (int): Evaluation sequences per batch and rank.
         sequence_length (int): Bytes per sequence.
-        eval_sequences (int | None): How many of the held-out sequences to evaluate on, spread evenly over them.
-            Default: ``None``, all.
+        eval_sequences (int | None): Number of evaluation sequences, spread evenly over the held-out ones. Default:
+            ``None``, all.
         num_workers (int): Loader processes per rank. Default: ``0``.
         seed (int): Determines the order of the training sequences. Default: ``0``.
 
@@ -116,7 +116,7 @@ def standard_library_dataspecs(
         sequence_length).
 
     Raises:
-        ValueError: If a split holds fewer sequences, or there are no sources.
+        ValueError: If a split holds too few sequences, or no sources are found.
     """
     train, held_out = (
         ByteSequences(_texts(standard_library_files(held_out=held_out)), sequence_length) for held_out in (False, True)

@@ -66,7 +66,7 @@ class StreamedImages(StreamingDataset):
         encoded, label, source = _checked(
             super().get_item(sample_id, retry), self._columns, self._num_classes, self.shards[shard], within
         )
-        # In an epoch's iteration the next one is counted already.
+        # During an epoch's iteration, next_epoch already counts the next one.
         generator = torch.Generator().manual_seed(crop_seed(self.shuffle_seed, self.next_epoch - 1, sample_id))
         return self._transform(decode_rgb(encoded, source), generator), label
 
@@ -74,7 +74,7 @@ class StreamedImages(StreamingDataset):
         """Returns the position in the data, for a checkpoint, from the number of samples done in the epoch."""
         state = super().state_dict(num_samples, from_beginning)
         if num_samples == 0 and from_beginning:
-            # Between two epochs Streaming names the finished one, and a resumed run would repeat it.
+            # Between two epochs Streaming saves the finished one, which a resumed run would repeat.
             state['epoch'] = max(state['epoch'], self.next_epoch)
         return state
 
@@ -156,10 +156,10 @@ def streaming_dataspecs(
         eval_batch_size (int): Evaluation images per batch and rank.
         num_workers (int): Loader processes per rank. Default: ``8``.
         num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
-        remote (str | None): Where ``train/`` and ``val/`` are fetched from, such as ``s3://bucket/imagenet``. Default:
+        remote (str | None): Folder to fetch ``train/`` and ``val/`` from, such as ``s3://bucket/imagenet``. Default:
             ``None``, they are in ``path``.
         train_size (int): Side of the training images, in pixels, :class:`TrainTransform`. Default: ``224``.
-        eval_resize (int): What the shorter side of an evaluation image is resized to, in pixels. Default: ``256``.
+        eval_resize (int): Shorter side of the resized evaluation images, in pixels. Default: ``256``.
         eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
         eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
             ``None``, all.
@@ -169,8 +169,8 @@ def streaming_dataspecs(
         seed (int): Determines the order of the training images and their crops. Default: ``0``.
 
     Returns:
-        tuple[DataSpec, DataSpec]: Batches as those of :func:`~composer_clr.data.imagefolder.imagefolder_dataspecs`. The
-        order of training is another one in each epoch.
+        tuple[DataSpec, DataSpec]: Batches as those of :func:`~composer_clr.data.imagefolder.imagefolder_dataspecs`.
+        Training images come in a different order in each epoch.
 
     Raises:
         ValueError: If an index or a local shard is missing, the shards have other columns, the classes of the two
@@ -189,7 +189,7 @@ def streaming_dataspecs(
     for split, index in indices.items():
         check_ranks(json.dumps(index, sort_keys=True).encode(), f'shards in {split}/index.json', images[split])
         _check_columns(index, columns, folder / split)
-    # The names that convert-images writes into its indices; of other shards each label is checked when it is read.
+    # convert-images writes the names of the classes; in other shards, each label is checked when it is read.
     classes = [indices[split].get('classes') for split in ('train', 'val')]
     check_classes(classes[0] or [], classes[1] or [], (folder / 'train', folder / 'val'))
     if classes[0] is not None:
@@ -224,7 +224,7 @@ def streaming_dataspecs(
 
 
 def _read_images_as_stored(shards: list[Reader], columns: tuple[str, str]) -> None:
-    """Has Streaming return the stored bytes of the images, where it would decode them with PIL."""
+    """Makes Streaming return the stored bytes of the images instead of decoding them with PIL."""
     for shard in shards:
         encodings = dict(zip(shard.column_names, shard.column_encodings, strict=True))  # type: ignore[attr-defined]
         encodings[columns[0]] = 'bytes'
@@ -276,7 +276,7 @@ def _fetch(folder: Path, remote: str | None, split: str, shards: bool) -> None:
 
 
 def _read_index(folder: Path, shards: bool) -> dict[str, Any]:
-    """Returns the index of a folder of shards, whose files are checked by their sizes."""
+    """Returns the index of a folder of shards, after a check of the sizes of its files."""
     file = folder / 'index.json'
     try:
         index = json.loads(file.read_text(encoding='utf-8'))

@@ -49,7 +49,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
     try:
         image = decode_image(encoded, mode=ImageReadMode.RGB)
     except RuntimeError as error:
-        # An unknown format, or a broken file: PIL tells the two apart.
+        # The format is unknown or the file is broken, which PIL distinguishes.
         try:
             with Image.open(io.BytesIO(encoded.numpy().tobytes())) as opened:
                 opened.load()
@@ -65,7 +65,7 @@ def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
 
 
 class _UnknownRange(Exception):
-    """Pixels of which it is unknown what is black and what is white."""
+    """Pixels whose levels of black and white are unknown."""
 
 
 def _rgb(image: Image.Image) -> torch.Tensor:
@@ -137,7 +137,7 @@ class TrainTransform:
                 top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
                 left = int(torch.randint(0, width - across + 1, (1,), generator=generator))
                 return top, left, down, across
-        # A panorama or a tower: its middle, in the allowed proportions that are nearest to its own.
+        # None of ten fits a very wide or tall image: take its middle, in the allowed proportions nearest to its own.
         ratio = min(max(width / height, min(self.ratio)), max(self.ratio))
         down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
         return (height - down) // 2, (width - across) // 2, down, across
@@ -147,7 +147,7 @@ class EvalTransform:
     r"""Resizes the shorter side and crops the middle.
 
     Args:
-        resize (int): What the shorter side is resized to, in pixels. Default: ``256``.
+        resize (int): Shorter side of the resized image, in pixels. Default: ``256``.
         crop (int): Side of the result, in pixels, from 1 to ``resize``. Default: ``224``.
 
     Shape:
@@ -193,10 +193,10 @@ class EvalTransform:
         """Returns the pixels of a side that the crop depends on, and the factor that they are scaled by."""
         step = side / resized
         reach = max(step, 1.0)  # of the triangular filter, in pixels to either side
-        # Torch takes the whole part of length times factor: a whole number must not come out a rounding error less.
+        # Torch truncates length times factor: a whole number must not come out a rounding error less.
         factor = resized / side * (1 + 1e-9)
         needed = math.ceil((start + self.crop) * step + reach) + 1
-        # Where a length would not change torch leaves its side as it is, whatever the factor: then all of it is scaled.
+        # Torch leaves a side unchanged, whatever the factor, if its length would not change: then scale all of it.
         if needed >= side or int(needed * factor) == needed:
             needed = side
         return needed, factor
@@ -229,12 +229,12 @@ class Normalize:
     def __call__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = batch
         if images.device not in self._constants:
-            # Once a device: a copy from the host in every step would make the host wait for the device.
+            # Once per device: a copy in every step would make the host wait for the device.
             mean, std = (torch.tensor(each, device=images.device).reshape(-1, 1, 1) for each in (self.mean, self.std))
             self._constants[images.device] = 255 * mean, 255 * std
         mean, std = self._constants[images.device]
-        # Contiguous whatever the loader's layout: whether a network runs channels last is the ChannelsLast algorithm's
-        # business, and one of the methods that are compared.
+        # Contiguous whatever the loader's layout: the ChannelsLast algorithm, one of the methods that are compared,
+        # decides whether a network runs channels last.
         images = images.to(torch.float32, memory_format=torch.contiguous_format)
         return images.sub_(mean).div_(std), labels
 

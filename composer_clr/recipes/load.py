@@ -35,7 +35,7 @@ __all__ = ['RecipeTemplate', 'load_recipe', 'shipped_recipes']
 _PACKAGE = Path(__file__).parent.parent
 _YAMLS = next(folder for folder in (_PACKAGE / 'yamls', _PACKAGE.parent / 'yamls') if folder.is_dir())
 
-# Holds configurations of LLM Foundry, which are not recipes.
+# The folder of LLM Foundry's configurations, which are not recipes.
 _FOREIGN = 'llm_foundry'
 
 # Keys within keys: none is empty, and no list is indexed.
@@ -60,7 +60,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 class RecipeTemplate:
-    """A recipe that is read once, to be made with many values of some of its keys.
+    """Reads a recipe once, to make it with many values of some of its keys.
 
     Args:
         name (str): A shipped recipe or the path of a YAML file.
@@ -104,7 +104,7 @@ class RecipeTemplate:
         return template
 
     def recipe(self, values: Mapping[str, Any] | None = None) -> Recipe:
-        """Makes the recipe, and checks it.
+        """Returns the recipe, checked.
 
         Args:
             values (Mapping[str, Any] | None): Plain values by key, such as ``{'schedule.kind': 'cyclic'}``; they stay

@@ -99,7 +99,7 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
 
 
 def _check_whole_epochs(arguments: ScheduleArguments, count: Count, until: int) -> None:
-    """Refuses troughs within an epoch: a run rounds them to batches, of which an epoch has more than are known here."""
+    """Refuses troughs within an epoch: a run rounds them to batches, whose number per epoch is unknown here."""
     fine = arguments.cycles(lambda name, time: _FINER * count(name, time), 'ep').troughs(_FINER * until)
     within = next((trough for trough in fine if trough % _FINER), None)
     if within is not None:

@@ -72,11 +72,11 @@ def planned_branches(recipe: Recipe) -> list[Branch]:
 
 
 def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
-    r"""Returns overrides that make a curve of so many points, the last of them at ``max_duration``.
+    r"""Returns overrides that make a curve of a number of points, the last of them at ``max_duration``.
 
     With the warmup :math:`t_0 / (t_{mult} - 1)` each trough comes :math:`t_{mult}` times as late as the one before.
-    ``t_0`` and ``t_warmup`` are the whole times nearest to that which end on ``max_duration`` exactly. Where the warmup
-    would be off by more than a factor of 2, the troughs are listed in ``cycle_ends``. With ``t_mult=1`` the warmup is
+    ``t_0`` and ``t_warmup`` are the nearest whole times with which the last trough is ``max_duration`` exactly. If that
+    warmup is off by more than a factor of 2, the troughs are listed in ``cycle_ends``. With ``t_mult=1`` the warmup is
     the one nearest to the recipe's.
 
     Args:
@@ -122,13 +122,13 @@ def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Extension:
-    """What a longer ``max_duration`` adds to a run.
+    """The points that a longer ``max_duration`` adds to a run.
 
     Attributes:
-        start (int): What the run has been trained for.
-        until (int): What it would be trained for.
-        troughs (list[int]): The points that this adds.
-        unit (str): What they are counted in.
+        start (int): The duration of the run so far.
+        until (int): The longer duration.
+        troughs (list[int]): The points that are added.
+        unit (str): Unit of all these: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
     """
 
     start: int
@@ -138,11 +138,11 @@ class Extension:
 
 
 def extended(recipe: Recipe, start: str) -> Extension:
-    """Returns what training on from a time adds: up to ``max_duration``, or to the next trough where that is passed.
+    """Returns the points added by training on from a time, up to ``max_duration`` or, if passed, to the next trough.
 
     Args:
         recipe (Recipe): The recipe of the run.
-        start (str): What the run has been trained for, such as ``'64ep'``.
+        start (str): The duration of the run so far, such as ``'64ep'``.
 
     Raises:
         RecipeError: If the run's schedule depends on ``max_duration``, or has no later trough.

@@ -1,4 +1,4 @@
-"""What a recipe can say: one dataclass per section, with types and defaults.
+"""The schema of recipes: one dataclass per section, with types and defaults.
 
 A recipe is data, but the run that it describes writes files and can execute code. Look at these keys of a stranger's
 recipe before running it:
@@ -50,7 +50,7 @@ class ModelRecipe:
     Attributes:
         name (str): An image classifier, ``small_resnet`` or one of torchvision such as ``resnet50``; or a language
             model, ``small_transformer``.
-        num_classes (int | None): Number of classes; image classifiers alone have it, and need it.
+        num_classes (int | None): Number of classes; required for image classifiers, and for them only.
         loss (str | None): Of an image classifier ``soft_cross_entropy`` or ``binary_cross_entropy_with_logits``, of a
             language model ``cross_entropy``. Default: ``None``, the first of the family.
         arguments (dict): Further arguments of the network, by name.
@@ -71,12 +71,12 @@ class DataRecipe:
             one folder per class; or ``streaming``, MDS shards of the same. Text: ``standard_library``, bytes of the
             sources of Python's standard library.
         path (str | None): The folder of the data, where there is one.
-        sequence_length (int | None): Tokens per sample; language models alone have it, and need it.
+        sequence_length (int | None): Tokens per sample; required for language models, and for them only.
         batch_size (int | str): Training samples per batch, over all ranks; of text also in tokens, ``2048tok``.
         eval_batch_size (int | str): Evaluation samples per batch, over all ranks; likewise.
         num_workers (int): Loader processes per rank. Default: ``0``, the rank's own process.
-        timeout_s (float): How many seconds to wait for a batch from loader processes before the run fails; 0 waits for
-            ever. Default: ``600.0``.
+        timeout_s (float): Longest wait for a batch from loader processes before the run fails, in seconds; 0 for no
+            limit. Default: ``600.0``.
         arguments (dict): Further arguments of the data set, by name.
     """
 
@@ -131,15 +131,15 @@ class ScheduleRecipe:
             cycle.
         t_hold (str | float | None): Length of a constant part before each decay: a time, or a fraction of each cycle,
             such as ``0.9``. It makes the cyclic run's curve one of the kind ``wsd-s``.
-        marks (list[str] | dict | None): Of an ``anytime`` or ``schedule-free`` run, the times of its points: a list;
+        marks (list[str] | dict | None): Times of the points of an ``anytime`` or ``schedule-free`` run: a list;
             ``{first: 4ep, last: 64ep, ratio: 2}``; or ``{first: 4ep, last: 64ep, n: 50}``, evenly in log time. Default:
             ``None``, the troughs of the cyclic run.
-        rate (str): Of such a run, ``constant`` or ``1/sqrt``. Default: ``'constant'``.
+        rate (str): The rate of such a run, ``constant`` or ``1/sqrt``. Default: ``'constant'``.
         a (str | None): With ``1/sqrt``, the time in which the rate falls to 0.71 of its peak. Default: ``None``.
-        average (dict): Of an ``anytime`` run, the arguments of :class:`~composer_clr.AnytimeAverage`, such as
+        average (dict): Arguments of :class:`~composer_clr.AnytimeAverage` in an ``anytime`` run, such as
             ``{window: 0.25}``.
-        schedule_free (dict): Of a ``schedule-free`` run, its optimizer where the other kinds have another:
-            ``{name: SGDScheduleFree, lr: 1.0}``, keys of ``optimizer``. Default: ``{}``, the same.
+        schedule_free (dict): Keys of ``optimizer`` that differ in a ``schedule-free`` run, such as
+            ``{name: SGDScheduleFree, lr: 1.0}``. Default: ``{}``, none.
     """
 
     kind: str = MISSING
@@ -165,7 +165,7 @@ class ScheduleRecipe:
         return kinds[self.kind](vars(self)) if self.kind in kinds else self.kind
 
     def of_run(self) -> ScheduleRecipe:
-        """Returns the schedule that the run follows: of a standard run or a branch, one cycle to the end."""
+        """Returns the schedule that the run follows: for a standard run or a branch, one cycle to the end."""
         if self.kind not in ('standard', 'branch'):
             return self
         return replace(self, t_0=None, t_mult=2.0, cycle_ends=['1dur'])
@@ -189,7 +189,8 @@ class SnapshotRecipe:
     Attributes:
         folder (str): Where ``curve.json`` and the snapshots go. Default: ``'{run_name}/pareto'``.
         metrics (list[str] | None): The metrics to record. Default: ``None``, all.
-        directions (dict[str, str]): ``max`` or ``min`` is best, by metric, where the name does not say so.
+        directions (dict[str, str]): ``max`` or ``min``, whichever is best, by metric, where its name implies the
+            other. Default: ``{}``, by the words of its name.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
         peak_window (str): How long before a trough its best value may lie. Default: ``'0ep'``.
         method (str | None): Name of the method. Default: ``None``, the names of the algorithms.
@@ -246,22 +247,22 @@ class Recipe:
             Default: ``17``.
         max_duration (str): How long to train: ``512ep``.
         precision (str | None): ``fp32``, ``amp_fp16`` or ``amp_bf16``. Default: ``None``, Composer's own choice.
-        device_train_microbatch_size (int | str | None): Images per microbatch and rank, which is what batch norm sees;
-            ``auto``: as many as fit in the GPU's memory. Default: ``None``, the rank's whole batch.
+        device_train_microbatch_size (int | str | None): Samples per microbatch and rank, over which batch norm
+            normalises; ``auto``: as many as fit in the GPU's memory. Default: ``None``, the rank's whole batch.
         compile (bool): Whether to compile the network with ``torch.compile``. Default: ``False``.
         progress_bar (bool): Whether to show Composer's progress bar. Default: ``True``.
         model (ModelRecipe): The network.
-        data (DataRecipe): The images.
+        data (DataRecipe): The data.
         optimizer (OptimizerRecipe): The optimizer.
         schedule (ScheduleRecipe): The learning rate over time.
-        algorithms (dict): Composer's algorithms and ours by class name, each with its arguments, in order:
+        algorithms (dict): Algorithms of Composer and of this package by class name, with their arguments, in order:
             ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments removes one
             of the base's, here and for callbacks and loggers. ``in_cycles: true`` makes one follow the cycles rather
             than the whole run; see :class:`~composer_clr.InCycles`.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
-        callbacks (dict): Composer's callbacks and :class:`~composer_clr.TroughAverage` by class name, each with its
-            arguments: ``{SpeedMonitor: {}}``.
+        callbacks (dict): Composer's callbacks, :class:`~composer_clr.TroughAverage` and
+            :class:`~composer_clr.FastCycles` by class name, each with its arguments: ``{SpeedMonitor: {}}``.
         loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
         checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
     """

@@ -187,7 +187,7 @@ class PlannedRun:
 
 
 def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
-    """Returns each method and the overrides to train it with."""
+    """Yields each method and the overrides to train it with."""
     if not methods:
         yield None, list(overrides)
         return

@@ -27,7 +27,7 @@ def check_plain(text: str, mapping: bool = False) -> None:
         mapping (bool): Whether it must be a mapping. Default: ``False``, any value.
 
     Raises:
-        ValueError: If it is one of those; on one line.
+        ValueError: If it is one of these; the message is one line.
 
     Example:
         >>> check_plain('optimizer: {lr: 0.1}')

@@ -1,1 +1,1 @@
-"""From a recipe to a Trainer: the only folder that knows all the others but figures, analysis and cli."""
+"""Builds Trainers from recipes; the only folder that imports all others except figures, analysis and cli."""

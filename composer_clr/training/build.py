@@ -51,8 +51,8 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         eval_subset_num_batches (int): How many batches to evaluate on. Default: ``-1``, all.
 
     Raises:
-        RecipeError: If a name is unknown, a value is out of range, or the ranks cannot share the batches equally. What
-            takes the longest, the data, is built last.
+        RecipeError: If a name is unknown, a value is out of range, or the ranks cannot share the batches equally. The
+            data are built last, since they take the longest.
     """
     if 'OMP_NUM_THREADS' not in os.environ and not torch.cuda.is_available():
         # Several OpenMP threads per rank wait on each other for longer than they compute; torchrun sets one thread too.
@@ -136,7 +136,7 @@ def fit(trainer: Trainer) -> None:
     """
     starts_at, duration = trainer.state.timestamp.batch, trainer.state.max_duration
     if duration is not None and trainer.state.timestamp >= duration:
-        # As a job that is restarted until it succeeds.
+        # A job may be restarted until it succeeds.
         print(f'composer_clr.train: {trainer.state.run_name} is complete: trained for {duration}', file=sys.stderr)
         return
     try:
@@ -191,7 +191,7 @@ def _snapshot(recipe: Recipe) -> ParetoSnapshot:
 
 
 def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
-    """Builds the algorithms, Composer's and ours; ``in_cycles: true`` makes one follow the cycles."""
+    """Builds algorithms of Composer and of this package; ``in_cycles: true`` makes one follow the cycles."""
     if not chosen:
         return []
     import composer.algorithms
@@ -218,7 +218,7 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
 
 
 def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
-    """Builds the callbacks, Composer's and ours."""
+    """Builds callbacks of Composer and of this package."""
     if not chosen:
         return []
     import composer.callbacks

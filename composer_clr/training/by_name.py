@@ -1,4 +1,4 @@
-"""Objects by the names and arguments that recipes give them, with errors of one line that name the key."""
+"""Builds objects from names and arguments in recipes; an error is one line that names the key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ['all_named', 'built', 'classes', 'named']
 
 
 def classes(base: type, *modules: ModuleType) -> dict[str, type]:
-    """Returns the classes that modules hold, by name; of two with one name, the later."""
+    """Returns the subclasses of a base in modules, by name; a later module's class replaces one of the same name."""
     found = [item for module in modules for item in vars(module).items()]
     return {
         name: item for name, item in found if isinstance(item, type) and issubclass(item, base) and item is not base
@@ -43,10 +43,10 @@ def named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, A
 
 
 def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Calls a maker; an error becomes a RecipeError of one line, after the key.
+    """Calls a class or function; an error becomes a RecipeError of one line, after the key.
 
     Raises:
-        RecipeError: If the maker raises an error of type, value or system.
+        RecipeError: If the call raises a ``TypeError``, ``ValueError`` or ``OSError``.
     """
     try:
         return maker(**arguments)

@@ -1,4 +1,4 @@
-"""Checkpoints by the clock, at ends of epochs, where a resumed run is exact."""
+"""Saves checkpoints by the clock, but only at ends of epochs, from which a resumed run is exact."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def save_interval(interval: str) -> str | Callable[[State, Event], bool]:
 
 
 class EpochEndsAfter:
-    """Saves at the first end of an epoch that comes so long after the last save, and at the end of training.
+    """Saves at the first end of an epoch at least ``seconds`` after the last save, and at the end of training.
 
-    Composer's own ``60s`` saves in the middle of an epoch, from where it does not restore all random numbers.
+    Composer's own ``60s`` saves in the middle of an epoch, from which it does not restore all random numbers.
 
     Args:
-        seconds (int): The time between two checkpoints, at least.
+        seconds (int): Shortest time between two checkpoints.
 
     Example:
         >>> interval = EpochEndsAfter(60)  # Trainer(save_interval=interval, ...)
@@ -50,7 +50,7 @@ class EpochEndsAfter:
         if self._decided[0] != batch:
             elapsed = state.get_elapsed_duration()
             due = time.monotonic() - self._last_s >= self.seconds or (elapsed is not None and elapsed >= 1)
-            # The clocks of the ranks differ, and all of them save together.
+            # The clocks of the ranks differ, but all ranks must save together.
             decision = [due]
             dist.broadcast_object_list(decision)
             self._decided = batch, decision[0]

@@ -1,4 +1,4 @@
-"""The ensembles of a recipe's run, from the snapshots in its folder."""
+"""Evaluates ensembles of the snapshots in the folder of a recipe's run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ensembles_of_recipe(
 ) -> tuple[TradeoffCurve, list[EnsemblePoint]]:
     """Evaluates ensembles of the snapshots of a recipe's run.
 
-    It takes the recipe rather than the run's folder, because ``curve.json`` does not describe the network and the data.
+    Takes the recipe rather than the run's folder, because ``curve.json`` does not describe the network and the data.
     A Trainer is built and never run: it applies what algorithms do to the network, such as BlurPool, which renames
     weights. Loggers, callbacks and checkpoints are left out.
 

@@ -1,4 +1,4 @@
-"""The model and the data of a recipe, by its family: image classifier or language model."""
+"""Builds the model and the data of a recipe, by its family: image classifier or language model."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ class LanguageModel(ComposerModel):
     are left out.
 
     Args:
-        network (Module): From tokens of (batch, length) to logits of (batch, length, vocabulary).
-        loss (Callable): Of logits and labels. Default: :func:`cross_entropy`.
+        network (Module): Maps tokens of (batch, length) to logits of (batch, length, vocabulary).
+        loss (Callable): Computes the loss from logits and labels. Default: :func:`cross_entropy`.
 
     Example:
         >>> model = LanguageModel(SmallTransformer(sequence_length=4, width=16))
@@ -134,7 +134,7 @@ class LanguageModel(ComposerModel):
         return self(batch) if outputs is None else outputs
 
     def get_metrics(self, is_train: bool = False) -> dict[str, Metric]:
-        # Training logs its loss, which is the same.
+        # Training logs its loss, which is the same quantity.
         return {} if is_train else dict(self._metrics)
 
     def update_metric(self, batch: Any, outputs: torch.Tensor, metric: Metric) -> None:

@@ -1,4 +1,4 @@
-"""Loader processes: how long to wait for one, and what it means when one ends."""
+"""Limits the wait for loader processes, and explains in one line why one ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def limit_waiting(data: DataSpec, timeout_s: float) -> None:
 
     Args:
         data (DataSpec): Training or evaluation data.
-        timeout_s (float): Limit in seconds; 0 waits for ever.
+        timeout_s (float): Limit in seconds; 0 for no limit.
 
     Raises:
         ValueError: If the limit is negative.
@@ -48,7 +48,7 @@ def loader_errors() -> Iterator[None]:
                 'the storage of the data, or pass a larger data.timeout_s'
             ) from error
         ended = _ENDED.search(str(error))
-        # The end may also be noticed while a batch is received.
+        # The end of a process may also show while a batch is received.
         if ended or (not isinstance(error, RuntimeError) and _raised_by_loader(error)):
             how = f' ({ended["signal"]})' if ended and ended['signal'] else ''
             raise OSError(

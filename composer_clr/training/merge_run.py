@@ -1,4 +1,4 @@
-"""A curve out of a run's checkpoints: averages of their weights, evaluated at the marks that are asked for."""
+"""Makes a curve from a run's checkpoints: averages of their weights, evaluated at marks."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ['SmallResNet', 'network_named', 'small_resnet18']
 
 
 def network_named(name: str) -> Callable[..., nn.Module]:
-    """Returns the class or function that makes a network.
+    """Returns the class or function that builds a network.
 
     Args:
         name (str): ``small_resnet``, ``small_resnet18``, or a classifier of ``torchvision.models``.

@@ -1,4 +1,4 @@
-"""What the study runner's fork server imports once, for all runs of a study.
+"""Imports for the study runner's fork server, made once for all runs of a study.
 
 Nothing here may start CUDA, which does not survive a fork.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-# Whether there is a GPU is asked of its driver without starting CUDA.
+# Makes torch ask the driver whether there is a GPU, without starting CUDA.
 os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
 import composer.algorithms  # noqa: F401 (imported by Composer at the first event of every run)
@@ -17,5 +17,5 @@ import composer_clr.data.digits
 import composer_clr.training.build
 import composer_clr.training.under_runner  # noqa: F401
 
-# Kept by Composer for the process and those forked from it; it takes a second.
+# Takes a second; Composer caches the result, also for forked processes.
 get_cpu_model()

@@ -1,4 +1,4 @@
-"""A study as a job array of Slurm: a script for ``sbatch`` and the list of its commands."""
+"""Writes a study as a Slurm job array: a script for ``sbatch`` and the list of its commands."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def write_job_array(planned: Sequence[PlannedRun], folder: Path, *, jobs: int | 
 
     Args:
         planned (Sequence[PlannedRun]): The runs of the study.
-        folder (Path): Where to; files of an earlier call are replaced.
-        jobs (int | None): How many jobs may run at a time. Default: ``None``, as many as Slurm starts.
+        folder (Path): Folder for both; files of an earlier call are replaced.
+        jobs (int | None): Most jobs to run at a time. Default: ``None``, as many as Slurm starts.
         ranks (int): Ranks of each run. Default: ``1``.
 
     Returns:
-        int: The number of commands; with none, nothing is written.
+        int: The number of commands; if 0, nothing is written.
 
     Raises:
         RecipeError: If a run branches off another one, for which jobs of an array cannot wait.
@@ -63,7 +63,7 @@ def write_job_array(planned: Sequence[PlannedRun], folder: Path, *, jobs: int | 
     script = _SCRIPT.format(
         commands=shlex.quote(str(folder / 'commands.txt')),
         script=shlex.quote(str(folder / 'study.sbatch')),
-        # Slurm's quotes and its own %.
+        # Quoted for Slurm, in whose file names % starts a placeholder.
         output='"{}/%a.out"'.format(str(folder).replace('%', '%%').replace('"', '\\"')),
         here=shlex.quote(str(Path.cwd())),
         number=len(left),

@@ -1,4 +1,4 @@
-"""The checkpoint that a run starts from: the newest whole one, checked before Composer reads it."""
+"""Finds the checkpoint that a run starts from, the newest whole one, and checks it before Composer reads it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def settle_start(recipe: Recipe) -> str | None:
 
 
 def load_trainer(start: str | None, **arguments: Any) -> Trainer:
-    """Builds a Trainer; what goes wrong while it loads its checkpoint becomes an error of one line.
+    """Builds a Trainer; an error while it loads its checkpoint becomes one line.
 
     Args:
         start (str | None): The checkpoint, from :func:`settle_start`.
@@ -83,7 +83,7 @@ def load_trainer(start: str | None, **arguments: Any) -> Trainer:
 
 
 def damage(path: Path) -> str | None:
-    """Returns what is wrong with a checkpoint file, after its path; ``None`` if it is whole.
+    """Returns the path of a checkpoint and what is wrong with it, or ``None`` if it is whole.
 
     Every byte is compared with its checksum, which torch does not do.
     """
@@ -123,7 +123,7 @@ def _settle_latest(folder: Path, keep: int) -> tuple[Path | None, str | None]:
             return path, '; '.join(dict.fromkeys(problems)) or f'{link} is missing'
         problems.append(problem)
     if not link.is_symlink():
-        # Composer links a checkpoint once it is whole: the run was killed while it saved its first one.
+        # Composer links a checkpoint only when it is whole, so the run was killed while it saved its first one.
         return None, '; '.join(problems) or None
     older, remedy = (
         ('checkpoint.keep=1 keeps no older one', '; checkpoint.keep=2 keeps one')
@@ -143,7 +143,7 @@ def _point(link: Path, target: Path) -> None:
 
 
 def _summary(error: Exception) -> str:
-    """The error's first two lines, of which torch writes one per weight that differs."""
+    """Returns the first two lines of an error; torch writes one per weight that differs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     more = f' and {len(lines) - 2} more' if len(lines) > 2 else ''
     return f'{type(error).__name__}: {one_line(Exception(" ".join(lines[:2])))}{more}'

@@ -28,18 +28,18 @@ from composer_clr.training.study_process import PROGRESS_FILE, RUNNER_LOCK, RunP
 __all__ = ['StudyRun', 'StudyRunner', 'resumable']
 
 _POLL_S = 0.2
-# Of runs whose recipe has no checkpoints: those of a minute never wait for one.
+# For runs whose recipe has no checkpoints; shorter runs never wait for one.
 _SAVED_EVERY = '60s'
-# How long processes have to end on SIGTERM; a launcher's ranks among them.
+# How long processes, including a launcher's ranks, have to end on SIGTERM.
 _GRACE_S = 10.0
 
 
 @dataclass
 class StudyRun:
-    """A run of the study, and how it is doing.
+    """A run of the study and its state.
 
     Attributes:
-        planned (PlannedRun): What is to be run.
+        planned (PlannedRun): The planned run.
         state (str): ``'waiting'``, ``'running'``, ``'done'``, ``'failed'`` or ``'interrupted'``.
         reason (str): Why it failed, on one line.
         seconds (float): How long it has been running, or ran.
@@ -59,7 +59,7 @@ class StudyRun:
 
     @property
     def log(self) -> Path:
-        """The file of its output: in its folder, or in one of its name where that is in an object store."""
+        """The file of its output: in its folder, or in a local one of its name if that is in an object store."""
         return Path(self.planned.folder if self.is_local else self.name) / LOG_FILE
 
     @property
@@ -89,7 +89,7 @@ class StudyRun:
 
 
 class _Interrupted(Exception):
-    """A signal has arrived while a process was being started."""
+    """A signal arrived while a process was being started."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class StudyRunner:
         run.state = 'running'
         show()
         try:
-            # The first one waits for the fork server, which a signal must not have to.
+            # The first start waits for the fork server, and a signal must interrupt that.
             self._raises = True
             process = RunProcess(words, run.log, environment, self._ranks)
         except _Interrupted:
@@ -262,8 +262,8 @@ class StudyRunner:
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
     """Returns recipe and ``key=value`` pairs of a run that saves checkpoints and resumes from them.
 
-    The second value is the folder of its checkpoints where the recipe has none, and they are of no use once the run is
-    complete.
+    The second value is the folder of checkpoints that the recipe itself does not name, to be removed once the run is
+    complete; or ``None``.
     """
     words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
     if planned.recipe.checkpoint.folder is not None:

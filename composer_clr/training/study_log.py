@@ -1,4 +1,4 @@
-"""The output of a run under the study runner, and what it says about a failure."""
+"""The log of a run under the study runner, and the reason of a failure in it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def failure(code: int, log: Path) -> str:
     """Returns why a run failed, on one line.
 
     Args:
-        code (int): Its exit status; of a signal, the negative of its number.
+        code (int): Its exit status; for a signal, the negative of its number.
         log (Path): Its output.
 
     Example:
@@ -58,7 +58,7 @@ def failure(code: int, log: Path) -> str:
 
 
 def _last_lines(log: Path) -> list[str]:
-    """Returns the lines since the last start, of a bounded end of the log."""
+    """Returns the lines since the last start, within the last bytes of the log."""
     try:
         with log.open('rb') as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))

@@ -29,11 +29,11 @@ _SERVER_POLL_S = 0.2
 
 
 class RunProcess:
-    """Starts ``python -m composer_clr.train`` and looks after it.
+    """Starts ``python -m composer_clr.train``, polls it and ends it.
 
     With one rank the process is forked from a server that has imported Composer, which saves the imports. With several
-    it is Composer's launcher. Either is the leader of a process group of its own, so that Ctrl-C in a terminal reaches
-    the runner alone.
+    it is Composer's launcher. Either leads its own process group, so that Ctrl-C in a terminal reaches the runner
+    alone.
 
     Args:
         words (Sequence[str]): Recipe and ``key=value`` pairs.
@@ -80,7 +80,7 @@ class RunProcess:
         return self._process.exitcode
 
     def send(self, number: int) -> None:
-        """Sends a signal to the process and those that it has started."""
+        """Sends a signal to the process and those that it started."""
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
@@ -98,7 +98,7 @@ class RunProcess:
 
 @contextmanager
 def _output_to(descriptor: int) -> Iterator[None]:
-    """Lets processes that are started meanwhile inherit another stdout and stderr."""
+    """Makes processes that are started meanwhile inherit another stdout and stderr."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]
@@ -129,7 +129,7 @@ def _train(words: list[str], environment: dict[str, str], log: str) -> None:
 
 
 def _end_with_server(server: int) -> None:
-    """Ends this process with the fork server, through which alone the runner knows of it."""
+    """Ends this process with the fork server, without which the runner loses track of it."""
     while os.getppid() == server:
         time.sleep(_SERVER_POLL_S)
     os._exit(1)

@@ -31,14 +31,14 @@ __all__ = ['TryOut', 'check_recipe']
 
 
 class TryOut(Callback):
-    """Ends training after a few batches, the last of which completes a cycle; records what the run's cost is made of.
+    """Ends training after a few batches, the last of which completes a cycle; measures what the run's cost depends on.
 
-    Before its last batch the clock is set forward to one batch before the next trough. So all that happens at a trough
+    Before the last batch the clock is set forward to one batch before the next trough. So everything at a trough
     happens once: evaluation, the point, the snapshot, averaged weights and fast cycles. Fast cycles are cut to one of
     one batch, and batch norm's statistics are recomputed on one batch.
 
     Args:
-        batches (int): How many batches to train on. Default: ``2``.
+        batches (int): Number of batches to train on. Default: ``2``.
 
     Example:
         >>> from composer import Trainer
@@ -111,7 +111,7 @@ class TryOut(Callback):
 def check_recipe(recipe: Recipe) -> str:
     """Builds a recipe's run, tries two training batches and a trough with one evaluation batch, and returns its cost.
 
-    Nothing is left behind: the try-out writes to a temporary folder, and its loggers are built but not used. Whether
+    No file is left behind: the try-out writes to a temporary folder, and its loggers are built but not used. Whether
     the recipe's own folders can be written to, and have room, is checked separately.
 
     Args:
@@ -146,7 +146,7 @@ def check_recipe(recipe: Recipe) -> str:
             if not try_out.eval_batches:
                 trainer.eval()
         except ValueError as error:
-            # At the trough, after the first batch.
+            # Raised at the trough, after the first batch.
             raise RecipeError(one_line(error)) from error
         finally:
             trainer.close()
@@ -180,7 +180,7 @@ def _cost(recipe: Recipe, state: State, try_out: TryOut) -> RunCost:
     evaluated = {round(_in_batches(trough, try_out, state, 0)) for trough in try_out.troughs}
     interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), try_out, state, batches)
     if interval:
-        # Composer evaluates at the end too.
+        # Composer also evaluates at the end.
         evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
     loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
     return RunCost(
@@ -205,7 +205,7 @@ def _in_batches(time: Time, try_out: TryOut, state: State, run_batches: float) -
 
 
 def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
-    """Returns what a folder has room for, looked at on rank 0; a folder without room is refused on every rank."""
+    """Returns a line on the room in a folder, checked on rank 0; a folder without room is refused on every rank."""
 
     def room() -> str:
         filled = filled_in(folder, run_name, key=key, **rank_numbers())

@@ -20,12 +20,12 @@ from composer_clr.utils.files import part_of
 
 __all__ = ['RunProgress', 'end_with_runner', 'runner_callbacks']
 
-# At most so often is the progress written.
+# Shortest time between two writes of the progress.
 _EVERY_S = 0.5
 
 
 class RunProgress(Callback):
-    """Writes how far a run is to a file, for the runner's display.
+    """Writes the progress of a run to a file, for the runner's display.
 
     Args:
         path (Path): The file; it is replaced at most twice per second, by rank 0.
@@ -69,7 +69,7 @@ class RunProgress(Callback):
         part_of(self.path).replace(self.path)
 
     def _per_epoch(self, state: State) -> int | None:
-        """Returns an epoch in the unit of the schedule."""
+        """Returns the length of an epoch in the unit of the schedule, if known."""
         assert self._schedule is not None
         if self._schedule.unit == TimeUnit.BATCH and state.dataloader_len is not None:
             return int(state.dataloader_len)
@@ -77,7 +77,7 @@ class RunProgress(Callback):
 
 
 def runner_callbacks() -> list[Callback]:
-    """Returns the callbacks of a run that a study runner has started; none without one."""
+    """Returns the callbacks of a run that a study runner started, or none without a runner."""
     path = os.environ.get(PROGRESS_FILE)
     return [RunProgress(Path(path))] if path else []
 

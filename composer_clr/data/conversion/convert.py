@@ -1,4 +1,4 @@
-"""Smaller copies of an ImageFolder's images, as MDS shards or as files: ``composer-clr convert-images``."""
+"""Makes smaller copies of an ImageFolder's images, as MDS shards or as files: ``composer-clr convert-images``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ['convert_images']
 
 SPLITS = ('train', 'val')
 _PLAN = 'conversion.json'
-# Training images are spread over the shards once for all, so that a shard is not of a single class.
+# Training images are shuffled over the shards once, so that a shard has images of many classes.
 _ORDER_SEED = 0
 
 
 def convert_images(
     source: Path, target: Path, conversion: Conversion, processes: int, progress: Callable[[int, int], None]
 ) -> dict[str, int]:
-    """Converts ``train/`` and ``val/`` of an ImageFolder; called again after an interruption, it continues.
+    """Converts ``train/`` and ``val/`` of an ImageFolder; continues where an earlier call was interrupted.
 
     A shard is written under another name and renamed, so that it is complete or absent. An index is written when all
     shards of its split exist and their images have been counted.
@@ -49,8 +49,7 @@ def convert_images(
         dict[str, int]: Images written of each split, including those of earlier calls.
 
     Raises:
-        ConversionError: If the source is not an ImageFolder, ``target`` holds something else, or a file is not an
-            image.
+        ConversionError: If the source is not an ImageFolder, ``target`` holds other files, or a file is not an image.
     """
     if conversion.format == 'mds' and importlib.util.find_spec('streaming') is None:
         raise ConversionError("--format mds needs MosaicML Streaming: pip install 'composer_clr[streaming]'")
@@ -135,7 +134,7 @@ def _open_target(target: Path, conversion: Conversion, folders: dict[str, ImageF
 
 
 def _finish(folder: ImageFolderDataset, target: Path, conversion: Conversion) -> int:
-    """Counts what was written, and writes its index."""
+    """Counts the images written, and writes the index."""
     records = [json.loads(file.read_text(encoding='utf-8')) for file in sorted(target.glob('.made.*.json'))]
     images, left_out = sum(record['images'] for record in records), [name for r in records for name in r['left_out']]
     if conversion.format == 'mds':

@@ -1,8 +1,8 @@
 """Text for LLM Foundry without a hub: ``python -m composer_clr.data.conversion.llm_foundry_text [FOLDER]``.
 
-Writes the sources of Python's standard library as MDS shards of tokens, ``FOLDER/train`` and ``FOLDER/val``, and the
-tokenizer that it trains on the first, ``FOLDER/tokenizer``. Needs what LLM Foundry installs: ``streaming``,
-``tokenizers`` and ``transformers``. Default: ``text``.
+Writes the sources of Python's standard library as MDS shards of tokens, ``FOLDER/train`` and ``FOLDER/val``, and a
+tokenizer trained on the first, ``FOLDER/tokenizer``. Default: ``text``. Requires packages that LLM Foundry installs:
+``streaming``, ``tokenizers`` and ``transformers``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048)
     """Writes both splits and the tokenizer, and returns the number of sequences per split.
 
     Args:
-        folder (Path): Where to; it must not exist, or be empty.
+        folder (Path): Folder for the result; it must not exist, or be empty.
         sequence_length (int): Tokens per sequence. Default: ``128``.
         vocabulary (int): Tokens of the byte-pair encoding. Default: ``2048``.
 
@@ -65,7 +65,7 @@ def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048)
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the text and prints what it holds."""
+    """Writes the text and prints the number of its sequences."""
     folder = Path(arguments[0] if arguments else 'text')
     try:
         written = write_text(folder)

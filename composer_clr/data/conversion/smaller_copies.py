@@ -64,7 +64,7 @@ def start_process() -> None:
 
 
 def _end_with_parent() -> None:
-    """Exits with the parent; a worker whose parent was killed would wait for work for ever."""
+    """Exits with the parent; a worker whose parent was killed would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -97,7 +97,7 @@ def make(job: Job, conversion: Conversion) -> list[str]:
 
 
 def _write_shard(copies: list[tuple[bytes, int, str]], record: Path) -> dict[str, object]:
-    """Has Streaming write one shard to a temporary folder, and moves it into place under its number."""
+    """Writes one shard to a temporary folder, and moves it into place under its number."""
     from streaming import MDSWriter
 
     name = f'shard.{record.name.split(".")[2]}.mds'
