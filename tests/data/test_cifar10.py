@@ -20,7 +20,7 @@ def pictures(count: int) -> np.ndarray:
 
 @pytest.fixture
 def both(tmp_path: Path, monkeypatch) -> tuple[Path, Path]:
-    """The same 60 and 20 images in both forms; in the files, image n is of class n % 10."""
+    """Writes the same 60 and 20 images in both forms; in the files, image n is of class n % 10."""
     monkeypatch.setattr(cifar, 'check_integrity', lambda *checksum: True)
     files, folders = tmp_path / 'files', tmp_path / 'folders'
     batches = files / 'cifar-10-batches-py'

@@ -70,7 +70,7 @@ def test_a_large_image_becomes_a_jpeg_of_the_right_size_whatever_it_was(mode, fo
 
 
 def test_evaluation_pixels_of_short_side_400_differ_by_about_two_levels():
-    """What the command's help says."""
+    """Tests what the command's help says."""
     differences = []
     for photo in photographs():
         large = photo.resize((750, 600), Image.Resampling.LANCZOS)
@@ -97,13 +97,13 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
     from composer_clr.data.streaming import ShardImages
 
     progress: list[tuple[int, int]] = []
-    made = convert_images(
+    counts = convert_images(
         images, tmp_path / 'mds', Conversion(60, shard_images=5), 1, lambda done, total: progress.append((done, total))
     )
-    assert made == {'train': 24, 'val': 10}
+    assert counts == {'train': 24, 'val': 10}
     assert progress[0] == (0, 34)
     assert progress[-1] == (34, 34)
-    for split, count in made.items():
+    for split, count in counts.items():
         transform = EvalTransform(60, 56)
         copies = ShardImages(tmp_path / 'mds' / split, transform)
         originals = ImageFolderDataset(images / split, transform)
@@ -122,8 +122,8 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
 
 
 def test_a_folder_is_a_folder_again(images, tmp_path):
-    made = convert_images(images, tmp_path / 'small', Conversion(60, format='folder'), 1, quietly)
-    assert made == {'train': 24, 'val': 10}
+    counts = convert_images(images, tmp_path / 'small', Conversion(60, format='folder'), 1, quietly)
+    assert counts == {'train': 24, 'val': 10}
     copies = ImageFolderDataset(tmp_path / 'small/train', lambda image: torch.as_tensor(image.shape))
     assert copies.files.tolist() == ImageFolderDataset(images / 'train', torch.as_tensor).files.tolist()  # type: ignore[arg-type]
     assert {tuple(shape.tolist()) for shape, _ in copies} == {(3, 60, 75)}  # type: ignore[misc]
@@ -156,12 +156,12 @@ def test_killed_and_called_again_it_comes_to_the_same(form, processes, tmp_path)
     assert 3 <= len(kept) < 30
     assert not (target / 'train/index.json').exists()
 
-    made = convert_images(images, target, conversion, 1, quietly)
-    assert made == {'train': 120, 'val': 4}
+    counts = convert_images(images, target, conversion, 1, quietly)
+    assert counts == {'train': 120, 'val': 4}
     whole = tmp_path / 'whole'
     convert_images(images, whole, conversion, 1, quietly)
     assert contents(target) == contents(whole)
-    # What was there already was not made again.
+    # What was there already is not converted again.
     assert all(file.stat().st_mtime_ns == kept[file] for file in kept)
 
 
@@ -183,8 +183,10 @@ def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path, form):
     with pytest.raises(ConversionError, match=r'1 files .* such as .*/train/class0/2\.JPEG: .*--skip-unreadable'):
         convert_images(source, target, conversion, 1, quietly)
     assert not (target / 'val/index.json').exists()
-    made = convert_images(source, target, Conversion(50, format=form, shard_images=3, skip_unreadable=True), 1, quietly)
-    assert made == {'train': 3, 'val': 4}
+    counts = convert_images(
+        source, target, Conversion(50, format=form, shard_images=3, skip_unreadable=True), 1, quietly
+    )
+    assert counts == {'train': 3, 'val': 4}
     if form == 'mds':
         assert '2.JPEG' in json.loads((target / 'train/index.json').read_text())['left_out'][0]
 

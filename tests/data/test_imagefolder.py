@@ -1,4 +1,4 @@
-"""The ImageFolder data: the files of torchvision's, read right or named, and through a real Trainer."""
+"""The ImageFolder data: torchvision's files, their pixels, errors that name them, and a real Trainer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def touch(folder: Path, *files: str) -> Path:
-    """Files without content: whoever reads one fails, whoever lists them does not."""
+    """Creates files without content, which can be listed but not read as images."""
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
@@ -49,11 +49,11 @@ def test_files_and_classes_are_torchvisions(tmp_path):
     touch(tmp_path, 'b/2.JPEG', 'b/10.jpg', 'b/deep/er/1.png', 'B/é.webp', 'a/x.jpeg', 'a/notes.txt', 'readme.jpg')
     (tmp_path / 'b/dots.and space.JPEG').touch()
     usual = torchvision.datasets.ImageFolder(str(tmp_path))
-    ours = ImageFolderDataset(tmp_path, TrainTransform())
-    assert ours.classes == usual.classes == ['B', 'a', 'b']
-    read = [str(ours.folder / os.fsdecode(file)) for file in ours.files]
-    assert list(zip(read, ours.labels.tolist(), strict=True)) == usual.samples
-    assert len(ours) == len(usual) == 6
+    dataset = ImageFolderDataset(tmp_path, TrainTransform())
+    assert dataset.classes == usual.classes == ['B', 'a', 'b']
+    paths = [str(dataset.folder / os.fsdecode(file)) for file in dataset.files]
+    assert list(zip(paths, dataset.labels.tolist(), strict=True)) == usual.samples
+    assert len(dataset) == len(usual) == 6
 
 
 def test_the_content_decides_not_the_name(tmp_path):
@@ -63,9 +63,9 @@ def test_the_content_decides_not_the_name(tmp_path):
     for name, (mode, form) in odd.items():
         photo.convert(mode).save(tmp_path / f'class/{name}.JPEG', form)
     usual = torchvision.datasets.ImageFolder(str(tmp_path), transforms.PILToTensor())
-    ours = ImageFolderDataset(tmp_path, lambda image: image[:, :, :])
-    assert len(ours) == 4
-    for (image, label), (reference, number) in zip(ours, usual, strict=True):  # type: ignore[arg-type]
+    dataset = ImageFolderDataset(tmp_path, lambda image: image[:, :, :])
+    assert len(dataset) == 4
+    for (image, label), (reference, number) in zip(dataset, usual, strict=True):  # type: ignore[arg-type]
         assert image.shape == reference.shape == (3, 40, 48)
         assert (image.int() - reference.int()).abs().float().mean() <= 0.01
         assert label == number == 0
@@ -179,7 +179,7 @@ def test_workers_have_one_thread_and_live_on(images):
 
 
 class Watcher(Callback):
-    """What comes off the loader, and what reaches the network."""
+    """Records what the loader returns, and what reaches the network."""
 
     def __init__(self) -> None:
         self.loaded: list[torch.Tensor] = []
@@ -229,11 +229,11 @@ def test_a_trainer_learns_and_its_accuracy_is_that_of_the_usual_pipeline(images,
     with torch.no_grad():
         right = sum(int((model((x, y)).argmax(1) == y).sum()) for x, y in DataLoader(usual, 16))
     assert measured * 33 == pytest.approx(right, abs=1e-3)
-    assert right > 20  # of 33, a third by chance: a network that sees something
+    assert right > 20  # of 33, 11 by chance
 
 
 def test_an_accuracy_between_chance_and_all_agrees_too(images):
-    """A linear network of random weights, which decides by small differences, on both pipelines' pixels."""
+    """Compares both pipelines by a linear network of random weights, which small differences decide."""
     _, held_out = imagefolder_dataspecs(images, 16, 33, num_workers=0)
     as_usual = transforms.Compose(
         [
@@ -244,9 +244,9 @@ def test_an_accuracy_between_chance_and_all_agrees_too(images):
         ]
     )
     (usual, _) = next(iter(DataLoader(torchvision.datasets.ImageFolder(str(images / 'val'), as_usual), 33)))
-    ours, _ = held_out.microbatch_transforms(next(iter(held_out.dataloader)))
+    inputs, _ = held_out.microbatch_transforms(next(iter(held_out.dataloader)))
     weights = torch.randn(3 * 224 * 224, 100, generator=torch.Generator().manual_seed(0))
-    agreed = (ours.flatten(1) @ weights).argmax(1) == (usual.flatten(1) @ weights).argmax(1)
+    agreed = (inputs.flatten(1) @ weights).argmax(1) == (usual.flatten(1) @ weights).argmax(1)
     assert int(agreed.sum()) >= 32
 
 

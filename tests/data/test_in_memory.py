@@ -26,7 +26,7 @@ def test_the_pixels_are_those_of_torchvision(padding):
 
 
 def test_torchvisions_transforms_with_their_random_numbers(monkeypatch):
-    """The transforms themselves, whose random numbers are noted as they draw them."""
+    """Runs the transforms themselves, and records the random numbers that they draw."""
     images, drawn = pictures(32), []
     randint, rand = torch.randint, torch.rand
     monkeypatch.setattr(torch, 'randint', lambda *a, **k: drawn.append(randint(*a, **k)) or drawn[-1])

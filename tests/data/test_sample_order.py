@@ -1,4 +1,4 @@
-"""The order of the training samples: another one for each seed, and the same one after a resume."""
+"""The order of the training samples: different for each seed, the same after a resume."""
 
 from pathlib import Path
 

@@ -49,7 +49,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def shards(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same images, byte for byte, in shards of ten."""
+    """Writes the same images, byte for byte, in shards of ten."""
     folder = tmp_path_factory.mktemp('shards') / 'mds'
     convert_images(images, folder, Conversion(short_side=400, shard_images=10), 1, lambda done, total: None)
     return folder
@@ -65,7 +65,7 @@ def rewritten(folder: Path, split: str, **keys: object) -> None:
 
 
 def foreign(folder: Path, columns: dict[str, str], samples: list[dict[str, object]]) -> Path:
-    """Shards that another program wrote: no names of classes."""
+    """Writes shards as another program does, without names of classes."""
     for split in ('train', 'val'):
         with MDSWriter(columns=columns, out=str(folder / split)) as writer:
             for sample in samples:
@@ -168,7 +168,7 @@ def test_a_resumed_run_is_the_one_that_would_have_been(shards, make_trainer, tmp
 
 
 def test_a_run_resumed_twice_still_is(shards, make_trainer, tmp_path):
-    """The second checkpoint is of the end of the epoch in which the first resume took place."""
+    """Resumes twice: the second checkpoint is from the end of the epoch of the first resume."""
     whole = trained(make_trainer, shards, 0)
     first = {'save_folder': str(tmp_path / 'first'), 'save_interval': '9ba', 'max_duration': '9ba'}
     trained(make_trainer, shards, 0, **first)
@@ -202,7 +202,7 @@ def test_a_part_of_the_evaluation_set_is_spread_over_the_classes(images, shards)
 
 def test_shards_are_fetched_from_a_remote(shards, tmp_path):
     train, held_out = streaming_dataspecs(tmp_path / 'local', 8, 8, 0, 3, str(shards), 32, 36, 32, seed=1)
-    # What is evaluated on is there before training, what is trained on comes with it.
+    # Evaluation shards are fetched before training, training shards during it.
     assert len(list((tmp_path / 'local/val').glob('*.mds'))) == 4
     assert not list((tmp_path / 'local/train').glob('*.mds'))
     fetched = [tuple(batch) for batch in train.dataloader]

@@ -42,7 +42,7 @@ def as_pil(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content)).convert('RGB')
 
 
-def as_ours(content: bytes) -> torch.Tensor:
+def decoded(content: bytes) -> torch.Tensor:
     return decode_rgb(torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy()), 'some/file.JPEG')
 
 
@@ -50,10 +50,10 @@ def pixels(image: Image.Image) -> torch.Tensor:
     return pil_to_tensor(image)
 
 
-def mean_difference(ours: torch.Tensor, reference: torch.Tensor) -> float:
-    assert ours.dtype == reference.dtype == torch.uint8
-    assert ours.shape == reference.shape
-    return float((ours.int() - reference.int()).abs().float().mean())
+def mean_difference(image: torch.Tensor, reference: torch.Tensor) -> float:
+    assert image.dtype == reference.dtype == torch.uint8
+    assert image.shape == reference.shape
+    return float((image.int() - reference.int()).abs().float().mean())
 
 
 GREY_16 = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
@@ -70,7 +70,7 @@ IN_32_BITS = GREY_16.astype(np.int32)
     ],
 )
 def test_of_16_bits_the_upper_8_are_taken(image, form):
-    read = as_ours(encoded(image, form))
+    read = decoded(encoded(image, form))
     assert read.shape == (3, 16, 16)
     assert all(np.array_equal(channel, GREY_16 >> 8) for channel in read.numpy())
 
@@ -81,14 +81,14 @@ def test_of_16_bits_the_upper_8_are_taken(image, form):
 def test_pixels_of_32_bits_are_refused_by_name(pixels, kind):
     content = encoded(Image.fromarray(pixels), 'TIFF')
     with pytest.raises(OSError, match=rf'^some/file\.JPEG: pixels are 32-bit {kind}, whose range is unknown; save'):
-        as_ours(content)
+        decoded(content)
 
 
 def files(size: tuple[int, int]) -> list[bytes]:
-    """A JPEG file of each photograph, of this size and a quality from 90 to 96."""
-    dice = random.Random(0)
+    """Returns a JPEG file of each photograph, of a size, and of quality 90 to 96."""
+    rng = random.Random(0)
     return [
-        encoded(window(photograph, size, dice), quality=90 + number % 7)
+        encoded(window(photograph, size, rng), quality=90 + number % 7)
         for number, photograph in enumerate(photographs()[:4] if max(size) > 1000 else photographs())
     ]
 
@@ -99,9 +99,9 @@ def test_training_pixels_are_torchvisions_under_the_same_seed(size):
     for seed, file in enumerate(files(size)):
         for crop in range(2):
             torch.manual_seed(2 * seed + crop)
-            ours = TrainTransform()(as_ours(file))
+            image = TrainTransform()(decoded(file))
             torch.manual_seed(2 * seed + crop)
-            assert mean_difference(ours, pixels(usual(as_pil(file)))) <= 0.05
+            assert mean_difference(image, pixels(usual(as_pil(file)))) <= 0.05
 
 
 @pytest.mark.parametrize(('resize', 'crop'), [(256, 224), (232, 224), (256, 256), (36, 32), (7, 1)])
@@ -110,17 +110,17 @@ def test_evaluation_pixels_are_torchvisions(size, resize, crop):
     usual = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(crop)])
     transform = EvalTransform(resize, crop)
     for file in files(size)[:: 1 if resize == 256 else 3]:
-        difference = mean_difference(transform(as_ours(file)), pixels(usual(as_pil(file))))
+        difference = mean_difference(transform(decoded(file)), pixels(usual(as_pil(file))))
         assert difference <= (0.05 if crop > 1 else 1)
 
 
 @pytest.mark.parametrize('resize', [256, 36])
 def test_the_evaluation_crop_lies_on_the_grid_of_the_whole_image(resize):
     transform = EvalTransform(resize, resize - 4)
-    dice = random.Random(0)
+    rng = random.Random(0)
     near = [(resize + a, resize + b) for a in range(-2, 3) for b in range(-2, 3)]
-    for height, width in near + [(dice.randint(1, 600), dice.randint(1, 600)) for _ in range(100)]:
-        # Noise: where the grid is off, it shows.
+    for height, width in near + [(rng.randint(1, 600), rng.randint(1, 600)) for _ in range(100)]:
+        # Noise shows a grid that is off.
         image = torch.randint(256, (3, height, width), dtype=torch.uint8)
         short = min(height, width)
         size = (resize * height // short, resize * width // short)
@@ -130,7 +130,7 @@ def test_the_evaluation_crop_lies_on_the_grid_of_the_whole_image(resize):
 
 
 def test_flips_are_on_or_off():
-    image = as_ours(files((300, 200))[0])
+    image = decoded(files((300, 200))[0])
     crops = {}
     for flip in (0.0, 1.0):
         torch.manual_seed(0)
@@ -165,24 +165,24 @@ ODD_FILES = {
 
 @pytest.mark.parametrize('kind', ODD_FILES)
 def test_odd_files_are_read_as_pil_reads_them(kind):
-    assert mean_difference(as_ours(ODD_FILES[kind]), pixels(as_pil(ODD_FILES[kind]))) <= 0.01
+    assert mean_difference(decoded(ODD_FILES[kind]), pixels(as_pil(ODD_FILES[kind]))) <= 0.01
 
 
 def test_cmyk_colours_are_not_inverted():
-    ours = as_ours(encoded(Image.new('CMYK', (8, 8), (0, 255, 255, 0)), quality=95))
-    assert mean_difference(ours, pixels(Image.new('RGB', (8, 8), (255, 0, 0)))) <= 2
+    image = decoded(encoded(Image.new('CMYK', (8, 8), (0, 255, 255, 0)), quality=95))
+    assert mean_difference(image, pixels(Image.new('RGB', (8, 8), (255, 0, 0)))) <= 2
 
 
 def test_sixteen_bits_become_the_upper_eight():
     grey = photo('L')
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 256 + 77)
-    assert torch.equal(as_ours(encoded(deep, 'PNG')), pixels(grey.convert('RGB')))
+    assert torch.equal(decoded(encoded(deep, 'PNG')), pixels(grey.convert('RGB')))
 
 
 def test_exif_orientation_turns_nothing():
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert as_ours(encoded(photo('RGB'), exif=exif)).shape == (3, 90, 120)
+    assert decoded(encoded(photo('RGB'), exif=exif)).shape == (3, 90, 120)
 
 
 JPEG, PNG = encoded(photo('RGB'), quality=92), encoded(photo('RGB'), 'PNG')
@@ -203,11 +203,11 @@ JPEG, PNG = encoded(photo('RGB'), quality=92), encoded(photo('RGB'), 'PNG')
 )
 def test_broken_files_are_named(content):
     with pytest.raises(OSError, match=r'some/file\.JPEG: not a readable image \(.+\); replace'):
-        as_ours(content)
+        decoded(content)
 
 
 def test_normalised_bytes_are_torchvisions():
-    images = torch.stack([TrainTransform(64)(as_ours(file)) for file in files((300, 200))])
+    images = torch.stack([TrainTransform(64)(decoded(file)) for file in files((300, 200))])
     labels = torch.arange(len(images))
     usual = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     for layout in (torch.contiguous_format, torch.channels_last):

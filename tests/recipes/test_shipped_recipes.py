@@ -78,7 +78,7 @@ IN_SECONDS = {
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs in folders, and a data set in the files of CIFAR-10, of 50 and 20 random images."""
+    """Writes photographs in folders, and 50 and 20 random images in the files of CIFAR-10."""
     folder = tmp_path_factory.mktemp('data')
     for split, images in (('train', 6), ('val', 3)):
         write_folder(folder / split, classes=3, images=images, size=(50, 40))

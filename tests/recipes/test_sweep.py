@@ -28,7 +28,7 @@ def listed(*arguments, **options):
 
 
 def save(name, kind, epochs, method='baseline'):
-    """A curve where the quickstart's run of this name would write it."""
+    """Writes a curve where the quickstart's run of this name would write it."""
     folder = Path('runs/quickstart') / name
     folder.mkdir(parents=True)
     points = [replace(point(i), epoch=float(epoch)) for i, epoch in enumerate(epochs)]
@@ -119,8 +119,8 @@ class TestComplete:
 
     def test_a_whole_curve_of_the_kind_that_the_schedule_makes(self):
         save('digits-baseline-cyclic-4ep-seed17', 'wsd-s', [4])
-        held = ['max_duration=4ep', 'schedule.t_hold=0.9']
-        assert listed(DIGITS, held, kinds=['cyclic']) == []
+        wsd_s = ['max_duration=4ep', 'schedule.t_hold=0.9']
+        assert listed(DIGITS, wsd_s, kinds=['cyclic']) == []
 
     def test_a_point_in_the_batch_that_passed_its_trough(self):
         save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4.25, 8.1])

@@ -42,7 +42,7 @@ OVERRIDES = [
 
 
 class Watch(Callback):
-    """What the network is trained on: the images as they enter it, the targets as the loss has them, the loss."""
+    """Records what the network is trained on: its inputs, the targets of the loss, and the loss."""
 
     def __init__(self) -> None:
         self.images: list[torch.Tensor] = []
@@ -111,7 +111,7 @@ def test_it_learns_and_acts(method, photographs, tmp_path, monkeypatch):
 
 
 def test_mixup_blends_the_images_too(photographs, tmp_path, monkeypatch):
-    """The first microbatch has the same images in either run; with MixUp each is a blend of itself and another."""
+    """Compares the first microbatch of two runs: the same images, with MixUp each blended with another."""
     monkeypatch.chdir(tmp_path)
     seen = {}
     for method in ('baseline', 'mx'):

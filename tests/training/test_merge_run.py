@@ -1,4 +1,4 @@
-"""Curves out of checkpoints: the averages that an anytime run would have recorded, and what is refused."""
+"""Curves from checkpoints: the averages that an anytime run would have recorded, and what is refused."""
 
 import pickle
 from pathlib import Path
@@ -20,7 +20,7 @@ OVERRIDES = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'p
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An anytime run, and its checkpoint after every batch."""
+    """Trains an anytime run with a checkpoint after every batch."""
     folder = tmp_path_factory.mktemp('run')
     saving = [f'checkpoint.folder={folder}/own', 'checkpoint.interval=1ba', 'checkpoint.keep=-1']
     curve = f'snapshot.folder={folder}/curve'

@@ -13,7 +13,7 @@ README = Path(__file__).parents[2] / 'README.md'
 
 
 def first_command() -> str:
-    """The README's first block of shell, without the part that installs."""
+    """Returns the README's first block of shell, without the installation."""
     block = README.read_text(encoding='utf-8').partition('```sh\n')[2].partition('```')[0]
     install, and_then, rest = block.partition('pip install -e . &&')
     assert and_then, f'the first command installs and then trains; it is {install!r}'

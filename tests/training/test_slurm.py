@@ -61,7 +61,7 @@ def test_branches_are_refused():
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cluster of this machine alone."""
+    """Starts a cluster of this machine alone."""
     path = f'{os.environ["PATH"]}{os.pathsep}/usr/sbin'
     if missing := [program for program in PROGRAMS if shutil.which(program, path=path) is None]:
         pytest.skip(f'{", ".join(missing)} not installed: apt-get install slurm-wlm')

@@ -18,7 +18,7 @@ NEWEST, OLDER = 'own/ep4-ba8-rank0.pt', 'own/ep3-ba6-rank0.pt'
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four epochs, with its last two checkpoints."""
+    """Trains a run of four epochs, and keeps its last two checkpoints."""
     folder = tmp_path_factory.mktemp('finished')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,4 +1,4 @@
-"""The study runner: the same points as the runs alone, and whatever happens to one run is its own."""
+"""The study runner: the same points as the runs alone, and a fault of one run leaves the others alone."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
 
 
 def points(folder: Path) -> list[dict[str, Any]]:
-    """A curve's points without times."""
+    """Returns a curve's points without times."""
     record = json.loads((folder / 'curve.json').read_text())
     return [{key: value for key, value in p.items() if not key.startswith('wall_clock')} for p in record['points']]
 
 
 @pytest.fixture(scope='module')
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, StudyRun]]:
-    """Two runs side by side: three that are well, one that diverges, one without data, one that is killed."""
+    """Runs a study, two runs side by side: three succeed, one diverges, one has no data, one is killed."""
     folder = tmp_path_factory.mktemp('study')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

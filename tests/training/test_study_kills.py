@@ -45,7 +45,7 @@ def finished(process: subprocess.Popen[str], timeout_s: float = 300) -> tuple[in
 
 
 def points(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Of every run, its points without times."""
+    """Returns the points of every run without times."""
     found = {}
     for file in sorted(folder.rglob('curve.json')):
         kept = json.loads(file.read_text())['points']
@@ -81,7 +81,7 @@ def running(folder: Path) -> bool:
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[dict[str, Any]]], float]:
-    """The study undisturbed, and how long it took."""
+    """Runs the study undisturbed; returns its points and how long it took."""
     folder = tmp_path_factory.mktemp('whole')
     began_s = time.monotonic()
     status, output = finished(started(folder, '-j', '2'))

@@ -1,4 +1,4 @@
-"""``quickstart/text``, shrunk: a language model through all that image recipes go through."""
+"""``quickstart/text``, shrunk: a language model through everything that image recipes go through."""
 
 from __future__ import annotations
 

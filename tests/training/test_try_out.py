@@ -1,4 +1,4 @@
-"""``--check``, and how errors come out of the command line: one line each, as early as can be."""
+"""``--check``, and errors on the command line: one line each, as early as possible."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_unknown_options_are_refused(capsys):
 
 @pytest.fixture
 def own(tmp_path: Path) -> list[str]:
-    """A recipe on photographs of one's own, three classes of six."""
+    """Returns a recipe on a user's own photographs, three classes of six."""
     for split, images in (('train', 6), ('val', 2)):
         write_folder(tmp_path / 'images' / split, classes=3, images=images, size=(50, 40))
     text = MINIMAL.replace('name: digits', f'name: imagefolder, path: {tmp_path / "images"}')
@@ -159,7 +159,7 @@ def test_classes_and_folders_are_checked_before_an_image_is_read(own, tmp_path, 
 
 @pytest.mark.parametrize('num_workers', [0, 1])
 def test_an_image_that_breaks_in_the_middle_of_an_epoch_is_one_line_and_status_1(own, num_workers, tmp_path, capsys):
-    # All files of an epoch that are not in its first batch would do: half of every file leaves none to be read.
+    # In the first batch the image is refused with status 2, later with status 1.
     broken = sorted((tmp_path / 'images/train').rglob('*.JPEG'))[7]
     broken.write_bytes(broken.read_bytes()[:300])
     assert main([*own, f'data.num_workers={num_workers}', 'max_duration=6ep']) in (1, 2)
