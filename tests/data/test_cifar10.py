@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from composer.core import DataSpec
+from torch.utils.data import DataLoader
 from torchvision.datasets import cifar
 from torchvision.io import write_png
 
 from composer_clr.data.cifar10 import cifar10_dataspecs
+from composer_clr.data.in_memory import ImagesInMemory
 
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 
@@ -39,8 +42,14 @@ def both(tmp_path: Path, monkeypatch) -> tuple[Path, Path]:
     return files, folders
 
 
-def contents(spec) -> set[tuple[bytes, int]]:
-    dataset = spec.dataloader.dataset
+def dataset_of(spec: DataSpec) -> ImagesInMemory:
+    assert isinstance(spec.dataloader, DataLoader)
+    assert isinstance(spec.dataloader.dataset, ImagesInMemory)
+    return spec.dataloader.dataset
+
+
+def contents(spec: DataSpec) -> set[tuple[bytes, int]]:
+    dataset = dataset_of(spec)
     return {(image.numpy().tobytes(), int(label)) for image, label in zip(dataset.images, dataset.labels, strict=True)}
 
 
@@ -56,16 +65,15 @@ def test_the_two_forms_are_one_data_set(both):
 @pytest.mark.parametrize('form', [0, 1], ids=['files', 'folders'])
 def test_parts_have_every_class_alike(both, form):
     train, held_out = cifar10_dataspecs(10, 5, both[form], train_images=30, eval_images=10)
-    for spec, whole in ((train, 60), (held_out, 20)):
-        dataset = spec.dataloader.dataset
+    for spec, images, whole in ((train, 30, 60), (held_out, 10, 20)):
+        dataset = dataset_of(spec)
         assert len(set(dataset.labels.bincount().tolist())) == 1
-        assert dataset.whole == whole
-    assert (len(train.dataloader.dataset), len(held_out.dataloader.dataset)) == (30, 10)
+        assert (len(dataset), dataset.whole) == (images, whole)
 
 
 def test_the_environment_names_the_folder(both, monkeypatch):
     monkeypatch.setenv('COMPOSER_CLR_CIFAR10', str(both[1]))
-    assert len(cifar10_dataspecs(10, 5)[0].dataloader.dataset) == 60
+    assert len(dataset_of(cifar10_dataspecs(10, 5)[0])) == 60
     monkeypatch.delenv('COMPOSER_CLR_CIFAR10')
     with pytest.raises(ValueError, match='path is missing: pass data.path=FOLDER, or set COMPOSER_CLR_CIFAR10'):
         cifar10_dataspecs(10, 5)

@@ -141,7 +141,7 @@ def test_a_good_folder_is_not_read_until_asked(tmp_path):
         next(iter(train.dataloader))
 
 
-def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, ...]]:
     reproducibility.seed_all(seed)
     train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=num_workers, seed=seed, **SMALL)
     return batches(train)

@@ -284,7 +284,8 @@ class OneEvaluation(IterableDataset):
     """Yields its samples once, and then none."""
 
     def __init__(self):
-        self.samples = iter(list(loader(40, seed=1).dataset))
+        dataset = loader(40, seed=1).dataset
+        self.samples = iter([dataset[index] for index in range(40)])
 
     def __iter__(self):
         return self.samples

@@ -80,8 +80,8 @@ def odd_files(draw: st.DrawFn) -> tuple[list[Any], list[tuple[int, int]], int]:
     return records, changes, draw(st.sampled_from([0, 0, 1, 7, 100]))
 
 
-def check(folder: Path, records: tuple[list[Any], list[tuple[int, int]], int]) -> None:
-    records, changes, cut = records
+def check(folder: Path, odd_file: tuple[list[Any], list[tuple[int, int]], int]) -> None:
+    records, changes, cut = odd_file
     file = folder / 'run.wandb'
     file.unlink(missing_ok=True)
     store = DataStore()
