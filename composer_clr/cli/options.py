@@ -41,6 +41,7 @@ __all__ = [
     'say',
     'show',
     'usable',
+    'with_averaged',
     'write_json',
     'write_picture',
 ]
@@ -98,6 +99,13 @@ def usable(
     kept, metric, errors = usable_curves(curves, metric, axis=axis, peak=peak, strict=strict)
     report_left_out(errors)
     return kept, metric
+
+
+def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
+    """Adds the curves of averaged weights, unless ``metric`` is the full name of one of their metrics."""
+    from composer_clr.curves.metric_sets import METRIC_SETS, with_metric_sets
+
+    return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)
 
 
 def report_left_out(errors: Sequence[CurveError]) -> None:

@@ -37,12 +37,13 @@ def run(
     """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
 
     The output of each run goes to train.log in its folder. Ctrl-C ends the runs; the same command resumes them. A run
-    that fails leaves the others alone, and makes the exit status 1.
+    that fails does not stop the others; the exit status is then 1.
     """
     from composer_clr.cli.run_display import displayed
     from composer_clr.recipes.launcher import Ranks
     from composer_clr.recipes.sweep import planned_runs
     from composer_clr.training.study import StudyRunner
+    from composer_clr.training.study_devices import check_devices
 
     for word in recipes:
         if word.partition('=')[0] in ('checkpoint.autoresume', 'progress_bar'):
@@ -56,6 +57,7 @@ def run(
         typer.echo(f'{number} of {len(planned)} runs' + (f': sbatch {slurm / "study.sbatch"}' if number else ' to do'))
         return
     runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
+    check_devices(gpus)
     with displayed(runner.runs) as update:
         runner.run(update)
     failed = [each for each in runner.runs if each.state == 'failed']

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from composer_clr.training.study import StudyRun
+from composer_clr.training.study_run import StudyRun
 
 __all__ = ['displayed', 'study_view']
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from composer_clr.curves.curve import CurveError
+from composer_clr.figures.point_labels import thin_labels
 from composer_clr.figures.text import write_texts
 
 __all__ = ['finish']
@@ -26,7 +27,7 @@ def finish(
 ) -> None:
     """Applies what was chosen to a complete figure, and :func:`write_texts`.
 
-    Labels replace those that are there. The axis of the learning rate, beside that of the accuracy, is not changed.
+    Labels replace those that are there. The y axis of a learning rate is not changed.
 
     Args:
         figure (Figure): The figure.
@@ -48,9 +49,10 @@ def finish(
         figure.supxlabel(xlabel)
     if ylabel is not None and figure.get_supylabel():
         figure.supylabel(ylabel)
-    for ax in panels:
+    for ax in figure.axes:
         if xlabel is not None and ax.get_xlabel():
             ax.set_xlabel(xlabel)
+    for ax in panels:
         if ylabel is not None and ax.get_ylabel():
             ax.set_ylabel(ylabel)
         if xlim is not None:
@@ -63,6 +65,7 @@ def finish(
     figure.draw_without_rendering()
     _wrap_labels(figure)
     _thin_ticks(figure)
+    thin_labels(figure)
 
 
 def _wrap_labels(figure: Figure) -> None:
@@ -86,6 +89,9 @@ def _thin_ticks(figure: Figure) -> None:
 
 def _touch(ax: Axes) -> bool:
     low, high = ax.get_xlim()
-    labels = [label for x, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True) if low <= x <= high]
-    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    labels = ax.get_xticklabels()
+    if not labels:  # those of a shared axis are beneath another panel
+        return False
+    shown = [label for x, label in zip(ax.get_xticks(), labels, strict=True) if low <= x <= high]
+    boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
     return any(after.x0 < before.x1 + 2 for before, after in pairwise(boxes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -31,7 +31,7 @@ from composer_clr.figures.style import (
     scaled,
 )
 
-__all__ = ['error_handles', 'explain', 'kind_handles', 'legend_of', 'legend_outside', 'method_handles']
+__all__ = ['error_handles', 'explain', 'kind_handles', 'legend_of', 'legend_outside', 'line_handles', 'method_handles']
 
 # Characters as wide as the line and the space before a name.
 _LEGEND_GAP = 10
@@ -44,6 +44,7 @@ def explain(
     *,
     beside: bool,
     errors: Sequence[Artist] = (),
+    titles: Mapping[tuple[str, str], str] | None = None,
 ) -> Legend:
     """Adds a legend: of lines if there are few, else of methods and kinds.
 
@@ -54,10 +55,11 @@ def explain(
         beside (bool): Put a long legend beside the axes, and one of a narrow figure below them, on a figure that has no
             others.
         errors (Sequence[Artist]): What :func:`error_handles` says of the errors.
+        titles (Mapping[tuple[str, str], str] | None): Names of lines. Default: ``None``, their method and kind.
     """
     figure = figure_of(ax)
     if len(drawn) <= LINES_NAMED:
-        handles: list[Artist] = [*_line_handles(drawn, among), *errors]
+        handles: list[Artist] = [*line_handles(drawn, among, titles or {}), *errors]
         columns, place = 1, {'handlelength': 3.5}  # long enough to distinguish dashes
     else:
         handles = [*kind_handles(drawn, among), *method_handles(drawn, among), *errors]
@@ -98,7 +100,10 @@ def error_handles(name: str, seeds: Collection[int], *, bands: bool = False) -> 
     return [Line2D([], [], color=GREY, ls='', marker='|', markersize=scaled(9), label=label)]
 
 
-def _line_handles(drawn: Iterable[tuple[str, str]], among: Collection[tuple[str, str]]) -> list[Artist]:
+def line_handles(
+    drawn: Iterable[tuple[str, str]], among: Collection[tuple[str, str]], titles: Mapping[tuple[str, str], str]
+) -> list[Artist]:
+    """Returns a legend entry per line, by its title, or its method and kind."""
     kinds = [kind for _, kind in among]
     looks = {key: line_look(*key, among) for key in drawn}
     return [
@@ -111,7 +116,7 @@ def _line_handles(drawn: Iterable[tuple[str, str]], among: Collection[tuple[str,
             mfc=filling(kind),
             linewidth=scaled(1.5),
             markersize=scaled(6),
-            label=f'{method}, {kind}',
+            label=titles.get((method, kind), f'{method}, {kind}'),
         )
         for (method, kind), (colour, marker) in looks.items()
     ]

@@ -12,9 +12,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
+from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import STANDARD, has_cycles
+from composer_clr.curves.methods import BASELINE
 from composer_clr.curves.metrics import default_metric, full_name, is_fraction
 from composer_clr.figures.legend import error_handles
 from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
@@ -78,12 +80,38 @@ class Lines:
         """Label of the axis that the lines are drawn against."""
         return self.time_label if self.against == 'time' else self.count_label
 
+    @property
+    def are_of_one_method(self) -> bool:
+        """Whether all lines are of one method."""
+        return len({method for method, _ in self.means}) == 1
+
+    @property
+    def titles(self) -> dict[tuple[str, str], str]:
+        """Names of the lines in a legend: their method and kind, or in a figure of one method, what the runs are.
+
+        Example:
+            >>> from composer_clr.curves.curve import Run, TradeoffPoint
+            >>> points = [TradeoffPoint(0, e, 1, 1, 0, e, e, 0.0, {'eval/Accuracy': 0.5}, {}) for e in (1.0, 2.0)]
+            >>> curves = [TradeoffCurve(Run(kind, kind, 'LS'), points) for kind in ('standard', 'cyclic')]
+            >>> list(mean_lines(curves, None).titles.values())
+            ['LS: separate standard runs', 'LS: one cyclic run']
+        """
+        if not self.are_of_one_method:
+            return {(method, kind): f'{method}, {kind}' for method, kind in self.means}
+        titles = {}
+        for (method, kind), line in self.means.items():
+            runs = f'one {kind} run' if has_cycles(kind) else kind
+            if kind == STANDARD:
+                runs = 'separate standard runs' if len(line.count) > 1 else 'standard run'
+            titles[method, kind] = runs if method == BASELINE else f'{method}: {runs}'
+        return titles
+
     def draw(self, ax: Axes, key: tuple[str, str], **look: Any) -> None:
         """Draws one line, with the standard deviation over seeds if there are several."""
         line = self.means[key]
         draw_points(
             ax,
-            line.time_s / self.seconds if self.against == 'time' else line.count,
+            self.positions(line),
             self.scale * line.value,
             self.deviation(line),
             self.means,
@@ -91,6 +119,10 @@ class Lines:
             bands=self.bands,
             **look,
         )
+
+    def positions(self, line: MeanCurve) -> Array:
+        """Returns where the points of a line are on the axis that the lines are drawn against."""
+        return line.time_s / self.seconds if self.against == 'time' else line.count
 
     def deviation(self, line: MeanCurve) -> Any:
         """Returns the standard deviation per point, 0 at a point of one seed; ``None`` if all points are."""

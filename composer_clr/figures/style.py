@@ -54,6 +54,8 @@ _METHODS = {
     'BP+CL+LS+MX': ('#7F4FC9', '*'),
 }
 GREY = '#4D4D4D'
+# Of the cyclic runs in a figure of one method, the second where the method itself has the first.
+_CYCLIC = ('#D55E00', '#0072B2')
 _SPARE = (
     ('#8C564B', '<'),
     ('#5F7F1F', '>'),
@@ -119,12 +121,15 @@ def line_colour(key: tuple[str, str], keys: Collection[tuple[str, str]]) -> str:
 
 def line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
     """Returns the colour and marker of a line: its method's, or among several kinds of one method its kind's own."""
-    others = sorted({name for _, name in keys} - {'standard', 'cyclic'}, key=kind_order)
-    if len({name for name, _ in keys}) > 1 or kind not in others:
-        methods = [name for name, _ in keys]
-        return method_colour(method, methods), method_marker(method, methods)
-    palette = [*list(_METHODS.values())[1:], *_SPARE]
-    return palette[others.index(kind) % len(palette)]
+    methods, kinds = {name for name, _ in keys}, {name for _, name in keys}
+    own = _look(method, methods)
+    if len(methods) > 1 or kind == 'standard' or kinds == {'cyclic'}:
+        return own
+    cyclic = next(colour for colour in _CYCLIC if colour != own[0])
+    if kind == 'cyclic':
+        return cyclic, own[1]
+    palette = [look for look in (*_METHODS.values(), *_SPARE) if look[0] not in (own[0], cyclic)]
+    return palette[sorted(kinds - {'standard', 'cyclic'}, key=kind_order).index(kind) % len(palette)]
 
 
 def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:

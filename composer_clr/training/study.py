@@ -1,6 +1,6 @@
 """Runs the runs of a study side by side, each in a process of its own; no torch in this one.
 
-A run that fails leaves the others alone. All processes end with this one, however it ends, and every run can be
+A run that fails does not stop the others. All processes end with this one, however it ends, and every run can be
 resumed: it saves checkpoints and looks for them.
 """
 
@@ -12,92 +12,27 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import PlannedRun
-from composer_clr.training.study_log import LOG_FILE, failure
+from composer_clr.recording.folder_lock import FolderInUseError
+from composer_clr.training.study_devices import Slot, shared_out
 from composer_clr.training.study_process import PROGRESS_FILE, RUNNER_LOCK, RunProcess
+from composer_clr.training.study_run import StudyRun, resumable
 
-__all__ = ['StudyRun', 'StudyRunner', 'resumable']
+__all__ = ['StudyRunner']
 
 _POLL_S = 0.2
-# For runs whose recipe has no checkpoints; shorter runs never wait for one.
-_SAVED_EVERY = '60s'
 # How long processes, including a launcher's ranks, have to end on SIGTERM.
 _GRACE_S = 10.0
 
 
-@dataclass
-class StudyRun:
-    """A run of the study and its state.
-
-    Attributes:
-        planned (PlannedRun): The planned run.
-        state (str): ``'waiting'``, ``'running'``, ``'done'``, ``'failed'`` or ``'interrupted'``.
-        reason (str): Why it failed, on one line.
-        seconds (float): How long it has been running, or ran.
-        progress (Mapping): What :class:`~composer_clr.training.under_runner.RunProgress` reports.
-    """
-
-    planned: PlannedRun
-    state: str = 'waiting'
-    reason: str = ''
-    seconds: float = 0.0
-    progress: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.planned.recipe.run_name
-
-    @property
-    def log(self) -> Path:
-        """The file of its output: in its folder, or in a local one of its name if that is in an object store."""
-        return Path(self.planned.folder if self.is_local else self.name) / LOG_FILE
-
-    @property
-    def is_local(self) -> bool:
-        """Whether its folder is on this machine."""
-        return '://' not in self.planned.folder
-
-    def settle(self, code: int) -> None:
-        """Sets state and reason from the exit status and the curve."""
-        if code:
-            self.state, self.reason = 'failed', failure(code, self.log)
-            return
-        self.state = 'done'
-        if not self.is_local:
-            return
-        try:
-            curve = TradeoffCurve.read(Path(self.planned.folder))
-            complete = self.planned.is_complete()
-        except (CurveError, RecipeError) as error:
-            self.state, self.reason = 'failed', str(error)
-            return
-        if curve.points and curve.points[-1].diverged:
-            epoch = curve.points[-1].epoch
-            self.state, self.reason = 'failed', f'diverged by epoch {epoch:g}: pass a lower optimizer.lr'
-        elif not complete:
-            self.state, self.reason = 'failed', f'ended with {len(curve.points)} of {len(self.planned.troughs)} points'
-
-
 class _Interrupted(Exception):
     """A signal arrived while a process was being started."""
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """A place for a run among those side by side, with its share of the GPUs."""
-
-    number: int
-    devices: str | None
 
 
 @dataclass
@@ -105,7 +40,7 @@ class _Started:
     """A run that has been started."""
 
     run: StudyRun
-    slot: _Slot
+    slot: Slot
     process: RunProcess
     progress_file: Path
     checkpoints: str | None
@@ -142,7 +77,7 @@ class StudyRunner:
         self.runs = [StudyRun(run) for run in planned]
         self.interrupted: int | None = None
         self._ranks = ranks
-        self._slots = _slots(jobs, ranks, devices)
+        self._slots = shared_out(jobs, ranks, devices)
         self._started: list[_Started] = []
         self._files = Path()
         self._raises = False
@@ -207,7 +142,9 @@ class StudyRunner:
                 run.state, run.reason = 'failed', f'the trunk that it branches off failed: {trunk.name}'
         return None
 
-    def _start(self, run: StudyRun, slot: _Slot, show: Callable[[], None]) -> None:
+    def _start(self, run: StudyRun, slot: Slot, show: Callable[[], None]) -> None:
+        if run.has_ended():  # under another runner
+            return
         progress_file = self._files / f'{self.runs.index(run)}.json'
         words, checkpoints = resumable(run.planned)
         environment = {PROGRESS_FILE: str(progress_file), RUNNER_LOCK: str(self._files / 'runner.lock')}
@@ -216,11 +153,15 @@ class StudyRunner:
         run.state = 'running'
         show()
         try:
+            run.check_free()  # before its log is written to
             # The first start waits for the fork server, and a signal must interrupt that.
             self._raises = True
             process = RunProcess(words, run.log, environment, self._ranks)
         except _Interrupted:
             run.state = 'interrupted'
+            return
+        except FolderInUseError as error:
+            run.state, run.reason = 'failed', str(error)
             return
         except OSError as error:
             run.state, run.reason = 'failed', f'cannot be started: {error}'
@@ -257,25 +198,3 @@ class StudyRunner:
             started.process.wait()
             started.run.state = 'interrupted'
         self._started.clear()
-
-
-def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
-    """Returns recipe and ``key=value`` pairs of a run that saves checkpoints and resumes from them.
-
-    The second value is the folder of checkpoints that the recipe itself does not name, to be removed once the run is
-    complete; or ``None``.
-    """
-    words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
-    if planned.recipe.checkpoint.folder is not None:
-        return words, None
-    checkpoints = f'{planned.folder}/checkpoints'
-    return [*words, f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}'], checkpoints
-
-
-def _slots(jobs: int, ranks: int, devices: Sequence[str]) -> list[_Slot]:
-    if not devices:
-        return [_Slot(number, None) for number in range(jobs)]
-    if len(devices) < ranks:
-        raise RecipeError(f'--devices {",".join(devices)}: a run of {ranks} ranks needs {ranks} GPUs: name as many')
-    groups = [','.join(devices[i : i + ranks]) for i in range(0, len(devices) - ranks + 1, ranks)]
-    return [_Slot(number, groups[number % len(groups)]) for number in range(jobs)]

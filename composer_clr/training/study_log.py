@@ -52,8 +52,8 @@ def failure(code: int, log: Path) -> str:
             name = f'signal {-code}'
         return f'killed by {name}' + (', which the kernel sends when memory runs out' if name == 'SIGKILL' else '')
     lines = _last_lines(log)
-    said = [line.removeprefix(_PROGRAM) for line in lines if line.startswith(_PROGRAM)]
-    reason = (said or lines or [f'ended with status {code}'])[-1]
+    errors = [line.removeprefix(_PROGRAM) for line in lines if line.startswith(_PROGRAM)]
+    reason = (errors or lines or [f'ended with status {code}'])[-1]
     return reason if len(reason) <= _LONGEST else f'{reason[: _LONGEST - 3]}...'
 
 

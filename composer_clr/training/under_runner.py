@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from composer.core import Callback, State, TimeUnit
@@ -65,8 +66,9 @@ class RunProgress(Callback):
             'next_trough': trough / per_epoch if trough and per_epoch else None,
             'left_s': left_s,
         }
-        part_of(self.path).write_text(json.dumps(progress), encoding='utf-8')
-        part_of(self.path).replace(self.path)
+        with suppress(OSError):  # a full disk ends a display, not a run
+            part_of(self.path).write_text(json.dumps(progress), encoding='utf-8')
+            part_of(self.path).replace(self.path)
 
     def _per_epoch(self, state: State) -> int | None:
         """Returns the length of an epoch in the unit of the schedule, if known."""

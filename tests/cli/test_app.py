@@ -53,7 +53,7 @@ def test_figures_by_name(monkeypatch, study, figure):
 def test_plot_passes_its_options_on(monkeypatch, study, capsys):
     drawn = {}
     monkeypatch.setattr(
-        'composer_clr.figures.paper.draw', lambda *given, **options: drawn.update(options) or plt.figure()
+        'composer_clr.figures.paper.draw', lambda *arguments, **options: drawn.update(options) or plt.figure()
     )
     options = '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1'
     options += ' --lower-is-better --peak --bands'

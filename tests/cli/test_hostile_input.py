@@ -251,8 +251,8 @@ def test_names_reach_neither_terminal_nor_page_unescaped(tmp_path, monkeypatch, 
     for kind in ('cyclic', name):
         (tmp_path / str(len(kind))).mkdir()
         points = [point(cycle, epoch=2.0**cycle, metrics={name: 0.5}) for cycle in (0, 1)]
-        made = TradeoffCurve(Run(name, kind, name), points)
-        made.write(tmp_path / str(len(kind)) / 'curve.json')
+        curve = TradeoffCurve(Run(name, kind, name), points)
+        curve.write(tmp_path / str(len(kind)) / 'curve.json')
     for arguments in (
         ['plot', '-o', str(tmp_path / 'out.svg')],
         ['compare'],

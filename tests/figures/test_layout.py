@@ -62,7 +62,7 @@ def test_a_name_that_starts_with_an_underscore_is_in_the_legend():
     figure = draw('1C', [replace_method(curve, '_mine') for curve in STUDY[:3]])
     finish(figure)
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
-    assert texts == ['_mine, standard', '_mine, cyclic']
+    assert texts == ['_mine: separate standard runs', '_mine: one cyclic run']
 
 
 @pytest.mark.parametrize('bands', [False, True])

@@ -37,15 +37,15 @@ class TestRegistry:
             'import sys, composer_clr.figures.paper\n'
             "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'composer', 'pandas', 'scipy'}))"
         )
-        told = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-        assert told.stdout == '[]\n'
+        printed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+        assert printed.stdout == '[]\n'
 
 
 class TestDraw:
     def test_the_methods_that_are_named(self):
         curves = [*STUDY, *(replace_method(curve, 'LS') for curve in STUDY[3:])]
         (ax,) = draw('1C', curves, methods=['LS']).axes
-        assert list(lines(ax)) == ['LS, standard', 'LS, cyclic']
+        assert list(lines(ax)) == ['LS: separate standard runs', 'LS: one cyclic run']
         (ax,) = draw('3', curves, methods=['LS']).axes
         assert list(lines(ax)) == ['LS, standard', 'LS, cyclic']
         (ax,) = draw('3', curves, methods=['baseline'], baseline='LS').axes

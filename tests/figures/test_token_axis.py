@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.figures.layout import finish
 from composer_clr.figures.schedule import learning_rate_and_accuracy
 from composer_clr.figures.tradeoff import accuracy_against_time
 
@@ -47,6 +48,15 @@ def test_loss_is_drawn_against_tokens_with_the_learning_rate_beneath():
     assert multiplier[x == 65536] == [1]  # the end of the warmup
     assert multiplier[-1] == pytest.approx(0.1)
     assert lower.get_xlim() == upper.get_xlim()
+
+
+def test_what_the_author_chooses_is_not_for_the_learning_rate():
+    figure, _ = accuracy_against_time(study())
+    finish(figure, title='T', xlabel='x', ylabel='y', ylim=(1, 4))
+    upper, lower = figure.axes
+    assert (upper.get_title(), upper.get_xlabel(), upper.get_ylabel(), upper.get_ylim()) == ('T', '', 'y', (1, 4))
+    assert (lower.get_title(), lower.get_xlabel(), lower.get_ylabel()) == ('', 'x', 'learning rate')
+    assert lower.get_ylim() == (0, 1.05)
 
 
 def test_ticks_of_tokens_have_prefixes():

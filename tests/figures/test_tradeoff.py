@@ -10,9 +10,7 @@ from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.style import method_colour
-from composer_clr.figures.tradeoff import accuracy_against_time, methods_beside_baseline, standard_beside_cyclic
-from tests.helpers import drawn_studies
-from tests.helpers.runs_and_lines import run as run_of
+from composer_clr.figures.tradeoff import accuracy_against_time
 from tests.helpers.studies import STUDY, run
 
 
@@ -32,10 +30,10 @@ def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
 def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
     _, ax = accuracy_against_time(STUDY)
     assert lines(ax) == {
-        'baseline, standard': ([12, 22], pytest.approx([52, 64])),
-        'baseline, cyclic': ([12, 22], pytest.approx([60, 60])),
+        'separate standard runs': ([12, 22], pytest.approx([52, 64])),
+        'one cyclic run': ([12, 22], pytest.approx([60, 60])),
     }
-    lower, upper = (cap.get_ydata() for cap in drawn(ax)['baseline, cyclic'].lines[1])
+    lower, upper = (cap.get_ydata() for cap in drawn(ax)['one cyclic run'].lines[1])
     assert [high - low for high, low in zip(upper, lower, strict=True)] == pytest.approx([2 * 14.142135623730951, 0])  # type: ignore
     assert [bars.lines[0].get_linestyle() for bars in drawn(ax).values()] == ['-', '--']
     assert ax.get_xscale() == 'log'
@@ -49,44 +47,56 @@ def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
 def test_the_unit_of_time_suits_the_longest_run(longest, unit, seconds):
     _, ax = accuracy_against_time([run('cyclic', 1, (4, longest / 2, 0.5), (8, longest, 0.6))])
     assert ax.get_xlabel() == f'training time ({unit})'
-    assert lines(ax)['baseline, cyclic'][0] == pytest.approx([longest / 2 / seconds, longest / seconds])
+    assert lines(ax)['one cyclic run'][0] == pytest.approx([longest / 2 / seconds, longest / seconds])
 
 
 def test_the_best_in_the_window():
     _, ax = accuracy_against_time(STUDY[:1], peak=True)
-    assert lines(ax)['baseline, cyclic'][1] == pytest.approx([60, 70])
+    assert lines(ax)['one cyclic run'][1] == pytest.approx([60, 70])
     assert ax.get_ylabel() == 'best accuracy (%)'
 
 
 def test_a_metric_that_is_not_a_fraction_keeps_its_unit():
     _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 2.5), (8, 2, 1.5), metric='eval/loss')])
-    assert lines(ax)['baseline, cyclic'][1] == [2.5, 1.5]
+    assert lines(ax)['one cyclic run'][1] == [2.5, 1.5]
     assert ax.get_ylabel() == 'loss'
 
 
 def test_runs_without_epochs_are_matched_by_batch():
-    made = [
+    batches = [
         TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)])
         for c in STUDY[:2]
     ]
-    _, ax = accuracy_against_time(made)
-    assert lines(ax)['baseline, cyclic'][0] == [12, 22]
+    _, ax = accuracy_against_time(batches)
+    assert lines(ax)['one cyclic run'][0] == [12, 22]
 
 
 def test_percentages_are_not_taken_for_fractions():
     _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 50), (8, 2, 60))])
-    assert lines(ax)['baseline, cyclic'][1] == [50, 60]
+    assert lines(ax)['one cyclic run'][1] == [50, 60]
     assert ax.get_ylabel() == 'accuracy (%)'
 
 
 def test_a_point_that_diverged_leaves_a_hole():
     _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), (8, 2, math.nan), (16, 4, 0.6))])
-    assert lines(ax)['baseline, cyclic'][1] == pytest.approx([50, math.nan, 60], nan_ok=True)
+    assert lines(ax)['one cyclic run'][1] == pytest.approx([50, math.nan, 60], nan_ok=True)
 
 
 def test_drawn_on_axes_of_the_caller():
     figure, ax = plt.subplots()
     assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
+
+
+def test_the_kinds_of_one_method_have_colours_and_names_of_their_own():
+    curves = [run(kind, 1, (4, 1, 0.5), (8, 2, 0.6)) for kind in ('standard', 'cyclic', 'wsd-s', 'cyclic-averaged')]
+    _, ax = accuracy_against_time(curves)
+    assert len({bars.lines[0].get_color() for bars in drawn(ax).values()}) == 4
+    assert list(lines(ax)) == ['separate standard runs', 'one cyclic run', 'cyclic-averaged', 'one wsd-s run']
+    assert {key: str(bars.get_label()) for key, bars in drawn(ax).items()} == {key: key for key in lines(ax)}
+    for method in ('baseline', 'LS+MX'):
+        pair = [run(kind, 1, (4, 1, 0.5), method=method) for kind in ('standard', 'cyclic')]
+        standard, cyclic = (bars.lines[0].get_color() for bars in drawn(accuracy_against_time(pair)[1]).values())
+        assert standard == method_colour(method) != cyclic
 
 
 def test_methods_keep_their_colour_and_differ():
@@ -112,57 +122,3 @@ def test_methods_keep_their_colour_and_differ():
 def test_refused(curves, metric, match):
     with pytest.raises(CurveError, match=match):
         accuracy_against_time(curves, metric)
-
-
-class TestPanels:
-    def test_each_method_beside_the_baseline(self):
-        curves = [*drawn_studies.STUDY, run_of('LS', 'cyclic', [(16, 0.55), (32, 0.65)])]
-        figure, axes = methods_beside_baseline(curves)
-        both = {'baseline, standard', 'baseline, cyclic'}
-        assert [ax.get_title() for ax in axes] == ['LS', 'MX']
-        assert [set(drawn_studies.lines(ax)) for ax in axes] == [
-            both | {'LS, cyclic'},
-            both | {'MX, standard', 'MX, cyclic'},
-        ]
-        assert drawn_studies.lines(axes[0])['LS, cyclic'] == (
-            pytest.approx([1600 / 60, 3200 / 60]),
-            pytest.approx([55, 65]),
-        )
-        assert axes[0].get_ylim() == axes[1].get_ylim()
-        assert figure.get_supylabel() == 'top-1 accuracy (%)'
-        assert figure.get_supxlabel() == 'training time (minutes)'
-
-    def test_standard_beside_cyclic(self):
-        _, axes = standard_beside_cyclic(drawn_studies.STUDY)
-        assert [ax.get_title() for ax in axes] == ['standard', 'cyclic']
-        assert [list(drawn_studies.lines(ax)) for ax in axes] == [
-            [f'{m}, {k}' for m in ('baseline', 'MX')] for k in ('standard', 'cyclic')
-        ]
-        assert drawn_studies.lines(axes[0])['MX, standard'] == (pytest.approx([25, 55]), pytest.approx([51, 62]))
-
-    def test_on_axes_of_the_caller(self):
-        figure, given = plt.subplots(1, 2)
-        assert standard_beside_cyclic(drawn_studies.STUDY, axes=given) == (figure, list(given))
-        with pytest.raises(ValueError, match=r'2 axes for 1 panels \(MX\): pass one per panel'):
-            methods_beside_baseline(drawn_studies.STUDY, axes=given)
-
-    @pytest.mark.parametrize(
-        ('draw', 'curves', 'match'),
-        [
-            (
-                methods_beside_baseline,
-                drawn_studies.STUDY[:3],
-                "beside the baseline 'baseline', but the runs are of .'baseline'.: name",
-            ),
-            (
-                methods_beside_baseline,
-                drawn_studies.STUDY[3:],
-                "beside the baseline 'baseline', but the runs are of .'MX'.: name",
-            ),
-            (standard_beside_cyclic, drawn_studies.STUDY[:1], 'all runs are cyclic: name runs of both'),
-        ],
-        ids=['no-method', 'no-baseline', 'one-kind'],
-    )
-    def test_refused(self, draw, curves, match):
-        with pytest.raises(CurveError, match=match):
-            draw(curves)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,15 @@ from typing import Any
 import pytest
 import torch
 
+from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import PlannedRun, planned_runs
 from composer_clr.train import main
-from composer_clr.training.study import StudyRun, StudyRunner
+from composer_clr.training import study_devices
+from composer_clr.training.study import StudyRunner
+from composer_clr.training.study_devices import check_devices
+from composer_clr.training.study_run import StudyRun
+from tests.helpers.curves import point
 
 SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'data.arguments.train_images=100']
 DIGITS = ['quickstart/digits']
@@ -25,7 +33,7 @@ def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
     return planned_runs(DIGITS, [*SHORT, *overrides], **options)
 
 
-def points(folder: Path) -> list[dict[str, Any]]:
+def points_of(folder: Path) -> list[dict[str, Any]]:
     """Returns a curve's points without times."""
     record = json.loads((folder / 'curve.json').read_text())
     return [{key: value for key, value in p.items() if not key.startswith('wall_clock')} for p in record['points']]
@@ -72,7 +80,7 @@ def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(study, t
             continue
         assert main([run.planned.name, *run.planned.overrides, 'progress_bar=false']) == 0
         alone, in_study = tmp_path / run.planned.folder, folder / run.planned.folder
-        assert points(in_study) == points(alone)
+        assert points_of(in_study) == points_of(alone)
         for file in alone.glob('*.pt'):
             a, b = (torch.load(each / file.name, weights_only=True)['state']['model'] for each in (alone, in_study))
             assert all(torch.equal(a[name], b[name]) for name in a)
@@ -126,6 +134,13 @@ def test_devices_are_shared_out(jobs, ranks, devices, expected):
     assert [slot.devices for slot in runner._slots] == expected
 
 
+def test_devices_that_pytorch_does_not_find_are_refused(monkeypatch):
+    monkeypatch.setattr(study_devices, '_COUNT', 'import os; print(os.environ["CUDA_VISIBLE_DEVICES"].count("0"))')
+    check_devices(['0'])
+    with pytest.raises(RecipeError, match='--devices 0,1: PyTorch finds 1 of these 2 GPUs: name those that nvidia-smi'):
+        check_devices(['0', '1'])
+
+
 def test_fewer_devices_than_ranks_are_refused():
     with pytest.raises(RecipeError, match='--devices 0,1: a run of 4 ranks needs 4 GPUs'):
         StudyRunner([], ranks=4, devices=['0', '1'])
@@ -137,6 +152,38 @@ def test_the_longest_run_starts_first_side_by_side(tmp_path, monkeypatch):
     lengths = [run.troughs[-1] for run in planned]
     assert StudyRunner(planned)._next().planned.troughs[-1] == lengths[0]  # type: ignore[union-attr]
     assert StudyRunner(planned, jobs=2)._next().planned.troughs[-1] == max(lengths)  # type: ignore[union-attr]
+
+
+def test_a_run_that_another_runner_has_completed_meanwhile_is_not_repeated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (planned,) = short_runs('max_duration=2ep', kinds=['cyclic'])
+    runner = StudyRunner([planned])
+    run = Run(planned.recipe.run_name, planned.recipe.curve_kind, 'baseline')
+    Path(planned.folder).mkdir(parents=True)
+    TradeoffCurve(run, [point(epoch=2.0)]).write(Path(planned.folder, 'curve.json'))
+    runner.run(lambda: None)
+    assert [run.state for run in runner.runs] == ['done']
+    assert not runner.runs[0].log.exists()
+
+
+def test_a_folder_that_another_run_writes_to_fails_its_run_and_leaves_the_log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (planned,) = short_runs('max_duration=2ep', kinds=['cyclic'])
+    folder = Path(planned.folder)
+    folder.mkdir(parents=True)
+    code = f'import time; from composer_clr.recording.folder_lock import *; l = FolderLock({folder!r}); '
+    hold = ['-c', f'from pathlib import *; {code} print(flush=True); time.sleep(60)']
+    with subprocess.Popen([sys.executable, *hold], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        runner = StudyRunner([planned])
+        runner.run(lambda: None)
+        holder.kill()
+    assert re.fullmatch(
+        rf"folder='.*' is being written to by a live run \(process {holder.pid} on .*\): wait for it to end, .*",
+        runner.runs[0].reason,
+    )
+    assert not runner.runs[0].log.exists()
 
 
 def test_a_folder_that_cannot_be_written_to_fails_its_run_alone(tmp_path, monkeypatch):
