@@ -56,7 +56,7 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
         'composer_clr.figures.paper.draw', lambda *arguments, **options: drawn.update(options) or plt.figure()
     )
     options = '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1'
-    options += ' --lower-is-better --peak --bands'
+    options += ' --lower-is-better --peak --bands --no-point-labels'
     assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
     assert drawn == {
         'methods': ['LS', 'MX'],
@@ -66,6 +66,7 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
         'lower_is_better': True,
         'peak': True,
         'bands': True,
+        'point_labels': False,
     }
     plt.close('all')
 
