@@ -37,7 +37,8 @@ def study(
 ) -> list[list[str]]:
     """Lists the recipe and ``key=value`` pairs of each run that a comparison needs and that is not complete.
 
-    The arguments and errors are those of :func:`planned_runs`.
+    The arguments and errors are those of :func:`planned_runs`. All runs are checked before any is returned: half a
+    second of CPU time for 280.
 
     Example:
         >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
