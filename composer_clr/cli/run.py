@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from composer_clr.cli.options import show
 from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
 from composer_clr.recipes.schema import RecipeError
 
@@ -39,7 +36,7 @@ def run(
     The output of each run goes to train.log in its folder. Ctrl-C ends the runs; the same command resumes them. A run
     that fails does not stop the others; the exit status is then 1.
     """
-    from composer_clr.cli.run_display import displayed
+    from composer_clr.cli.run_display import displayed, print_failures
     from composer_clr.recipes.launcher import Ranks
     from composer_clr.recipes.sweep import planned_runs
     from composer_clr.training.study import StudyRunner
@@ -48,7 +45,9 @@ def run(
     for word in recipes:
         if word.partition('=')[0] in ('checkpoint.autoresume', 'progress_bar'):
             raise RecipeError(f'{word}: is set by run: leave it out')
-    gpus = [gpu.strip() for gpu in devices.split(',') if gpu.strip()] if devices else []
+    gpus = [gpu.strip() for gpu in (devices or '').split(',') if gpu.strip()]
+    if devices is not None and not gpus:
+        raise RecipeError(f'--devices {devices!r}: names no GPU: name some, such as 0,1, or leave it out')
     planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
     if slurm is not None:
         from composer_clr.training.slurm import write_job_array
@@ -60,12 +59,9 @@ def run(
     check_devices(gpus)
     with displayed(runner.runs) as update:
         runner.run(update)
-    failed = [each for each in runner.runs if each.state == 'failed']
+    failed = any(each.state == 'failed' for each in runner.runs)
     if failed:
-        table = Table('run', 'failed', 'log')
-        for each in failed:
-            table.add_row(each.name, each.reason, os.path.relpath(each.log))
-        show(table, [])
+        print_failures(runner.runs)
     if runner.interrupted is not None:
         done = sum(each.state == 'done' for each in runner.runs)
         typer.echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,9 +16,9 @@ from rich.text import Text
 
 from composer_clr.training.study_run import StudyRun
 
-__all__ = ['displayed', 'study_view']
+__all__ = ['displayed', 'print_failures', 'study_view']
 
-_REFRESH_S = 0.25
+_REFRESHES_PER_SECOND = 4
 
 
 @contextmanager
@@ -33,18 +34,29 @@ def displayed(runs: Sequence[StudyRun], console: Console | None = None) -> Itera
     if not console.is_terminal:
         yield lines.update
         return
-    began_s, drawn_s = monotonic(), 0.0
-    with Live(study_view(runs, 0.0), console=console, auto_refresh=False) as live:
+    began_s = monotonic()
+    # Refreshed by a thread: the first start of a run waits for the imports.
+    with Live(
+        get_renderable=lambda: study_view(runs, monotonic() - began_s),
+        console=console,
+        refresh_per_second=_REFRESHES_PER_SECOND,
+    ):
+        yield lines.update
 
-        def update() -> None:
-            nonlocal drawn_s
-            lines.update()
-            if monotonic() - drawn_s >= _REFRESH_S:
-                drawn_s = monotonic()
-                live.update(study_view(runs, drawn_s - began_s), refresh=True)
 
-        yield update
-        live.update(study_view(runs, monotonic() - began_s), refresh=True)
+def print_failures(runs: Sequence[StudyRun], console: Console | None = None) -> None:
+    """Prints the runs that failed, each with its reason and its log.
+
+    Args:
+        runs (Sequence[StudyRun]): The runs of the study.
+        console (Console | None): Where to. Default: ``None``, standard output.
+    """
+    console = console or Console(highlight=False)
+    failed = [run for run in runs if run.state == 'failed']
+    _print(console, f'{len(failed)} of {len(runs)} {"run" if len(runs) == 1 else "runs"} failed:')
+    for run in failed:
+        _print(console, f'  {run.name}: {run.reason}')
+        _print(console, f'    {os.path.relpath(run.log)}')
 
 
 def study_view(runs: Sequence[StudyRun], seconds: float) -> RenderableType:
@@ -101,10 +113,11 @@ class _Lines:
 
     def __init__(self, runs: Sequence[StudyRun], console: Console):
         self._runs, self._console = runs, console
-        complete = sum(run.state == 'done' for run in runs)
+        complete, failed = (sum(run.state == state for run in runs) for state in ('done', 'failed'))
         self._ended = {id(run) for run in runs if run.state in ('done', 'failed')}
         noted = f', {complete} of them complete' if complete else ''
-        console.print(Text(f'{len(runs)} {"run" if len(runs) == 1 else "runs"}{noted}'))
+        noted += f', {failed} failed before' if failed else ''
+        _print(console, f'{len(runs)} {"run" if len(runs) == 1 else "runs"}{noted}')
 
     def update(self) -> None:
         for run in self._runs:
@@ -113,8 +126,13 @@ class _Lines:
             self._ended.add(id(run))
             number = f'{len(self._ended):>{len(str(len(self._runs)))}}/{len(self._runs)}'
             words = {'done': 'done', 'failed': f'failed: {run.reason}', 'interrupted': 'interrupted'}[run.state]
-            self._console.print(Text(f'{number} {run.name}: {words} ({_clock(run.seconds)})'), soft_wrap=True)
+            _print(self._console, f'{number} {run.name}: {words} ({_clock(run.seconds)})')
 
 
 def _clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+def _print(console: Console, line: str) -> None:
+    """Prints a line, between words over several rows of a terminal, whole elsewhere."""
+    console.print(Text(line), soft_wrap=not console.is_terminal)

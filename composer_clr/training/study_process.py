@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ class RunProcess:
                 self._process = context.Process(target=_train, args=(list(words), dict(environment), str(log)))
                 # The server is started with the first run: what its imports print is not for the terminal.
                 with _output_to(output.fileno()):
-                    self._process.start()
+                    forkserver.ensure_running()
+                self._process.start()
                 return
             launcher = [sys.executable, '-m', 'composer.cli.launcher', '-n', str(ranks), '-m', 'composer_clr.train']
             self._process = subprocess.Popen(

@@ -103,7 +103,11 @@ class StudyRun:
             return
         if curve.points and curve.points[-1].diverged:
             epoch = curve.points[-1].epoch
-            self.state, self.reason = 'failed', f'diverged by epoch {epoch:g}: pass a lower optimizer.lr'
+            self.state = 'failed'
+            self.reason = (
+                f'diverged by epoch {epoch:g}: pass a lower optimizer.lr, and another run_name or remove '
+                f'{self.planned.folder}'
+            )
         elif not complete:
             self.state, self.reason = 'failed', f'ended with {len(curve.points)} of {len(self.planned.troughs)} points'
 

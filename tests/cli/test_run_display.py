@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from composer_clr.cli.app import app
-from composer_clr.cli.run_display import displayed, study_view
+from composer_clr.cli.run_display import displayed, print_failures, study_view
 from composer_clr.recipes.schema import RecipeError
 
 REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder'
@@ -16,7 +17,13 @@ REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder
 def run(name, state='waiting', seconds=0.0, reason='', length=8, **progress):
     planned = SimpleNamespace(troughs=[length], unit='ep')
     entry: Any = SimpleNamespace(
-        name=name, state=state, seconds=seconds, reason=reason, progress=progress, planned=planned
+        name=name,
+        state=state,
+        seconds=seconds,
+        reason=reason,
+        progress=progress,
+        planned=planned,
+        log=Path.cwd() / 'runs' / name / 'train.log',
     )
     return entry
 
@@ -47,7 +54,7 @@ def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
 def test_a_log_has_one_line_per_run():
     output = io.StringIO()
     console = Console(file=output, width=60, force_terminal=False)
-    runs = [run('zero', 'done'), run('one'), run('two')]
+    runs = [run('zero', 'done'), run('one'), run('two'), run('three', 'failed')]
     with displayed(runs, console) as update:
         runs[1].state, runs[1].seconds = 'running', 1.0
         update()
@@ -57,10 +64,22 @@ def test_a_log_has_one_line_per_run():
         runs[2].state, runs[2].reason = 'failed', REASON
         update()
     assert output.getvalue().splitlines() == [
-        '3 runs, 1 of them complete',
-        '2/3 one: done (0:01:01)',
-        '3/3 two: failed: ' + REASON + ' (0:00:00)',
+        '4 runs, 1 of them complete, 1 failed before',
+        '3/4 one: done (0:01:01)',
+        '4/4 two: failed: ' + REASON + ' (0:00:00)',
     ]
+
+
+@pytest.mark.parametrize('terminal', [False, True])
+def test_failures_are_listed_with_reason_and_log(terminal, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = io.StringIO()
+    runs = [run('one', 'done'), run('two', 'failed', reason=REASON)]
+    print_failures(runs, Console(file=output, width=40, force_terminal=terminal, color_system=None))
+    lines = output.getvalue().splitlines()
+    assert (lines[0], lines[-1]) == ('1 of 2 runs failed:', '    runs/two/train.log')
+    assert ' '.join(line.strip() for line in lines[1:-1]) == f'two: {REASON}'
+    assert terminal == (max(map(len, lines)) <= 40)
 
 
 @pytest.mark.parametrize('progress', [{}, {'done': 0.25, 'epoch': None, 'next_trough': None, 'left_s': None}])
@@ -76,6 +95,7 @@ def test_a_run_that_reports_little_is_shown(progress):
         (['quickstart/digits', 'progress_bar=true'], 'progress_bar=true: is set by run: leave it out'),
         (['quickstart/digits', 'checkpoint.autoresume=false'], 'checkpoint.autoresume=false: is set by run'),
         (['quickstart/digits', '--seeds', 'a'], '--seeds a: must be whole numbers'),
+        (['quickstart/digits', '--devices', ''], "--devices '': names no GPU"),
         (['quickstart/digits', '--devices', '0', '--ranks', '2'], '--devices 0: a run of 2 ranks needs 2 GPUs'),
     ],
 )
