@@ -26,6 +26,9 @@ def import_curves(
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
     """Recovers the curves of many runs, with a progress bar on stderr.
 
+    W&B may write the end of an offline run after ``wandb.finish()`` has returned; in the process that trained it, call
+    ``wandb.teardown()`` first.
+
     Args:
         sources (Sequence[str]): Each an existing path (an offline run folder such as ``wandb/offline-run-...``, or a
             folder with some at any depth), or a project ``ENTITY/PROJECT``.
