@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from composer.algorithms import SAM, GradientClipping
-from composer.core import Event, Precision, State, Time, TimeUnit
+from composer.core import Event, Precision, State, TimeUnit
 from composer.loggers import Logger
 
 from composer_clr.algorithms.in_step import CyclicGradientClipping, InStep
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.trainer_schedule import Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['CyclicBatchSize']
@@ -57,12 +56,7 @@ class CyclicBatchSize(InStep):
 
     drives = 'batch size'
 
-    def __init__(
-        self,
-        at_peak: int = 1,
-        at_trough: int = 4,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
-    ):
+    def __init__(self, at_peak: int = 1, at_trough: int = 4, scheduler: Troughs | None = None):
         super().__init__(at_peak, at_trough, scheduler)
         self.gathered = 0
         self._gradients: dict[str, torch.Tensor] = {}

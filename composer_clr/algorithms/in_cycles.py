@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from composer.algorithms import EMA, SWA, LayerFreezing, StochasticDepth
@@ -12,9 +11,8 @@ from composer.loggers import Logger
 from composer_clr.algorithms.frozen_layers import FrozenLayers
 from composer_clr.algorithms.run_clocks import check_leaves_rate, clock_times
 from composer_clr.schedule.cycle_clock import CycleClock
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import spell
-from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.schedule.trainer_schedule import Troughs, trainer_schedule
 
 __all__ = ['InCycles']
 
@@ -80,7 +78,7 @@ class InCycles(Algorithm):
         named: Any = type(name, (cls,), {'__qualname__': f'InCycles[{name}]', '__module__': cls.__module__})
         return super().__new__(named)
 
-    def __init__(self, algorithm: Algorithm, scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None):
+    def __init__(self, algorithm: Algorithm, scheduler: Troughs | None = None):
         if not isinstance(algorithm, Algorithm):
             raise TypeError(f'InCycles({algorithm!r}): give an algorithm, such as ProgressiveResizing()')
         if isinstance(algorithm, InCycles):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from composer.algorithms import GradientClipping
-from composer.core import Algorithm, Event, State, Time
+from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
 
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs, trainer_schedule
 
 __all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InStep']
 
@@ -40,12 +38,7 @@ class InStep(Algorithm):
 
     drives = 'a value'
 
-    def __init__(
-        self,
-        at_peak: float,
-        at_trough: float,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
-    ):
+    def __init__(self, at_peak: float, at_trough: float, scheduler: Troughs | None = None):
         self.at_peak = self._checked('at_peak', at_peak)
         self.at_trough = self._checked('at_trough', at_trough)
         self.scheduler = scheduler
@@ -142,12 +135,7 @@ class CyclicWeightDecay(InStep):
 
     drives = 'weight decay'
 
-    def __init__(
-        self,
-        at_peak: float = 1.0,
-        at_trough: float = 0.0,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
-    ):
+    def __init__(self, at_peak: float = 1.0, at_trough: float = 0.0, scheduler: Troughs | None = None):
         super().__init__(at_peak, at_trough, scheduler)
         self._own: list[float] = []
 
@@ -200,12 +188,7 @@ class CyclicMomentum(InStep):
 
     drives = 'momentum'
 
-    def __init__(
-        self,
-        at_peak: float = 0.85,
-        at_trough: float = 0.95,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
-    ):
+    def __init__(self, at_peak: float = 0.85, at_trough: float = 0.95, scheduler: Troughs | None = None):
         super().__init__(at_peak, at_trough, scheduler)
 
     def _checked(self, name: str, value: float) -> float:
@@ -250,7 +233,7 @@ class CyclicGradientClipping(InStep):
         clipping_type: str,
         at_peak: float,
         at_trough: float,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+        scheduler: Troughs | None = None,
     ):
         if clipping_type not in ('norm', 'value', 'adaptive'):
             raise ValueError(f"{clipping_type=}: give 'norm', 'value' or 'adaptive'")

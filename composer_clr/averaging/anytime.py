@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from composer.core import DataSpec, Event, State, Time
+from composer.core import DataSpec, State
 from composer.loggers import Logger
 from composer.utils import reproducibility
 
+from composer_clr.averaging.mark_intervals import AtMarksToo, MarkIntervals
 from composer_clr.averaging.merging import decay_named
 from composer_clr.averaging.point_weights import PointWeights
 from composer_clr.averaging.tail_average import DecayingAverage, TailAverages, tail
-from composer_clr.recording.evaluation import AtTroughsToo
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import horizon
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['AnytimeAverage']
-
-Interval = Callable[[State, Event], bool]
 
 
 class AnytimeAverage(PointWeights):
@@ -56,13 +52,15 @@ class AnytimeAverage(PointWeights):
         device (str | None): Where the copies are kept, such as ``'cpu'``. Default: ``None``, beside the weights.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks, where the Trainer's scheduler does
-            not give them. Default: ``None``, those of its :class:`~composer_clr.AnytimeScheduler`.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks, where neither ``ParetoSnapshot`` nor
+            the Trainer's scheduler gives them. Default: ``None``, those of ``ParetoSnapshot``, or of the Trainer's
+            :class:`~composer_clr.AnytimeScheduler`.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, for what
-            :class:`~composer_clr.TroughAverage` refuses, beside another callback that evaluates weights of its own, or
-            if the checkpoint that the run resumes from lacks a part of an average.
+            :class:`~composer_clr.TroughAverage` refuses, if the learning rate decays, beside ``SWA`` or another
+            callback that evaluates weights of its own, or if the checkpoint that the run resumes from lacks a part of
+            an average.
 
     Example:
         >>> from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, ends_log_spaced
@@ -88,7 +86,7 @@ class AnytimeAverage(PointWeights):
         device: str | None = None,
         bn_batches: int = 50,
         train_data: DataSpec | None = None,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+        scheduler: Troughs | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=scheduler)
         decay_named(decay)
@@ -100,19 +98,27 @@ class AnytimeAverage(PointWeights):
             half_life = _checked('half_life', half_life)
         if device is not None:
             try:
-                torch.device(device)
-            except RuntimeError as error:
-                raise ValueError(f"device={device!r}: is not a device: pass 'cpu', or leave it out") from error
+                # A value on it too: 'cuda' names a device, which this machine may not have.
+                torch.zeros((), device=device).item()
+            except (RuntimeError, AssertionError) as error:
+                raise ValueError(f"device={device!r}: is not a device here: pass 'cpu', or leave it out") from error
         self.window, self.half_life, self.decay, self.device = window, half_life, decay, device
         self._averages: TailAverages | DecayingAverage | None = None
         self._loaded: dict[str, Any] = {}
+        self._intervals = MarkIntervals(self._at_trough)
+
+    def init(self, state: State, logger: Logger) -> None:
+        super().init(state, logger)
+        self._averages, self._loaded = None, {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the averages under way."""
-        return {} if self._averages is None else {'averages': self._averages.state_dict()}
+        """Returns the averages under way, and which they are."""
+        if self._averages is None:
+            return {}
+        return {'averages': self._averages.state_dict(), 'average': self.describe_average()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loaded = state.get('averages', {})
+        self._averages, self._loaded = None, state
 
     def describe_average(self) -> dict[str, object]:
         """Returns the arguments of the average as plain values, for the record of a run."""
@@ -124,12 +130,20 @@ class AnytimeAverage(PointWeights):
         super().fit_start(state, logger)
         schedule = self._schedule
         assert schedule is not None
-        loaded = self._averages.state_dict() if self._averages is not None else self._loaded
+        if schedule.decays:
+            raise ValueError(
+                f'AnytimeAverage averages a run whose learning rate does not decay, as that of '
+                f'{schedule.description["scheduler"]} does: train with AnytimeScheduler, or average over the ends of '
+                'cycles with TroughAverage'
+            )
+        # The callback's own, where the Trainer has fitted before.
+        loaded, self._loaded = self.state_dict() or self._loaded, {}
         self._averages = self._new_averages(state, schedule)
         if state.timestamp.batch.value == 0:
             return
         devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
-        self._averages.load_state_dict(loaded, devices)
+        if loaded.get('average', self.describe_average()) == self.describe_average():
+            self._averages.load_state_dict(loaded.get('averages', {}), devices)
         missing = self._averages.missing(schedule.now(state))
         if missing:
             raise ValueError(
@@ -145,25 +159,15 @@ class AnytimeAverage(PointWeights):
             return
         super().batch_start(state, logger)
         for first, second in zip(state.evaluators, self._second, strict=False):
-            interval = first.eval_interval
-            assert interval is not None, 'the Trainer has set every eval_interval'
-            if isinstance(interval, AtTroughsToo):
-                second.eval_interval = _AtMarksToo(interval.users, self._at_trough)
-                interval.users = _never
-            else:
-                second.eval_interval = _AtMarksToo(interval, self._at_trough)
-                first.eval_interval = self._at_trough
+            self._intervals.leave_to_averages(first, second)
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        """Gives the evaluators their own intervals back."""
-        for first, second in zip(state.evaluators, self._second, strict=False):
-            own = second.eval_interval
-            assert isinstance(own, _AtMarksToo)
-            if isinstance(first.eval_interval, AtTroughsToo):
-                first.eval_interval.users = own.users
-            else:
-                first.eval_interval = own.users
+        self._intervals.give_back()
         super().fit_end(state, logger)
+
+    def close(self, state: State, logger: Logger) -> None:
+        del state, logger
+        self._intervals.give_back()
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """Takes in the weights, if a window is open; the evaluation of a mark comes right after."""
@@ -198,9 +202,13 @@ class AnytimeAverage(PointWeights):
         del logger
         evaluator = next((one for one in self._second if one.label == state.dataloader_label), None)
         interval = evaluator.eval_interval if evaluator is not None else None
-        if self._second and not (isinstance(interval, _AtMarksToo) and interval.asked):
+        if self._second and not (isinstance(interval, AtMarksToo) and interval.asked):
             assert self._random_state is not None
             reproducibility.load_rng_state(self._random_state)
+
+    def _undo(self, state: State) -> None:
+        self._intervals.give_back()
+        super()._undo(state)
 
     def _new_averages(self, state: State, schedule: TrainerSchedule) -> TailAverages | DecayingAverage:
         if self.half_life is not None:
@@ -219,29 +227,6 @@ class AnytimeAverage(PointWeights):
             windows.append(tail(following, self.window))
             following = schedule.cycles.next_trough(following)
         return TailAverages(windows, self.decay, self.device)
-
-
-class _AtMarksToo:
-    """An ``eval_interval`` of the weights in training: the user's own, and each mark.
-
-    Args:
-        users (Interval): The user's own interval.
-        at_mark (Interval): Whether this is the end of a batch that passed a mark.
-    """
-
-    def __init__(self, users: Interval, at_mark: Interval):
-        self.users = users
-        self.at_mark = at_mark
-        self.asked = False
-
-    def __call__(self, state: State, event: Event) -> bool:
-        self.asked = bool(self.users(state, event))
-        return self.asked or self.at_mark(state, event)
-
-
-def _never(state: State, event: Event) -> bool:
-    del state, event
-    return False
 
 
 def _checked(name: str, value: float, most: float = float('inf')) -> float:

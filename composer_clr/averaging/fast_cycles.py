@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -16,8 +15,8 @@ from composer.utils import reproducibility
 from composer_clr.averaging.train_batches import check_readable, train_batches
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import in_unit, parse_time, spell
+from composer_clr.schedule.trainer_schedule import Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['FastCycles']
@@ -67,7 +66,7 @@ class FastCycles(TroughWeights):
         bn_batches: int = 50,
         save_weights: bool = False,
         train_data: DataSpec | None = None,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+        scheduler: Troughs | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
         self.period = parse_time('period', period)

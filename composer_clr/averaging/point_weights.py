@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from composer.algorithms import SWA
 from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import reproducibility
@@ -32,6 +33,8 @@ class PointWeights(TroughWeights):
         others = [type(other).__name__ for other in state.callbacks if isinstance(other, TroughWeights)]
         if len(others) > 1:
             raise ValueError(f'{" and ".join(others)} evaluate weights of their own at the same time: give one of them')
+        if any(isinstance(algorithm, SWA) for algorithm in state.algorithms):
+            raise ValueError(f'{others[0]} and SWA both average the weights of the run: leave one of them out')
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Loads the weights before a snapshot that comes first in the list of callbacks saves what it finds."""

@@ -9,6 +9,7 @@ from composer.callbacks import CheckpointSaver
 from composer.core import DataSpec, Event, State
 from composer.loggers import Logger
 
+from composer_clr.averaging.batch_norm import has_running_statistics
 from composer_clr.averaging.point_weights import PointWeights
 from composer_clr.utils.models import is_schedule_free, without_ddp
 
@@ -22,6 +23,9 @@ class ScheduleFree(PointWeights):
         y_t = (1 - \beta) z_t + \beta x_t, \qquad
         z_{t+1} = z_t - \gamma \nabla f(y_t), \qquad
         x_{t+1} = (1 - c_{t+1}) x_t + c_{t+1} z_{t+1}, \qquad c_{t+1} = \frac{\gamma_t^2}{\sum_{i \le t} \gamma_i^2}
+
+    where the package takes the largest rate so far for :math:`\gamma_t` in :math:`c_{t+1}`, adds weight decay
+    :math:`\lambda y_t` to the gradient, and, for AdamW, divides the gradient by the root of its second moment before.
 
     The network trains at :math:`y` and is evaluated at :math:`x`, the average. The optimizers ``SGDScheduleFree``
     and ``AdamWScheduleFree`` of the package ``schedulefree`` (the extra ``composer_clr[schedulefree]``) switch between
@@ -42,7 +46,7 @@ class ScheduleFree(PointWeights):
 
     Raises:
         ValueError: At ``FIT_START``, before the first batch, if the Trainer's optimizer is not schedule-free, it has no
-            evaluation data, FSDP or EMA, or a ``CheckpointSaver`` comes before this callback.
+            evaluation data, FSDP, EMA or SWA, or a ``CheckpointSaver`` comes before this callback.
 
     Example:
         >>> from composer_clr import AnytimeScheduler, ParetoSnapshot, ScheduleFree
@@ -57,6 +61,7 @@ class ScheduleFree(PointWeights):
     """
 
     prefix: ClassVar[str] = 'schedule-free'
+    schedule_free: ClassVar[bool] = True  # ParetoSnapshot asks for it
 
     def __init__(self, *, bn_batches: int = 50, train_data: DataSpec | None = None):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=None)
@@ -64,12 +69,17 @@ class ScheduleFree(PointWeights):
         # Between fits the network holds the average.
         self._finished = False
 
+    def init(self, state: State, logger: Logger) -> None:
+        super().init(state, logger)
+        self._loaded, self._finished = None, False
+
     def state_dict(self) -> dict[str, Any]:
         """Returns the weights in training, where a checkpoint holds others in their place."""
         return {'training': dict(self._training)} if self._training else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state.get('training')
+        self._training = {}
 
     def before_load(self, state: State, logger: Logger) -> None:
         """Lets the optimizers take a step of length 0, by which torch makes the state that a checkpoint fills."""
@@ -85,10 +95,8 @@ class ScheduleFree(PointWeights):
         self._finished = False
         if self._loaded:
             self._training, self._loaded = self._loaded, None
-        if self._training:
             self.restore(state)
-        else:
-            self._train(state)
+        self._train(state)
 
     def batch_start(self, state: State, logger: Logger) -> None:
         """Restores the weights in training after a checkpoint; there is no second set of metrics."""
@@ -103,6 +111,10 @@ class ScheduleFree(PointWeights):
     def epoch_checkpoint(self, state: State, logger: Logger) -> None:
         del logger
         self._load_for_savers(state, Event.EPOCH_CHECKPOINT)
+
+    def iteration_checkpoint(self, state: State, logger: Logger) -> None:
+        del logger
+        self._load_for_savers(state, Event.ITERATION_CHECKPOINT)
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Starts from the weights in training: a checkpoint leaves the average, without statistics of its own."""
@@ -122,15 +134,28 @@ class ScheduleFree(PointWeights):
         self._finished = True
 
     def replaces(self, state: State) -> bool:
-        """Returns whether the network holds the weights in training: every evaluation is of the average."""
-        del state
-        return not self._training
+        """Returns whether the network holds weights in training: every evaluation is of the average."""
+        trained = any('z' in kept for optimizer in state.optimizers for kept in optimizer.state.values())
+        return not self._training and trained
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Lets the optimizers put their average into the network."""
-        for optimizer in state.optimizers:
+        for optimizer in filter(is_schedule_free, state.optimizers):
             optimizer.eval()  # type: ignore[attr-defined]
         return {}
+
+    def load(self, state: State) -> None:
+        """Loads the average.
+
+        Raises:
+            ValueError: If batch norm's statistics are to be recomputed in a Trainer without training data.
+        """
+        if state.train_dataloader is None and self.bn_batches and has_running_statistics(without_ddp(state.model)):
+            raise ValueError(
+                "ScheduleFree recomputes batch norm's statistics over training batches, which a checkpoint does not "
+                'have: give train_dataloader to the Trainer, or evaluate a snapshot of ParetoSnapshot'
+            )
+        super().load(state)
 
     def restore(self, state: State) -> None:
         """Restores the weights in training, if they have been replaced, and the optimizers' mode."""
@@ -140,6 +165,10 @@ class ScheduleFree(PointWeights):
         for optimizer in state.optimizers:
             for group in optimizer.param_groups:
                 group['train_mode'] = True
+
+    def _undo(self, state: State) -> None:
+        self.restore(state)
+        super()._undo(state)
 
     def _load_for_savers(self, state: State, event: Event) -> None:
         savers = [one for one in state.callbacks if isinstance(one, CheckpointSaver)]

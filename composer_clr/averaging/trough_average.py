@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,9 +11,8 @@ from composer.loggers import Logger
 from composer_clr.averaging.merging import decay_named, share
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import horizon, parse_time, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['TroughAverage']
@@ -54,11 +52,12 @@ class TroughAverage(TroughWeights):
         train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the images for batch
             norm go through the transforms of the first evaluator's ``DataSpec``.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`~composer_clr.ParetoSnapshot`.
-            Default: ``None``, the Trainer's own scheduler.
+            Default: ``None``, that of ``ParetoSnapshot``, or the Trainer's own.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
-            window is longer than a cycle, or the Trainer has no evaluation data, FSDP, or EMA.
+            window is longer than a cycle, ``ParetoSnapshot`` has other troughs, or the Trainer has no evaluation data,
+            FSDP, or EMA.
 
     Example:
         >>> from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TroughAverage
@@ -84,7 +83,7 @@ class TroughAverage(TroughWeights):
         bn_batches: int = 50,
         save_weights: bool = False,
         train_data: DataSpec | None = None,
-        scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None,
+        scheduler: Troughs | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
         self.window = _time_or_fraction('window', window)
@@ -98,6 +97,10 @@ class TroughAverage(TroughWeights):
         # The trough that the average belongs to, and whether it has passed.
         self._trough: int | None = None
         self._passed = False
+
+    def init(self, state: State, logger: Logger) -> None:
+        super().init(state, logger)
+        self._trough, self._passed = None, False
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the average so far where a checkpoint is saved within a window."""

@@ -14,7 +14,7 @@ from composer.utils import reproducibility
 from composer_clr.averaging.batch_norm import has_running_statistics, recompute_statistics
 from composer_clr.averaging.train_batches import check_readable, train_batches
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs, trainer_schedule
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['TroughWeights', 'load_tensors', 'measure_statistics', 'tensors_by_name']
@@ -37,12 +37,13 @@ class TroughWeights(Callback):
         train_data (DataSpec | None): What the Trainer was given to train on, for its transforms. Default: ``None``,
             training images go through the transforms of the first evaluator.
         save_weights (bool): Whether to save these weights beside the snapshot of the trough.
-        scheduler (CyclicCosineScheduler | Sequence | None): As for ``ParetoSnapshot``.
+        scheduler (CyclicCosineScheduler | Sequence | None): As for ``ParetoSnapshot``. Default of the subclasses:
+            ``None``, that of ``ParetoSnapshot``, or the Trainer's own.
     """
 
     prefix: ClassVar[str]
 
-    def __init__(self, *, bn_batches: int, train_data: DataSpec | None, save_weights: bool, scheduler):
+    def __init__(self, *, bn_batches: int, train_data: DataSpec | None, save_weights: bool, scheduler: Troughs | None):
         if isinstance(bn_batches, bool) or not isinstance(bn_batches, int) or bn_batches < 0:
             raise ValueError(f'{bn_batches=}: give a whole number of batches; 0 leaves the statistics of training')
         self.bn_batches = bn_batches
@@ -64,9 +65,14 @@ class TroughWeights(Callback):
         """
         raise NotImplementedError
 
+    def init(self, state: State, logger: Logger) -> None:
+        """Drops what is left of another Trainer that had this callback."""
+        del state, logger
+        self._second, self._evaluated, self._training = [], None, {}
+
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuses what cannot work, before the first batch."""
-        del logger
+        self._undo(state)
         name = type(self).__name__
         if any(type(other) is type(self) and other is not self for other in state.callbacks):
             raise ValueError(f'the Trainer has several {name} callbacks, whose metrics would share a name: give it one')
@@ -81,7 +87,10 @@ class TroughWeights(Callback):
             check_readable(state, f'{name}(bn_batches={self.bn_batches})')
         if self.save_weights and self._snapshot(state) is None:
             raise ValueError(f'{name}(save_weights=True) saves into the folder of ParetoSnapshot: give the Trainer one')
-        self._schedule = trainer_schedule(state, self.scheduler)
+        self._schedule = self._troughs(state)
+        taken = next((one.label for one in state.evaluators if one.label.startswith(f'{self.prefix}/')), None)
+        if taken is not None:
+            raise ValueError(f"evaluator '{taken}': {name} labels its own '{self.prefix}/...': give it another label")
 
     def batch_start(self, state: State, logger: Logger) -> None:
         """Adds a second evaluator for each, on the first batch.
@@ -109,10 +118,7 @@ class TroughWeights(Callback):
     def fit_end(self, state: State, logger: Logger) -> None:
         """Removes the second evaluators."""
         del logger
-        for evaluator in self._second:
-            state.evaluators.remove(evaluator)
-            del state.eval_metrics[evaluator.label]
-        self._second = []
+        self._remove_second(state)
 
     def eval_start(self, state: State, logger: Logger) -> None:
         """Loads the other weights into the network."""
@@ -149,6 +155,34 @@ class TroughWeights(Callback):
     def crossed(self, state: State) -> range:
         """Returns the cycles that the last batch completed."""
         return self._schedule.crossed(state) if self._schedule is not None else range(0)
+
+    def _troughs(self, state: State) -> TrainerSchedule:
+        """Returns the schedule whose troughs are evaluated: those that the snapshot records."""
+        snapshot = self._snapshot(state)
+        if snapshot is None:
+            return trainer_schedule(state, self.scheduler)
+        recorded = trainer_schedule(state, snapshot.scheduler)
+        if self.scheduler is None:
+            return recorded
+        schedule = trainer_schedule(state, self.scheduler)
+        if not schedule.same_troughs(recorded, state):
+            raise ValueError(
+                f'{type(self).__name__}(scheduler=...) has other troughs than ParetoSnapshot, whose points it '
+                'evaluates: pass the troughs to ParetoSnapshot alone'
+            )
+        return schedule
+
+    def _undo(self, state: State) -> None:
+        """Undoes what a fit that failed has left in the network and among the evaluators."""
+        load_tensors(without_ddp(state.model), self._training)
+        self._evaluated, self._training = None, {}
+        self._remove_second(state)
+
+    def _remove_second(self, state: State) -> None:
+        for evaluator in self._second:
+            state.evaluators.remove(evaluator)
+            del state.eval_metrics[evaluator.label]
+        self._second = []
 
     def _at_trough(self, state: State, event: Event) -> bool:
         # Composer asks again at the end of an epoch and of training.

@@ -16,6 +16,7 @@ __all__ = [
     'anytime_kind',
     'cyclic_kind',
     'has_cycles',
+    'has_marks',
     'kind_order',
     'kind_without_shape',
     'run_kind',
@@ -109,6 +110,16 @@ def has_cycles(kind: str) -> bool:
     return kind.startswith((CYCLIC, WSD_S)) and not kind.endswith(_OTHER_WEIGHTS)
 
 
+def has_marks(kind: str) -> bool:
+    """Returns whether the points of a kind are at marks, which the learning rate does not show.
+
+    Example:
+        >>> [has_marks(kind) for kind in ('anytime-falling', 'schedule-free', 'marked', 'cyclic')]
+        [True, True, True, False]
+    """
+    return kind.startswith(ANYTIME) or kind in (SCHEDULE_FREE, MARKED)
+
+
 def _plain(value: object) -> str:
     return f'{value:g}' if isinstance(value, (int, float)) else str(value)
 
@@ -123,6 +134,7 @@ def run_kind(
     *,
     decays: bool = True,
     comes_down: bool = True,
+    averaged: bool = True,
     schedule_free: bool = False,
 ) -> str:
     """Returns the kind of curve that a run draws: standard with one trough, cyclic or WSD-S with more.
@@ -130,20 +142,24 @@ def run_kind(
     Args:
         troughs (int | None): Number of troughs up to the end of training; ``None``: not known, so several.
         arguments (Mapping | None): Of the schedule, as for :func:`cyclic_kind`. Default: ``None``.
-        decays (bool): Whether the rate comes down at the troughs; else they are the marks of an anytime run. Default:
-            ``True``.
+        decays (bool): Whether the rate comes down; else the troughs are the marks of an anytime run. Default: ``True``.
         comes_down (bool): Whether the rate may come down at every trough, rather than at the end alone. Default:
             ``True``.
-        schedule_free (bool): Whether the optimizer is schedule-free. Default: ``False``.
+        averaged (bool): Whether the points of an anytime run are of averaged weights, and not of those in training.
+            Default: ``True``.
+        schedule_free (bool): Whether the optimizer is schedule-free. A decay beside it is added to the name. Default:
+            ``False``.
 
     Example:
         >>> run_kind(1), run_kind(6), run_kind(6, {'t_hold': 0.9}), run_kind(6, decays=False)
         ('standard', 'cyclic', 'wsd-s', 'anytime')
+        >>> run_kind(6, decays=False, averaged=False), run_kind(6, schedule_free=True)
+        ('anytime-plain', 'schedule-free-cyclic')
     """
     if schedule_free:
-        return SCHEDULE_FREE
+        return f'{SCHEDULE_FREE}-{run_kind(troughs, arguments, comes_down=comes_down)}' if decays else SCHEDULE_FREE
     if not decays:
-        return anytime_kind(arguments or {})
+        return anytime_kind(arguments or {}) + ('' if averaged else '-plain')
     if troughs is not None and troughs <= 1:
         return STANDARD
     return cyclic_kind(arguments or {}) if comes_down else MARKED

@@ -14,6 +14,7 @@ from composer_clr.schedule.scheduler import warn_if_cut
 from composer_clr.schedule.time_strings import read_duration
 from composer_clr.schedule.times import horizon, plain
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.utils.models import is_schedule_free
 
 __all__ = ['check_epoch_length', 'check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
 
@@ -27,7 +28,8 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
         save_weights (bool): Whether the weights are saved at troughs.
 
     Raises:
-        ValueError: If the Trainer has another such callback, no evaluation data, or sharded weights to save.
+        ValueError: If the Trainer has another such callback, no evaluation data, sharded weights to save, or a
+            schedule-free optimizer without ``ScheduleFree``.
     """
     if any(type(other) is type(callback) and other is not callback for other in state.callbacks):
         raise ValueError(
@@ -37,6 +39,12 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
     if not state.evaluators:
         raise ValueError('ParetoSnapshot has nothing to evaluate: give eval_dataloader to the Trainer')
     check_evaluators(state)
+    free = next(filter(is_schedule_free, state.optimizers), None)
+    if free is not None and not any(getattr(one, 'schedule_free', False) for one in state.callbacks):
+        raise ValueError(
+            f'{type(free).__name__} evaluates other weights than those that it trains: give the Trainer the callback '
+            'ScheduleFree() too'
+        )
     if save_weights and state.fsdp_sharded_state_dict_enabled:
         raise ValueError(
             "save_weights=True needs whole state dicts, but FSDP's are sharded: "

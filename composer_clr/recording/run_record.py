@@ -45,15 +45,17 @@ def describe_run(
     troughs = None if until is None else schedule.cycles.troughs(until)
     # Of a run whose points are averaged weights: which average.
     average = next((one.describe_average() for one in state.callbacks if hasattr(one, 'describe_average')), None)  # type: ignore[attr-defined]
+    schedule_free = any(map(is_schedule_free, state.optimizers))
     return Run(
         run_name=state.run_name,
         kind=kind
         or run_kind(
             None if troughs is None else len(troughs),
             {**schedule.description, 'average': average},
-            decays=average is None and not isinstance(schedule.cycles, Marks),
+            decays=schedule.decays if schedule_free else average is None and not isinstance(schedule.cycles, Marks),
             comes_down=schedule.comes_down,
-            schedule_free=any(map(is_schedule_free, state.optimizers)),
+            averaged=average is not None,
+            schedule_free=schedule_free,
         ),
         method=method or method_name(type(algorithm).__name__ for algorithm in state.algorithms),
         seed=state.rank_zero_seed,

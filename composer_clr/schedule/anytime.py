@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from typing import ClassVar
 
 from composer.core import State, Time, TimeUnit
 
@@ -51,6 +53,8 @@ class AnytimeScheduler(CyclicCosineScheduler):
         arXiv:2602.03702: the constant rate and the one over the square root of time, with averaged weights.
     """
 
+    decays: ClassVar[bool] = False
+
     def __init__(
         self,
         marks: Sequence[str | Time] | None = None,
@@ -66,11 +70,8 @@ class AnytimeScheduler(CyclicCosineScheduler):
         self.a = None if a is None else parse_time('a', a)
         if self.a is not None and self.a.value <= 0:
             raise ValueError(f"a='{spell(self.a)}': must be above 0")
-        try:
+        with _own_words():
             super().__init__(t_0, t_mult, t_warmup, cycle_ends=marks)
-        except ValueError as error:
-            # The same checks, in the words of this class.
-            raise ValueError(str(error).replace('cycle_ends', 'marks').replace('trough', 'mark')) from error
 
     def describe(self) -> dict[str, object]:
         """Returns the arguments as plain values, for the record of a run."""
@@ -84,10 +85,20 @@ class AnytimeScheduler(CyclicCosineScheduler):
         return arguments
 
     def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
-        cycles, unit = super()._resolve(state, ssr)
+        with _own_words():
+            cycles, unit = super()._resolve(state, ssr)
         a = None
         if self.a is not None:
             if common_unit({'a': self.a}, state) != unit:
                 raise ValueError(f"a='{spell(self.a)}' cannot be counted in {unit.value!r}, the unit of the marks")
             a = float(in_unit('a', self.a, state, ssr))
         return Marks.of(cycles, a), unit
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Words the errors of the base class for marks."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace('cycle_ends', 'marks').replace('trough', 'mark')) from error

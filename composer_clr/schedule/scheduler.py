@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import ClassVar
 from weakref import WeakSet
 
 from composer.core import State, Time, TimeUnit
@@ -13,7 +14,7 @@ from composer.optim import ComposerScheduler
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycles import Cycles, nearest_end
 from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import common_unit, horizon, in_unit, now, plain, spell
+from composer_clr.schedule.times import check_counted, common_unit, horizon, in_unit, now, plain, spell
 
 __all__ = ['CyclicCosineScheduler', 'warn_if_cut']
 
@@ -96,6 +97,9 @@ class CyclicCosineScheduler(ComposerScheduler):
         2024, arXiv:2404.06395, in cycles (WSD-S) after Wen et al. 2024, arXiv:2410.05192; the (1-sqrt) decay after
         Hägele et al. 2024, arXiv:2405.18392.
     """
+
+    # Whether the rate comes down at the troughs.
+    decays: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -207,11 +211,7 @@ class CyclicCosineScheduler(ComposerScheduler):
 
     def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
         """Checks what is known only once the Trainer is set up, once per duration of the run."""
-        if t == 0 and state.timestamp.batch.value > 0:
-            raise ValueError(
-                f'the schedule is counted in {unit.value!r}, but the batches so far have none: '
-                "give get_num_tokens_in_batch to the train DataSpec, or count the schedule in 'ba', 'ep' or 'sp'"
-            )
+        check_counted(state, unit, t)
         assert self._resolved is not None
         if self._attached_under == self._resolved[0]:
             return

@@ -9,7 +9,7 @@ from composer.core import State, Time, TimeUnit
 
 from composer_clr.schedule.time_strings import ScheduleTime, read_time
 
-__all__ = ['COUNTED', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'plain', 'spell']
+__all__ = ['COUNTED', 'check_counted', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'plain', 'spell']
 
 # Where Timestamp keeps the count of each unit that boundaries are counted in. Epochs and fractions of the training
 # duration are not among them: Composer's epoch counter does not move within an epoch.
@@ -93,6 +93,19 @@ def horizon(state: State, unit: TimeUnit) -> int | None:
 def now(state: State, unit: TimeUnit) -> int:
     """Returns the time since the start of training, in a counted unit."""
     return getattr(state.timestamp, COUNTED[unit]).value
+
+
+def check_counted(state: State, unit: TimeUnit, t: int) -> None:
+    """Refuses a schedule in a unit of which the batches have none, and in which time stands still.
+
+    Raises:
+        ValueError: If there have been batches, and ``t`` is still 0.
+    """
+    if t == 0 and state.timestamp.batch.value > 0:
+        raise ValueError(
+            f'the schedule is counted in {unit.value!r}, but the batches so far have none: '
+            "give get_num_tokens_in_batch to the train DataSpec, or count the schedule in 'ba', 'ep' or 'sp'"
+        )
 
 
 def spell(time: Time, state: State | None = None) -> str:

@@ -33,9 +33,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import common_unit, horizon, in_unit, parse_time, spell
+from composer_clr.schedule.times import check_counted, common_unit, horizon, in_unit, parse_time, spell
 
-__all__ = ['TrainerSchedule', 'trainer_schedule']
+__all__ = ['TrainerSchedule', 'Troughs', 'trainer_schedule']
+
+# Troughs passed beside the Trainer's scheduler: a scheduler that has them, or the troughs themselves.
+Troughs = CyclicCosineScheduler | Sequence[str | Time]
 
 _WITHOUT_RESTARTS = (
     ConstantScheduler,
@@ -55,6 +58,7 @@ _WITHOUT_RESTARTS = (
 _UNLESS_RECORDED: dict[str, object] = {'ssr': 1.0, 'points_at': None, 'average': None}
 # By name, since LLM Foundry need not be installed. Its other schedulers are Composer's.
 _LLM_FOUNDRYS = ('InverseSquareRootWithWarmupScheduler',)
+_WITHOUT_DECAY = ('ConstantScheduler', 'ConstantWithWarmupScheduler', *_LLM_FOUNDRYS)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class TrainerSchedule:
         defaults (dict[str, object]): The defaults of the scheduler's arguments, which a record may leave out.
         knows_rate (bool): Whether the multiplier of the cycles is that of the schedule. Default: ``True``.
         comes_down (bool): Whether the rate may come down at every trough: not at troughs that were passed beside a
-            scheduler without restarts. Default: ``True``.
+            scheduler without restarts, or beside none. Default: ``True``.
+        decays (bool): Whether the Trainer's scheduler is known to decay, at troughs or over the run. Default: ``True``.
     """
 
     cycles: Cycles
@@ -78,6 +83,7 @@ class TrainerSchedule:
     defaults: dict[str, object] = field(default_factory=dict)
     knows_rate: bool = True
     comes_down: bool = True
+    decays: bool = True
 
     def at(self, timestamp: Timestamp) -> int:
         """Returns a timestamp's count in the unit of the cycles."""
@@ -88,10 +94,23 @@ class TrainerSchedule:
         return self.at(state.timestamp)
 
     def crossed(self, state: State) -> range:
-        """Returns the cycles that the last batch completed: usually one or none; several where it was longer."""
+        """Returns the cycles that the last batch completed: usually one or none; several where it was longer.
+
+        Raises:
+            ValueError: If the batches have none of the unit of the cycles, such as tokens.
+        """
         if state.previous_timestamp is None:
             return range(0)
-        return self.cycles.crossed(self.at(state.previous_timestamp), self.now(state))
+        now = self.now(state)
+        check_counted(state, self.unit, now)
+        return self.cycles.crossed(self.at(state.previous_timestamp), now)
+
+    def same_troughs(self, other: TrainerSchedule, state: State) -> bool:
+        """Returns whether another schedule has its troughs up to ``max_duration`` at the same times."""
+        until = horizon(state, self.unit)
+        if until is None:
+            return self.description == other.description
+        return self.unit == other.unit and self.cycles.troughs(until) == other.cycles.troughs(until)
 
     def completed(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a record of the schedule with the default of each argument that it leaves out.
@@ -121,9 +140,7 @@ class TrainerSchedule:
         return in_unit(name, time, state)
 
 
-def trainer_schedule(
-    state: State, override: CyclicCosineScheduler | Sequence[str | Time] | None = None
-) -> TrainerSchedule:
+def trainer_schedule(state: State, override: Troughs | None = None) -> TrainerSchedule:
     """Returns the cycles of the schedule that a Trainer runs.
 
     Known are :class:`~composer_clr.CyclicCosineScheduler`, Composer's ``CosineAnnealingWarmRestartsScheduler`` (with
@@ -143,21 +160,23 @@ def trainer_schedule(
             f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: give it one'
         )
     scheduler, ssr = _composer_scheduler(state)
-    description, defaults = {**_described(scheduler), 'ssr': ssr}, _defaults(scheduler)
+    description = {**_described(scheduler), 'ssr': ssr}
+    of_scheduler: dict[str, Any] = {'defaults': _defaults(scheduler), 'decays': _decays(scheduler)}
     if override is not None:
         placed = override if isinstance(override, CyclicCosineScheduler) else CyclicCosineScheduler(cycle_ends=override)
         if _described(placed) != _described(scheduler):
             arguments = placed.describe()
             description['points_at'] = arguments if placed is override else arguments['cycle_ends']
-        comes_down = not _is_without_restarts(scheduler)
-        return TrainerSchedule(*placed.cycles(state, ssr), description, defaults, comes_down=comes_down)
+        comes_down = _may_come_down(scheduler)
+        return TrainerSchedule(*placed.cycles(state, ssr), description, comes_down=comes_down, **of_scheduler)
     if isinstance(scheduler, CyclicCosineScheduler):
-        return TrainerSchedule(*scheduler.cycles(state, ssr), description, defaults)
+        return TrainerSchedule(*scheduler.cycles(state, ssr), description, **of_scheduler)
     if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
-        return TrainerSchedule(*_restarts(scheduler, state, ssr), description, defaults)
+        return TrainerSchedule(*_restarts(scheduler, state, ssr), description, **of_scheduler)
     if scheduler is not None and _is_without_restarts(scheduler):
         knows_rate = isinstance(scheduler, (CosineAnnealingScheduler, CosineAnnealingWithWarmupScheduler))
-        return TrainerSchedule(*_one_decay(scheduler, state, ssr), description, defaults, knows_rate)
+        cycles, unit = _one_decay(scheduler, state, ssr)
+        return TrainerSchedule(cycles, unit, description, knows_rate=knows_rate, **of_scheduler)
     found = 'no scheduler' if scheduler is None else f'the scheduler {description["scheduler"]}'
     raise ValueError(
         f'the troughs of {found} are not known: train with CyclicCosineScheduler, or pass the troughs, '
@@ -167,6 +186,21 @@ def trainer_schedule(
 
 def _is_without_restarts(scheduler: ComposerScheduler | None) -> bool:
     return isinstance(scheduler, _WITHOUT_RESTARTS) or type(scheduler).__name__ in _LLM_FOUNDRYS
+
+
+def _may_come_down(scheduler: ComposerScheduler | None) -> bool:
+    if isinstance(scheduler, CyclicCosineScheduler):
+        return scheduler.decays
+    # One of the user's own may do anything.
+    return scheduler is not None and not _is_without_restarts(scheduler)
+
+
+def _decays(scheduler: ComposerScheduler | None) -> bool:
+    if isinstance(scheduler, CyclicCosineScheduler):
+        return scheduler.decays
+    if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
+        return True
+    return _is_without_restarts(scheduler) and type(scheduler).__name__ not in _WITHOUT_DECAY
 
 
 def _described(scheduler: ComposerScheduler | None) -> dict[str, object]:

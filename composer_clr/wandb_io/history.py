@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.kinds import run_kind
+from composer_clr.curves.kinds import has_marks, run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.wandb_io.logged_troughs import Trough, find_troughs
@@ -144,11 +144,12 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     time = _seconds(history, keys)
     metrics = {_metric_name(key): history.series[key] for key in _metric_keys(history, keys)}
     per_epoch = keys.batches_per_epoch or _batches_per_epoch(history)
+    kind = history.setting('pareto.kind')
+    if kind is not None and has_marks(str(kind)):
+        raise CurveError(f'{history}: points of the kind {kind!r} are at marks, not at troughs: read its curve.json')
     troughs = find_troughs(*lr)
     if not troughs:
-        raise CurveError(
-            f'{history}: its learning rate has no trough: a run that stopped before its first trough has no point'
-        )
+        raise CurveError(f'{history}: its learning rate has no trough: constant, or stopped before its first one')
     if per_epoch is None and keys.window_epochs:
         raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
     window = round(keys.window_epochs * (per_epoch or 0.0))
@@ -160,7 +161,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
     run = Run(
         run_name=history.name,
-        kind=history.setting('pareto.kind') or run_kind(len(troughs)),
+        kind=kind or run_kind(len(troughs)),
         method=_method(history, keys),
         seed=_seed(history),
         world_size=None,
@@ -170,8 +171,6 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
 
 def _from_the_first_batch(history: RunHistory, first_step: float) -> RunHistory:
     """Returns the history with steps that count batches from 1."""
-    if first_step == 1:
-        return history
     return replace(history, series={key: (at + 1 - first_step, values) for key, (at, values) in history.series.items()})
 
 

@@ -1,20 +1,30 @@
 """AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from composer import Callback
-from composer.algorithms import EMA, MixUp, ProgressiveResizing
-from composer.core import Evaluator, State
+from composer.algorithms import EMA, SWA, MixUp, ProgressiveResizing
+from composer.core import Evaluator, Event, State
 from composer.loggers import Logger
-from composer.optim import ConstantWithWarmupScheduler
+from composer.optim import ConstantScheduler, ConstantWithWarmupScheduler, CosineAnnealingScheduler
 
 from composer_clr import AnytimeAverage, AnytimeScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
 from composer_clr.averaging.merging import DECAYS
-from tests.conftest import loader
-from tests.helpers.averaged_runs import Recorder, jittered_loader, points, trained, with_dropout
+from tests.conftest import classifier, loader
+from tests.helpers.averaged_runs import (
+    SAVING,
+    Recorder,
+    checkpoint_at,
+    interrupted,
+    jittered_loader,
+    points,
+    same,
+    saved,
+    trained,
+    with_dropout,
+)
 from tests.helpers.launcher import launch
+from tests.helpers.recorded_runs import doubling
 
 ACCURACY = 'eval/MulticlassAccuracy'
 
@@ -47,14 +57,6 @@ def plain_composer(make_trainer, **changes):
     trainer = make_trainer(**arguments)
     trainer.fit()
     return trainer, recorder
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def saved(folder: str, name: str | None) -> dict[str, torch.Tensor]:
-    return torch.load(Path(folder) / str(name), weights_only=True)['state']['model']
 
 
 @pytest.mark.parametrize(
@@ -198,19 +200,6 @@ def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
         assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.4
 
 
-class Stop(Exception):
-    pass
-
-
-class StopAt(Callback):
-    def __init__(self, batch: int):
-        self.batch = batch
-
-    def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        if state.timestamp.batch.value == self.batch:
-            raise Stop
-
-
 @pytest.mark.filterwarnings(
     # Composer's, of a checkpoint made at an epoch's last batch, and of one made before the first evaluation.
     'ignore:No batches were trained',
@@ -220,10 +209,7 @@ class StopAt(Callback):
 @pytest.mark.parametrize('stop', [17, 20, 36], ids=lambda stop: f'at-batch-{stop}')
 def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
     _, whole = anytime(make_trainer, 'whole', **average)
-    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
-    with pytest.raises(Stop):
-        trained(make_trainer, 'part', AnytimeAverage(**average), StopAt(stop + 1), schedulers=scheduler(), **saving)
-    checkpoint = str(next(Path('own').glob(f'ep*-ba{stop}-rank0.pt')))
+    checkpoint = interrupted(trained, make_trainer, 'part', stop, AnytimeAverage(**average), schedulers=scheduler())
     _, rest = anytime(make_trainer, 'part', changes={'load_path': checkpoint}, **average)
     assert whole.losses[stop:] == rest.losses
     assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
@@ -232,10 +218,8 @@ def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
 
 
 def test_a_mark_whose_average_the_checkpoint_has_not_kept_is_refused(make_trainer):
-    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
-    anytime(make_trainer, 'first', changes=saving)
-    checkpoint = str(next(Path('own').glob('ep*-ba36-rank0.pt')))
-    changes = {'load_path': checkpoint, 'run_name': 'other', 'callbacks': [AnytimeAverage(window=0.5)]}
+    anytime(make_trainer, 'first', changes=SAVING)
+    changes = {'load_path': checkpoint_at(36), 'run_name': 'other', 'callbacks': [AnytimeAverage(window=0.5)]}
     trainer = make_trainer(
         schedulers=scheduler(), model=with_dropout(), train_dataloader=jittered_loader(), algorithms=MixUp(), **changes
     )
@@ -265,14 +249,130 @@ def test_fitting_in_two_steps(make_trainer):
     assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
 
 
-def test_with_marks_given_beside_composers_scheduler(make_trainer):
+@pytest.mark.parametrize('given', [{}, {'scheduler': ['20ba', '4ep', '80ba']}], ids=['once', 'twice'])
+def test_with_marks_given_beside_composers_scheduler(make_trainer, given):
     marks = ['20ba', '40ba', '80ba']
-    plain_composer(
-        make_trainer, callbacks=[AnytimeAverage(scheduler=marks), ParetoSnapshot(scheduler=marks, folder='out')]
-    )
+    plain_composer(make_trainer, callbacks=[AnytimeAverage(**given), ParetoSnapshot(scheduler=marks, folder='out')])
     anytime(make_trainer, 'ours')
     assert TradeoffCurve.read('out').run.kind == 'anytime'
     assert [point.metrics for point in points('out')] == [point.metrics for point in points('ours')]
+
+
+def test_with_a_constant_rate_and_no_scheduler(make_trainer):
+    marks = ['20ba', '40ba', '80ba']
+    for folder, schedulers in (('none', None), ('constant', ConstantScheduler())):
+        callbacks = [AnytimeAverage(), ParetoSnapshot(marks, folder=folder)]
+        make_trainer(schedulers=schedulers, callbacks=callbacks).fit()
+        assert TradeoffCurve.read(folder).run.kind == 'anytime'
+    assert [p.metrics for p in points('none')] == [p.metrics for p in points('constant')]
+
+
+@pytest.mark.filterwarnings('ignore:SWA has known issues')
+def test_beside_swa(make_trainer):
+    trainer = make_trainer(schedulers=scheduler(), callbacks=[AnytimeAverage()], algorithms=SWA())
+    with pytest.raises(ValueError, match='AnytimeAverage and SWA both average the weights'):
+        trainer.fit()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'kind'),
+    [
+        ({}, 'anytime-plain'),
+        ({'schedulers': scheduler(rate='1/sqrt', a='20ba')}, 'anytime-falling-plain'),
+        ({'schedulers': None, 'callbacks': [ParetoSnapshot(['20ba', '80ba'], folder='out')]}, 'marked'),
+        ({'callbacks': [ParetoSnapshot(['20ba', '80ba'], folder='out')]}, 'marked'),
+    ],
+)
+def test_the_weights_in_training_are_another_kind(make_trainer, changes, kind):
+    make_trainer(**{'schedulers': scheduler(), 'callbacks': [ParetoSnapshot(folder='out')], **changes}).fit()
+    assert TradeoffCurve.read('out').run.kind == kind
+
+
+def test_marks_in_tokens_that_batches_do_not_have(make_trainer):
+    callbacks = [AnytimeAverage(), ParetoSnapshot(['80tok', '320tok'], folder='out')]
+    trainer = make_trainer(schedulers=ConstantScheduler(), callbacks=callbacks, max_duration='320tok')
+    with pytest.raises(ValueError, match="counted in 'tok', but the batches so far have none"):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 1
+
+
+class Interrupt(Callback):
+    """Stops training once, as Ctrl+C does."""
+
+    def __init__(self, event: Event, label: str | None = None):
+        self.event, self.label, self.done = event, label, False
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        here = event == self.event and state.timestamp.batch == 40 and self.label in (None, state.dataloader_label)
+        if here and not self.done:
+            self.done = True
+            raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings('ignore:No batches were trained')
+@pytest.mark.parametrize('event', [Event.BATCH_START, Event.EVAL_AFTER_ALL, Event.BATCH_CHECKPOINT])
+@pytest.mark.parametrize('interval', [0, '5ba'])
+def test_fitted_again_after_an_interruption(make_trainer, event, interval):
+    callbacks = [AnytimeAverage(window=0.5), ParetoSnapshot(folder='out'), Interrupt(event)]
+    trainer = make_trainer(schedulers=scheduler(), callbacks=callbacks, eval_interval=interval)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    trainer.fit()
+    make_trainer(schedulers=scheduler(), callbacks=[AnytimeAverage(window=0.5), ParetoSnapshot(folder='whole')]).fit()
+    assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
+    assert [e.label for e in trainer.state.evaluators] == ['eval']
+
+
+@pytest.mark.filterwarnings('ignore:No batches were trained')
+def test_interrupted_while_the_network_holds_the_average(make_trainer):
+    average = AnytimeAverage(window=0.5)
+    train, evaluation = loader(40), loader(40, 20, seed=1)
+    trainer = make_trainer(
+        schedulers=scheduler(),
+        callbacks=[average, recorder := Recorder(), Interrupt(Event.EVAL_BATCH_END, 'eval')],
+        train_dataloader=train,
+        eval_dataloader=evaluation,
+        eval_interval='5ba',
+    )
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    trainer.fit(train_dataloader=train)
+    _, without = plain_composer(
+        make_trainer,
+        model=(model := classifier()),
+        train_dataloader=loader(40),
+        algorithms=[],
+        optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+    )
+    assert recorder.losses == without.losses
+
+
+def test_one_callback_in_one_trainer_after_another(make_trainer):
+    """What is kept is the checkpoint's, and not what an earlier Trainer has left in the callback."""
+    average = AnytimeAverage(window=0.5)
+    trainer, whole = trained(make_trainer, 'whole', average, schedulers=scheduler(), **SAVING)
+    trainer.close()
+    checkpoint = checkpoint_at(36)
+    trainer, _ = trained(make_trainer, 'other', average, schedulers=scheduler(), model=with_dropout())
+    trainer.close()
+    _, rest = trained(make_trainer, 'part', average, schedulers=scheduler(), load_path=checkpoint)
+    assert whole.losses[36:] == rest.losses
+    assert same(saved('whole', points('whole')[1].checkpoint), saved('part', points('part')[1].checkpoint))
+
+
+@pytest.mark.parametrize('then', [{'window': 0.5, 'decay': '1-sqrt'}, {'half_life': 0.5}, {'window': 0.4}])
+def test_an_average_of_another_kind_is_not_continued(make_trainer, then):
+    anytime(make_trainer, 'first', changes=SAVING, window=0.5)
+    make = {
+        'schedulers': scheduler(),
+        'model': with_dropout(),
+        'train_dataloader': jittered_loader(),
+        'algorithms': MixUp(),
+    }
+    trainer = make_trainer(callbacks=[AnytimeAverage(**then)], load_path=checkpoint_at(36), **make)
+    with pytest.raises(ValueError, match='the average at the mark .* does not hold') as raised:
+        trainer.fit()
+    assert '\n' not in str(raised.value)
 
 
 def test_several_evaluators(make_trainer):
@@ -294,6 +394,22 @@ def test_several_evaluators(make_trainer):
             'ProgressiveResizing follows the cycles of the learning rate, of which a run with marks has none',
         ),
         ({'callbacks': [AnytimeAverage(), TroughAverage()]}, 'AnytimeAverage and TroughAverage evaluate weights'),
+        (
+            {'callbacks': [AnytimeAverage(scheduler=['20ba', '80ba']), ParetoSnapshot()]},
+            'AnytimeAverage.* has other troughs than ParetoSnapshot',
+        ),
+        ({'schedulers': doubling()}, 'does not decay, as that of CyclicCosineScheduler does: train with Anytime'),
+        (
+            {
+                'schedulers': CosineAnnealingScheduler(),
+                'callbacks': [AnytimeAverage(), ParetoSnapshot(['20ba', '80ba'])],
+            },
+            'does not decay, as that of CosineAnnealingScheduler does',
+        ),
+        (
+            {'eval_dataloader': [Evaluator(label='plain/x', dataloader=loader(40))]},
+            "evaluator 'plain/x': AnytimeAverage labels its own 'plain/...'",
+        ),
     ],
 )
 def test_refused_before_the_first_batch(make_trainer, changes, match):
@@ -314,7 +430,7 @@ def test_refused_before_the_first_batch(make_trainer, changes, match):
         ({'half_life': 0.2, 'window': 0.2}, 'half_life=0.2 stands in place of window and decay'),
         ({'half_life': 0.2, 'decay': 'cosine'}, 'half_life=0.2 stands in place of window and decay'),
         ({'decay': 'sine'}, "decay='sine': unknown decay"),
-        ({'device': 'moon'}, "device='moon': is not a device"),
+        ({'device': 'moon'}, "device='moon': is not a device here"),
         ({'bn_batches': -1}, 'bn_batches=-1'),
     ],
 )

@@ -1,7 +1,5 @@
 """ScheduleFree in real Trainers on the CPU: the package's own two modes, kept exactly."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from composer import Callback
@@ -9,10 +7,12 @@ from composer.algorithms import EMA
 from composer.callbacks import CheckpointSaver
 from composer.core import State
 from composer.loggers import Logger
+from composer.optim import CosineAnnealingScheduler
+from torch.utils.data import DataLoader, TensorDataset
 
-from composer_clr import AnytimeScheduler, ParetoSnapshot, ScheduleFree, TradeoffCurve
+from composer_clr import AnytimeScheduler, CyclicCosineScheduler, ParetoSnapshot, ScheduleFree, TradeoffCurve
 from tests.conftest import classifier, loader
-from tests.helpers.averaged_runs import Recorder, points, with_dropout
+from tests.helpers.averaged_runs import SAVING, Recorder, checkpoint_at, interrupted, points, same, saved, with_dropout
 
 schedulefree = pytest.importorskip('schedulefree')
 OPTIMIZERS = {
@@ -30,52 +30,100 @@ def trained(make_trainer, folder: str, *callbacks, optimizer: str = 'SGDSchedule
     trainer = make_trainer(
         model=model,
         optimizers=getattr(schedulefree, optimizer)(model.parameters(), **OPTIMIZERS[optimizer]),
-        schedulers=scheduler(),
         callbacks=[ScheduleFree(), ParetoSnapshot(folder=folder), recorder, *callbacks],
-        **changes,
+        **{'schedulers': scheduler(), **changes},
     )
     trainer.fit()
     return trainer, recorder
 
 
-def saved(folder: str, name: str | None) -> dict[str, torch.Tensor]:
-    return torch.load(Path(folder) / str(name), weights_only=True)['state']['model']
+class Iterates(Callback):
+    """x, y and z after every batch: y in training, x where the callback has just put it in for an evaluation."""
+
+    def __init__(self):
+        self.x, self.y, self.z = [], [], []
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        weights, kept = list(state.model.parameters()), state.optimizers[0].state
+        self.y.append([p.detach().clone() for p in weights])
+        self.z.append([kept[p]['z'].clone() for p in weights])
+
+    def eval_end(self, state: State, logger: Logger) -> None:
+        self.x.append([p.detach().clone() for p in state.model.parameters()])
 
 
-def slow_sgd(batches: int) -> dict[int, list[torch.Tensor]]:
-    """Schedule-free SGD by its three sequences, in 64 bits, and the average after every batch."""
-    model = classifier().double()
-    options = OPTIMIZERS['SGDScheduleFree']
-    beta, decay = options['momentum'], options['weight_decay']
+def slow_iterates(optimizer: str, rates: list[float]) -> dict[str, list[list[torch.Tensor]]]:
+    """The paper's three sequences, each by its own line, with a list of the rates of the batches.
+
+    x_0 = z_0, y_t = (1 - b) z_t + b x_t, z_(t+1) = z_t - r_t (u_t + d y_t), x_(t+1) = (1 - c) x_t + c z_(t+1) with
+    c = r^2 / sum of r^2. u_t is the gradient at y_t; for AdamW over the root of its unbiased second moment.
+    """
+    model, options = classifier().double(), {'betas': (0.9, 0.999), 'eps': 1e-8, **OPTIMIZERS[optimizer]}
+    adam = optimizer == 'AdamWScheduleFree'
+    beta, decay = options['betas'][0] if adam else options['momentum'], options['weight_decay']
     x = [p.detach().clone() for p in model.parameters()]
     z = [p.clone() for p in x]
-    squares, averages = 0.0, {}
-    data = list(loader(40)) * (batches // 10)
-    for batch, (inputs, labels) in enumerate(data):
-        # Batch k trains at the rate of time k - 1, as all of Composer's schedulers have it; 10 batches of warmup.
-        rate = options['lr'] * min(max(batch - 1, 0) / 10, 1.0)
+    second = [torch.zeros_like(p) for p in x]
+    kept, squares = {'x': [], 'y': [], 'z': []}, 0.0
+    data = [batch for _ in range(len(rates) // 10) for batch in loader(40)]
+    for t, (rate, (inputs, labels)) in enumerate(zip(rates, data, strict=True), start=1):
         y = [(1 - beta) * b + beta * a for a, b in zip(x, z, strict=True)]
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), y, strict=True):
                 parameter.copy_(value)
         model.train()
         loss = torch.nn.functional.cross_entropy(model.module(inputs.double()), labels)
-        gradients = torch.autograd.grad(loss, list(model.parameters()))
-        z = [b - rate * (g + decay * v) for b, g, v in zip(z, gradients, y, strict=True)]
+        steps = list(torch.autograd.grad(loss, list(model.parameters())))
+        if adam:
+            b2 = options['betas'][1]
+            second = [b2 * v + (1 - b2) * g**2 for v, g in zip(second, steps, strict=True)]
+            steps = [g / ((v / (1 - b2**t)) ** 0.5 + options['eps']) for g, v in zip(steps, second, strict=True)]
+        z = [b - rate * (u + decay * v) for b, u, v in zip(z, steps, y, strict=True)]
         squares += rate**2
         share = rate**2 / squares if squares else 0.0
         x = [(1 - share) * a + share * b for a, b in zip(x, z, strict=True)]
-        averages[batch + 1] = x
-    return averages
+        kept['x'].append(x)
+        kept['y'].append([(1 - beta) * b + beta * a for a, b in zip(x, z, strict=True)])
+        kept['z'].append(z)
+    return kept
 
 
-def test_the_points_are_the_averages_of_the_paper(make_trainer):
-    trained(make_trainer, 'out')
-    averages = slow_sgd(80)
+def doubled(batches) -> DataLoader:
+    inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return DataLoader(TensorDataset(inputs.double(), labels), batches.batch_size)
+
+
+@pytest.mark.parametrize('warmup', ['of-the-schedule', 'of-the-optimizer'])
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+def test_every_iterate_is_that_of_the_paper(make_trainer, optimizer, warmup):
+    iterates, model, options = Iterates(), classifier().double(), dict(OPTIMIZERS[optimizer])
+    if warmup == 'of-the-schedule':
+        # Batch k trains at the rate of time k - 1, as all of Composer's schedulers have it.
+        rates = [options['lr'] * min(max(t - 1, 0) / 10, 1.0) for t in range(80)]
+        schedule = {'schedulers': scheduler()}
+    else:
+        options['warmup_steps'] = 10
+        rates = [options['lr'] * min((t + 1) / 10, 1.0) for t in range(80)]
+        schedule = {}
+    make_trainer(
+        model=model,
+        optimizers=getattr(schedulefree, optimizer)(model.parameters(), **options),
+        callbacks=[ScheduleFree(), ParetoSnapshot(['20ba', '40ba', '80ba'], folder='out'), iterates],
+        train_dataloader=doubled(loader(40)),
+        eval_dataloader=doubled(loader(40, 20, seed=1)),
+        eval_interval='1ba',
+        **schedule,
+    ).fit()
+    slow = slow_iterates(optimizer, rates)
+    for name, values in slow.items():
+        for t, (one, other) in enumerate(zip(getattr(iterates, name), values, strict=True), start=1):
+            for a, b in zip(one, other, strict=True):
+                assert torch.allclose(a, b, atol=1e-8, rtol=0), (name, t)
+    assert [point.batch for point in points('out')] == [20, 40, 80]
     for point in points('out'):
         weights = saved('out', point.checkpoint)
-        for (name, _), wanted in zip(classifier().named_parameters(), averages[point.batch], strict=True):
-            assert torch.allclose(weights[name].double(), wanted, atol=2e-5), (point.batch, name)
+        for (name, _), wanted in zip(model.named_parameters(), slow['x'][point.batch - 1], strict=True):
+            assert torch.allclose(weights[name], wanted, atol=1e-8), (point.batch, name)
 
 
 def test_statistics_are_of_the_average(make_trainer):
@@ -104,62 +152,82 @@ def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer, optimi
     assert all(torch.equal(weights[name], value) for name, value in wanted.items())
 
 
-class Stop(Exception):
-    pass
-
-
-class StopAt(Callback):
-    def __init__(self, batch: int):
-        self.batch = batch
-
-    def batch_start(self, state: State, logger: Logger) -> None:
-        if state.timestamp.batch.value == self.batch:
-            raise Stop
-
-
 @pytest.mark.filterwarnings(
     'ignore:No batches were trained',
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
-    'ignore:StopAt is not in the state_dict',
+    'ignore:StopAfter is not in the state_dict',
 )
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 @pytest.mark.parametrize('stop', [20, 36], ids=lambda stop: f'at-batch-{stop}')
 def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     arguments = {'optimizer': optimizer, 'eval_interval': '6ba'}
-    saving = {'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
-    whole, all_of_it = trained(make_trainer, 'whole', save_folder='one', model=with_dropout(), **saving, **arguments)
-    with pytest.raises(Stop):
-        trained(make_trainer, 'part', StopAt(stop), save_folder='own', model=with_dropout(), **saving, **arguments)
-    checkpoint = next(Path('own').glob(f'ep*-ba{stop}-rank0.pt'))
+    whole, all_of_it = trained(
+        make_trainer, 'whole', model=with_dropout(), **{**SAVING, 'save_folder': 'one'}, **arguments
+    )
+    checkpoint = interrupted(trained, make_trainer, 'part', stop, model=with_dropout(), **arguments)
     # The network in a checkpoint is the average: what the optimizer's own eval() gives.
     held = torch.load(checkpoint, weights_only=False)['state']
     assert set(held['callbacks']['ScheduleFree']) == {'training'}
-    rest_trainer, rest = trained(
-        make_trainer,
-        'part',
-        load_path=str(checkpoint),
-        save_folder='again',
-        model=with_dropout(),
-        **saving,
-        **arguments,
-    )
+    resumed = {'load_path': checkpoint, **SAVING, 'save_folder': 'again'}
+    rest_trainer, rest = trained(make_trainer, 'part', model=with_dropout(), **resumed, **arguments)
     assert all_of_it.losses[stop:] == rest.losses
     assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
-    a, b = whole.state.model.state_dict(), rest_trainer.state.model.state_dict()
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert same(whole.state.model.state_dict(), rest_trainer.state.model.state_dict())
 
 
 def test_a_checkpoint_holds_the_average(make_trainer):
-    trainer, _ = trained(make_trainer, 'out', save_folder='own', save_interval='40ba', save_num_checkpoints_to_keep=-1)
-    checkpoint = next(Path('own').glob('ep*-ba40-rank0.pt'))
-    held = torch.load(checkpoint, weights_only=False)['state']['model']
+    trainer, _ = trained(make_trainer, 'out', **SAVING)
+    held = torch.load(checkpoint_at(40), weights_only=False)['state']['model']
     point = saved('out', points('out')[1].checkpoint)
     assert all(torch.equal(held[name], point[name]) for name, _ in trainer.state.model.named_parameters())
 
 
-def test_the_kind(make_trainer):
-    trained(make_trainer, 'out')
-    assert TradeoffCurve.read('out').run.kind == 'schedule-free'
+@pytest.mark.parametrize(
+    ('schedulers', 'kind'),
+    [
+        (scheduler(), 'schedule-free'),
+        (CyclicCosineScheduler('1ep', 2, '1ep'), 'schedule-free-cyclic'),
+        (CosineAnnealingScheduler(), 'schedule-free-standard'),
+    ],
+)
+def test_the_kind(make_trainer, schedulers, kind):
+    trained(make_trainer, 'out', schedulers=schedulers)
+    assert TradeoffCurve.read('out').run.kind == kind
+
+
+def evaluated(trainer) -> float:
+    trainer.eval()
+    return float(trainer.state.eval_metrics['eval']['CrossEntropy'].compute())
+
+
+@pytest.mark.filterwarnings('ignore:No batches were trained')
+def test_evaluated_before_and_after_training_and_out_of_a_checkpoint(make_trainer):
+    model = classifier()
+    free = schedulefree.SGDScheduleFree(model.parameters(), **OPTIMIZERS['SGDScheduleFree'])
+    callbacks = [ScheduleFree(), ParetoSnapshot(folder='out'), recorder := Recorder()]
+    trainer = make_trainer(model=model, optimizers=free, schedulers=scheduler(), callbacks=callbacks, **SAVING)
+    untrained = evaluated(trainer)
+    assert untrained == evaluated(make_trainer())
+    trainer.fit()
+    _, alone = trained(make_trainer, 'alone')
+    assert recorder.losses == alone.losses
+    loss = points('out')[-1].metrics['eval/CrossEntropy']
+    assert evaluated(trainer) == loss
+    for data in (loader(40), None):
+        model = classifier()
+        again = make_trainer(
+            model=model,
+            optimizers=schedulefree.SGDScheduleFree(model.parameters(), **OPTIMIZERS['SGDScheduleFree']),
+            callbacks=[ScheduleFree()],
+            train_dataloader=data,
+            max_duration=None,
+            load_path=checkpoint_at(80),
+        )
+        if data is not None:
+            assert evaluated(again) == loss
+        else:
+            with pytest.raises(ValueError, match='give train_dataloader to the Trainer, or evaluate a snapshot'):
+                again.eval()
 
 
 def test_fitting_in_two_steps(make_trainer):
@@ -184,6 +252,7 @@ def test_fitting_in_two_steps(make_trainer):
         ({'algorithms': EMA(half_life='10ba')}, 'ScheduleFree and EMA both put other weights'),
         ({'eval_dataloader': None}, 'nothing to evaluate'),
         ({}, 'goes with SGDScheduleFree or AdamWScheduleFree, and not with SGD'),
+        ({'callbacks': [ParetoSnapshot()]}, 'SGDScheduleFree evaluates other weights than .* ScheduleFree\\(\\) too'),
         ({'callbacks': [CheckpointSaver('own'), ScheduleFree()]}, 'CheckpointSaver before ScheduleFree'),
     ],
 )

@@ -1,7 +1,5 @@
 """TroughAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from composer import Callback, Evaluator
@@ -15,7 +13,7 @@ from composer_clr.averaging.merging import DECAYS, merging_shares
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
 from tests.conftest import loader
-from tests.helpers.averaged_runs import points, trained, with_dropout
+from tests.helpers.averaged_runs import interrupted, points, trained, with_dropout
 from tests.helpers.launcher import launch
 from tests.helpers.recorded_runs import doubling
 
@@ -149,19 +147,6 @@ def test_batches_go_through_the_transforms(make_trainer):
     assert torch.allclose(given, 100 * none, rtol=1e-4)
 
 
-class Stop(Exception):
-    pass
-
-
-class StopAt(Callback):
-    def __init__(self, batch: int):
-        self.batch = batch
-
-    def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        if state.timestamp.batch.value == self.batch:
-            raise Stop
-
-
 @pytest.mark.filterwarnings(
     # Composer's, of a checkpoint made at an epoch's last batch, and of one made before the first evaluation.
     'ignore:No batches were trained',
@@ -172,15 +157,11 @@ def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
     shares = {'decay': '1-sqrt'} if stop == 36 else {'half_life': '3ba'}
     average = {'window': '8ba', 'save_weights': True, **shares}
     _, whole = trained(make_trainer, 'whole', TroughAverage(**average))
-    saving = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
-    with pytest.raises(Stop):
-        # The Trainer's saver comes after the callbacks of the user's: it saves batch by batch, up to the one before.
-        trained(make_trainer, 'part', TroughAverage(**average), StopAt(stop + 1), **saving)
-    checkpoint = next(Path('own').glob(f'ep*-ba{stop}-rank0.pt'))
+    checkpoint = interrupted(trained, make_trainer, 'part', stop, TroughAverage(**average))
     assert torch.load(checkpoint, weights_only=False)['state']['callbacks']['TroughAverage'].keys() == (
         {'trough', 'start', 'mean', 'total', 'last'} if stop in (17, 36, 75) else set()
     )
-    _, rest = trained(make_trainer, 'part', TroughAverage(**average), load_path=str(checkpoint))
+    _, rest = trained(make_trainer, 'part', TroughAverage(**average), load_path=checkpoint)
     assert whole.losses[stop:] == rest.losses
     assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
     for name in ('cycle1-ba40-averaged.pt', 'cycle2-ba80-averaged.pt') if stop < 40 else ('cycle2-ba80-averaged.pt',):

@@ -4,8 +4,9 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from composer import Callback
+from composer import Callback, Event
 from composer.algorithms import MixUp
 from composer.core import State
 from composer.loggers import Logger
@@ -14,7 +15,7 @@ from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, TensorDataset
 
 from composer_clr import ParetoSnapshot, TradeoffCurve
-from tests.helpers.recorded_runs import doubling
+from tests.helpers.recorded_runs import Stop, StopAfter, doubling
 
 
 def with_dropout() -> ComposerClassifier:
@@ -55,6 +56,33 @@ class Recorder(Callback):
         states = reproducibility.get_rng_state()
         self.random_numbers.append((torch.rand(3).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
         reproducibility.load_rng_state(states)
+
+
+# A checkpoint after every batch.
+SAVING = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
+
+
+def checkpoint_at(batch: int) -> str:
+    """The file that :data:`SAVING` has made after a batch."""
+    return str(next(Path('own').glob(f'ep*-ba{batch}-rank0.pt')))
+
+
+def interrupted(train, make_trainer, folder: str, at: int, *callbacks, **changes) -> str:
+    """Trains until shortly after a batch, as if killed there; returns the checkpoint of that batch."""
+    with pytest.raises(Stop):
+        # The Trainer's own saver comes after the callbacks: it has saved every batch up to the one before.
+        train(make_trainer, folder, *callbacks, StopAfter(at + 1, Event.BATCH_CHECKPOINT), **SAVING, **changes)
+    return checkpoint_at(at)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two sets of weights are the same, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def saved(folder: str | Path, name: str | None) -> dict[str, torch.Tensor]:
+    """The weights of a snapshot."""
+    return torch.load(Path(folder) / str(name), weights_only=True)['state']['model']
 
 
 def trained(make_trainer, folder: str, *callbacks, **changes):

@@ -8,6 +8,7 @@ from composer.optim import (
     ConstantScheduler,
     ConstantWithWarmupScheduler,
     CosineAnnealingScheduler,
+    CosineAnnealingWarmRestartsScheduler,
     CosineAnnealingWithWarmupScheduler,
     LinearScheduler,
     LinearWithWarmupScheduler,
@@ -16,7 +17,7 @@ from composer.optim import (
     StepScheduler,
 )
 
-from composer_clr import CyclicCosineScheduler
+from composer_clr import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 
@@ -76,6 +77,9 @@ WITHOUT_RESTARTS = [
 ]
 
 
+WITHOUT_DECAY = (ConstantScheduler, ConstantWithWarmupScheduler, InverseSquareRootWithWarmupScheduler)
+
+
 @pytest.mark.parametrize(
     ('scheduler', 'start', 'arguments'), WITHOUT_RESTARTS, ids=[type(case[0]).__name__ for case in WITHOUT_RESTARTS]
 )
@@ -108,12 +112,28 @@ def test_cycles_beside_the_trainers_scheduler_are_recorded_as_passed(make_traine
     trainer = make_trainer(schedulers=lambda state: 0.5, max_duration='4ep')
     schedule = trainer_schedule(trainer.state, cycles)
     assert schedule.description == {'scheduler': '<lambda>', 'ssr': 1.0, 'points_at': cycles.describe()}
-    assert schedule.comes_down
+    assert (schedule.comes_down, schedule.decays) == (True, False)
 
 
 def test_no_scheduler_is_recorded_as_none(make_trainer):
-    description = trainer_schedule(make_trainer().state, ['1ep']).description
-    assert description == {'scheduler': None, 'ssr': 1.0, 'points_at': ['1ep']}
+    schedule = trainer_schedule(make_trainer().state, ['1ep'])
+    assert schedule.description == {'scheduler': None, 'ssr': 1.0, 'points_at': ['1ep']}
+    assert (schedule.comes_down, schedule.decays) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ('scheduler', 'decays'),
+    [
+        (CyclicCosineScheduler('1ep', 2, '1ep'), True),
+        (CosineAnnealingWarmRestartsScheduler('1ep'), True),
+        (AnytimeScheduler(['2ep', '8ep'], rate='1/sqrt', a='1ep'), False),
+        *((one, not isinstance(one, WITHOUT_DECAY)) for one, *_ in WITHOUT_RESTARTS),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+def test_which_schedules_decay(make_trainer, scheduler, decays):
+    trainer = make_trainer(schedulers=scheduler, max_duration='8ep')
+    assert [trainer_schedule(trainer.state, marks).decays for marks in (None, ['8ep'])] == [decays] * 2
 
 
 def test_the_trainers_own_scheduler_passed_again_is_its_own(make_trainer):

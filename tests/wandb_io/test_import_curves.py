@@ -131,7 +131,7 @@ def test_epochs_that_count_from_0():
         ({'time/train': None}, {}, 'did not log training time.*SpeedMonitor.*--time-key'),
         ({'time/epoch': None}, {}, 'length of an epoch cannot be.*--batches-per-epoch'),
         ({'_timestamp': None}, {}, "unit of 'time/train' cannot be determined: pass --time-unit"),
-        ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough'),
+        ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough: constant, or stopped before'),
         ({ACC: {1: 0.1}}, {}, 'no evaluation at any of its 2 troughs'),
         ({}, {'lr': 'rate'}, "did not log 'rate'.*--lr-key"),
         ({}, {'method': 'recipe.name'}, "'recipe.name' is not in its config.*--method-key"),
@@ -140,6 +140,15 @@ def test_epochs_that_count_from_0():
 def test_what_is_missing_is_named_with_the_run(changes, keys, match):
     with pytest.raises(CurveError, match=match):
         recovered_curve(history(series=changes), Keys(**keys))
+
+
+@pytest.mark.parametrize('kind', ['anytime', 'anytime-falling-half-life-0.5', 'schedule-free', 'marked'])
+def test_points_at_marks_are_not_read_from_the_rate(kind):
+    # Of one over the square root, the end looks like that of a decay.
+    run = history(series={LR: {t: (1 + t) ** -0.5 for t in range(1, 40)}}, config={'pareto': {'kind': kind}})
+    with pytest.raises(CurveError, match=f'kind {kind!r} are at marks, not at troughs: read its curve.json') as raised:
+        recovered_curve(run, Keys())
+    assert '\n' not in str(raised.value)
 
 
 @pytest.mark.parametrize(
