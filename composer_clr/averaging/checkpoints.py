@@ -60,7 +60,8 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
         paths (Sequence[Path]): Files, or folders whose ``.pt`` files are read; symbolic links are skipped.
 
     Raises:
-        CurveError: If a file is not a whole Composer checkpoint, or the files are of several runs.
+        CurveError: If a file is not a whole Composer checkpoint, or is one of a schedule-free run, or the files are of
+            several runs.
     """
     files: list[Path] = []
     for path in paths:
@@ -123,14 +124,16 @@ def _read(path: Path) -> Checkpoint:
         raise CurveError(f'{path}: holds weights alone, not when they were saved: name checkpoints of the whole state')
     try:
         times = next(iter(state['timestamp'].values()))
-        optimizer = next(iter(state['optimizers'].values()))
+        group = next(iter(state['optimizers'].values()))['param_groups'][0]
+        if 'train_mode' in group:
+            raise CurveError(f'{path}: of a schedule-free run, whose checkpoints hold averages: evaluate its snapshots')
         return Checkpoint(
             path,
             str(state['run_name']),
             state.get('rank_zero_seed'),
             {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token')},
             times['total_wct'].total_seconds(),
-            float(optimizer['param_groups'][0]['lr']),
+            float(group['lr']),
         )
     except (AttributeError, KeyError, IndexError, StopIteration, TypeError) as error:
         raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({error!r})') from error

@@ -13,18 +13,24 @@ from composer_clr.curves.curve import CurveError
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.merge_run import merged_curve
+from tests.helpers.launcher import launch
 
 RECIPE = 'quickstart/digits'
 OVERRIDES = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'progress_bar=false', 'run_name=run']
+
+
+def anytime_run(folder: Path) -> list[str]:
+    """Returns the arguments of an anytime run with a checkpoint after every batch."""
+    saving = [f'checkpoint.folder={folder}/own', 'checkpoint.interval=1ba', 'checkpoint.keep=-1']
+    curve = f'snapshot.folder={folder}/curve'
+    return [RECIPE, *OVERRIDES, *saving, curve, 'schedule.kind=anytime', 'schedule.average={window: 0.5}']
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trains an anytime run with a checkpoint after every batch."""
     folder = tmp_path_factory.mktemp('run')
-    saving = [f'checkpoint.folder={folder}/own', 'checkpoint.interval=1ba', 'checkpoint.keep=-1']
-    curve = f'snapshot.folder={folder}/curve'
-    assert main([RECIPE, *OVERRIDES, *saving, curve, 'schedule.kind=anytime', 'schedule.average={window: 0.5}']) == 0
+    assert main(anytime_run(folder)) == 0
     return folder
 
 
@@ -32,7 +38,19 @@ def after(folder: Path, batch: int) -> Path:
     return next((folder / 'own').glob(f'ep*-ba{batch}-rank0.pt'), folder / 'own' / f'{batch}.pt')
 
 
+@pytest.mark.slow
+def test_of_checkpoints_from_two_ranks(tmp_path):
+    done = launch(2, '-m', 'composer_clr.train', *anytime_run(tmp_path), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # Batch norm's statistics are of the batches of one rank, which are half as large.
+    assert_it_is_the_anytime_curve(tmp_path, within=0.05)
+
+
 def test_of_every_batch_it_is_the_anytime_curve(folder):
+    assert_it_is_the_anytime_curve(folder, within=1e-3)
+
+
+def assert_it_is_the_anytime_curve(folder: Path, within: float) -> None:
     anytime = TradeoffCurve.read(folder / 'curve')
     merged = merged_curve(RECIPE, [folder / 'own'], OVERRIDES, window=0.5)
     assert (merged.run.kind, merged.run.run_name, merged.run.seed) == ('merged', 'run-merged', 17)
@@ -40,7 +58,7 @@ def test_of_every_batch_it_is_the_anytime_curve(folder):
     for one, other in zip(merged.points, anytime.points, strict=True):
         assert (one.epoch, one.sample, one.lr) == (other.epoch, other.sample, other.lr)
         for name, value in one.metrics.items():
-            assert value == pytest.approx(other.metrics[name], abs=1e-3)
+            assert value == pytest.approx(other.metrics[name], abs=within)
     checkpoints = read_checkpoints([folder / 'own'])
     for (_, average), point in zip(
         averages_at(checkpoints, [12, 24], 'batch', 0.5, 'linear'), anytime.points, strict=True
@@ -118,6 +136,15 @@ def test_a_file_of_weights_alone(folder):
     snapshot = next((folder / 'curve').glob('cycle0*.pt'))
     with pytest.raises(CurveError, match='holds weights alone, not when they were saved'):
         read_checkpoints([snapshot])
+
+
+def test_a_schedule_free_run(folder, tmp_path):
+    state = torch.load(after(folder, 12), weights_only=False)
+    group = next(iter(state['state']['optimizers'].values()))['param_groups'][0]
+    group['train_mode'] = False
+    torch.save(state, tmp_path / 'a.pt')
+    with pytest.raises(CurveError, match='of a schedule-free run, whose checkpoints hold averages'):
+        read_checkpoints([tmp_path / 'a.pt'])
 
 
 def test_another_network(folder):
