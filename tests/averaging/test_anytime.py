@@ -347,6 +347,34 @@ def test_interrupted_while_the_network_holds_the_average(make_trainer):
     assert recorder.losses == without.losses
 
 
+def test_a_batch_that_passes_two_marks(make_trainer):
+    marks = AnytimeScheduler(['160sp', '162sp', '163sp', '320sp'])
+    _, recorder = anytime(make_trainer, changes={'schedulers': marks, 'max_duration': '320sp'}, window=0.5)
+    two = points('out')[1:3]
+    assert [(point.cycle, point.batch) for point in two] == [(1, 41), (2, 41)]
+    # The average of the last one: from sample 81 or 82 on, so the batch that ends at 84 counts by its part.
+    shares = {21: (84 - 163 + round(0.5 * 163)) / 4, **dict.fromkeys(range(22, 41), 1.0), 41: 3 / 4}
+    for point in two:
+        assert_is_average(point, slow_average(recorder.weights, shares))
+
+
+def test_evaluated_by_hand_between_marks(make_trainer):
+    losses = []
+
+    class ByHand(Callback):
+        def batch_end(self, state: State, logger: Logger) -> None:
+            if state.timestamp.batch == 30:
+                trainer.eval()
+                losses.append(float(state.eval_metrics['eval']['CrossEntropy'].compute()))
+
+    callbacks = [AnytimeAverage(), ParetoSnapshot(folder='out'), ByHand()]
+    trainer = make_trainer(schedulers=scheduler(), callbacks=callbacks)
+    trainer.fit()
+    other = make_trainer(schedulers=scheduler(20, 30), callbacks=ParetoSnapshot(folder='plain'), max_duration='30ba')
+    other.fit()
+    assert losses == [points('plain')[-1].metrics['eval/CrossEntropy']]
+
+
 def test_one_callback_in_one_trainer_after_another(make_trainer):
     """What is kept is the checkpoint's, and not what an earlier Trainer has left in the callback."""
     average = AnytimeAverage(window=0.5)

@@ -20,11 +20,23 @@ from composer.optim import CosineAnnealingWarmRestartsScheduler, CosineAnnealing
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import (
+    AnytimeAverage,
+    AnytimeScheduler,
+    CyclicCosineScheduler,
+    ParetoSnapshot,
+    ScheduleFree,
+    TradeoffCurve,
+)
 from composer_clr.cli import app as cli
+from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.train import main
 from composer_clr.wandb_io import live
+from composer_clr.wandb_io.history import Keys
+from composer_clr.wandb_io.import_curves import import_curves
+from composer_clr.wandb_io.online import RunFilter
+from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.runs_and_lines import run
 from tests.helpers.wandb_runs import Logged, close_files, folders, go_offline, offline
@@ -340,6 +352,36 @@ def test_other_schedules_too(scheduler, troughs, make_trainer, offline, monkeypa
     assert [p.epoch for p in recovered.points] == troughs
     assert recovered.run.method == 'LS'
     assert_alike(recovered, TradeoffCurve.read('out'))
+
+
+@pytest.mark.parametrize('kind', ['anytime', 'schedule-free'])
+def test_a_run_without_a_decay_logs_its_points_and_cannot_be_read_from_its_rate(kind, make_trainer, offline):
+    model = classifier()
+    if kind == 'anytime':
+        average, optimizer = AnytimeAverage(), torch.optim.SGD(model.parameters(), lr=0.1)
+    else:
+        schedulefree = pytest.importorskip('schedulefree')
+        average, optimizer = ScheduleFree(), schedulefree.SGDScheduleFree(model.parameters(), lr=0.5)
+    trainer = make_trainer(
+        model=model,
+        optimizers=optimizer,
+        schedulers=AnytimeScheduler(['2ep', '4ep', '8ep'], '1ep'),
+        callbacks=[average, ParetoSnapshot(folder='out'), LRMonitor(), SpeedMonitor(window_size=2)],
+        loggers=wandb_logger(),
+    )
+    trainer.fit()
+    trainer.close()
+    close_files()
+    curve, logged = TradeoffCurve.read('out'), Logged(folders(offline)[0])
+    assert logged.config['pareto']['kind'] == curve.run.kind == kind
+    sets = ('', 'plain/') if kind == 'anytime' else ('',)
+    for row, point in zip(logged.points, curve.points, strict=True):
+        assert [name for name in point.metrics if name.endswith('Accuracy')] == [f'{name}{ACCURACY}' for name in sets]
+        assert {name: row[f'pareto/{name}'] for name in point.metrics} == point.metrics
+    best = max(curve.points, key=lambda point: point.metrics[ACCURACY])
+    assert logged.summary['pareto/best/cycle'] == best.cycle
+    with pytest.raises(CurveError, match=f'points of the kind {kind!r} are at marks, not at troughs'):
+        import_curves([str(offline)], Keys(), RunFilter())
 
 
 def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> subprocess.CompletedProcess:
