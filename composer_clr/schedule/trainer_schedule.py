@@ -12,23 +12,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from composer import optim
 from composer.core import State, Time, Timestamp, TimeUnit
-from composer.optim import (
-    ComposerScheduler,
-    ConstantScheduler,
-    ConstantWithWarmupScheduler,
-    CosineAnnealingScheduler,
-    CosineAnnealingWarmRestartsScheduler,
-    CosineAnnealingWithWarmupScheduler,
-    ExponentialScheduler,
-    LinearScheduler,
-    LinearWithWarmupScheduler,
-    MultiStepScheduler,
-    MultiStepWithWarmupScheduler,
-    PolynomialScheduler,
-    PolynomialWithWarmupScheduler,
-    StepScheduler,
-)
 from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.schedule.cycles import Cycles
@@ -41,18 +26,18 @@ __all__ = ['TrainerSchedule', 'Troughs', 'trainer_schedule']
 Troughs = CyclicCosineScheduler | Sequence[str | Time]
 
 _WITHOUT_RESTARTS = (
-    ConstantScheduler,
-    ConstantWithWarmupScheduler,
-    CosineAnnealingScheduler,
-    CosineAnnealingWithWarmupScheduler,
-    ExponentialScheduler,
-    LinearScheduler,
-    LinearWithWarmupScheduler,
-    MultiStepScheduler,
-    MultiStepWithWarmupScheduler,
-    PolynomialScheduler,
-    PolynomialWithWarmupScheduler,
-    StepScheduler,
+    optim.ConstantScheduler,
+    optim.ConstantWithWarmupScheduler,
+    optim.CosineAnnealingScheduler,
+    optim.CosineAnnealingWithWarmupScheduler,
+    optim.ExponentialScheduler,
+    optim.LinearScheduler,
+    optim.LinearWithWarmupScheduler,
+    optim.MultiStepScheduler,
+    optim.MultiStepWithWarmupScheduler,
+    optim.PolynomialScheduler,
+    optim.PolynomialWithWarmupScheduler,
+    optim.StepScheduler,
 )
 # What a record of a schedule may leave out beside the scheduler's arguments.
 _UNLESS_RECORDED: dict[str, object] = {'ssr': 1.0, 'points_at': None, 'average': None}
@@ -171,10 +156,10 @@ def trainer_schedule(state: State, override: Troughs | None = None) -> TrainerSc
         return TrainerSchedule(*placed.cycles(state, ssr), description, comes_down=comes_down, **of_scheduler)
     if isinstance(scheduler, CyclicCosineScheduler):
         return TrainerSchedule(*scheduler.cycles(state, ssr), description, **of_scheduler)
-    if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
+    if isinstance(scheduler, optim.CosineAnnealingWarmRestartsScheduler):
         return TrainerSchedule(*_restarts(scheduler, state, ssr), description, **of_scheduler)
     if scheduler is not None and _is_without_restarts(scheduler):
-        knows_rate = isinstance(scheduler, (CosineAnnealingScheduler, CosineAnnealingWithWarmupScheduler))
+        knows_rate = isinstance(scheduler, (optim.CosineAnnealingScheduler, optim.CosineAnnealingWithWarmupScheduler))
         cycles, unit = _one_decay(scheduler, state, ssr)
         return TrainerSchedule(cycles, unit, description, knows_rate=knows_rate, **of_scheduler)
     found = 'no scheduler' if scheduler is None else f'the scheduler {description["scheduler"]}'
@@ -184,26 +169,26 @@ def trainer_schedule(state: State, override: Troughs | None = None) -> TrainerSc
     )
 
 
-def _is_without_restarts(scheduler: ComposerScheduler | None) -> bool:
+def _is_without_restarts(scheduler: optim.ComposerScheduler | None) -> bool:
     return isinstance(scheduler, _WITHOUT_RESTARTS) or type(scheduler).__name__ in _LLM_FOUNDRYS
 
 
-def _may_come_down(scheduler: ComposerScheduler | None) -> bool:
+def _may_come_down(scheduler: optim.ComposerScheduler | None) -> bool:
     if isinstance(scheduler, CyclicCosineScheduler):
         return scheduler.decays
     # One of the user's own may do anything.
     return scheduler is not None and not _is_without_restarts(scheduler)
 
 
-def _decays(scheduler: ComposerScheduler | None) -> bool:
+def _decays(scheduler: optim.ComposerScheduler | None) -> bool:
     if isinstance(scheduler, CyclicCosineScheduler):
         return scheduler.decays
-    if isinstance(scheduler, CosineAnnealingWarmRestartsScheduler):
+    if isinstance(scheduler, optim.CosineAnnealingWarmRestartsScheduler):
         return True
     return _is_without_restarts(scheduler) and type(scheduler).__name__ not in _WITHOUT_DECAY
 
 
-def _described(scheduler: ComposerScheduler | None) -> dict[str, object]:
+def _described(scheduler: optim.ComposerScheduler | None) -> dict[str, object]:
     """Returns a scheduler's name and its arguments as plain values, as far as it keeps them under their names."""
     if scheduler is None or isinstance(scheduler, CyclicCosineScheduler):
         name = None if scheduler is None else type(scheduler).__name__
@@ -216,7 +201,7 @@ def _described(scheduler: ComposerScheduler | None) -> dict[str, object]:
     return description
 
 
-def _defaults(scheduler: ComposerScheduler | None) -> dict[str, object]:
+def _defaults(scheduler: optim.ComposerScheduler | None) -> dict[str, object]:
     parameters = () if scheduler is None else inspect.signature(type(scheduler).__init__).parameters.values()
     return _UNLESS_RECORDED | {
         p.name: _plain(p.default) for p in parameters if p.default is not inspect.Parameter.empty
@@ -232,7 +217,7 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (str, int, float)) else None
 
 
-def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
+def _composer_scheduler(state: State) -> tuple[optim.ComposerScheduler | None, float]:
     """Returns the Composer scheduler that the Trainer compiled, and its scale schedule ratio.
 
     A torch scheduler is returned as it is: its troughs are not known.
@@ -247,7 +232,9 @@ def _composer_scheduler(state: State) -> tuple[ComposerScheduler | None, float]:
     return compiled, 1.0  # type: ignore[return-value]
 
 
-def _restarts(scheduler: CosineAnnealingWarmRestartsScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
+def _restarts(
+    scheduler: optim.CosineAnnealingWarmRestartsScheduler, state: State, ssr: float
+) -> tuple[Cycles, TimeUnit]:
     t_0 = parse_time('t_0', scheduler.t_0)
     unit = common_unit({'t_0': t_0}, state)
     return Cycles(0, _TruncatedEnds(_as_composer_counts(t_0, state, ssr), scheduler.t_mult)), unit
@@ -277,7 +264,7 @@ class _TruncatedEnds(Iterator[int]):
         return self.end
 
 
-def _one_decay(scheduler: ComposerScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
+def _one_decay(scheduler: optim.ComposerScheduler, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
     t_max = parse_time('t_max', getattr(scheduler, 't_max', '1dur'))
     unit = common_unit({'t_max': t_max}, state)
     trough = _as_composer_counts(t_max, state, ssr)

@@ -14,6 +14,7 @@ from tests.conftest import classifier, loader
 from tests.helpers.averaged_runs import (
     SAVING,
     Recorder,
+    assert_refused,
     checkpoint_at,
     interrupted,
     jittered_loader,
@@ -442,10 +443,7 @@ def test_several_evaluators(make_trainer):
 )
 def test_refused_before_the_first_batch(make_trainer, changes, match):
     trainer = make_trainer(**{'schedulers': scheduler(), 'callbacks': [AnytimeAverage()], **changes})
-    with pytest.raises(ValueError, match=match) as raised:
-        trainer.fit()
-    assert '\n' not in str(raised.value)
-    assert trainer.state.timestamp.batch == 0
+    assert_refused(trainer, match)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from composer import Callback, Event
+from composer import Callback, Event, Trainer
 from composer.algorithms import MixUp
 from composer.core import State
 from composer.loggers import Logger
@@ -83,6 +83,14 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def saved(folder: str | Path, name: str | None) -> dict[str, torch.Tensor]:
     """The weights of a snapshot."""
     return torch.load(Path(folder) / str(name), weights_only=True)['state']['model']
+
+
+def assert_refused(trainer: Trainer, match: str) -> None:
+    """Asserts that training ends before the first batch, with an error of one line."""
+    with pytest.raises(ValueError, match=match) as raised:
+        trainer.fit()
+    assert '\n' not in str(raised.value)
+    assert trainer.state.timestamp.batch == 0
 
 
 def trained(make_trainer, folder: str, *callbacks, **changes):
