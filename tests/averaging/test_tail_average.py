@@ -107,6 +107,17 @@ def test_stopped_and_taken_up_again_bit_for_bit(make, tmp_path):
     assert all(torch.equal(tensor, second.mean(9)[name]) for name, tensor in whole.mean(9).items())
 
 
+@pytest.mark.parametrize(
+    'make', [lambda on: TailAverages([Window(0, 9)], device=on), lambda on: DecayingAverage(1, on)]
+)
+@pytest.mark.parametrize(('device', 'where'), [('cpu', 'cpu'), (None, 'meta')])
+def test_copies_are_loaded_to_where_they_are_kept(make, device, where):
+    first, second = make(None), make(device)
+    first.add({'w': torch.ones(2)}, 0, 1)
+    second.load_state_dict(first.state_dict(), {'w': torch.device('meta')})
+    assert second.mean(9)['w'].device.type == where
+
+
 def test_an_average_of_another_window_is_not_taken_over():
     first, second = TailAverages([Window(2, 9)]), TailAverages([Window(4, 9)])
     for t, w in enumerate(iterates(6)):

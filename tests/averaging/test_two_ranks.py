@@ -13,7 +13,7 @@ from tests.helpers.launcher import launch
 
 pytest.importorskip('schedulefree')
 
-# KIND, FOLDER, batch norm or not, DURATION, and the checkpoint to resume from.
+# Arguments: the kind; the folder; 'norm', batch norm with 'old' statistics, or 'none'; the duration; a checkpoint.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, Sched
 kind, folder, norm, duration, *checkpoint = sys.argv[1:]
 dist.initialize_dist('cpu')
 reproducibility.seed_all(0)
-layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if norm == 'norm' else torch.nn.Tanh(), torch.nn.Linear(8, 2)]
+layers = [torch.nn.Linear(4, 8), torch.nn.Tanh() if norm == 'none' else torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)]
 model = ComposerClassifier(torch.nn.Sequential(*layers), num_classes=2)
 
 
@@ -43,7 +43,7 @@ class Jittered(TensorDataset):
 def loader(images, batch_size, seed):
     inputs = torch.randn(images, 4, generator=torch.Generator().manual_seed(seed))
     # Random numbers differ between ranks; those that batch norm's statistics are recomputed with must not.
-    kind = Jittered if norm == 'norm' and seed == 0 else TensorDataset
+    kind = TensorDataset if norm == 'none' or seed else Jittered
     data = kind(inputs, (inputs.sum(1) > 0).long())
     return DataLoader(data, batch_size // dist.get_world_size(), sampler=dist.get_sampler(data, shuffle=False))
 
@@ -57,11 +57,12 @@ class Evaluated(Callback):
             self.weights[state.timestamp.batch.value] = {k: v.clone() for k, v in network.state_dict().items()}
 
 
+bn_batches = 0 if norm == 'old' else 50
 if kind == 'anytime':
-    average = AnytimeAverage(window=0.5)
+    average = AnytimeAverage(window=0.5, bn_batches=bn_batches)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 else:
-    average = ScheduleFree()
+    average = ScheduleFree(bn_batches=bn_batches)
     optimizer = getattr(schedulefree, kind)(model.parameters(), lr=0.05)
 trainer = Trainer(
     model=model,
@@ -69,7 +70,7 @@ trainer = Trainer(
     seed=17,
     train_dataloader=loader(40, 4, 0),
     eval_dataloader=loader(60, 20, 1),
-    eval_interval=0,
+    eval_interval='5ba',
     optimizers=optimizer,
     schedulers=AnytimeScheduler(['20ba', '40ba'], '10ba'),
     callbacks=[average, ParetoSnapshot(folder=folder), Evaluated()],
@@ -102,17 +103,19 @@ def evaluation() -> DataLoader:
     return DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), 60)
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_the_point_is_of_the_saved_weights_which_both_ranks_have(tmp_path, kind):
-    train(tmp_path, 2, kind, 'out', 'norm', '40ba')
+@pytest.mark.parametrize(('kind', 'norm'), [*((kind, 'norm') for kind in KINDS), ('SGDScheduleFree', 'old')])
+def test_the_point_is_of_the_saved_weights_which_both_ranks_have(tmp_path, kind, norm):
+    train(tmp_path, 2, kind, 'out', norm, '40ba')
     curve = TradeoffCurve.read(tmp_path / 'out')
     assert (curve.run.world_size, [point.batch for point in curve.points]) == (2, [20, 40])
     layers = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)]
     network = ComposerClassifier(torch.nn.Sequential(*layers), num_classes=2).eval()
     ((inputs, labels),) = evaluation()
+    first, second = (evaluated(tmp_path / 'out', rank) for rank in (0, 1))
+    assert list(first) == ([20, 40] if kind == 'anytime' else list(range(5, 41, 5)))
+    assert all(same(weights, second[batch]) for batch, weights in first.items())
     for point in curve.points:
-        one, other = (evaluated(tmp_path / 'out', rank)[point.batch] for rank in (0, 1))
-        assert same(one, other)
+        one = first[point.batch]
         assert same(one, saved(tmp_path / 'out', point.checkpoint))
         network.load_state_dict(one)
         with torch.no_grad():
