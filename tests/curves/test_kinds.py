@@ -178,8 +178,8 @@ def test_kinds_of_one_method_have_a_colour_and_a_marker_each():
     _, axes = plt.subplots()
     lines = [draw_points(axes, [1, 2], [1, 2], None, keys, key).lines[0] for key in keys]
     looks = [(line.get_color(), line.get_marker()) for line in lines]
-    assert looks[:2] == [('#000000', 'o')] * 2
-    assert len(set(looks)) == 4
+    assert looks[:2] == [('#000000', 'o'), ('#D55E00', 'o')]
+    assert len(set(looks)) == 5
     explained = {handle.get_label(): (handle.get_color(), handle.get_marker()) for handle in kind_handles(keys, keys)}
     assert explained == {kind: look for (_, kind), look in zip(keys, looks, strict=True)}
     plt.close('all')
