@@ -8,10 +8,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.mean_curve import MeanCurve
-from composer_clr.analysis.pairing import INTERPOLATED, Alignment, values_at
+from composer_clr.analysis.mean_curve import Array, MeanCurve
+from composer_clr.analysis.pairing import INTERPOLATED, Alignment, pair
+from composer_clr.analysis.seed_draws import drawn_interval, drawn_means, fewest_seeds, weighted_sum
+from composer_clr.analysis.uncertainty import Estimate, Term
 
-__all__ = ['cosine_similarity', 'kendall_tau', 'ranking_agreement', 'ranks']
+__all__ = ['cosine_estimate', 'cosine_similarity', 'kendall_tau', 'ranking_agreement', 'ranks']
 
 _TIE = 1e-9
 
@@ -32,9 +34,46 @@ def cosine_similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> float | None:
     """
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     known = ~np.isnan(a) & ~np.isnan(b)
-    a, b = a[known], b[known]
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.clip(a @ b / norms, -1, 1)) if len(a) > 1 and norms > 0 else None
+    return _number(_cosines(a[known], b[known])) if known.sum() > 1 else None
+
+
+def cosine_estimate(
+    a: npt.ArrayLike, b: npt.ArrayLike, of_a: Sequence[Sequence[Term]], of_b: Sequence[Sequence[Term]]
+) -> Estimate | None:
+    r"""Returns :func:`cosine_similarity` with its 95% interval over seeds.
+
+    The interval is :func:`drawn_interval` on the angle :math:`\arccos`, cut at 1 and -1. In simulated studies of 5 points
+    it holds the truth in 94% to 98% with 3 seeds, 92% to 97% with 5 and 89% to 96% with 10: the errors of the values
+    themselves make any measured cosine smaller, which more seeds do not hide in a wider interval. Percentiles of seeds
+    drawn with replacement hold it in 1% to 78% with 3.
+
+    Args:
+        a (ArrayLike): Improvements on curves of one kind.
+        b (ArrayLike): Improvements on curves of the other, at the same places.
+        of_a (Sequence[Sequence[tuple[float, Mapping[str, float]]]]): The means that each improvement is made of.
+        of_b (Sequence[Sequence[tuple[float, Mapping[str, float]]]]): The same of the other.
+
+    Returns:
+        Estimate | None: ``None`` where there is no cosine.
+    """
+    found = cosine_similarity(a, b)
+    if found is None:
+        return None
+    sums = [*of_a, *of_b]
+    draws = drawn_means(sums)
+    cosines = None if draws is None else _cosines(draws[:, : len(of_a)], draws[:, len(of_a) :])
+    return drawn_interval(found, cosines, fewest_seeds(sums), np.arccos, lambda angles: np.cos(np.clip(angles, 0, np.pi)))
+
+
+def _cosines(a: Array, b: Array) -> Array:
+    """Returns the cosine similarity along the last axis, NaN where one side is all zero."""
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.where(norms > 0, np.clip((a * b).sum(axis=-1) / norms, -1, 1), np.nan)
+
+
+def _number(value: npt.ArrayLike) -> float | None:
+    return None if np.isnan(value) else float(value)  # type: ignore[arg-type]
 
 
 def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -58,12 +97,16 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
     Source:
         Kendall 1945, The treatment of ties in ranking problems, doi:10.1093/biomet/33.3.239.
     """
-    a, b = ranks(a), ranks(b)
-    if len(set(a)) < 2 or len(set(b)) < 2:
-        return None
-    from scipy.stats import kendalltau  # takes half a second to import, which figures need not wait for
+    return _number(_taus(np.array(ranks(a), dtype=float), np.array(ranks(b), dtype=float)))
 
-    return float(kendalltau(a, b)[0])  # type: ignore[arg-type]
+
+def _taus(a: Array, b: Array) -> Array:
+    """Returns Kendall's tau-b along the last axis: the cosine similarity of the signs of all pairs' differences.
+
+    scipy's takes one pair of rankings at a time, 0.3 ms, which is too slow for a thousand draws.
+    """
+    i, j = np.triu_indices(a.shape[-1], 1)
+    return _cosines(np.sign(a[..., i] - a[..., j]), np.sign(b[..., i] - b[..., j]))
 
 
 def ranks(values: Sequence[float]) -> list[int]:
@@ -85,7 +128,7 @@ def ranking_agreement(
     curves: Sequence[tuple[MeanCurve, MeanCurve]],
     positions: npt.ArrayLike,
     alignment: Alignment = INTERPOLATED,
-) -> list[float | None]:
+) -> list[Estimate | None]:
     """Returns whether cyclic and standard curves rank the methods alike: :func:`kendall_tau` at each position.
 
     Args:
@@ -94,12 +137,31 @@ def ranking_agreement(
         alignment (Alignment): How, and what the positions are. Default: interpolation in log epochs.
 
     Returns:
-        list[float | None]: Over the methods with both values there; ``None`` for fewer than two.
+        list[Estimate | None]: Over the methods with both values there, with :func:`drawn_interval`, cut at 1 and -1;
+        ``None`` for fewer than two.
     """
-    cyclic = np.array([values_at(curve, positions, alignment.of_cyclic()) for curve, _ in curves])
-    standard = np.array([values_at(curve, positions, alignment) for _, curve in curves])
-    known = ~np.isnan(cyclic) & ~np.isnan(standard)
-    return [
-        kendall_tau(cyclic[there, i].tolist(), standard[there, i].tolist())
-        for i, there in enumerate(known.reshape(len(curves), -1).T)
-    ]
+    cyclic = [_terms_at(curve, positions, alignment.of_cyclic()) for curve, _ in curves]
+    standard = [_terms_at(curve, positions, alignment) for _, curve in curves]
+    return [_ranking_agreement(cyclic, standard, i) for i in range(np.size(positions))]
+
+
+def _ranking_agreement(
+    cyclic: Sequence[dict[int, list[Term]]], standard: Sequence[dict[int, list[Term]]], i: int
+) -> Estimate | None:
+    both = [(one[i], other[i]) for one, other in zip(cyclic, standard, strict=True) if i in one and i in other]
+    tau = kendall_tau(*([weighted_sum(terms) for terms in side] for side in zip(*both, strict=True))) if both else None
+    if tau is None:
+        return None
+    sums = [side[k] for k in (0, 1) for side in both]
+    draws = drawn_means(sums)
+    taus = None if draws is None else _taus(draws[:, : len(both)], draws[:, len(both) :])
+    return drawn_interval(tau, taus, fewest_seeds(sums), np.asarray, lambda ends: np.clip(ends, -1, 1))
+
+
+def _terms_at(curve: MeanCurve, positions: npt.ArrayLike, alignment: Alignment) -> dict[int, list[Term]]:
+    """Returns what the values of a curve at some positions are made of, by index; those that it has."""
+    pairing = pair(positions, alignment.positions(curve), alignment)
+    return {
+        int(i): [(float(w), sample) for w, sample in zip(row, curve.samples, strict=True) if w]
+        for i, row in zip(pairing.kept, pairing.weights, strict=True)
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from composer_clr.analysis.agreement import cosine_similarity, ranking_agreement
+from composer_clr.analysis.agreement import cosine_estimate, ranking_agreement
 from composer_clr.analysis.cost import StudyCost, study_cost
 from composer_clr.analysis.differences import Differences, gap, improvement
 from composer_clr.analysis.fit import fit_curve
@@ -34,18 +34,20 @@ class Improvement:
         count (Array): The counts, such as epochs.
         cyclic (Array): The improvement on cyclic curves at each.
         standard (Array): The improvement on standard curves at each.
+        cosine (Estimate | None): Their cosine similarity, with its interval.
     """
 
     count: Array
     cyclic: Array
     standard: Array
+    cosine: Estimate | None
 
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
     """One method's curves and figures; ``cyclic`` is the curve of the kind that is compared with the standard one.
 
-    See :func:`gap`, :func:`cosine_similarity`, :func:`study_cost`. With a fit, ``fit_residuals`` are the standard
+    See :func:`gap`, :func:`cosine_estimate`, :func:`study_cost`; the baseline has no cosine. With a fit, ``fit_residuals`` are the standard
     curve's, measured minus fitted, by count or time as it was fitted.
     """
 
@@ -53,9 +55,14 @@ class MethodComparison:
     standard: MeanCurve
     gap: Differences
     improvement: Improvement
-    cosine_similarity: float | None
+    cosine: Estimate | None
     cost: StudyCost
     fit_residuals: dict[float, float] | None = None
+
+    @property
+    def cosine_similarity(self) -> float | None:
+        """The cosine similarity without its interval."""
+        return None if self.cosine is None else self.cosine.value
 
     @property
     def cost_ratio(self) -> float:
@@ -82,7 +89,7 @@ class Comparison:
         lower_is_better (bool): Whether less is better.
         formula_cost_ratio (float): :func:`cost_ratio` of the baseline's paired points.
         methods (dict[str, MethodComparison]): Each method that has both kinds of curve, the baseline first.
-        agreement (dict[float, float | None]): :func:`ranking_agreement`, by count.
+        rankings (dict[float, Estimate | None]): :func:`ranking_agreement`, by count.
         skipped (dict[str, str]): Each method that could not be compared, and why.
         kind (str): The kind of curve that was compared with the standard one.
         axis (str): What the counts are: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
@@ -96,12 +103,17 @@ class Comparison:
     lower_is_better: bool
     formula_cost_ratio: float
     methods: dict[str, MethodComparison]
-    agreement: dict[float, float | None]
+    rankings: dict[float, Estimate | None]
     skipped: dict[str, str]
     kind: str = 'cyclic'
     axis: str = 'epoch'
     warning: str | None = None
     is_ratio: bool = False
+
+    @property
+    def agreement(self) -> dict[float, float | None]:
+        """Kendall's tau by count, without its interval."""
+        return {count: tau and tau.value for count, tau in self.rankings.items()}
 
 
 def compare(
@@ -170,7 +182,7 @@ def compare(
                 standard,
                 _as_ratio(difference) if is_ratio else difference,
                 improved,
-                cosine_similarity=None if method == baseline else cosine_similarity(improved.cyclic, improved.standard),
+                cosine=None if method == baseline else improved.cosine,
                 cost=study_cost(cyclic, standard, alignment, gpus),
                 fit_residuals=_residuals(standard, alignment, scale) if alignment.mode == 'fit' else None,
             )
@@ -190,7 +202,7 @@ def compare(
         lower_is_better=lower,
         formula_cost_ratio=cost_ratio(base.gap.count.tolist()),
         methods=compared,
-        agreement=dict(zip(base.cyclic.count.tolist(), taus, strict=True)),
+        rankings=dict(zip(base.cyclic.count.tolist(), taus, strict=True)),
         skipped=skipped,
         kind=kind,
         axis=axis,
@@ -310,9 +322,11 @@ def _improvement(
         for of, over, how in zip(method, baseline, (alignment.of_cyclic(), alignment), strict=True)
     )
     if cyclic is None or standard is None:
-        return Improvement(np.array([]), np.array([]), np.array([]))
+        return Improvement(np.array([]), np.array([]), np.array([]), None)
     count, on_cyclic, on_standard = np.intersect1d(cyclic.count, standard.count, return_indices=True)
-    return Improvement(count, cyclic.value[on_cyclic], standard.value[on_standard])
+    values = cyclic.value[on_cyclic], standard.value[on_standard]
+    terms = [cyclic.terms[i] for i in on_cyclic], [standard.terms[i] for i in on_standard]
+    return Improvement(count, *values, cosine_estimate(*values, *terms))
 
 
 def _residuals(standard: MeanCurve, alignment: Alignment, scale: float) -> dict[float, float]:

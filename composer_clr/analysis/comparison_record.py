@@ -25,10 +25,10 @@ def record(comparison: Comparison, *, resolve: float | None = None, price: float
     Returns:
         dict: ``metric``, ``baseline``, ``align``, ``formula_cost_ratio``; by method under ``methods`` the ``gap``
         (``mean``, ``sem``, ``by_epoch``, ``sem_by_epoch``, ``how_by_epoch``, ``left_out``, and ``interval``,
-        ``interval_by_epoch``, ``seeds``, ``seeds_by_epoch``), ``cosine_similarity``, ``cost_ratio``,
-        ``counted_cost_ratio``, ``cost``, the ``improvement`` over the baseline on either kind of curve, and with a fit
-        its ``fit_residuals``;
-        ``ranking_agreement`` by epoch; the methods ``skipped``, with the reason; ``axis`` and ``is_ratio``. Epochs, or
+        ``interval_by_epoch``, ``seeds``, ``seeds_by_epoch``), ``cosine_similarity`` with ``cosine_interval`` and
+        ``cosine_seeds``, ``cost_ratio``, ``counted_cost_ratio``, ``cost`` (with the ``interval`` and ``seeds`` of the
+        ratio), the ``improvement`` over the baseline on either kind of curve, and with a fit its ``fit_residuals``;
+        ``ranking_agreement`` and ``ranking_agreement_intervals`` by epoch; the methods ``skipped``, with the reason; ``axis`` and ``is_ratio``. Epochs, or
         the counts of another axis (``by_token``), are strings, ``'32'``; an interval is ``[low, high]``; what is not
         known is ``null``.
     """
@@ -42,6 +42,9 @@ def record(comparison: Comparison, *, resolve: float | None = None, price: float
             for method, figures in comparison.methods.items()
         },
         'ranking_agreement': _by_count(comparison.agreement, comparison.agreement.values()),
+        'ranking_agreement_intervals': _by_count(
+            comparison.rankings, [tau and _interval(tau) for tau in comparison.rankings.values()]
+        ),
         'skipped': comparison.skipped,
         'axis': 'time' if comparison.alignment.axis == 'time' else comparison.axis,
         'is_ratio': comparison.is_ratio,
@@ -84,6 +87,7 @@ def record_study(study: StudyComparison, *, resolve: float | None = None, price:
         'formula_cost_ratio': None,
         'methods': {},
         'ranking_agreement': {},
+        'ranking_agreement_intervals': {},
         'skipped': {},
         'axis': study.axis,
         'is_ratio': study.is_ratio,
@@ -113,6 +117,8 @@ def _method_record(figures: MethodComparison, axis: str, resolve: float | None, 
             **_intervals(gap, axis, resolve),
         },
         'cosine_similarity': figures.cosine_similarity,
+        'cosine_interval': figures.cosine and _interval(figures.cosine),
+        'cosine_seeds': figures.cosine and figures.cosine.seeds,
         'cost_ratio': figures.cost_ratio,
         'counted_cost_ratio': figures.counted_cost_ratio,
         'cost': _cost_record(figures.cost, price),

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.mean_curve import MeanCurve
-from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
+from composer_clr.analysis.mean_curve import Array, MeanCurve
+from composer_clr.analysis.pairing import INTERPOLATED, Alignment, Pairing, meet
+from composer_clr.analysis.seed_draws import drawn_interval, drawn_means, fewest_seeds
+from composer_clr.analysis.uncertainty import Estimate
 
 __all__ = ['StudyCost', 'counted_cost_ratio', 'curve_cost', 'measured_cost_ratio', 'study_cost']
 
@@ -39,9 +41,15 @@ def curve_cost(curve: MeanCurve, points: npt.ArrayLike | None = None) -> float:
         (46.0, 22.0)
     """
     counted = np.arange(len(curve.count)) if points is None else np.asarray(points)
-    time_s = curve.time_s[counted]
-    shared_s = time_s if curve.shared_s is None else curve.shared_s[counted]
-    return float(shared_s.max() + (time_s - shared_s).sum())
+    return float(_curve_cost(curve.time_s[counted], _shared(curve)[counted]))
+
+
+def _curve_cost(time_s: Array, shared_s: Array) -> Array:
+    return shared_s.max(axis=-1) + (time_s - shared_s).sum(axis=-1)
+
+
+def _shared(curve: MeanCurve) -> Array:
+    return curve.time_s if curve.shared_s is None else curve.shared_s
 
 
 def measured_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment = INTERPOLATED) -> float:
@@ -82,6 +90,8 @@ class StudyCost:
         pace_spread (float): The slowest run's seconds per count over the fastest's; 1 without paces.
         one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks is not known.
         separate_gpu_h (float | None): GPU-hours.
+        seeds (int): The number of seeds that the ratio rests on, at the point with the fewest.
+        interval (tuple[float, float] | None): 95% interval of the ratio over seeds; ``None`` with one seed.
     """
 
     one_run_s: float
@@ -91,6 +101,8 @@ class StudyCost:
     pace_spread: float
     one_run_gpu_h: float | None
     separate_gpu_h: float | None
+    seeds: int = 1
+    interval: tuple[float, float] | None = None
 
     @property
     def timed_alike(self) -> bool:
@@ -103,6 +115,8 @@ def study_cost(
 ) -> StudyCost:
     """Returns the cost of the paired points, as :func:`measured_cost_ratio` counts it, in three units.
 
+    The interval of the ratio is :func:`drawn_interval` on its logarithm.
+
     Args:
         cyclic (MeanCurve): The cyclic curve, or one of branches.
         standard (MeanCurve): The standard curve.
@@ -114,7 +128,8 @@ def study_cost(
     """
     pairing = meet(cyclic, standard, alignment)
     one_run_s = curve_cost(cyclic, pairing.kept)
-    separate_s = float(np.exp(pairing.weights @ np.log(standard.time_s)).sum())
+    separate_s = float(_separate_cost(standard.time_s, pairing))
+    of_ratio = _ratio_over_seeds(separate_s / one_run_s, cyclic, standard, pairing)
     paces = [*cyclic.paces.values(), *standard.paces.values()]
     of_one, of_separate = (curve.gpus or gpus for curve in (cyclic, standard))
     return StudyCost(
@@ -125,4 +140,28 @@ def study_cost(
         pace_spread=max(paces) / min(paces) if paces else 1.0,
         one_run_gpu_h=None if of_one is None else one_run_s * of_one / 3600,
         separate_gpu_h=None if of_separate is None else separate_s * of_separate / 3600,
+        seeds=of_ratio.seeds,
+        interval=None if of_ratio.low is None or of_ratio.high is None else (of_ratio.low, of_ratio.high),
     )
+
+
+def _separate_cost(time_s: Array, pairing: Pairing) -> Array:
+    return np.exp(np.log(time_s) @ pairing.weights.T).sum(axis=-1)
+
+
+def _ratio_over_seeds(ratio: float, cyclic: MeanCurve, standard: MeanCurve, pairing: Pairing) -> Estimate:
+    kept, counted = pairing.kept, np.flatnonzero(pairing.weights.any(axis=0))
+    if not (cyclic.times and standard.times):
+        return Estimate(ratio, 1)
+    times = [cyclic.times[i] for i in kept] + [standard.times[i] for i in counted]
+    sums = [[(1.0, by_seed)] for by_seed in times]
+    draws, ratios = drawn_means(sums), None
+    if draws is not None:
+        mean_s = np.concatenate([cyclic.time_s[kept], standard.time_s[counted]])
+        # On the logarithm, so that no time is drawn below 0.
+        factors = np.exp((draws - mean_s) / mean_s)
+        one, separate = factors[:, : len(kept)], np.ones((len(draws), len(standard.time_s)))
+        separate[:, counted] = factors[:, len(kept) :]
+        one_run_s = _curve_cost(cyclic.time_s[kept] * one, _shared(cyclic)[kept] * one)
+        ratios = _separate_cost(standard.time_s * separate, pairing) / one_run_s
+    return drawn_interval(ratio, ratios, fewest_seeds(sums), np.log, np.exp)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from composer_clr.analysis.mean_curve import Array, MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet, pair
-from composer_clr.analysis.uncertainty import Estimate, Groups, Seeds, difference, estimate, pairing_of
+from composer_clr.analysis.uncertainty import Estimate, Groups, Seeds, Term, difference, estimate, pairing_of
 from composer_clr.curves.curve import CurveError
 
 __all__ = ['Differences', 'differences', 'gap', 'improvement']
@@ -29,6 +29,7 @@ class Differences:
         average (Estimate): Mean over the positions.
         seeds (tuple[tuple[str, ...], ...]): The seeds that each position rests on.
         unequal (str): In words, if the two curves do not have the same seeds; else empty.
+        terms (tuple[list[Term], ...]): The means that each difference is the weighted sum of, without the scale.
     """
 
     position: Array
@@ -39,6 +40,7 @@ class Differences:
     average: Estimate
     seeds: tuple[tuple[str, ...], ...]
     unequal: str
+    terms: tuple[list[Term], ...] = ()
 
     @property
     def value(self) -> Array:
@@ -126,6 +128,7 @@ def differences(
         average=estimate(average, scale, max(magnitude for _, magnitude in kept.values())),
         seeds=used,
         unequal=_unequal(a, b, pairing, labels[indices], used),
+        terms=tuple([term for group in groups for term in group] for groups, _ in kept.values()),
     )
 
 

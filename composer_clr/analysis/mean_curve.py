@@ -15,7 +15,7 @@ from composer_clr.curves.axes import Count, check_counts, default_axis, point_co
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
 
-__all__ = ['Array', 'MeanCurve', 'mean_curves', 'standard_error']
+__all__ = ['Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
 
 Array = npt.NDArray[np.float64]
 
@@ -241,6 +241,17 @@ def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float 
         >>> standard_error([(1, {'17': 0, '18': 0, '19': 0, '20': 4})]), standard_error([(1, {'17': 3})])
         (1.0, None)
     """
+    shares = seed_shares(terms)
+    return None if shares is None else math.sqrt(math.fsum(share**2 for share in shares.values()))
+
+
+def seed_shares(terms: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str, float] | None:
+    """Returns each seed's share in the error of a weighted sum of means: the inner sums of :func:`standard_error`.
+
+    Example:
+        >>> seed_shares([(1, {'17': 0, '18': 0, '19': 0, '20': 4})])['20']
+        0.8660254037844386
+    """
     by_seed: dict[str, float] = defaultdict(float)
     for weight, sample in terms:
         if weight == 0:
@@ -251,4 +262,4 @@ def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float 
         mean = fmean(sample.values())
         for seed, value in sample.items():
             by_seed[seed] += weight * (value - mean) / math.sqrt(n * (n - 1))
-    return math.sqrt(math.fsum(share**2 for share in by_seed.values()))
+    return by_seed

@@ -18,7 +18,7 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve
 from composer_clr.curves.axes import Axis, Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 
-__all__ = ['INTERPOLATED', 'Align', 'Alignment', 'Pairing', 'meet', 'pair', 'values_at']
+__all__ = ['INTERPOLATED', 'Align', 'Alignment', 'Pairing', 'meet', 'pair']
 
 Align = Literal['interpolate', 'exact', 'nearest', 'fit']
 
@@ -156,11 +156,3 @@ def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairin
             'train standard runs to both sides of a cyclic point, or align otherwise'
         )
     return pairing
-
-
-def values_at(curve: MeanCurve, positions: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Array:
-    """Returns a curve's values at given counts or times, as :func:`pair` finds them; NaN where it has none."""
-    pairing = pair(positions, alignment.positions(curve), alignment)
-    values = np.full(len(pairing.kept) + len(pairing.left_out), math.nan)
-    values[pairing.kept] = pairing.weights @ curve.value
-    return values

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from composer_clr.analysis.agreement import cosine_similarity, kendall_tau, ranking_agreement
+from composer_clr.analysis.uncertainty import Estimate
 from tests.helpers.runs_and_lines import line
 
 
@@ -60,4 +61,4 @@ def test_ranking_agrees_at_one_point_and_not_at_the_next():
         (line([16, 32], [2, 3]), line([16, 32], [5, 2])),
         (line([16, 64], [3, 9]), line([16], [6])),
     ]
-    assert ranking_agreement(methods, [16, 32, 64]) == [1, -1, None]
+    assert ranking_agreement(methods, [16, 32, 64]) == [Estimate(1, 1), Estimate(-1, 1), None]

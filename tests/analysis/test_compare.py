@@ -90,6 +90,8 @@ class TestCompare:
             'timed_alike': True,
             'one_run_gpu_h': pytest.approx(3200 / 3600),
             'separate_gpu_h': pytest.approx(4800 / 3600),
+            'seeds': 1,
+            'interval': None,
         }
 
         def improvement(cyclic, standard):
@@ -108,6 +110,8 @@ class TestCompare:
                 'baseline': {
                     'gap': gap(0, 1, -1),
                     'cosine_similarity': None,
+                    'cosine_interval': None,
+                    'cosine_seeds': None,
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
                     'cost': cost,
@@ -116,6 +120,8 @@ class TestCompare:
                 'MX': {
                     'gap': gap(3, 2, 4),
                     'cosine_similarity': pytest.approx(0.8),
+                    'cosine_interval': None,
+                    'cosine_seeds': 1,
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
                     'cost': cost,
@@ -123,6 +129,7 @@ class TestCompare:
                 },
             },
             'ranking_agreement': {'16': 1, '32': 1},
+            'ranking_agreement_intervals': {'16': None, '32': None},
             'skipped': {'LS': 'no standard runs'},
             'axis': 'epoch',
             'is_ratio': False,

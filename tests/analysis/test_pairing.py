@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from composer_clr.analysis.pairing import Alignment, pair, values_at
+from composer_clr.analysis.pairing import Alignment, pair
 from composer_clr.curves.curve import CurveError
 from tests.helpers.runs_and_lines import line
 
@@ -75,5 +75,6 @@ class TestPair:
 
 def test_values_at_times():
     curve = line([1, 100], [0, 1], times=[10, 1000])
-    values = values_at(curve, [9, 100], Alignment(axis='time'))
-    assert values == pytest.approx([math.nan, 0.5], abs=1e-12, nan_ok=True)
+    alignment = Alignment(axis='time')
+    pairing = pair([9, 100], alignment.positions(curve), alignment)
+    assert (pairing.left_out.tolist(), pairing.weights @ curve.value) == ([0], pytest.approx([0.5], abs=1e-12))

@@ -62,13 +62,14 @@ class TestOneKind:
         assert list(study.with_standard) == ['cyclic']
         assert list(study.over_baseline) == ['standard', 'cyclic']
         written = json.loads(json.dumps(record_study(study), allow_nan=False))
-        assert list(written)[:7] == [
+        assert list(written)[:8] == [
             'metric',
             'baseline',
             'align',
             'formula_cost_ratio',
             'methods',
             'ranking_agreement',
+            'ranking_agreement_intervals',
             'skipped',
         ]
         over = written['over_baseline']['cyclic']['methods']['B']
