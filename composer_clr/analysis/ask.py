@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from composer_clr.analysis.comparison_record import bound_record, speedup_record
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.analysis.queries import Answer, FrontierPoint, frontier, time_to_reach, value_within
-from composer_clr.analysis.resampling import Speedup, pair_of, speedup_with_interval
+from composer_clr.analysis.resampling import Speedup, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.axes import Axis, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
@@ -130,10 +130,9 @@ def answer(
             CurveAnswers(
                 curve,
                 tuple(time_to_reach(curve, target, lower_is_better=lower, counted=counted) for target in targets),
-                tuple(
-                    pair and speedup_with_interval(pair, target, lower_is_better=lower, counted=counted)
-                    for target in targets
-                ),
+                tuple(speedups_with_interval(pair, targets, lower_is_better=lower, counted=counted))
+                if pair
+                else (None,) * len(targets),
                 tuple(
                     value_within(
                         along.get(on, means)[curve.method, kind], amount, lower_is_better=lower, counted=on != 'time'

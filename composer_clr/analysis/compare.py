@@ -47,8 +47,8 @@ class Improvement:
 class MethodComparison:
     """One method's curves and figures; ``cyclic`` is the curve of the kind that is compared with the standard one.
 
-    See :func:`gap`, :func:`cosine_estimate`, :func:`study_cost`; the baseline has no cosine. With a fit, ``fit_residuals`` are the standard
-    curve's, measured minus fitted, by count or time as it was fitted.
+    See :func:`gap`, :func:`cosine_estimate`, :func:`study_cost`. The baseline has no cosine. With a fit,
+    ``fit_residuals`` are the standard curve's, measured minus fitted, by count or time as it was fitted.
     """
 
     cyclic: MeanCurve

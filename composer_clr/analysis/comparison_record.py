@@ -28,9 +28,9 @@ def record(comparison: Comparison, *, resolve: float | None = None, price: float
         ``interval_by_epoch``, ``seeds``, ``seeds_by_epoch``), ``cosine_similarity`` with ``cosine_interval`` and
         ``cosine_seeds``, ``cost_ratio``, ``counted_cost_ratio``, ``cost`` (with the ``interval`` and ``seeds`` of the
         ratio), the ``improvement`` over the baseline on either kind of curve, and with a fit its ``fit_residuals``;
-        ``ranking_agreement`` and ``ranking_agreement_intervals`` by epoch; the methods ``skipped``, with the reason; ``axis`` and ``is_ratio``. Epochs, or
-        the counts of another axis (``by_token``), are strings, ``'32'``; an interval is ``[low, high]``; what is not
-        known is ``null``.
+        ``ranking_agreement`` and ``ranking_agreement_intervals`` by epoch; the methods ``skipped``, with the reason;
+        ``axis`` and ``is_ratio``. Epochs, or the counts of another axis (``by_token``), are strings, ``'32'``; an
+        interval is ``[low, high]``; what is not known is ``null``.
     """
     return {
         'metric': comparison.metric,

@@ -101,11 +101,7 @@ def differences(
     kept: dict[int, tuple[Groups, float]] = {}
     for i in sorted(set(rows_a) & set(rows_b)):
         row_a, (row_b, _) = rows_a[i], rows_b[i]
-        groups = difference(
-            list(zip(row_a.tolist(), a.samples, strict=True)),
-            list(zip(row_b.tolist(), b.samples, strict=True)),
-            pairing,
-        )
+        groups = difference(a.terms(row_a), b.terms(row_b), pairing)
         if groups is not None:
             kept[i] = groups, max(abs(float(row_a @ a.value)), abs(float(row_b @ b.value)))
     if not kept:

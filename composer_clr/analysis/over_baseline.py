@@ -11,7 +11,7 @@ from composer_clr.analysis.agreement import ranks
 from composer_clr.analysis.differences import Differences, improvement
 from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
-from composer_clr.analysis.resampling import Crossing, Speedup, crossings, pair_of, speedup_with_interval
+from composer_clr.analysis.resampling import Crossing, Speedup, crossings, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.curve import CurveError
 
@@ -102,10 +102,7 @@ def over_baseline(
             curve,
             improvement(curve, base, curve.count, by_count, **common),
             improvement(curve, base, curve.time_s, by_time, counts=curve.count, **common),
-            [
-                speedup_with_interval(pair, float(value), lower_is_better=lower_is_better)
-                for value in pair.baseline.value
-            ],
+            speedups_with_interval(pair, lower_is_better=lower_is_better),
             crossings(pair, by_time=False, lower_is_better=lower_is_better),
             crossings(pair, by_time=True, lower_is_better=lower_is_better),
         )

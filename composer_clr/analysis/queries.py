@@ -62,40 +62,47 @@ def time_to_reach(curve: MeanCurve, target: float, *, lower_is_better: bool = Fa
             ``False``.
     """
     sign = -1.0 if lower_is_better else 1.0
-    times, is_bound = first_reach(
-        (curve.count if counted else curve.time_s)[None], sign * curve.value[None], sign * target
-    )
-    if math.isnan(times[0]):
+    positions = curve.count if counted else curve.time_s
+    times, is_bound = first_reach(positions[None], sign * curve.value[None], np.array([[sign * target]]))
+    found = float(times[0, 0])
+    if math.isnan(found):
         return NOT_REACHED
-    return Answer('bound', float(times[0]), '<=') if is_bound[0] else Answer('reached', float(times[0]))
+    return Answer('bound', found, '<=') if is_bound[0, 0] else Answer('reached', found)
 
 
-def first_reach(times: Array, values: Array, target: float) -> tuple[Array, np.ndarray]:
-    """Returns the time at which each of several curves first reaches a value, as :func:`time_to_reach` has it.
+def first_reach(times: Array, values: Array, targets: Array) -> tuple[Array, np.ndarray]:
+    """Returns the times at which several curves first reach several values, as :func:`time_to_reach` has it.
 
     Args:
         times (Array): Seconds of training.
         values (Array): The metric, turned so that more is better.
-        target (float): The value.
+        targets (Array): The values that each curve is to reach.
 
     Returns:
-        tuple[Array, NDArray[bool]]: The time of each curve, NaN if not reached; and whether it is an upper bound.
+        tuple[Array, NDArray[bool]]: The times, NaN if not reached; and whether each is an upper bound.
 
     Shape:
-        Times and values (curves, points); the results (curves,).
+        Times and values (curves, points); targets and the results (curves, targets).
     """
     order = np.argsort(times, axis=1, kind='stable')
     times, values = np.take_along_axis(times, order, 1), np.take_along_axis(values, order, 1)
-    slack = _ROUNDING * abs(target)
-    reached = values >= target - slack
-    rows, after = np.arange(len(times)), reached.argmax(axis=1)
+    slack = _ROUNDING * np.abs(targets)
+    best = np.maximum.accumulate(values, axis=1)
+    points, rows = values.shape[1], np.arange(len(values))[:, None]
+    # The points before a target is reached are those whose best so far sorts before it.
+    places = np.argsort(np.concatenate([targets - slack, best], axis=1), axis=1, kind='stable')
+    are_points = places >= targets.shape[1]
+    after = np.empty_like(places)
+    after[rows, places] = np.cumsum(are_points, axis=1)
+    after = after[:, : targets.shape[1]]
+    reached, after = after < points, np.minimum(after, points - 1)
     before = np.maximum(after - 1, 0)
     rise = values[rows, after] - values[rows, before]
     with np.errstate(divide='ignore', invalid='ignore'):
-        share = np.where(after > 0, np.clip((target - values[rows, before]) / rise, 0, 1), 1.0)
+        share = np.where(after > 0, np.clip((targets - values[rows, before]) / rise, 0, 1), 1.0)
     found = times[rows, before] * (times[rows, after] / times[rows, before]) ** share
-    found[~reached.any(axis=1)] = np.nan
-    return found, (after == 0) & (values[:, 0] > target + slack)
+    found[~reached] = np.nan
+    return found, (after == 0) & (values[:, :1] > targets + slack)
 
 
 def value_within(curve: MeanCurve, budget: float, *, lower_is_better: bool = False, counted: bool = False) -> Answer:

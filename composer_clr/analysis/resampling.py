@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve
 from composer_clr.analysis.queries import Answer, first_reach, speedup
 from composer_clr.analysis.uncertainty import Seeds, student_t
 
-__all__ = ['Crossing', 'Pair', 'Speedup', 'crossings', 'pair_of', 'speedup_with_interval']
+__all__ = ['Crossing', 'Pair', 'Speedup', 'crossings', 'pair_of', 'speedups_with_interval']
 
 _DRAWS = 1000
 # An interval needs the figure in nearly all draws.
@@ -89,7 +88,8 @@ class Speedup:
     Attributes:
         target (float): The value.
         answer (Answer): The speedup, or its bound.
-        low (float | None): Lower end of its 95% interval; ``None`` with one seed, or if draws do not reach the value.
+        low (float | None): Lower end of its 95% interval; ``None`` with one seed, or if more than 2.5% of the draws do
+            not reach the value.
         high (float | None): Upper end.
         seeds (int): The number of seeds that it rests on.
     """
@@ -101,10 +101,10 @@ class Speedup:
     seeds: int
 
 
-def speedup_with_interval(
-    pair: Pair, target: float, *, lower_is_better: bool = False, counted: bool = False
-) -> Speedup:
-    r"""Returns :func:`~composer_clr.analysis.queries.speedup` with its 95% interval.
+def speedups_with_interval(
+    pair: Pair, targets: Sequence[float] | None = None, *, lower_is_better: bool = False, counted: bool = False
+) -> list[Speedup]:
+    r"""Returns :func:`~composer_clr.analysis.queries.speedup` at several values, with 95% intervals.
 
     .. math::
         \hat{r} \exp\left( \pm t_{0.975,\, n-1} \sqrt{\tfrac{n}{n-1}} \, s^* \right)
@@ -114,26 +114,34 @@ def speedup_with_interval(
 
     Args:
         pair (Pair): The curves.
-        target (float): The value, in the metric's own unit.
+        targets (Sequence[float] | None): The values, in the metric's own unit. Default: ``None``, those of the
+            baseline's points, which in each draw are that draw's.
         lower_is_better (bool): Whether to reach is to come down to. Default: ``False``.
         counted (bool): Whether in what the curves count, such as tokens, in place of seconds. Default: ``False``.
 
     Source:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 12.
     """
-    found = speedup(pair.method, pair.baseline, target, lower_is_better=lower_is_better, counted=counted)
-    low = high = None
-    if found.exact is not None and pair.draws is not None:
+    values = pair.baseline.value.tolist() if targets is None else list(targets)
+    found = [
+        speedup(pair.method, pair.baseline, value, lower_is_better=lower_is_better, counted=counted) for value in values
+    ]
+    ratios = np.full((_DRAWS, len(values)), np.nan)
+    if pair.draws is not None:
         sign = -1.0 if lower_is_better else 1.0
-        method_x, baseline_x = pair.draws[0], pair.draws[2]
+        method_x, method_values, baseline_x, baseline_values = pair.draws
         if counted:
             counts = pair.method.count, pair.baseline.count
             method_x, baseline_x = (np.broadcast_to(count, (_DRAWS, len(count))) for count in counts)
-        method_s, is_bound = first_reach(method_x, sign * pair.draws[1], sign * target)
-        baseline_s, is_other_bound = first_reach(baseline_x, sign * pair.draws[3], sign * target)
+        drawn = baseline_values if targets is None else np.broadcast_to(values, ratios.shape)
+        method_s, is_bound = first_reach(method_x, sign * method_values, sign * drawn)
+        baseline_s, is_other_bound = first_reach(baseline_x, sign * baseline_values, sign * drawn)
         ratios = np.where(is_bound | is_other_bound, np.nan, baseline_s / method_s)
-        low, high = _interval(found.exact, ratios, pair.seeds)
-    return Speedup(target, found, low, high, pair.seeds)
+    intervals = [
+        (None, None) if one.exact is None else _interval(one.exact, of_value, pair.seeds)
+        for one, of_value in zip(found, ratios.T, strict=True)
+    ]
+    return [Speedup(value, one, *ends, pair.seeds) for value, one, ends in zip(values, found, intervals, strict=True)]
 
 
 def _interval(value: float, draws: Array, seeds: int) -> tuple[float | None, float | None]:
@@ -151,8 +159,8 @@ class Crossing:
     Attributes:
         budget (float): A count, such as epochs, or seconds.
         better (str): The method that is better from there on.
-        low (float | None): Lower end of the budget's 95% interval; ``None`` with one seed, or if it is not certain that
-            the curves cross.
+        low (float | None): Lower end of the budget's 95% interval; ``None`` with one seed, or if the curves do not
+            cross in more than 2.5% of the draws.
         high (float | None): Upper end.
         seeds (int): The number of seeds that it rests on.
     """
@@ -209,10 +217,9 @@ def _crossings(x: Array, values: Array, base_x: Array, base_values: Array) -> li
     lead[np.abs(lead) <= _TIE * np.maximum(np.abs(above), np.abs(below))] = 0
     led = np.flatnonzero(lead)
     found = []
-    for i, j in pairwise(led):
-        if lead[i] * lead[j] < 0:
-            # Ties between the two are a crossing that takes a while: it is over at the last of them.
-            start = j - 1
-            share = lead[start] / (lead[start] - lead[j])
-            found.append((float(np.exp(knots[start] + share * (knots[j] - knots[start]))), bool(lead[j] > 0)))
+    for j in led[1:][lead[led[:-1]] * lead[led[1:]] < 0].tolist():
+        # Ties between the two are a crossing that takes a while: it is over at the last of them.
+        start = j - 1
+        share = lead[start] / (lead[start] - lead[j])
+        found.append((float(np.exp(knots[start] + share * (knots[j] - knots[start]))), bool(lead[j] > 0)))
     return found
