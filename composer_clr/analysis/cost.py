@@ -105,6 +105,16 @@ class StudyCost:
     interval: tuple[float, float] | None = None
 
     @property
+    def low(self) -> float | None:
+        """Lower end of the ratio's interval."""
+        return None if self.interval is None else self.interval[0]
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+        return None if self.interval is None else self.interval[1]
+
+    @property
     def timed_alike(self) -> bool:
         """Whether the runs' paces differ by at most 10%, so that the measured ratio is that of the work."""
         return self.pace_spread <= _SAME_PACE

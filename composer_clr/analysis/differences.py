@@ -12,6 +12,7 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet, pair
 from composer_clr.analysis.uncertainty import Estimate, Groups, Seeds, Term, difference, estimate, pairing_of
 from composer_clr.curves.curve import CurveError
+from composer_clr.utils.text import listed
 
 __all__ = ['Differences', 'differences', 'gap', 'improvement']
 
@@ -140,11 +141,10 @@ def _unequal(a: MeanCurve, b: MeanCurve, pairing: str, positions: Array, used: S
     at: dict[tuple[str, ...], list[str]] = {}
     for position, seeds in zip(positions.tolist(), used, strict=True):
         at.setdefault(seeds, []).append(f'{position:g}')
-    listed = '; '.join(
-        f'{", ".join(seed.removeprefix("seed ") for seed in seeds)} at {", ".join(places)}'
-        for seeds, places in at.items()
+    spelled = '; '.join(
+        f'{", ".join(seed.removeprefix("seed ") for seed in seeds)} at {listed(places)}' for seeds, places in at.items()
     )
-    return f'over the seeds that both sides have: {listed}'
+    return f'over the seeds that both sides have: {spelled}'
 
 
 def gap(

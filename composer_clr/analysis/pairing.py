@@ -5,7 +5,6 @@ Between measured points, values are interpolated in the logarithm of epochs or t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args

@@ -37,6 +37,8 @@ from composer_clr.utils.files import write_output
 __all__ = ['ask', 'compare', 'export']
 
 T = TypeVar('T')
+# Of a table: nobody reads more, and --json has them.
+_MOST_ROWS = 100
 
 
 def compare(
@@ -94,15 +96,16 @@ def compare(
     ]
     notes.extend(safe(f'{kind}: not compared with standard runs, {why}') for kind, why in study.left_out.items())
     if comparisons:
-        show(comparison_table(*comparisons.values()), notes, json_file, form=table_format)
+        show(comparison_table(*comparisons.values()), notes, json_file, form=table_format, most_rows=_MOST_ROWS)
         notes = []
     for found in study.over_baseline.values():
-        show(improvements_table(study, found), [], json_file, form=table_format)
+        show(improvements_table(study, found), [], json_file, form=table_format, most_rows=_MOST_ROWS)
         show(
             speedups_table(study, found),
             [*methods_notes(study, found, resolve=resolve), *notes],
             json_file,
             form=table_format,
+            most_rows=_MOST_ROWS,
         )
         notes = []
 
@@ -153,9 +156,9 @@ def ask(
     )
     write_json(json_file, answers_record(answers))
     if reach or within:
-        show(answers_table(answers), answers_notes(answers), json_file, form=table_format)
+        show(answers_table(answers), answers_notes(answers), json_file, form=table_format, most_rows=_MOST_ROWS)
     if frontier:
-        show(frontier_table(answers), [], json_file, form=table_format)
+        show(frontier_table(answers), [], json_file, form=table_format, most_rows=_MOST_ROWS)
 
 
 def export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from rich.table import Table
@@ -32,6 +33,8 @@ _LATEX = str.maketrans(
         '≥': r'$\geq$',
     }
 )
+# A number with its sign: a hyphen is not a minus.
+_SIGNED = re.compile(r'(?<![\w.$)-])([+-][0-9][0-9.]*)(?![\w.])')
 _MARKDOWN = str.maketrans({mark: f'\\{mark}' for mark in r'\`*_{}[]<>#|~$'})
 
 
@@ -74,24 +77,31 @@ def latex(table: Table, notes: Sequence[str]) -> str:
 
     Example:
         >>> table = Table('method', 'gain')
-        >>> table.add_row('a_b', '1%')
+        >>> table.add_row('a_b', '-1%')
         >>> print(latex(table, []))
+        % \usepackage{booktabs}
         \begin{tabular}{ll}
         \toprule
         method & gain \\
         \midrule
-        a\_b & 1\% \\
+        a\_b & $-1$\% \\
         \bottomrule
         \end{tabular}
     """
-    header, *rows = (' & '.join(cell.translate(_LATEX) for cell in row) + r' \\' for row in _cells(table))
+    header, *rows = (' & '.join(map(_latex_cell, row)) + r' \\' for row in _cells(table))
     columns = ''.join('r' if column.justify == 'right' else 'l' for column in table.columns)
     comments = [f'% {_plain(line)}' for line in [*([table.title] if table.title else []), *notes]]
+    comments.append(r'% \usepackage{booktabs}')
     start = [rf'\begin{{tabular}}{{{columns}}}', r'\toprule', header, r'\midrule']
     return '\n'.join([*comments, *start, *rows, r'\bottomrule', r'\end{tabular}'])
 
 
 FORMATS: dict[str, Callable[[Table, Sequence[str]], str]] = {'markdown': markdown, 'latex': latex}
+
+
+def _latex_cell(text: str) -> str:
+    text = text.replace('<=', '≤').replace('>=', '≥')
+    return _SIGNED.sub(r'$\1$', text.translate(_LATEX))
 
 
 def _cells(table: Table) -> list[list[str]]:
@@ -100,4 +110,4 @@ def _cells(table: Table) -> list[list[str]]:
 
 
 def _plain(text: object) -> str:
-    return Text.from_markup(str(text)).plain
+    return Text.from_markup(str(text)).plain.replace('\n', ', ')

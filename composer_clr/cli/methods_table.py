@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from composer_clr.analysis.over_baseline import OverBaseline
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Crossing
 from composer_clr.analysis.study import StudyComparison
-from composer_clr.cli.numbers import interval, resolved, safe, signed
+from composer_clr.cli.numbers import interval, interval_heading, resolved, safe, signed, without_interval
 from composer_clr.curves.axes import count_labels, count_name
 from composer_clr.curves.metrics import in_points
 from composer_clr.utils.durations import readable_duration
+from composer_clr.utils.text import listed
 
 __all__ = ['improvements_table', 'methods_notes', 'speedups_table']
+
+_MOST_RANKINGS = 20
+_MOST_CROSSINGS = 6
 
 
 def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
@@ -59,11 +64,9 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
 
 def speedups_table(study: StudyComparison, found: OverBaseline) -> Table:
     """Returns a row per method: how many times sooner it reaches the value of each of the baseline's points."""
-    table = Table(
-        title=f'speedup over {safe(study.baseline)} at equal {safe(study.metric)}, {safe(found.kind)}',
-        title_justify='left',
-        box=SIMPLE_HEAD,
-    )
+    every = [speedup for figures in found.methods.values() for speedup in figures.speedups]
+    title = f'speedup over {safe(study.baseline)} at equal {safe(study.metric)}, {safe(found.kind)}'
+    table = Table(title=title + escape(interval_heading(every)), title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     first = next(iter(found.methods.values()))
     targets = [f'{study.scale * one.target:.4g}{"%" if study.scale == 100 else ""}' for one in first.speedups]
@@ -95,16 +98,11 @@ def methods_notes(study: StudyComparison, found: OverBaseline, *, resolve: float
 def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
     for method, figures in found.methods.items():
         both = f'{method} and {study.baseline}'
-        for crossing in figures.crossings_in_counts:
-            uncertain = _uncertain(crossing, '{:.4g}'.format)
-            yield (
-                f'{both}: {crossing.better} is better from {crossing.budget:.4g} {count_name(study.axis)} on{uncertain}'
-            )
-        for crossing in figures.crossings_in_time:
-            yield (
-                f'{both}: {crossing.better} is better from {readable_duration(crossing.budget)} on'
-                f'{_uncertain(crossing, readable_duration)}'
-            )
+        for crossings, unit, spelled in (
+            (figures.crossings_in_counts, f' {count_name(study.axis)}', '{:.4g}'.format),
+            (figures.crossings_in_time, '', readable_duration),
+        ):
+            yield from _crossing_notes(both, crossings, unit, spelled)
         if not (figures.crossings_in_counts or figures.crossings_in_time) and figures.at_equal_counts is not None:
             yield f'{both} do not cross'
         if figures.at_equal_counts is not None and figures.at_equal_counts.unequal:
@@ -113,12 +111,37 @@ def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
     one_seed = [method for method, one in compared.items() if one is not None and one.average.sem is None]
     if one_seed:
         yield f'one seed, so no interval: {", ".join(one_seed)}'
+    yield from without_interval(
+        (method, speedup)
+        for method, figures in found.methods.items()
+        for speedup in figures.speedups
+        if method not in one_seed
+    )
+    at: dict[str, list[float]] = {}
     for count, ranking in found.ranking.items():
-        yield f'ranking at {count_labels([count], study.axis)[0]}: {" > ".join(" = ".join(tied) for tied in ranking)}'
+        at.setdefault(' > '.join(' = '.join(tied) for tied in ranking), []).append(count)
+    for ranking, counts in list(at.items())[:_MOST_RANKINGS]:
+        yield f'ranking at {listed(count_labels(counts, study.axis))} {count_name(study.axis)}: {ranking}'
+    if len(at) > _MOST_RANKINGS:
+        yield f'{len(at) - _MOST_RANKINGS:,} more rankings are not shown: --json FILE writes all of them'
+
+
+def _crossing_notes(
+    both: str, crossings: Sequence[Crossing], unit: str, spelled: Callable[[float], str]
+) -> Iterator[str]:
+    if len(crossings) > _MOST_CROSSINGS:
+        first, last = (spelled(crossing.budget) for crossing in (crossings[0], crossings[-1]))
+        yield f'{both} cross {len(crossings):,} times from {first}{unit} to {last}{unit}'
+        return
+    for crossing in crossings:
+        budget = f'{spelled(crossing.budget)}{unit}'
+        yield f'{both}: {crossing.better} is better from {budget} on{_uncertain(crossing, spelled)}'
 
 
 def _uncertain(crossing: Crossing, spelled: Callable[[float], str]) -> str:
-    return '' if crossing.low is None else f' {interval(crossing, spelled)}'
+    if crossing.low is not None:
+        return f' {interval(crossing, spelled)}'
+    return '' if crossing.seeds < 2 else ' (no interval: over 2.5% of the draws of the seeds do not cross)'
 
 
 def _bounded(answer: Answer) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from rich.markup import escape
 
+from composer_clr.analysis.resampling import Speedup
 from composer_clr.analysis.uncertainty import Estimate, seeds_to_resolve
 from composer_clr.utils.text import printable
 
-__all__ = ['interval', 'plain', 'resolved', 'safe', 'signed']
+__all__ = ['estimated', 'interval', 'interval_heading', 'plain', 'resolved', 'safe', 'signed', 'without_interval']
 
 
 class _WithInterval(Protocol):
@@ -46,6 +47,32 @@ def interval(found: _WithInterval, spelled: Callable[[float], str] = plain) -> s
         spelled (Callable[[float], str]): What writes its ends.
     """
     return '' if found.low is None or found.high is None else f'[{spelled(found.low)}, {spelled(found.high)}]'
+
+
+def estimated(value: float | None, found: _WithInterval | None, spelled: Callable[[float], str] = plain) -> str:
+    """Returns a figure and its 95% interval, if it has one: ``0.981 [0.912, 1.000]``."""
+    if value is None:
+        return ''
+    return spelled(value) if found is None else f'{spelled(value)} {interval(found, spelled)}'.rstrip()
+
+
+def interval_heading(found: Iterable[_WithInterval]) -> str:
+    """Returns what a heading says of the brackets below it."""
+    return ' [95% interval]' if any(one.low is not None for one in found) else ''
+
+
+def without_interval(speedups: Iterable[tuple[str, Speedup]]) -> list[str]:
+    """Returns notes on the speedups, by name, that are known but have no interval."""
+    reasons: dict[str, list[str]] = {}
+    for name, found in speedups:
+        if found.answer.exact is not None and found.low is None:
+            reason = (
+                'one seed, so no interval'
+                if found.seeds < 2
+                else 'no interval of a speedup to a value that over 2.5% of the draws of the seeds do not reach'
+            )
+            reasons.setdefault(reason, []).append(name)
+    return [f'{reason}: {", ".join(dict.fromkeys(names))}' for reason, names in reasons.items()]
 
 
 def resolved(found: Estimate, resolve: float) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from composer_clr.cli.formats import FORMATS
+from composer_clr.cli.layout import fitting, line_width, shortened, width_of
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.sources import check_size, read_sources
 from composer_clr.utils.files import is_stdout, write_output
@@ -142,14 +143,27 @@ def say(line: str, output: Path) -> None:
     typer.echo(line, err=is_stdout(output))
 
 
-def show(table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 'text') -> None:
-    """Prints a table, and one line per note, in a format; on stderr if one of the outputs is on stdout."""
-    # Wider than any table here, so that no number is cut: a narrow terminal wraps the lines.
+def show(
+    table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 'text', most_rows: int | None = None
+) -> None:
+    """Prints a table, and one line per note, in a format; on stderr if one of the outputs is on stdout.
+
+    A table that is too wide is turned (:func:`fitting`); one of more than ``most_rows`` is cut, with a note.
+    """
     to_stderr = any(map(is_stdout, filter(None, outputs)))
+    table = fitting(table, line_width())
+    if most_rows is not None:
+        table, left_out = shortened(table, most_rows)
+        if left_out:
+            notes = [f'{left_out:,} rows are not shown: --json FILE writes all of them', *notes]
     if form != 'text':
         typer.echo(f'{FORMATS[form](table, notes)}\n', err=to_stderr)
         return
-    console = Console(width=500, highlight=False, stderr=to_stderr)
+    # Wider than the table, so that no number is cut: a narrow terminal wraps the lines.
+    console = Console(width=width_of(table), highlight=False, stderr=to_stderr)
+    title, table.title = table.title, None
+    if title is not None:
+        console.print(title, style='table.title', soft_wrap=True)
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True)

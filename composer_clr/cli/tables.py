@@ -13,10 +13,21 @@ from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
 from composer_clr.analysis.queries import Answer
-from composer_clr.cli.numbers import interval, plain, resolved, safe, signed
+from composer_clr.analysis.resampling import Speedup
+from composer_clr.cli.numbers import (
+    estimated,
+    interval,
+    interval_heading,
+    plain,
+    resolved,
+    safe,
+    signed,
+    without_interval,
+)
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import in_points, is_lower_better
 from composer_clr.utils.durations import readable_duration, unit_of
+from composer_clr.utils.text import listed
 
 if TYPE_CHECKING:
     from composer_clr.averaging.ensemble import EnsemblePoint
@@ -69,8 +80,8 @@ def comparison_table(*comparisons: Comparison) -> Table:
             _gap(first, figures.gap.mean),
             interval(figures.gap.average, lambda value: _gap(first, value)),
             str(figures.gap.average.seeds),
-            plain(figures.cosine_similarity),
-            plain(figures.cost_ratio),
+            estimated(figures.cosine_similarity, figures.cosine),
+            estimated(figures.cost_ratio, figures.cost),
             plain(figures.counted_cost_ratio),
         )
     return table
@@ -81,10 +92,13 @@ def comparison_notes(comparison: Comparison, *, resolve: float | None = None, pr
     notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
     if comparison.warning is not None:
         notes.insert(0, comparison.warning)
-    taus = [(count, tau) for count, tau in comparison.agreement.items() if tau is not None]
+    taus = [
+        f'{_count(comparison, count)}: {estimated(tau.value, tau, "{:.2f}".format)}'
+        for count, tau in comparison.rankings.items()
+        if tau is not None
+    ]
     if taus:
-        listed = ', '.join(f'{_count(comparison, count)}: {tau:.2f}' for count, tau in taus)
-        notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed}")
+        notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed(taus)}")
     paired: dict[str, list[str]] = defaultdict(list)
     for method, figures in comparison.methods.items():
         paired_at = zip(figures.gap.how, figures.gap.count, strict=True)
@@ -93,12 +107,12 @@ def comparison_notes(comparison: Comparison, *, resolve: float | None = None, pr
         for how, count in [*paired_at, *left_out]:
             at[how].append(_count(comparison, count))
         for how in sorted(set(at) - {'exact'}):
-            paired[f'{how} at {", ".join(at[how])}'].append(method)
+            paired[f'{how} at {listed(at[how])}'].append(method)
     notes.extend(f'{how}: {", ".join(methods)}' for how, methods in paired.items())
     notes.extend(
         f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis or comparison.axis}; '
         + 'residuals at '
-        + ', '.join(f'{position:g}: {signed(residual)}' for position, residual in figures.fit_residuals.items())
+        + listed([f'{position:g}: {signed(residual)}' for position, residual in figures.fit_residuals.items()])
         for method, figures in comparison.methods.items()
         if figures.fit_residuals is not None
     )
@@ -150,11 +164,14 @@ def answers_table(answers: Answers) -> Table:
     table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     table.add_column('kind')
-    compared = any(speedup and speedup.answer.value for answer in answers.curves for speedup in answer.speedups)
+    speedups = [speedup for answer in answers.curves for speedup in answer.speedups if speedup is not None]
+    compared = any(speedup.answer.value for speedup in speedups)
     for value in answers.reach:
         table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
         if compared:
-            table.add_column(f'speedup over {safe(answers.baseline)}', justify='right')
+            table.add_column(f'speedup over {safe(answers.baseline)}{interval_heading(speedups)}', justify='right')
+    if compared:
+        table.add_column('seeds', justify='right')
     for amount, axis in answers.within:
         table.add_column(f'within {_amount(amount, axis)}', justify='right')
     unit = unit_of(
@@ -167,16 +184,18 @@ def answers_table(answers: Answers) -> Table:
             if compared and (speedup is None or speedup.answer.value is None):
                 row.append('')
             elif compared and speedup is not None:
-                row.append(f'{_bounded(speedup.answer, "{:.2f}".format)} {interval(speedup, "{:.2f}".format)}'.strip())
+                row.append(_speedup(speedup, is_baseline=answer.curve.method == answers.baseline))
+        if compared:
+            row.append(str(next((speedup.seeds for speedup in answer.speedups if speedup), '')))
         row.extend(_bounded(best, lambda value: _value(answers, value)) for best in answer.values)
         table.add_row(*row)
     return table
 
 
 def answers_notes(answers: Answers) -> list[str]:
-    """Returns the measured range of each curve that has no answer to a question."""
+    """Returns why there are no speedups or intervals, and the measured range of each curve without an answer."""
     counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
-    notes = []
+    notes = _speedup_notes(answers)
     for answer in answers.curves:
         if all(found.state == 'reached' for found in (*answer.reached, *answer.values)):
             continue
@@ -187,6 +206,29 @@ def answers_notes(answers: Answers) -> list[str]:
             f'from {_value(answers, curve.value.min())} to {_value(answers, curve.value.max())}'
         )
     return notes
+
+
+def _speedup_notes(answers: Answers) -> list[str]:
+    methods = list(dict.fromkeys(answer.curve.method for answer in answers.curves))
+    if answers.reach and len(methods) > 1 and answers.baseline not in methods:
+        return [
+            safe(
+                f'no speedups: no run is of the baseline {answers.baseline!r}, choose one of {", ".join(methods)} with '
+                '--baseline'
+            )
+        ]
+    others = [
+        (safe(str(answer.curve)), speedup)
+        for answer in answers.curves
+        for speedup in answer.speedups
+        if speedup is not None and answer.curve.method != answers.baseline
+    ]
+    return without_interval(others)
+
+
+def _speedup(found: Speedup, *, is_baseline: bool) -> str:
+    text = _bounded(found.answer, '{:.2f}'.format)
+    return text if is_baseline else f'{text} {interval(found, "{:.2f}".format)}'.rstrip()
 
 
 def frontier_table(answers: Answers) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 import os
@@ -23,6 +24,8 @@ __all__ = ['COLUMNS', 'COUNTS', 'PEAK', 'long_csv', 'read_long_csv', 'without_cl
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 # Columns that a table has where its runs count them.
 COUNTS = ('batch', 'sample', 'token')
+# The column of the number of ranks, where it is known.
+WORLD_SIZE = 'world_size'
 PEAK = 'peak:'
 _KINDS = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
 # A column of whole numbers in which some are missing is written with decimals by pandas.
@@ -35,6 +38,7 @@ class _Row(NamedTuple):
     kind: str
     method: str
     seed: int | None
+    world_size: int | None
     epoch: float | None
     counts: dict[str, int]
     time_s: float
@@ -48,7 +52,8 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
     A row of kind ``standard`` is a run of its own. Rows of any other kind are the points of one run where their kind,
     method and seed are the same. A run is named by its file and first line, so that an error that names it can be
     found. Columns ``batch``, ``sample`` and ``token`` are the counts of a point; with one of them ``epoch`` may be
-    empty. Values that the table does not have, such as learning rates, are NaN or 0 in the points.
+    empty. A column ``world_size`` is the number of ranks of a run, from which GPU-hours are computed. Values that the
+    table does not have, such as learning rates, are NaN or 0 in the points.
 
     Args:
         path (str | PathLike): The file; columns in any order, every further one is a metric. The ``seed`` column may be
@@ -92,9 +97,10 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
     peaks = list(dict.fromkeys(name for point in points for name in point.peak_metrics))
     counts = [name for name in COUNTS if any(getattr(point, name) for point in points)]
+    ranks = [WORLD_SIZE] if any(curve.run.world_size for curve in curves) else []
     table = io.StringIO(newline='')
     writer = csv.writer(table, lineterminator='\n')
-    writer.writerow([*COLUMNS, *counts, *metrics, *(PEAK + name for name in peaks)])
+    writer.writerow([*COLUMNS, *counts, *ranks, *metrics, *(PEAK + name for name in peaks)])
     for curve in curves:
         run = curve.run
         for point in curve.points:
@@ -113,6 +119,7 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
                     point.epoch,
                     point.wall_clock_train_s,
                     *counted,
+                    *(run.world_size for _ in ranks),
                     *map(_spelled, values),
                 ]
             )
@@ -168,10 +175,15 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise CurveError(f'{path}: holds no rows: give a header and one row per point')
     missing = [name for name in COLUMNS if name not in header and name != 'seed']
     if missing:
-        raise CurveError(f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...')
+        others = [name for name in header if name not in COLUMNS]
+        near = {name: found for name in missing for found in difflib.get_close_matches(name, others, n=1, cutoff=0.8)}
+        renamed = ''.join(f', rename {found!r} to {name}' for name, found in near.items())
+        raise CurveError(
+            f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...{renamed}'
+        )
     if PEAK in header:
         raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
-    if not set(header) - {*COLUMNS, *COUNTS}:
+    if not set(header) - {*COLUMNS, *COUNTS, WORLD_SIZE}:
         raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
 
 
@@ -179,7 +191,7 @@ def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
     for name in ('kind', 'method'):
         if not at[name] or at[name] == 'nan':
             raise CurveError(f'{path}: line {line}, column {name}: is empty: name the {name} of the run')
-    places = {*COLUMNS, *COUNTS}
+    places = {*COLUMNS, *COUNTS, WORLD_SIZE}
     values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in places and cell}
     counts = {name: count for name in COUNTS if (count := _count(path, line, name, at.get(name, '')))}
     return _Row(
@@ -187,6 +199,7 @@ def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
         at['kind'],
         at['method'],
         _seed(path, line, at.get('seed', '')),
+        _world_size(path, line, at.get(WORLD_SIZE, '')),
         None if counts and not at['epoch'] else _above_zero(path, line, 'epoch', at['epoch']),
         counts,
         _above_zero(path, line, 'wall_clock_train_s', at['wall_clock_train_s']),
@@ -200,6 +213,13 @@ def _seed(path: Path, line: int, cell: str) -> int | None:
     if cell and (whole is None or len(whole[1]) > _MOST_DIGITS):
         raise CurveError(f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it')
     return int(whole[1]) if whole else None
+
+
+def _world_size(path: Path, line: int, cell: str) -> int | None:
+    found = _count(path, line, WORLD_SIZE, cell)
+    if found == 0:
+        raise CurveError(f'{path}: line {line}, column {WORLD_SIZE}: {cell} must be 1 or more: correct or empty it')
+    return found
 
 
 def _count(path: Path, line: int, column: str, cell: str) -> int | None:
@@ -243,7 +263,12 @@ def _curve(path: str | os.PathLike[str], rows: list[_Row]) -> TradeoffCurve:
                 f'{os.fspath(path)}: lines {before.line} and {row.line}, column {column}: both are '
                 f'{position[row.line]:g} in {row.kind}, {row.method}: give the runs different seeds'
             )
-    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed, world_size=None)
+    if other := next((row for row in rows if row.world_size != first.world_size), None):
+        raise CurveError(
+            f'{os.fspath(path)}: lines {first.line} and {other.line}, column {WORLD_SIZE}: {first.world_size} and '
+            f'{other.world_size} in one run of {first.kind}, {first.method}: give all its rows the same number'
+        )
+    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed, world_size=first.world_size)
     return TradeoffCurve(run, [_point(cycle, row) for cycle, row in enumerate(rows)])
 
 

@@ -89,7 +89,7 @@ def check_size(curves: Iterable[TradeoffCurve]) -> None:
 def _files(paths: Iterable[Path]) -> Iterator[Path | CurveError]:
     for path in paths:
         if not path.is_dir():
-            yield path
+            yield path if path.exists() else CurveError(f'{path}: no such file or folder')
             continue
         found = sorted(path.rglob(CURVE_FILE))
         yield from found

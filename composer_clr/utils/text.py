@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-__all__ = ['did_you_mean', 'printable']
+__all__ = ['did_you_mean', 'listed', 'printable']
 
 _WORD = re.compile(r'[a-z0-9]+')
 _CLOSE = 0.6
@@ -20,6 +20,18 @@ def printable(text: str) -> str:
         'evil [2J name'
     """
     return ''.join(character if character.isprintable() else ' ' for character in text)
+
+
+def listed(items: Sequence[str], most: int = 12) -> str:
+    """Returns items separated by commas; of more than ``most``, the first ones, the last one, and their number.
+
+    Example:
+        >>> listed(['1', '2', '3']), listed(['1', '2', '3', '4'], most=3)
+        ('1, 2, 3', '1, 2, ..., 4 (4 in all)')
+    """
+    if len(items) <= most:
+        return ', '.join(items)
+    return f'{", ".join(items[: most - 1])}, ..., {items[-1]} ({len(items):,} in all)'
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

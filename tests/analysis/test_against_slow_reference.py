@@ -5,6 +5,7 @@
 # pyright: reportCallIssue=false, reportArgumentType=false
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -84,3 +85,41 @@ def test_all_figures(draw):
             check_differences(
                 figures.at_equal_counts, slow.differences(study, (method, kind), ('baseline', kind), epochs)
             )
+
+
+@pytest.mark.parametrize('draw', [2, 5, 8, 11])
+def test_intervals_of_cosine_tau_and_cost(draw):
+    """Both draw at random, with other numbers: the widths agree within some percent."""
+    study, rng = random_study(np.random.default_rng(draw)), np.random.default_rng(100 + draw)
+    comparison = compare_study(curves_of(study)).with_standard['cyclic']
+    for method, figures in comparison.methods.items():
+        fewest = min(
+            len(slow.seeds_at(study, m, k, e))
+            for m, k in itertools.product((method, 'baseline'), ('cyclic', 'standard'))
+            for e in slow.epochs_of(study, m, k)
+        )
+        if fewest < 2:
+            continue
+        low, high = figures.cost.interval
+        assert math.log(high / low) / 2 == pytest.approx(slow.log_cost_half_width(study, method, 500, rng), rel=0.15)
+        assert math.log(high * low) / 2 == pytest.approx(math.log(figures.cost_ratio))
+        if method != 'baseline':
+            epochs = slow.epochs_of(study, method, 'cyclic')
+            on = [slow.differences(study, (method, k), ('baseline', k), epochs) for k in ('cyclic', 'standard')]
+            if min(len(by_seed) for side in on for by_seed in side.values()) < 2:
+                continue
+            half, angle = slow.angle_half_width(*on, 500, rng), math.acos(figures.cosine.value)
+            ends = [math.acos(end) for end in (figures.cosine.high, figures.cosine.low)]
+            assert ends[0] == pytest.approx(max(0, angle - half), abs=0.15 * half)
+            assert ends[1] == pytest.approx(min(math.pi, angle + half), abs=0.15 * half)
+    for epoch, tau in comparison.rankings.items():
+        if tau is not None and tau.low is not None:
+            half = slow.tau_half_width(study, METHODS, epoch, 300, rng)
+            assert tau.low == pytest.approx(max(-1, tau.value - half), abs=0.2 * half + 1e-9)
+            assert tau.high == pytest.approx(min(1, tau.value + half), abs=0.2 * half + 1e-9)
+
+
+def test_seeds_of_the_studies_above():
+    """So that the test above does compare something."""
+    counted = [max(seed for _, _, seed, _ in random_study(np.random.default_rng(draw))) + 1 for draw in (2, 5, 8, 11)]
+    assert max(counted) > 2

@@ -109,7 +109,7 @@ def test_b_over_a_from_two_tables_of_one_cyclic_run_each(monkeypatch, tmp_path, 
     assert 'B epochs -1.00 +1.00 +2.00 +0.667 1' in out
     assert 'B and A: B is better from 22.63 epochs on' in out
     assert 'one seed, so no interval: B' in out
-    assert 'ranking at 64: B > A' in out
+    assert 'ranking at 32, 64 epochs: B > A' in out
     assert 'B: to find a difference of 0.1: not known from one seed, train two or more' in out
     assert json.loads((tmp_path / 'out.json').read_text())['direction'] == 'max'
 
@@ -292,7 +292,7 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['plot', 'nowhere'], 'nowhere: cannot be read'),
+        (['plot', 'nowhere'], 'nowhere: no such file or folder'),
         (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
         (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
         (['plot', '.', '--figure', '9'], '--figure 9: choose one of 1A, 1B, 1C, 2, 3, 3D, S1, S2'),

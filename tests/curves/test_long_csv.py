@@ -94,6 +94,21 @@ class TestRead:
                 r"same name \(\[''\]\): name each once",
                 id='a column without a name',
             ),
+            pytest.param(
+                ['kind,method,epochs,wall_clock_train_s,acc', 'cyclic,MX,16,9,0.5'],
+                r"has no column epoch: it needs kind,.*, rename 'epochs' to epoch",
+                id='a column of nearly the right name',
+            ),
+            pytest.param(
+                [f'{HEADER},world_size', 'cyclic,MX,1,16,9,0.5,0.5,0'],
+                'line 2, column world_size: 0 must be 1 or more',
+                id='no ranks',
+            ),
+            pytest.param(
+                [f'{HEADER},world_size', 'cyclic,MX,1,16,9,0.5,0.5,8', 'cyclic,MX,1,32,9,0.5,0.5,4'],
+                'lines 2 and 3, column world_size: 8 and 4 in one run of cyclic, MX',
+                id='two numbers of ranks in one run',
+            ),
             pytest.param([HEADER], 'holds no rows: give a header and one row per point', id='header alone'),
             pytest.param([''], 'holds no rows', id='empty'),
             pytest.param(
@@ -231,9 +246,9 @@ class TestWrite:
         ]
         write_long_csv(tmp_path / 'out.csv', curves)
         assert (tmp_path / 'out.csv').read_text().splitlines() == [
-            f'kind,method,seed,epoch,wall_clock_train_s,batch,sample,token,{ACC},{LOSS},peak:{ACC}',
-            'cyclic,MX,17,16.0,9.5,10,20,30,0.5,,0.6',
-            'standard,"a ""b"", c",,2.25,1000000.0,10,20,30,0.1,,',
+            f'kind,method,seed,epoch,wall_clock_train_s,batch,sample,token,world_size,{ACC},{LOSS},peak:{ACC}',
+            'cyclic,MX,17,16.0,9.5,10,20,30,1,0.5,,0.6',
+            'standard,"a ""b"", c",,2.25,1000000.0,10,20,30,1,0.1,,',
         ]
         assert [path.name for path in tmp_path.iterdir()] == ['out.csv']
 
@@ -282,15 +297,23 @@ def test_counts_are_carried_and_epochs_may_be_missing(tmp_path):
     ]
     write_long_csv(tmp_path / 'a.csv', curves)
     header, first, *_, last = (tmp_path / 'a.csv').read_text().splitlines()
-    assert header == f'kind,method,seed,epoch,wall_clock_train_s,batch,token,{LOSS}'
-    assert (first, last) == ('cyclic,baseline,17,0.5,64.0,1,64,2.0', 'cyclic,stream,17,,128.0,2,128,2.0')
+    assert header == f'kind,method,seed,epoch,wall_clock_train_s,batch,token,world_size,{LOSS}'
+    assert (first, last) == ('cyclic,baseline,17,0.5,64.0,1,64,1,2.0', 'cyclic,stream,17,,128.0,2,128,1,2.0')
     for curve, read in zip(curves, read_long_csv(tmp_path / 'a.csv'), strict=True):
         assert [(p.epoch, p.batch, p.sample, p.token) for p in read.points] == [
             (p.epoch, p.batch, p.sample, p.token) for p in curve.points
         ]
-    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,,,2.0\n')
+    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,,,1,2.0\n')
     with pytest.raises(CurveError, match='line 2, column epoch: is empty'):
         read_long_csv(tmp_path / 'b.csv')
-    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,1.5,,2.0\n')
+    (tmp_path / 'b.csv').write_text(f'{header}\ncyclic,stream,17,,64.0,1.5,,1,2.0\n')
     with pytest.raises(CurveError, match="line 2, column batch: '1.5' is not a whole number"):
         read_long_csv(tmp_path / 'b.csv')
+
+
+@pytest.mark.parametrize('world_size', [None, 8])
+def test_the_number_of_ranks_is_carried(tmp_path, world_size):
+    runs = [Run('a', 'cyclic', 'MX', 17, world_size=world_size), Run('b', 'cyclic', 'LS', 17, world_size=None)]
+    write_long_csv(tmp_path / 'a.csv', [TradeoffCurve(run, [point(0, 16.0, 9.0, {ACC: 0.5})]) for run in runs])
+    assert [curve.run.world_size for curve in read_long_csv(tmp_path / 'a.csv')] == [world_size, None]
+    assert ('world_size' in (tmp_path / 'a.csv').read_text()) == (world_size is not None)

@@ -92,3 +92,67 @@ def cost_ratio(study, method):
         logs = [math.log(mean_time(study, method, 'standard', e)) for e in knots]
         separate += math.exp(np.interp(math.log(epoch), [math.log(e) for e in knots], logs))
     return separate / max(mean_time(study, method, 'cyclic', e) for e in paired)
+
+
+def drawn_mean(by_seed, z):
+    """The mean as other seeds might give it: each seed's deviation over the root of n (n - 1), times a normal."""
+    mean, n = np.mean(list(by_seed.values())), len(by_seed)
+    return mean + sum(z[s] * (value - mean) for s, value in by_seed.items()) / math.sqrt(n * (n - 1))
+
+
+def half_width(figures, seeds):
+    return stats.t.ppf(0.975, seeds - 1) * np.std(figures)
+
+
+def angle_half_width(a, b, draws, rng):
+    """Of the angle whose cosine is the similarity of the differences ``a`` and ``b``, by epoch and seed."""
+    shared = [epoch for epoch in a if epoch in b]
+    sides = [[side[e] for e in shared] for side in (a, b)]
+    angles = []
+    for _ in range(draws):
+        z = rng.normal(size=10)
+        angles.append(math.acos(1 - cosine(*([drawn_mean(by_seed, z) for by_seed in side] for side in sides))))
+    return half_width(angles, min(len(by_seed) for side in sides for by_seed in side))
+
+
+def samples_at(study, method, kind, epoch, field):
+    return {s: study[method, kind, s, epoch][field] for s in seeds_at(study, method, kind, epoch)}
+
+
+def tau_half_width(study, methods, epoch, draws, rng):
+    taus, seeds = [], math.inf
+    for _ in range(draws):
+        z, ranked = rng.normal(size=10), []
+        for kind in ('cyclic', 'standard'):
+            values = []
+            for method in methods:
+                knots = neighbours(study, method, kind, epoch)
+                by_seed = [samples_at(study, method, kind, e, 1) for e in knots]
+                seeds = min(seeds, *map(len, by_seed))
+                means = [drawn_mean(one, z) for one in by_seed]
+                values.append(np.interp(math.log(epoch), [math.log(e) for e in knots], means))
+            ranked.append(values)
+        taus.append(stats.kendalltau(*ranked)[0])
+    return half_width(taus, seeds)
+
+
+def log_cost_half_width(study, method, draws, rng):
+    paired = [e for e in epochs_of(study, method, 'cyclic') if neighbours(study, method, 'standard', e)]
+    logs, seeds = [], math.inf
+    for _ in range(draws):
+        z = rng.normal(size=10)
+
+        def drawn_time(kind, epoch, z=z):
+            nonlocal seeds
+            by_seed = samples_at(study, method, kind, epoch, 0)
+            seeds = min(seeds, len(by_seed))
+            mean = np.mean(list(by_seed.values()))
+            return mean * math.exp((drawn_mean(by_seed, z) - mean) / mean)
+
+        separate = 0.0
+        for epoch in paired:
+            knots = neighbours(study, method, 'standard', epoch)
+            times = [math.log(drawn_time('standard', e)) for e in knots]
+            separate += math.exp(np.interp(math.log(epoch), [math.log(e) for e in knots], times))
+        logs.append(math.log(separate / max(drawn_time('cyclic', e) for e in paired)))
+    return half_width(logs, seeds)
