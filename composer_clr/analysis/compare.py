@@ -1,4 +1,4 @@
-"""A whole study compared, method by method: do one-run and standard curves lie together, say the same, cost less?"""
+"""Compares one-run curves with standard ones, method by method: the gap, the agreement of improvements, the cost."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from composer_clr.analysis.agreement import cosine_estimate, ranking_agreement
+from composer_clr.analysis.basis import Basis, basis_of, in_log
 from composer_clr.analysis.cost import StudyCost, study_cost
 from composer_clr.analysis.differences import Differences, gap, improvement
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.analysis.uncertainty import Estimate, Seeds
-from composer_clr.curves.axes import Count, differing_epochs
+from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
-from composer_clr.curves.methods import study_baseline
-from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
+from composer_clr.curves.metrics import default_metric
 from composer_clr.schedule.cost_ratio import cost_ratio
 
-__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds', 'in_log']
+__all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds']
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,40 +75,23 @@ class MethodComparison:
         return self.cost.counted_ratio
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Basis):
     """One kind of curve compared with the standard one.
 
     Attributes:
-        metric (str): The metric; with ``peak:`` before it for the best value near a point.
-        baseline (str): The method that the improvements are over.
-        alignment (Alignment): How points were paired.
-        scale (float): 100 where gaps and improvements are percentage points, else 1.
-        is_ratio (bool): Whether gaps are ratios, cyclic over standard, as of perplexities; improvements are then
-            differences of logarithms.
-        lower_is_better (bool): Whether less is better.
+        kind (str): The kind of curve that was compared with the standard one.
         formula_cost_ratio (float): :func:`cost_ratio` of the baseline's paired points.
         methods (dict[str, MethodComparison]): Each method that has both kinds of curve, the baseline first.
         rankings (dict[float, Estimate | None]): :func:`ranking_agreement`, by count.
         skipped (dict[str, str]): Each method that could not be compared, and why.
-        kind (str): The kind of curve that was compared with the standard one.
-        axis (str): What the counts are: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
-        warning (str | None): Why equal counts may not be comparable.
     """
 
-    metric: str
-    baseline: str
-    alignment: Alignment
-    scale: float
-    lower_is_better: bool
+    kind: str
     formula_cost_ratio: float
     methods: dict[str, MethodComparison]
     rankings: dict[float, Estimate | None]
     skipped: dict[str, str]
-    kind: str = 'cyclic'
-    axis: str = 'epoch'
-    warning: str | None = None
-    is_ratio: bool = False
 
     @property
     def agreement(self) -> dict[float, float | None]:
@@ -157,12 +140,11 @@ def compare(
         Portes et al. 2022, arXiv:2206.00832, section 3 and figure 3.
     """
     runs = [curve for curve in curves if curve.points]
-    axis = alignment.counted(runs)
-    metric = full_name(runs, metric, peak=peak) if metric else default_metric(runs, peak=peak)
-    baseline = study_baseline(runs, baseline)
-    lower = study_direction(runs, metric, lower_is_better)
-    scale = 100.0 if study_is_fraction(runs, metric, peak=peak) else 1.0
-    if is_ratio := is_perplexity(metric):
+    metric, basis = basis_of(
+        runs, metric, baseline=baseline, alignment=alignment, peak=peak, lower_is_better=lower_is_better
+    )
+    baseline, scale, is_ratio = basis.baseline, basis.scale, basis.is_ratio
+    if is_ratio:
         runs = [in_log(run, metric) for run in runs]
 
     compared: dict[str, MethodComparison] = {}
@@ -172,10 +154,10 @@ def compare(
             skipped[method] = missing
             continue
         try:
-            cyclic, standard = _both_kinds(group, method, kind, metric, axis, peak)
+            cyclic, standard = _both_kinds(group, method, kind, metric, basis.axis, peak)
             base = compared.get(baseline)
             over = (base.cyclic, base.standard) if base else (cyclic, standard)
-            improved = _improvement((cyclic, standard), over, alignment, lower, scale, seeds)
+            improved = _improvement((cyclic, standard), over, alignment, basis.lower_is_better, scale, seeds)
             difference = gap(cyclic, standard, alignment, 1.0 if is_ratio else scale, seeds)
             compared[method] = MethodComparison(
                 cyclic,
@@ -195,19 +177,12 @@ def compare(
     pairs = [(figures.cyclic, figures.standard) for figures in compared.values()]
     taus = ranking_agreement(pairs, alignment.positions(base.cyclic), alignment)
     return Comparison(
-        metric=f'peak:{metric}' if peak else metric,
-        baseline=baseline,
-        alignment=alignment,
-        scale=scale,
-        lower_is_better=lower,
+        **vars(basis),
+        kind=kind,
         formula_cost_ratio=cost_ratio(base.gap.count.tolist()),
         methods=compared,
         rankings=dict(zip(base.cyclic.count.tolist(), taus, strict=True)),
         skipped=skipped,
-        kind=kind,
-        axis=axis,
-        is_ratio=is_ratio,
-        warning=differing_epochs(runs) if axis == 'epoch' and alignment.axis != 'time' else None,
     )
 
 
@@ -277,19 +252,6 @@ def _both_kinds(
                 f'{curve}: only one point (of {", ".join(names)}): a curve needs two, train more durations'
             )
     return cyclic, standard
-
-
-def in_log(run: TradeoffCurve, metric: str) -> TradeoffCurve:
-    """Returns a run with the logarithm of a metric, in which ratios are differences."""
-
-    def logged(metrics: dict[str, float]) -> dict[str, float]:
-        value = metrics.get(metric, 0.0)
-        return {**metrics, metric: math.log(value) if value > 0 else math.nan} if metric in metrics else metrics
-
-    points = [replace(p, metrics=logged(p.metrics), peak_metrics=logged(p.peak_metrics)) for p in run.points]
-    changed = replace(run, points=points)
-    changed.source = run.source
-    return changed
 
 
 def _as_ratio(log_gap: Differences) -> Differences:
