@@ -42,8 +42,10 @@ def cosine_estimate(
 ) -> Estimate | None:
     r"""Returns :func:`cosine_similarity` with its 95% interval over seeds.
 
-    The interval is :func:`drawn_interval` on the angle :math:`\arccos`. Noise in the values makes a measured cosine
-    smaller than the true one, and the interval does not correct for that.
+    The interval is :func:`drawn_interval` on the angle :math:`\arccos`. In simulated studies it holds the truth in 94%
+    to 98% with 3 seeds, 92% to 96% with 5, 90% to 95% with 10 (percentiles of seeds drawn with replacement: 1% to 78%
+    with 3). The fewest are where the noise of a seed is half of the improvement, which makes a measured cosine smaller
+    than the true one; the interval does not correct for that.
 
     Args:
         a (ArrayLike): Improvements on curves of one kind.
@@ -131,14 +133,18 @@ def ranking_agreement(
 ) -> list[Estimate | None]:
     """Returns whether cyclic and standard curves rank the methods alike: :func:`kendall_tau` at each position.
 
+    The interval is :func:`drawn_interval`, cut at 1 and -1. In simulated studies of 4 and 8 methods, 3 to 10 seeds, it
+    holds the truth in 98% or more where methods next to each other differ by as much as a seed's standard deviation,
+    and in 69% to 97% where by 0.3 of it: noise makes a measured tau smaller than the true one, for which the interval
+    does not correct.
+
     Args:
         curves (Sequence[tuple[MeanCurve, MeanCurve]]): Each method's cyclic and standard curve.
         positions (ArrayLike): Epochs or times.
         alignment (Alignment): How, and what the positions are. Default: interpolation in log epochs.
 
     Returns:
-        list[Estimate | None]: Over the methods with both values there, with :func:`drawn_interval`, cut at 1 and -1;
-        ``None`` for fewer than two.
+        list[Estimate | None]: Over the methods with both values there; ``None`` for fewer than two.
     """
     cyclic = [_terms_at(curve, positions, alignment.of_cyclic()) for curve, _ in curves]
     standard = [_terms_at(curve, positions, alignment) for _, curve in curves]

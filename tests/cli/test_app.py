@@ -24,6 +24,7 @@ def study(tmp_path: Path) -> Path:
 
 def call(monkeypatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, 'argv', ['composer-clr', *arguments])
+    monkeypatch.setenv('COLUMNS', '160')
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return ended.value.code or 0  # type: ignore[return-value]
@@ -142,8 +143,8 @@ def test_ask(monkeypatch, study, capsys):
     assert call(monkeypatch, 'ask', str(study), *questions) == 0
     rows = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
     # Cyclic is at 60% from its first point on.
-    assert 'baseline cyclic <= 12 s 12 s 1.00 60.00%' in rows
-    assert 'baseline standard 14.7 s 1.00 18 s 1.00 52.00%' in rows
+    assert 'baseline cyclic <= 12 s 12 s 1.00 2 60.00%' in rows
+    assert 'baseline standard 14.7 s 1.00 18 s 1.00 1 52.00%' in rows
     assert '22 s 64.00% 8 baseline standard' in rows
     written = json.loads((study / 'a.json').read_text())
     assert [curve['within'][0]['value'] for curve in written['curves']] == pytest.approx([0.52, 0.6])
