@@ -1,1 +1,1 @@
-"""Functions on curves: means over seeds, pairing, gaps, costs, and the questions that a study answers."""
+"""Functions on curves: means over seeds, pairing, gaps, costs, intervals, and what a study answers."""

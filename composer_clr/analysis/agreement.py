@@ -54,7 +54,7 @@ def cosine_estimate(
         of_b (Sequence[Sequence[tuple[float, Mapping[str, float]]]]): The same of the other.
 
     Returns:
-        Estimate | None: ``None`` where there is no cosine.
+        Estimate | None: ``None`` if the cosine is not defined.
     """
     found = cosine_similarity(a, b)
     if found is None:
@@ -165,6 +165,6 @@ def _ranking_agreement(
 
 
 def _terms_at(curve: MeanCurve, positions: npt.ArrayLike, alignment: Alignment) -> dict[int, list[Term]]:
-    """Returns what the values of a curve at some positions are made of, by index; those that it has."""
+    """Returns the terms of a curve's value at each position, by index; positions outside the curve are left out."""
     pairing = pair(positions, alignment.positions(curve), alignment)
     return {int(i): curve.terms(row) for i, row in zip(pairing.kept, pairing.weights, strict=True)}

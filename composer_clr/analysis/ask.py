@@ -1,4 +1,4 @@
-"""The same questions put to all curves of a study: how soon, how good within a budget, and the frontier."""
+"""Answers the same queries for all curves of a study: times to values, best values within budgets, and the frontier."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class CurveAnswers:
 
     Attributes:
         curve (MeanCurve): The curve.
-        reached (tuple[Answer, ...]): :func:`time_to_reach` for each value asked for, along the axis.
+        reached (tuple[Answer, ...]): :func:`time_to_reach` for each value of ``reach``, along the axis.
         speedups (tuple[Speedup | None, ...]): The speedup over the baseline's curve of the same kind for each;
             ``None`` without such a curve.
-        values (tuple[Answer, ...]): :func:`value_within` for each budget asked for.
+        values (tuple[Answer, ...]): :func:`value_within` for each budget.
     """
 
     curve: MeanCurve
@@ -55,8 +55,8 @@ class Answers:
         baseline (str): The method that speedups are over.
         scale (float): 100 where the metric is a fraction, which is shown in percent; else 1.
         lower_is_better (bool): Whether less is better.
-        reach (tuple[float, ...]): The values asked for.
-        within (tuple[Budget, ...]): The budgets asked for.
+        reach (tuple[float, ...]): The values to reach.
+        within (tuple[Budget, ...]): The budgets.
         axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
         curves (list[CurveAnswers]): By method, the baseline first, and by kind.
         frontier (list[FrontierPoint]): :func:`frontier` of all curves together.
@@ -85,7 +85,7 @@ def answer(
     lower_is_better: bool | None = None,
     seeds: Seeds = 'common',
 ) -> Answers:
-    """Puts the same questions to every curve: each method's and kind's, its seeds averaged.
+    """Answers the same queries for every curve: each method's and kind's, averaged over seeds.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -184,8 +184,8 @@ def answers_record(answers: Answers) -> dict[str, Any]:
     """Returns answers as strict JSON has them: what ``composer-clr ask --json`` writes.
 
     Returns:
-        dict: ``time_s``, ``speedup`` and ``value`` are ``null`` unless they lie in the measured range. ``state`` tells
-        ``'reached'``, ``'bound'`` and ``'not reached'`` apart, and ``bound`` is such as ``{'<=': 3294.0}``.
+        dict: ``time_s``, ``speedup`` and ``value`` are ``null`` unless they lie in the measured range. ``state`` is
+        ``'reached'``, ``'bound'`` or ``'not reached'``, and ``bound`` is such as ``{'<=': 3294.0}``.
     """
     return {
         'metric': answers.metric,

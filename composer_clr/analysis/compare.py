@@ -128,12 +128,12 @@ def compare(
         lower_is_better (bool | None): Whether less is better. Default: ``None``, as :func:`study_direction` finds it.
         seeds (str): ``'common'``: differences are over the seeds that both sides have; ``'all'``: over all of either.
             Default: ``'common'``.
-        gpus (int | None): Number of GPUs of runs whose record does not have it. Default: ``None``, not known.
+        gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
         strict (bool): Whether a method with a bad curve raises; if not, it is named in ``skipped``. The baseline always
             raises. Default: ``True``.
 
     Raises:
-        CurveError: If there is no baseline with curves of both kinds, the curves do not share the metric, a value is
+        CurveError: If the baseline lacks one of the kinds of curve, the curves do not share the metric, a value is
             not finite, or a curve has only one point or none that can be paired.
 
     Source:

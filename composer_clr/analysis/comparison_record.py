@@ -1,4 +1,4 @@
-"""Comparisons as plain values, for JSON: what ``composer-clr compare --json`` writes."""
+"""Converts comparisons to plain values for JSON: what ``composer-clr compare --json`` writes."""
 
 from __future__ import annotations
 
@@ -140,14 +140,14 @@ def _cost_record(cost: StudyCost, price: float | None) -> dict[str, Any]:
 
 
 def _intervals(found: Differences, axis: str, resolve: float | None) -> dict[str, Any]:
-    asked = {} if resolve is None else {'seeds_to_resolve': seeds_to_resolve(found.average, resolve)}
+    resolution = {} if resolve is None else {'seeds_to_resolve': seeds_to_resolve(found.average, resolve)}
     return {
         'interval': _interval(found.average),
         f'interval_by_{axis}': _by_count(found.count, map(_interval, found.estimates)),
         'seeds': found.average.seeds,
         f'seeds_by_{axis}': _by_count(found.count, [one.seeds for one in found.estimates]),
         'unequal_seeds': found.unequal or None,
-        **asked,
+        **resolution,
     }
 
 

@@ -1,4 +1,4 @@
-"""The measured cost of separate runs and of one cyclic run: in time, in counts such as epochs, in GPU-hours."""
+"""Measures the cost of separate runs and of one cyclic run: in time, in counts such as epochs, in GPU-hours."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def study_cost(
         cyclic (MeanCurve): The cyclic curve, or one of branches.
         standard (MeanCurve): The standard curve.
         alignment (Alignment): How points are paired. Default: interpolation in the log of the count.
-        gpus (int | None): Number of GPUs of runs whose record does not have it. Default: ``None``, not known.
+        gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
 
     Raises:
         CurveError: If no point can be paired with the standard curve.

@@ -1,4 +1,4 @@
-"""One curve minus another, point by point and on average: gaps and improvements, each with its interval."""
+"""Subtracts one curve from another, point by point and on average: gaps and improvements, with their intervals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Differences:
         estimates (tuple[Estimate, ...]): The difference at each.
         how (tuple[str, ...]): How each was found on the second curve, as in :class:`Pairing`.
         count (Array): The counts, such as epochs, that the positions stand for; equal to them, but for times.
-        left_out (Array): The counts at which there is no difference.
+        left_out (Array): The counts at which one of the curves has no value.
         average (Estimate): Mean over the positions.
         seeds (tuple[tuple[str, ...], ...]): The seeds that each position rests on.
         unequal (str): In words, if the two curves do not have the same seeds; else empty.
@@ -75,7 +75,7 @@ def differences(
     scale: float = 1.0,
     seeds: Seeds = 'common',
 ) -> Differences | None:
-    r"""Returns one curve minus another at positions of one's choice, each with its 95% interval.
+    r"""Returns one curve minus another at several positions, each with its 95% interval.
 
     By default over the seeds that both curves have there, paired by seed; two curves without a common seed are compared
     as independent samples.
@@ -91,7 +91,7 @@ def differences(
         seeds (str): ``'common'`` or ``'all'``. Default: ``'common'``.
 
     Returns:
-        Differences | None: ``None`` if there is no position at which both curves have a value of a common seed.
+        Differences | None: ``None`` if at no position both curves have a value of a common seed.
     """
     x = np.asarray(positions, dtype=float)
     labels = x if counts is None else np.asarray(counts, dtype=float)
@@ -218,7 +218,7 @@ def improvement(
         seeds (str): ``'common'``: over the seeds that both have; ``'all'``: over all. Default: ``'common'``.
 
     Returns:
-        Differences | None: ``None`` if there is no position at which both curves have a value of a common seed.
+        Differences | None: ``None`` if at no position both curves have a value of a common seed.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 3A-C.

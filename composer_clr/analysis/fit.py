@@ -1,4 +1,4 @@
-"""A smooth curve fitted to few points: it passes near them, not through them, and its label says so."""
+"""Fits a smooth curve to few points: it passes near them, not through them, and its label says so."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def fit_curve(time_s: npt.ArrayLike, value: npt.ArrayLike, at: npt.ArrayLike) ->
     Args:
         time_s (ArrayLike): Seconds of training, > 0, three or more different ones.
         value (ArrayLike): The metric at each.
-        at (ArrayLike): Seconds at which the fit is asked for, > 0.
+        at (ArrayLike): Seconds at which to evaluate the fit, > 0.
 
     Returns:
-        tuple[Array, Array]: The fit at each time asked for, NaN outside the measured range; and the residuals,
+        tuple[Array, Array]: The fit at each of these times, NaN outside the measured range; and the residuals,
         measured minus fitted, at each time measured.
 
     Raises:
@@ -47,21 +47,21 @@ def fit_curve(time_s: npt.ArrayLike, value: npt.ArrayLike, at: npt.ArrayLike) ->
     return np.where(inside, fit_weights(at, times) @ values, np.nan), residuals
 
 
-def fit_weights(wanted: npt.ArrayLike, measured: npt.ArrayLike) -> Array:
-    """Returns the fit as weights: a row per wanted position, with the weight of the value at each measured one.
+def fit_weights(positions: npt.ArrayLike, measured: npt.ArrayLike) -> Array:
+    """Returns the fit as weights: a row per position, with the weight of the value at each measured one.
 
     Args:
-        wanted (ArrayLike): Epochs or times, > 0.
+        positions (ArrayLike): Epochs or times, > 0.
         measured (ArrayLike): Those of the points to fit to, > 0, three or more different ones.
 
     Raises:
         CurveError: If there are fewer than three different ones.
     """
-    x, knots = np.log(np.asarray(wanted, dtype=float)), np.log(np.asarray(measured, dtype=float))
+    x, knots = np.log(np.asarray(positions, dtype=float)), np.log(np.asarray(measured, dtype=float))
     points = len(np.unique(knots))
     if points < _COEFFICIENTS:
         raise CurveError(f'a fit needs {_COEFFICIENTS} points or more, there are {points}: train more durations')
     # On [-1, 1] the powers are far enough from parallel for the pseudoinverse to keep its digits.
     first, last = knots.min(), knots.max()
-    powers, at_wanted = (np.vander(2 * (at - first) / (last - first) - 1, _COEFFICIENTS) for at in (knots, x))
-    return at_wanted @ np.linalg.pinv(powers)
+    powers, at_positions = (np.vander(2 * (at - first) / (last - first) - 1, _COEFFICIENTS) for at in (knots, x))
+    return at_positions @ np.linalg.pinv(powers)

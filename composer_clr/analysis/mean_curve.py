@@ -1,4 +1,4 @@
-"""Runs averaged over their seeds, point by point, and the standard error over seeds."""
+"""Averages runs over their seeds, point by point, with the standard error over seeds."""
 
 from __future__ import annotations
 

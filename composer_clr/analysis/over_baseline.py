@@ -1,4 +1,4 @@
-"""Methods against a baseline on one kind of curve: at equal counts, at equal time, at equal accuracy."""
+"""Compares methods with a baseline on one kind of curve: at equal counts, at equal time, at equal accuracy."""
 
 from __future__ import annotations
 

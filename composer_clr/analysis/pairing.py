@@ -1,6 +1,6 @@
-"""Points of one curve found on another, which was measured at other epochs or times.
+"""Finds the points of one curve on another that was measured at other epochs or times.
 
-Between measured points, values are interpolated in the logarithm of epochs or time; beyond them there are none.
+Between measured points, values are interpolated in the logarithm of epochs or time; they are never extrapolated.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class Pairing:
     how: tuple[str, ...]
 
 
-def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Pairing:
-    r"""Finds each wanted position on a curve measured at others, in the logarithm of the position.
+def pair(positions: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = INTERPOLATED) -> Pairing:
+    r"""Finds positions on a curve measured at other ones, in the logarithm of the position.
 
     ==================  ============================================================================================
-    mode                a wanted position :math:`x` between measured :math:`a < x < b`
+    mode                a position :math:`x` between measured :math:`a < x < b`
     ==================  ============================================================================================
     ``'interpolate'``   :math:`(1 - \lambda) v_a + \lambda v_b` with :math:`\lambda = \ln(x / a) / \ln(b / a)`
     ``'exact'``         left out
@@ -97,10 +97,10 @@ def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = 
     ==================  ============================================================================================
 
     A position outside the measured range is left out, except that ``'nearest'`` may reach out by its tolerance. Two
-    wanted positions may be nearest to the same measured one.
+    positions may be nearest to the same measured one.
 
     Args:
-        wanted (ArrayLike): Epochs or times, > 0.
+        positions (ArrayLike): Epochs or times, > 0.
         measured (ArrayLike): Epochs or times of the other curve, > 0, in any order.
         alignment (Alignment): Its mode and tolerance; the axis is the caller's. Default: interpolation.
 
@@ -115,7 +115,7 @@ def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = 
         >>> pairing.how, pairing.kept.tolist(), pairing.left_out.tolist(), pairing.weights.round(6).tolist()
         (('interpolated',), [1], [0, 2], [[0.5, 0.5, 0.0]])
     """
-    x, knots = np.log(np.asarray(wanted, dtype=float)), np.log(np.asarray(measured, dtype=float))
+    x, knots = np.log(np.asarray(positions, dtype=float)), np.log(np.asarray(measured, dtype=float))
     distance = np.abs(x[:, None] - knots)
     exact = distance.min(axis=1) <= _SAME
     inside = exact | ((knots.min() < x) & (x < knots.max()))
@@ -131,7 +131,7 @@ def pair(wanted: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment = 
         weights[between] = np.stack([np.interp(x[between], knots[order], one[order]) for one in each], axis=1)
     else:
         found, otherwise = inside, 'fit'
-        weights, exact = fit_weights(wanted, measured), np.zeros_like(exact)
+        weights, exact = fit_weights(positions, measured), np.zeros_like(exact)
     how = tuple('exact' if same else otherwise for same in exact[found])
     return Pairing(np.flatnonzero(found), np.flatnonzero(~found), weights[found], how)
 
@@ -142,15 +142,15 @@ def meet(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignment) -> Pairin
     Raises:
         CurveError: If no point can be paired, or a fit has fewer than three points.
     """
-    wanted, measured = alignment.positions(cyclic), alignment.positions(standard)
+    positions, measured = alignment.positions(cyclic), alignment.positions(standard)
     try:
-        pairing = pair(wanted, measured, alignment)
+        pairing = pair(positions, measured, alignment)
     except CurveError as error:
         raise CurveError(f'{standard}: {error}') from error
     if not len(pairing.kept):
         raise CurveError(
-            f'{cyclic.method}: the cyclic curve ({alignment.axis or cyclic.axis} {wanted.min():g} to {wanted.max():g}) '
-            f'and the standard one ({measured.min():g} to {measured.max():g}) meet nowhere with '
+            f'{cyclic.method}: the cyclic curve ({alignment.axis or cyclic.axis} {positions.min():g} to '
+            f'{positions.max():g}) and the standard one ({measured.min():g} to {measured.max():g}) do not meet with '
             f"align='{alignment.mode}': "
             'train standard runs to both sides of a cyclic point, or align otherwise'
         )

@@ -1,4 +1,4 @@
-"""Questions put to tradeoff curves: how soon, how good within a budget, how much sooner, and the frontier."""
+"""Queries on tradeoff curves: the time to a value, the best value within a budget, speedups, and the frontier."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def first_reach(times: Array, values: Array, targets: Array) -> tuple[Array, np.
     slack = _ROUNDING * np.abs(targets)
     best = np.maximum.accumulate(values, axis=1)
     points, rows = values.shape[1], np.arange(len(values))[:, None]
-    # The points before a target is reached are those whose best so far sorts before it.
+    # A target is first reached after as many points as have a best value so far that sorts before it.
     places = np.argsort(np.concatenate([targets - slack, best], axis=1), axis=1, kind='stable')
     are_points = places >= targets.shape[1]
     after = np.empty_like(places)

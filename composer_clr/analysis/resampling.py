@@ -1,4 +1,4 @@
-"""Intervals by a bootstrap over seeds, for what is not linear in the values: speedups, and where curves cross."""
+"""Computes intervals by a bootstrap over seeds, for what is not linear: speedups, and where curves cross."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two curves over the same seeds, and how their means change when the seeds are drawn again.
+    """Two curves over the same seeds, with bootstrap draws of their means.
 
     Attributes:
         method (MeanCurve): The method's curve, over the seeds that count.
@@ -39,10 +39,10 @@ class Pair:
 
 
 def pair_of(method: MeanCurve, baseline: MeanCurve, seeds: Seeds = 'common') -> Pair:
-    """Returns two curves over the seeds that have all points of both, drawn again together.
+    """Returns two curves over the seeds that have all points of both, with joint bootstrap draws.
 
-    Curves without a common seed are drawn again independently. If no seed has all points, the curves stay as they are
-    and have no draws.
+    Curves without a common seed are drawn independently. If no seed has all points, the curves are returned without
+    draws.
 
     Args:
         method (MeanCurve): The method's curve.

@@ -1,4 +1,4 @@
-"""The runs that a command can use: points and runs that cannot be compared are left out, each with a reason."""
+"""Selects the runs that a command can use, and leaves out points and runs that cannot be compared, with the reason."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
 def _second(
     curve: TradeoffCurve, points: list[TradeoffPoint], axis: str, places: dict[tuple[str, str, int, float], str]
 ) -> CurveError | None:
-    """Notes the counts of a run with a seed; returns the error of one whose seed has a run there already."""
+    """Registers the counts of a run; returns an error if another run of its seed has one of them."""
     run = curve.run
     if run.seed is None:
         return None

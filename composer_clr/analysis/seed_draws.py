@@ -1,4 +1,4 @@
-"""Intervals of figures that are not linear in the values, from means that are drawn again seed by seed."""
+"""Computes intervals of figures that are not linear in the values, from random draws of the means over seeds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _DRAWS = 1000
 
 
 def drawn_means(sums: Sequence[Sequence[Term]]) -> Array | None:
-    r"""Returns several weighted sums of means as other seeds might have given them.
+    r"""Returns random draws of several weighted sums of means, as other seeds might give them.
 
     .. math::
         m_i^* = m_i + \sum_s z_s e_{i,s} \qquad z_s \sim N(0, 1)
 
     where :math:`e_{i,s}` is the share of seed :math:`s` in the error of sum :math:`i` (:func:`seed_shares`). A seed has
     one :math:`z_s` in all sums, so that what goes up and down together does so in the draws, and each sum varies by its
-    standard error. Other than drawing the seeds again with replacement, this does not make the error too small with few
-    seeds, and does not lose a point at which a seed is missing.
+    standard error. Unlike resampling the seeds, this is not too narrow with few seeds, and needs no seed to have
+    all points.
 
     Args:
         sums (Sequence[Sequence[tuple[float, Mapping[str, float]]]]): For each sum, weight and value by seed of each

@@ -1,4 +1,4 @@
-"""Figures with their 95% interval over seeds, and the number of seeds that a difference takes."""
+"""Computes 95% intervals over seeds, and the number of seeds that a difference takes."""
 
 from __future__ import annotations
 

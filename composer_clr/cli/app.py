@@ -33,8 +33,8 @@ for _command in (plot, compare, ask, export, import_wandb, schedule, sweep, run,
     app.command(context_settings=_HELP_OPTIONS)(_command)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(show: bool) -> None:
+    if show:
         typer.echo(f'composer-clr {__version__}')
         raise typer.Exit
 
@@ -49,7 +49,7 @@ def _options(
 
 
 def main() -> None:
-    """Runs ``composer-clr``: an error in what was asked for is one line, with exit status 2."""
+    """Runs ``composer-clr``; a user's error is one line on stderr, with exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding does not have is escaped.
@@ -60,7 +60,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError as error:
-        # The reader has what it asked for. Python would flush stdout again at its exit.
+        # The reader has closed the pipe. Python would flush stdout again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from error
     except (UserError, OSError) as error:

@@ -37,7 +37,7 @@ from composer_clr.utils.files import write_output
 __all__ = ['ask', 'compare', 'export']
 
 T = TypeVar('T')
-# Of a table: nobody reads more, and --json has them.
+# Of a table; --json has all of them.
 _MOST_ROWS = 100
 
 
@@ -58,7 +58,7 @@ def compare(
         float | None,
         typer.Option(min=1e-9, help='Number of seeds with which a difference of so many points is found, such as 0.1.'),
     ] = None,
-    gpus: Annotated[int | None, typer.Option(min=1, help='Number of GPUs of runs whose file does not have it.')] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help='Number of GPUs, for runs that do not record it.')] = None,
     price: Annotated[float | None, typer.Option(min=0, help='Price of a GPU-hour: the cost in money.')] = None,
     table_format: TableFormat = 'text',
     json_file: JsonFile = None,

@@ -81,7 +81,7 @@ Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad fi
 
 
 def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) -> list[TradeoffCurve]:
-    """Reads the curves that a command is given, and names on stderr the files that cannot be read."""
+    """Reads the curves of a command's arguments, and names on stderr the files that cannot be read."""
     from composer_clr.analysis.slow_start import without_slow_start
 
     with notes_on_stderr():
@@ -126,7 +126,7 @@ def notes_on_stderr() -> Iterator[None]:
 
 
 def write_json(path: Path | None, record: dict[str, Any]) -> None:
-    """Writes a record as JSON, if a file was asked for."""
+    """Writes a record as JSON, if a path is given."""
     if path is not None:
         write_output(path, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
 

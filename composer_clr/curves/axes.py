@@ -96,10 +96,10 @@ def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axi
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
-        axis (str | None): What was asked for. Default: ``None``.
+        axis (str | None): The one specified. Default: ``None``.
 
     Raises:
-        CurveError: If a run does not count what was asked for.
+        CurveError: If a run does not count the axis.
     """
     curves = list(curves)
     if axis is not None:
@@ -176,7 +176,7 @@ def _scheduled(curve: TradeoffCurve) -> Count:
 
 
 def count_labels(counts: Sequence[float], axis: str) -> list[str]:
-    """Returns counts as headings: with a prefix where they are large, to as many digits as tell them apart.
+    """Returns counts as headings: with a prefix where they are large, to as many digits as distinguish them.
 
     Example:
         >>> count_labels([65536, 131072, 1048576], 'token')

@@ -77,7 +77,7 @@ def study_baseline(curves: Iterable[TradeoffCurve], baseline: str = BASELINE) ->
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
-        baseline (str): What was asked for. Default: ``'baseline'``, which a study of one other method need not have.
+        baseline (str): The one specified. Default: ``'baseline'``, which a study of one other method need not have.
     """
     methods = {curve.run.method for curve in curves if curve.points}
     return methods.pop() if len(methods) == 1 and baseline == BASELINE else baseline

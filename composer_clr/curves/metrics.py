@@ -83,13 +83,13 @@ def is_lower_better(metric: str, directions: Mapping[str, str] | None = None) ->
 
 
 def study_direction(curves: Iterable[TradeoffCurve], metric: str, lower_is_better: bool | None = None) -> bool:
-    """Returns whether less of a metric is better in a study: as asked for, as the runs have it, or by its name.
+    """Returns whether less of a metric is better in a study: as specified, as the runs record it, or by its name.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs, whose ``directions`` are those passed to ParetoSnapshot.
         metric (str): ``label/metric``.
-        lower_is_better (bool | None): What was asked for. Default: ``None``, the runs decide; those that do not say
-            follow the others.
+        lower_is_better (bool | None): As specified. Default: ``None``, the runs decide; those that do not say follow
+            the others.
 
     Raises:
         CurveError: If two runs disagree.
@@ -242,7 +242,7 @@ def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = Fals
     names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
     if metric in names:
         return metric
-    # Those of other weights have their own labels, and are asked for by them.
+    # Metrics of other weights have their own labels, by which they can be named.
     found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(_OTHER_WEIGHTS)]
     if len(found) > 1:
         raise CurveError(f'{metric}: several evaluators have it: name one of {", ".join(sorted(found))}')

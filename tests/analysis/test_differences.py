@@ -44,7 +44,7 @@ class TestGap:
     def test_curves_that_do_not_meet(self):
         with pytest.raises(
             CurveError,
-            match=r'MX: the cyclic curve \(epoch 16 to 32\) and the standard one \(64 to 90\) meet nowhere with '
+            match=r'MX: the cyclic curve \(epoch 16 to 32\) and the standard one \(64 to 90\) do not meet with '
             "align='interpolate': train standard runs",
         ):
             gap(line([16, 32], [0.5, 0.6], method='MX'), line([64, 90], [0.5, 0.6]))
