@@ -253,8 +253,8 @@ def seed_shares(terms: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str,
     """Returns each seed's share in the error of a weighted sum of means: the inner sums of :func:`standard_error`.
 
     Example:
-        >>> seed_shares([(1, {'17': 0, '18': 0, '19': 0, '20': 4})])['20']
-        0.8660254037844386
+        >>> seed_shares([(1.0, {'17': 1.0, '18': 3.0})])
+        {'17': -0.7071067811865475, '18': 0.7071067811865475}
     """
     by_seed: dict[str, float] = defaultdict(float)
     for weight, sample in terms:
@@ -266,4 +266,4 @@ def seed_shares(terms: Iterable[tuple[float, Mapping[str, float]]]) -> dict[str,
         mean = fmean(sample.values())
         for seed, value in sample.items():
             by_seed[seed] += weight * (value - mean) / math.sqrt(n * (n - 1))
-    return by_seed
+    return dict(by_seed)

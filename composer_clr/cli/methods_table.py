@@ -103,7 +103,8 @@ def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
             (figures.crossings_in_time, '', readable_duration),
         ):
             yield from _crossing_notes(both, crossings, unit, spelled)
-        if not (figures.crossings_in_counts or figures.crossings_in_time) and figures.at_equal_counts is not None:
+        overlap = figures.at_equal_counts is not None and len(figures.at_equal_counts.count) > 1
+        if overlap and not (figures.crossings_in_counts or figures.crossings_in_time):
             yield f'{both} do not cross'
         if figures.at_equal_counts is not None and figures.at_equal_counts.unequal:
             yield f'{method}: {figures.at_equal_counts.unequal}'
@@ -141,7 +142,9 @@ def _crossing_notes(
 def _uncertain(crossing: Crossing, spelled: Callable[[float], str]) -> str:
     if crossing.low is not None:
         return f' {interval(crossing, spelled)}'
-    return '' if crossing.seeds < 2 else ' (no interval: over 2.5% of the draws of the seeds do not cross)'
+    return (
+        '' if crossing.seeds < 2 else ' (no interval: the curves do not cross in over 2.5% of the draws of the seeds)'
+    )
 
 
 def _bounded(answer: Answer) -> str:

@@ -63,16 +63,21 @@ def interval_heading(found: Iterable[_WithInterval]) -> str:
 
 def without_interval(speedups: Iterable[tuple[str, Speedup]]) -> list[str]:
     """Returns notes on the speedups, by name, that are known but have no interval."""
+    speedups = list(speedups)
     reasons: dict[str, list[str]] = {}
     for name, found in speedups:
         if found.answer.exact is not None and found.low is None:
             reason = (
                 'one seed, so no interval'
                 if found.seeds < 2
-                else 'no interval of a speedup to a value that over 2.5% of the draws of the seeds do not reach'
+                else 'no interval where a curve does not reach the value, or starts above it, in over 2.5% of the draws'
             )
             reasons.setdefault(reason, []).append(name)
-    return [f'{reason}: {", ".join(dict.fromkeys(names))}' for reason, names in reasons.items()]
+    every = {name for name, _ in speedups}
+    return [
+        reason if set(names) == every else f'{reason}: {"; ".join(dict.fromkeys(names))}'
+        for reason, names in reasons.items()
+    ]
 
 
 def resolved(found: Estimate, resolve: float) -> str:

@@ -171,13 +171,16 @@ class TestTables:
         answers = answer(STUDY, reach=[0.4], within=[100])
         rows = shown(answers_table(answers))
         assert [rows[2], *rows[4:8]] == [
-            'method kind to reach 40% speedup over baseline within 100 s',
-            'baseline standard 200 s 1.00 36.99%',
-            'baseline cyclic 100 s 1.00 40.00%',
-            'MX cyclic 50 s 2.00 46.02%',
+            'method kind to reach 40% speedup over baseline seeds within 100 s',
+            'baseline standard 200 s 1.00 1 36.99%',
+            'baseline cyclic 100 s 1.00 1 40.00%',
+            'MX cyclic 50 s 2.00 1 46.02%',
             'LS wsd-s not reached >= 20.00%',
         ]
-        assert answers_notes(answers) == ['LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%']
+        assert answers_notes(answers) == [
+            'one seed, so no interval',
+            'LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%',
+        ]
 
     def test_a_time_out_of_the_measured_range_is_noted_too(self):
         assert answers_notes(answer(STUDY[:1], within=[1])) == [
@@ -194,7 +197,7 @@ class TestTables:
     def test_the_times_of_a_table_are_of_one_unit(self):
         slow = run('baseline', 'cyclic', [(1, 0.2, 60), (2, 0.6, 7200)])
         answers = answer([slow], reach=[0.2, 0.6])
-        assert shown(answers_table(answers))[4] == 'baseline cyclic 0.0167 h 1.00 2 h 1.00'
+        assert shown(answers_table(answers))[4] == 'baseline cyclic 0.0167 h 1.00 2 h 1.00 1'
         assert shown(frontier_table(answers))[-3:-1] == [
             '0.0167 h 20.00% 1 baseline cyclic',
             '2 h 60.00% 2 baseline cyclic',

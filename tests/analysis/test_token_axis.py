@@ -140,7 +140,7 @@ class TestAsk:
         assert [found.exact for found in cyclic.reached] == [pytest.approx(262144)]
         assert [found.exact for found in cyclic.values] == [5.02, 5.82]
         assert shown(answers_table(told))[2] == (
-            'method kind to reach 5.36 speedup over baseline within 524k tok within 13.1 s'
+            'method kind to reach 5.36 speedup over baseline seeds within 524k tok within 13.1 s'
         )
 
     def test_tokens_can_be_asked_for_where_epochs_are_the_axis(self):
