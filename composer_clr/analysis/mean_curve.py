@@ -69,7 +69,7 @@ class MeanCurve:
         """Standard deviation over the seeds at each point; NaN where a point has one seed."""
         return np.array([np.std(list(s.values()), ddof=1) if len(s) > 1 else math.nan for s in self.samples])
 
-    def terms(self, weights: Array) -> list[tuple[float, dict[str, float]]]:
+    def terms(self, weights: Array) -> list[tuple[float, Mapping[str, float]]]:
         """Returns a weighted sum of the points' values as weight and value by seed of each point that counts."""
         return [(float(weights[i]), self.samples[i]) for i in np.flatnonzero(weights)]
 
