@@ -22,17 +22,15 @@ from composer_clr.cli.options import (
     TableFormat,
     notes_on_stderr,
     read_curves,
-    report_left_out,
-    say,
     show,
     usable,
     with_averaged,
+    write_curves,
     write_json,
 )
 from composer_clr.curves.axes import Axis, check_counts, read_count
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.durations import read_duration
-from composer_clr.utils.files import write_output
 
 __all__ = ['ask', 'compare', 'export']
 
@@ -169,17 +167,11 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
-    from composer_clr.curves.long_csv import long_csv, without_clashes
     from composer_clr.curves.sources import read_sources
 
     with notes_on_stderr():
         curves, errors = read_sources(runs, strict=strict)
-    if not strict:
-        curves, clashes = without_clashes(curves)
-        errors += clashes
-    report_left_out(errors)
-    write_output(output, long_csv(curves).encode())
-    say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
+    write_curves(output, curves, errors, strict=strict)
 
 
 def _budget(text: str) -> tuple[float, Axis]:

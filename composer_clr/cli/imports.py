@@ -9,9 +9,8 @@ import typer
 import yaml
 from rich.console import Console
 
-from composer_clr.cli.options import Strict, notes_on_stderr, report_left_out, say
+from composer_clr.cli.options import Strict, notes_on_stderr, write_curves
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.files import write_output
 
 __all__ = ['convert_images', 'import_wandb']
 
@@ -45,7 +44,6 @@ def import_wandb(
     strict: Strict = False,
 ) -> None:
     """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.curves.long_csv import long_csv, without_clashes
     from composer_clr.wandb_io.history import Keys
     from composer_clr.wandb_io.import_curves import import_curves
     from composer_clr.wandb_io.online import RunFilter
@@ -63,12 +61,7 @@ def import_wandb(
     keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
     with notes_on_stderr():
         curves, errors = import_curves(sources, keys, keep, strict=strict)
-    if not strict:
-        curves, clashes = without_clashes(curves)
-        errors += clashes
-    report_left_out(errors)
-    write_output(output, long_csv(curves).encode())
-    say(f'{output}: {sum(len(curve.points) for curve in curves)} points of {len(curves)} runs', output)
+    write_curves(output, curves, errors, strict=strict)
 
 
 def convert_images(

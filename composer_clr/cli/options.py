@@ -43,6 +43,7 @@ __all__ = [
     'show',
     'usable',
     'with_averaged',
+    'write_curves',
     'write_json',
     'write_picture',
 ]
@@ -129,6 +130,16 @@ def write_json(path: Path | None, record: dict[str, Any]) -> None:
     """Writes a record as JSON, if a path is given."""
     if path is not None:
         write_output(path, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
+
+
+def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence[CurveError], *, strict: bool) -> None:
+    """Writes curves as one long CSV, and names on stderr what is left out."""
+    from composer_clr.curves.long_csv import long_csv, without_clashes
+
+    kept, clashes = (curves, []) if strict else without_clashes(curves)
+    report_left_out([*errors, *clashes])
+    write_output(output, long_csv(kept).encode())
+    say(f'{output}: {sum(len(curve.points) for curve in kept)} points of {len(kept)} runs', output)
 
 
 def write_picture(path: Path, figure: Figure) -> None:
