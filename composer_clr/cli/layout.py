@@ -18,10 +18,13 @@ _WIDTH = 160
 
 
 def fitting(table: Table, width: int) -> Table:
-    """Returns a table, turned if it is wider than a line and turning makes it narrower."""
+    """Returns a table, turned if it is wider than a line and turning makes it narrower.
+
+    A table whose first column holds numbers, such as one of cycles, has a row per point already.
+    """
     # To measure thousands of columns takes seconds, and none is narrower than a character.
     own = width_of(table) if len(table.columns) <= width else math.inf
-    if own <= width:
+    if own <= width or not _names(table):
         return table
     other = turned(table)
     return other if width_of(other) < own else table
@@ -49,7 +52,7 @@ def turned(table: Table) -> Table:
         >>> [(column.header, list(column.cells)) for column in other.columns]
         [('', ['16']), ('B\\nepochs', ['+0.4'])]
     """
-    names = next((i for i, column in enumerate(table.columns) if column.justify == 'right'), len(table.columns))
+    names = _names(table)
     other = Table(title=table.title, title_justify='left', box=SIMPLE_HEAD)
     other.add_column('')
     for heading in zip(*(column.cells for column in table.columns[:names]), strict=True):
@@ -57,6 +60,11 @@ def turned(table: Table) -> Table:
     for column in table.columns[names:]:
         other.add_row(column.header, *column.cells)
     return other
+
+
+def _names(table: Table) -> int:
+    """Returns the number of columns before the first one of numbers."""
+    return next((i for i, column in enumerate(table.columns) if column.justify == 'right'), len(table.columns))
 
 
 def shortened(table: Table, most: int) -> tuple[Table, int]:

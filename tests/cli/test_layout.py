@@ -53,6 +53,11 @@ def test_in_a_narrow_terminal_a_row_is_a_point(say, tmp_path):
     assert any('mean +0.500 +0.500' in line for line in narrow)
 
 
+def test_a_table_of_cycles_is_not_turned(say):
+    said = say('schedule', 'quickstart/digits', columns=30)
+    assert 'cycle restart trough period' in said
+
+
 def test_a_title_longer_than_its_table_is_one_line(say, tmp_path):
     names = table(tmp_path, 'A', epochs=(64,)), table(tmp_path, 'B', epochs=(64,))
     said = say('compare', *names, '--baseline', 'A')
