@@ -133,7 +133,7 @@ def ask(
 ) -> None:
     """Time to a value, speedup over the baseline, and best value within a time, for every curve."""
     from composer_clr.analysis.ask import answer, answers_record
-    from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
+    from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_table
 
     check_format(table_format)
     if not (reach or within or frontier):

@@ -12,7 +12,7 @@ from composer_clr.analysis.over_baseline import OverBaseline
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Crossing
 from composer_clr.analysis.study import StudyComparison
-from composer_clr.cli.numbers import interval, interval_heading, resolved, safe, signed, without_interval
+from composer_clr.cli.numbers import better, interval, interval_heading, resolved, safe, signed, without_interval
 from composer_clr.curves.axes import count_labels, count_name
 from composer_clr.curves.metrics import in_points
 from composer_clr.utils.durations import readable_duration
@@ -29,11 +29,9 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
     unit, digits = ('points', 2) if in_points(study.metric, study.scale) else ('units', 4)
     if study.is_ratio:
         unit = 'logarithms'
-    better = 'less is better' if study.lower_is_better else 'more is better'
     compared = f'improvement over {safe(study.baseline)}, {safe(found.kind)}'
-    table = Table(
-        title=f'{compared}, {safe(study.metric)} ({better}), in {unit}', title_justify='left', box=SIMPLE_HEAD
-    )
+    title = f'{compared}, {safe(study.metric)} ({better(study.lower_is_better)}), in {unit}'
+    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
     rows = [
         (method, at, differences)
         for method, figures in found.methods.items()

@@ -11,7 +11,17 @@ from composer_clr.analysis.resampling import Speedup
 from composer_clr.analysis.uncertainty import Estimate, seeds_to_resolve
 from composer_clr.utils.text import printable
 
-__all__ = ['estimated', 'interval', 'interval_heading', 'plain', 'resolved', 'safe', 'signed', 'without_interval']
+__all__ = [
+    'better',
+    'estimated',
+    'interval',
+    'interval_heading',
+    'plain',
+    'resolved',
+    'safe',
+    'signed',
+    'without_interval',
+]
 
 
 class _WithInterval(Protocol):
@@ -47,6 +57,11 @@ def interval(found: _WithInterval, spelled: Callable[[float], str] = plain) -> s
         spelled (Callable[[float], str]): What writes its ends.
     """
     return '' if found.low is None or found.high is None else f'[{spelled(found.low)}, {spelled(found.high)}]'
+
+
+def better(lower_is_better: bool) -> str:
+    """Returns the direction of a metric, for a title."""
+    return 'less is better' if lower_is_better else 'more is better'
 
 
 def estimated(value: float | None, found: _WithInterval | None, spelled: Callable[[float], str] = plain) -> str:

@@ -1,48 +1,32 @@
-"""The tables of the commands, and the notes below them."""
+"""Tables of comparisons with standard runs and of ensembles, and the notes below them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
-from composer_clr.analysis.queries import Answer
-from composer_clr.analysis.resampling import Speedup
-from composer_clr.cli.numbers import (
+from composer_clr.cli.numbers import better, estimated, interval, plain, resolved, safe, signed
     estimated,
     interval,
-    interval_heading,
     plain,
     resolved,
     safe,
     signed,
-    without_interval,
 )
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import in_points, is_lower_better
-from composer_clr.utils.durations import readable_duration, unit_of
 from composer_clr.utils.text import listed
 
 if TYPE_CHECKING:
     from composer_clr.averaging.ensemble import EnsemblePoint
 
-__all__ = [
-    'answers_notes',
-    'answers_table',
-    'comparison_notes',
-    'comparison_table',
-    'ensemble_table',
-    'frontier_table',
-]
-
-
-_NOT_REACHED = 'not reached'
+__all__ = ['comparison_notes', 'comparison_table', 'ensemble_table']
 
 
 def comparison_table(*comparisons: Comparison) -> Table:
@@ -54,7 +38,7 @@ def comparison_table(*comparisons: Comparison) -> Table:
     every = [figures for comparison in comparisons for figures in comparison.methods.values()]
     counts = sorted({float(count) for figures in every for count in figures.gap.count})
     compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
-    metric = f'{safe(first.metric)} ({_better(first.lower_is_better)})'
+    metric = f'{safe(first.metric)} ({better(first.lower_is_better)})'
     difference = f'{compared} over standard, {metric}, as a ratio'
     if not first.is_ratio:
         unit = 'points' if in_points(first.metric, first.scale) else 'units'
@@ -127,10 +111,6 @@ def comparison_notes(comparison: Comparison, *, resolve: float | None = None, pr
     return [safe(note) for note in notes]
 
 
-def _better(lower_is_better: bool) -> str:
-    return 'less is better' if lower_is_better else 'more is better'
-
-
 def _seeds_notes(comparison: Comparison) -> list[str]:
     one_seed = [method for method, figures in comparison.methods.items() if figures.gap.mean_sem is None]
     notes = [f'one seed, so no interval: {", ".join(one_seed)}'] if one_seed else []
@@ -156,117 +136,6 @@ def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
             paid = '' if price is None else f'; at {price:g} each {price * one_run:.2f} and {price * separate:.2f}'
             notes.append(f'{method}: {comparison.kind} {one_run:.4g} GPU-hours, separate runs {separate:.4g}{paid}')
     return notes
-
-
-def answers_table(answers: Answers) -> Table:
-    """Returns a row per curve: the time to each value, the speedup over the baseline, the value within each time."""
-    title = f'{safe(answers.metric)} ({_better(answers.lower_is_better)})'
-    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
-    table.add_column('method')
-    table.add_column('kind')
-    speedups = [speedup for answer in answers.curves for speedup in answer.speedups if speedup is not None]
-    compared = any(speedup.answer.value for speedup in speedups)
-    for value in answers.reach:
-        table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
-        if compared:
-            table.add_column(f'speedup over {safe(answers.baseline)}{interval_heading(speedups)}', justify='right')
-    if compared:
-        table.add_column('seeds', justify='right')
-    for amount, axis in answers.within:
-        table.add_column(f'within {_amount(amount, axis)}', justify='right')
-    unit = unit_of(
-        max((found.value for answer in answers.curves for found in answer.reached if found.value), default=0.0)
-    )
-    for answer in answers.curves:
-        row = [safe(answer.curve.method), safe(answer.curve.kind)]
-        for reached, speedup in zip(answer.reached, answer.speedups, strict=True):
-            row.append(_bounded(reached, lambda amount: _amount(amount, answers.axis, unit)))
-            if compared and (speedup is None or speedup.answer.value is None):
-                row.append('')
-            elif compared and speedup is not None:
-                row.append(_speedup(speedup, is_baseline=answer.curve.method == answers.baseline))
-        if compared:
-            row.append(str(next((speedup.seeds for speedup in answer.speedups if speedup), '')))
-        row.extend(_bounded(best, lambda value: _value(answers, value)) for best in answer.values)
-        table.add_row(*row)
-    return table
-
-
-def answers_notes(answers: Answers) -> list[str]:
-    """Returns why there are no speedups or intervals, and the measured range of each curve without an answer."""
-    counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
-    notes = _speedup_notes(answers)
-    for answer in answers.curves:
-        if all(found.state == 'reached' for found in (*answer.reached, *answer.values)):
-            continue
-        curve = answer.curve
-        positions, axis = (curve.count, curve.axis) if counted else (curve.time_s, 'time')
-        notes.append(
-            f'{safe(str(curve))}: measured from {_amount(positions.min(), axis)} to {_amount(positions.max(), axis)}, '
-            f'from {_value(answers, curve.value.min())} to {_value(answers, curve.value.max())}'
-        )
-    return notes
-
-
-def _speedup_notes(answers: Answers) -> list[str]:
-    methods = list(dict.fromkeys(answer.curve.method for answer in answers.curves))
-    if answers.reach and len(methods) > 1 and answers.baseline not in methods:
-        return [
-            safe(
-                f'no speedups: no run is of the baseline {answers.baseline!r}, choose one of {", ".join(methods)} with '
-                '--baseline'
-            )
-        ]
-    others = [
-        (safe(str(answer.curve)), speedup)
-        for answer in answers.curves
-        for speedup in answer.speedups
-        if speedup is not None and answer.curve.method != answers.baseline
-    ]
-    return without_interval(others)
-
-
-def _speedup(found: Speedup, *, is_baseline: bool) -> str:
-    text = _bounded(found.answer, '{:.2f}'.format)
-    return text if is_baseline else f'{text} {interval(found, "{:.2f}".format)}'.rstrip()
-
-
-def frontier_table(answers: Answers) -> Table:
-    """Returns a row per point that no other point beats, by time."""
-    table = Table(
-        title=f'frontier, {safe(answers.metric)} ({_better(answers.lower_is_better)})',
-        title_justify='left',
-        box=SIMPLE_HEAD,
-    )
-    axis = answers.curves[0].curve.axis
-    for heading in ('time', 'value', axis):
-        table.add_column(heading, justify='right')
-    table.add_column('method')
-    table.add_column('kind')
-    unit = unit_of(max(point.time_s for point in answers.frontier))
-    for point in answers.frontier:
-        table.add_row(
-            readable_duration(point.time_s, unit),
-            _value(answers, point.value),
-            count_labels([point.count], axis)[0],
-            safe(point.method),
-            safe(point.kind),
-        )
-    return table
-
-
-def _bounded(answer: Answer, spelled: Callable[[float], str]) -> str:
-    """Returns an answer, a bound with its sign, or that the value is not reached."""
-    if answer.value is None:
-        return _NOT_REACHED
-    return spelled(answer.value) if answer.state == 'reached' else f'{answer.relation} {spelled(answer.value)}'
-
-
-def _value(answers: Answers, value: float, digits: int | None = None) -> str:
-    """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
-    if answers.scale == 100:
-        return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
-    return f'{value:.4f}' if digits is None else f'{value:.{digits}g}'
 
 
 def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
@@ -301,18 +170,6 @@ def _count_headings(counts: Sequence[float], axis: str) -> list[str]:
 
 def _count(comparison: Comparison, count: float) -> str:
     return count_labels([count], comparison.axis)[0]
-
-
-def _amount(amount: float, axis: str, unit: str | None = None) -> str:
-    """Returns seconds, or a count, as text."""
-    if axis == 'time':
-        return readable_duration(amount, unit)
-    return f'{_rounded(amount)} {UNITS[axis]}'
-
-
-def _rounded(amount: float) -> str:
-    """Returns a count that may lie between points, to three digits."""
-    return count_labels([float(f'{amount:.3g}')], 'token')[0]
 
 
 def _gap(comparison: Comparison, value: float | None, digits: int = 3) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from composer_clr.analysis.ask import answer, answers_record
-from composer_clr.cli.tables import answers_notes, answers_table, frontier_table
+from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_table
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 from tests.helpers.text_tables import shown

@@ -17,7 +17,8 @@ from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.analysis.study import compare_study
-from composer_clr.cli.tables import answers_table, comparison_notes
+from composer_clr.cli.answers_table import answers_table
+from composer_clr.cli.tables import comparison_notes
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import PEAK, read_long_csv
 from tests.helpers import slow_comparison as slow

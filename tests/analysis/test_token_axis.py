@@ -14,7 +14,8 @@ from composer_clr.analysis.ask import answer
 from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
-from composer_clr.cli.tables import answers_table, comparison_notes, comparison_table
+from composer_clr.cli.answers_table import answers_table
+from composer_clr.cli.tables import comparison_notes, comparison_table
 from composer_clr.curves.axes import check_counts, default_axis
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from tests.helpers.text_tables import shown
