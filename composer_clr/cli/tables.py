@@ -12,13 +12,6 @@ from rich.table import Table
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
 from composer_clr.cli.numbers import better, estimated, interval, plain, resolved, safe, signed
-    estimated,
-    interval,
-    plain,
-    resolved,
-    safe,
-    signed,
-)
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import in_points, is_lower_better
 from composer_clr.utils.text import listed
