@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from composer_clr.analysis.over_baseline import OverBaseline
@@ -64,7 +63,7 @@ def speedups_table(study: StudyComparison, found: OverBaseline) -> Table:
     """Returns a row per method: how many times sooner it reaches the value of each of the baseline's points."""
     every = [speedup for figures in found.methods.values() for speedup in figures.speedups]
     title = f'speedup over {safe(study.baseline)} at equal {safe(study.metric)}, {safe(found.kind)}'
-    table = Table(title=title + escape(interval_heading(every)), title_justify='left', box=SIMPLE_HEAD)
+    table = Table(title=title + interval_heading(every), title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     first = next(iter(found.methods.values()))
     targets = [f'{study.scale * one.target:.4g}{"%" if study.scale == 100 else ""}' for one in first.speedups]
