@@ -100,7 +100,7 @@ def test_intervals_of_cosine_tau_and_cost(draw):
         )
         if fewest < 2:
             continue
-        low, high = figures.cost.interval
+        low, high = figures.cost.low, figures.cost.high
         assert math.log(high / low) / 2 == pytest.approx(slow.log_cost_half_width(study, method, 500, rng), rel=0.15)
         assert math.log(high * low) / 2 == pytest.approx(math.log(figures.cost_ratio))
         if method != 'baseline':
