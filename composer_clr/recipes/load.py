@@ -181,7 +181,8 @@ def _path_of(name: str, folder: Path) -> Path:
         return _YAMLS / f'{name}.yaml'
     if Path(name).suffix in ('.yaml', '.yml'):
         return (folder / name).resolve()
-    raise RecipeError(f'recipe {name!r}: unknown name{did_you_mean(name, shipped_recipes())}')
+    remedy = did_you_mean(name, shipped_recipes()) or ': name a shipped recipe, or a file that ends in .yaml'
+    raise RecipeError(f'recipe {name!r}: unknown name{remedy}')
 
 
 def _text(name: str, path: Path) -> str:

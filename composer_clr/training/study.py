@@ -143,8 +143,6 @@ class StudyRunner:
         return None
 
     def _start(self, run: StudyRun, slot: Slot, show: Callable[[], None]) -> None:
-        if run.has_ended():  # under another runner
-            return
         progress_file = self._files / f'{self.runs.index(run)}.json'
         words, checkpoints = resumable(run.planned)
         environment = {PROGRESS_FILE: str(progress_file), RUNNER_LOCK: str(self._files / 'runner.lock')}
@@ -154,6 +152,8 @@ class StudyRunner:
         show()
         try:
             run.check_free()  # before its log is written to
+            if run.has_ended():  # under another runner
+                return
             # The first start waits for the fork server, and a signal must interrupt that.
             self._raises = True
             process = RunProcess(words, run.log, environment, self._ranks)
@@ -164,7 +164,10 @@ class StudyRunner:
             run.state, run.reason = 'failed', str(error)
             return
         except OSError as error:
-            run.state, run.reason = 'failed', f'cannot be started: {error}'
+            run.state, run.reason = (
+                'failed',
+                f'cannot be started: {error}: pass a snapshot.folder that can be written to',
+            )
             return
         finally:
             self._raises = False

@@ -18,6 +18,8 @@ LOG_FILE = 'train.log'
 _PROGRAM = 'composer_clr.train: '
 _TAIL_BYTES = 64 * 2**10
 _LONGEST = 300
+# In the error of PyTorch that cannot write a file, which does not name the cause.
+_TORCH_WRITES = 'inline_container.cc'
 
 
 def open_log(path: Path, command: Sequence[str]) -> BinaryIO:
@@ -54,6 +56,8 @@ def failure(code: int, log: Path) -> str:
     lines = _last_lines(log)
     errors = [line.removeprefix(_PROGRAM) for line in lines if line.startswith(_PROGRAM)]
     reason = (errors or lines or [f'ended with status {code}'])[-1]
+    if _TORCH_WRITES in reason:
+        reason = f'a file could not be written, make room for it ({reason})'
     return reason if len(reason) <= _LONGEST else f'{reason[: _LONGEST - 3]}...'
 
 

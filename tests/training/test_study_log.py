@@ -5,6 +5,7 @@ import pytest
 from composer_clr.training.study_log import failure, open_log
 
 ERROR = 'composer_clr.train: data.imagefolder: /nowhere/train: no such folder\n'
+FULL = 'RuntimeError: [enforce fail at inline_container.cc:659] . unexpected pos 182208 vs 182104'
 
 
 def log_of(folder: Path, *starts: str) -> Path:
@@ -21,13 +22,14 @@ def log_of(folder: Path, *starts: str) -> Path:
         ([ERROR], 2, ERROR.partition(' ')[2].strip()),
         ([f'a warning\n{ERROR}exiting\n'], 2, ERROR.partition(' ')[2].strip()),
         (['Traceback:\n  File x\nRuntimeError: out of memory\n'], 1, 'RuntimeError: out of memory'),
+        ([FULL], 1, f'a file could not be written, make room for it ({FULL})'),
         # The output of an earlier start does not explain this one.
         ([ERROR, ''], 1, 'ended with status 1'),
         ([ERROR], -9, 'killed by SIGKILL, which the kernel sends when memory runs out'),
         ([ERROR], -15, 'killed by SIGTERM'),
         (['evil\x1b[2J' + 'x' * 400], 1, 'evil [2J' + 'x' * 289 + '...'),
     ],
-    ids=['error', 'last-of-its-lines', 'traceback', 'earlier-start', 'SIGKILL', 'SIGTERM', 'hostile'],
+    ids=['error', 'last-of-its-lines', 'traceback', 'full-disk', 'earlier-start', 'SIGKILL', 'SIGTERM', 'hostile'],
 )
 def test_the_reason_of_a_failure(tmp_path, starts, code, expected):
     assert failure(code, log_of(tmp_path, *starts)) == expected
