@@ -164,10 +164,8 @@ class StudyRunner:
             run.state, run.reason = 'failed', str(error)
             return
         except OSError as error:
-            run.state, run.reason = (
-                'failed',
-                f'cannot be started: {error}: pass a snapshot.folder that can be written to',
-            )
+            run.state = 'failed'
+            run.reason = f'cannot be started: {error}: pass a snapshot.folder that can be written to'
             return
         finally:
             self._raises = False

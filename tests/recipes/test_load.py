@@ -84,5 +84,7 @@ def test_bad_files(tmp_path, text, match):
 def test_no_such_recipe():
     with pytest.raises(RecipeError, match="recipe 'quickstart/digit': unknown name.*did you mean 'quickstart/digits'"):
         load_recipe('quickstart/digit')
+    with pytest.raises(RecipeError, match=r"'README.md': unknown name: name a shipped recipe, or a file that ends in"):
+        load_recipe('README.md')
     with pytest.raises(RecipeError, match=r'nowhere.yaml: cannot be read'):
         load_recipe('nowhere.yaml')
