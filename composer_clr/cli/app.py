@@ -63,6 +63,8 @@ def main() -> None:
         # The reader has closed the pipe. Python would flush stdout again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from error
+    except KeyboardInterrupt as error:  # before a command has started
+        raise SystemExit(130) from error
     except (UserError, OSError) as error:
         typer.echo(f'composer-clr: {one_line(error)}', err=True)
         raise SystemExit(2) from error

@@ -387,3 +387,12 @@ def test_torch_and_composer_are_not_waited_for(study, arguments):
         'assert not {"torch", "composer"} & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], cwd=study, check=True, timeout=60, capture_output=True)
+
+
+def test_ctrl_c_before_a_command_has_started_is_status_130(monkeypatch, capsys):
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, 'app', interrupted)
+    assert call(monkeypatch, 'sweep') == 130
+    assert capsys.readouterr() == ('', '')
