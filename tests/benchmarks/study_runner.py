@@ -10,7 +10,6 @@ before the order of the images followed the seed. Run it on a quiet machine.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+from tests.helpers.untimed_points import untimed_points_by_run
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).parent / 'composer-clr')
@@ -37,15 +37,6 @@ def timed(command: str, folder: Path, checkout: Path) -> float:
         began_s = time.perf_counter()
         subprocess.run(command, shell=True, check=True, cwd=folder, env=environment, stdout=log, stderr=log)
         return time.perf_counter() - began_s
-
-
-def points(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Returns the points of every run in a folder, without times."""
-    by_run = {}
-    for file in folder.rglob('curve.json'):
-        recorded = json.loads(file.read_text(encoding='utf-8'))['points']
-        by_run[file.parent.name] = [{k: v for k, v in p.items() if not k.startswith('wall_clock')} for p in recorded]
-    return by_run
 
 
 def main() -> None:
@@ -68,7 +59,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, (command, checkout) in commands.items():
                 seconds[name].append(timed(command, Path(folder) / name.replace(' ', ''), checkout))
-            curves = {name: points(Path(folder) / name.replace(' ', '')) for name in commands}
+            curves = {name: untimed_points_by_run(Path(folder) / name.replace(' ', '')) for name in commands}
         same = [name for name in commands if curves[name] == curves['run']]
         print(f'round {number}:', ', '.join(f'{name} {each[-1]:.1f} s' for name, each in seconds.items()), flush=True)
         print(f'  {len(curves["run"])} runs; the same points: {", ".join(same)}', flush=True)

@@ -43,7 +43,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of photographs: 12 training and 5 evaluation images each, of 150 x 120 pixels."""
+    """Writes two classes of photographs: 12 training and 5 evaluation images each, of 150 x 120 pixels."""
     folder = tmp_path_factory.mktemp('images')
     write_folder(folder / 'train', classes=2, images=12, size=(150, 120), seed=1)
     write_folder(folder / 'val', classes=2, images=5, size=(150, 120), seed=2)

@@ -28,15 +28,6 @@ from tests.helpers.photographs import photographs, write_folder
 SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
 
 
-@pytest.fixture(scope='module')
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes: 16 training images and 11 evaluation images each, of 75 x 60 pixels."""
-    folder = tmp_path_factory.mktemp('images')
-    write_folder(folder / 'train', classes=3, images=16, size=(75, 60), seed=1)
-    write_folder(folder / 'val', classes=3, images=11, size=(75, 60), seed=2)
-    return folder
-
-
 def touch(folder: Path, *files: str) -> Path:
     """Creates files without content, which can be listed but not read as images."""
     for file in files:

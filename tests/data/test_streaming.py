@@ -28,7 +28,6 @@ from composer_clr.data.transforms import EvalTransform, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import end_workers
-from tests.helpers.photographs import write_folder
 
 pytest.importorskip('streaming', reason='the extra streaming is not installed')
 from streaming import MDSWriter
@@ -36,15 +35,6 @@ from streaming import MDSWriter
 from composer_clr.data.streaming import ShardImages, StreamedImages, crop_seed, streaming_dataspecs
 
 SMALL: dict[str, Any] = {'num_workers': 0, 'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
-
-
-@pytest.fixture(scope='module')
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes: 16 training images and 11 evaluation images each, of 75 x 60 pixels."""
-    folder = tmp_path_factory.mktemp('images')
-    write_folder(folder / 'train', classes=3, images=16, size=(75, 60), seed=1)
-    write_folder(folder / 'val', classes=3, images=11, size=(75, 60), seed=2)
-    return folder
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from composer_clr import TradeoffCurve
 from tests.helpers.kills import Kill, train_marked
 from tests.helpers.launcher import PROCESSES, rank_environments
+from tests.helpers.untimed_points import untimed_points
 
 ARGUMENTS = [
     'quickstart/digits',
@@ -60,8 +60,7 @@ def train_ranks(folder: Path, arguments: list[str], kill: Kill | None = None, ki
 
 def points(folder: Path) -> list[dict[str, Any]]:
     """Returns the points of a run without their times."""
-    recorded = [asdict(point) for point in TradeoffCurve.read(folder / 'out').points]
-    return [{name: value for name, value in point.items() if not name.startswith('wall_clock')} for point in recorded]
+    return untimed_points(folder / 'out')
 
 
 def same_weights(one: Path, other: Path) -> bool:

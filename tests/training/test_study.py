@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -24,6 +23,7 @@ from composer_clr.training.study import StudyRunner
 from composer_clr.training.study_devices import check_devices
 from composer_clr.training.study_run import StudyRun
 from tests.helpers.curves import point
+from tests.helpers.untimed_points import untimed_points
 
 SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'data.arguments.train_images=100']
 DIGITS = ['quickstart/digits']
@@ -31,12 +31,6 @@ DIGITS = ['quickstart/digits']
 
 def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
     return planned_runs(DIGITS, [*SHORT, *overrides], **options)
-
-
-def points_of(folder: Path) -> list[dict[str, Any]]:
-    """Returns a curve's points without times."""
-    record = json.loads((folder / 'curve.json').read_text())
-    return [{key: value for key, value in p.items() if not key.startswith('wall_clock')} for p in record['points']]
 
 
 @pytest.fixture(scope='module')
@@ -80,7 +74,7 @@ def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(study, t
             continue
         assert main([run.planned.name, *run.planned.overrides, 'progress_bar=false']) == 0
         alone, in_study = tmp_path / run.planned.folder, folder / run.planned.folder
-        assert points_of(in_study) == points_of(alone)
+        assert untimed_points(in_study) == untimed_points(alone)
         for file in alone.glob('*.pt'):
             a, b = (torch.load(each / file.name, weights_only=True)['state']['model'] for each in (alone, in_study))
             assert all(torch.equal(a[name], b[name]) for name in a)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -14,6 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.helpers.untimed_points import untimed_points_by_run
 
 COMMAND = [
     str(Path(sys.executable).parent / 'composer-clr'),
@@ -42,15 +43,6 @@ def started(folder: Path, *options: str) -> subprocess.Popen[str]:
 def finished(process: subprocess.Popen[str], timeout_s: float = 300) -> tuple[int, str]:
     output, _ = process.communicate(timeout=timeout_s)
     return process.returncode, output
-
-
-def points(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Returns the points of every run without times."""
-    found = {}
-    for file in sorted(folder.rglob('curve.json')):
-        kept = json.loads(file.read_text())['points']
-        found[file.parent.name] = [{k: v for k, v in p.items() if not k.startswith('wall_clock')} for p in kept]
-    return found
 
 
 def processes_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -88,7 +80,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[dict
     assert status == 0, output
     assert output.splitlines()[0] == '4 runs'
     assert output.splitlines()[-1].startswith('4/4 ')
-    found = points(folder)
+    found = untimed_points_by_run(folder)
     assert sorted(found) == sorted(f'digits-baseline-{run}-seed1' for run in STUDY)
     return found, time.monotonic() - began_s
 
@@ -108,11 +100,11 @@ def test_kills_at_random_moments(whole, tmp_path):
                 process.wait()
                 wait_for_end(family[1:])
         finished(process)
-        for run, now in points(tmp_path).items():
+        for run, now in untimed_points_by_run(tmp_path).items():
             assert [point['cycle'] for point in now] == list(range(len(now))), run
     status, output = finished(started(tmp_path, '-j', '2'))
     assert status == 0, output
-    assert points(tmp_path) == expected
+    assert untimed_points_by_run(tmp_path) == expected
     status, output = finished(started(tmp_path))
     assert (status, output) == (0, '4 runs, 4 of them complete\n')
 
@@ -133,7 +125,7 @@ def test_a_signal_ends_the_children_and_the_same_command_continues(whole, tmp_pa
     wait_for_end(family[1:])
     status, output = finished(started(tmp_path))
     assert status == 0, output
-    assert points(tmp_path) == expected
+    assert untimed_points_by_run(tmp_path) == expected
 
 
 @pytest.mark.slow
@@ -156,5 +148,5 @@ def test_several_ranks_through_the_launcher(whole, tmp_path):
     wait_for_end(family[1:])
     status, output = finished(started(tmp_path, '--kinds', 'cyclic', '--ranks', '2'))
     assert status == 0, output
-    (now,) = points(tmp_path).values()
+    (now,) = untimed_points_by_run(tmp_path).values()
     assert [point['epoch'] for point in now] == [point['epoch'] for point in next(iter(expected.values()))]
