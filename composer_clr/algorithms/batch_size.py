@@ -1,4 +1,4 @@
-"""Batch size in step with the cycles, by accumulating gradients over several batches of the loader."""
+"""Changes the batch size in step with the cycles, by accumulating gradients over several batches of the loader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ['CyclicBatchSize']
 
 
 class CyclicBatchSize(InStep):
-    r"""Batch size in step with the cycles: a step of the optimizer every :math:`n` batches of the loader.
+    r"""Changes the batch size in step with the cycles: the optimizer steps every :math:`n` batches of the loader.
 
     .. math::
         n(t) = \operatorname{round}(v(t)), \qquad g = \frac{1}{n} \sum_{j=1}^{n} g_j

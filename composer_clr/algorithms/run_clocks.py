@@ -1,4 +1,4 @@
-"""Algorithms that follow the clock of the whole run, which a run of several troughs has no use for."""
+"""Warns of algorithms that follow the clock of the whole run in a run of several troughs."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_with_one_cycle_nothing_changes(make_trainer, name):
 
 
 def at_four_batches(state, event) -> bool:
-    """At a trough; then in the second cycle, where EMA and SWA have not begun, have, and layers are frozen."""
+    """Resumes at a trough, and in the second cycle before and after EMA and SWA start and layers are frozen."""
     batch = state.timestamp.batch.value
     return (event, batch) == (Event.EPOCH_CHECKPOINT, 40) or (event == Event.BATCH_CHECKPOINT and batch in (53, 67, 83))
 
@@ -217,7 +217,7 @@ def test_layers_freeze_within_a_cycle_and_thaw_at_its_restart(make_trainer):
     assert sum(len(group['params']) for group in trainer.state.optimizers[0].param_groups) == 8
 
 
-def test_ema_and_swa_start_anew_after_each_trough(make_trainer):
+def test_ema_and_swa_reset_at_each_trough(make_trainer):
     class Average(Callback):
         started: ClassVar[list[bool]] = []
 
