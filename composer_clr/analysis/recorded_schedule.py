@@ -63,12 +63,12 @@ class RecordedSchedule:
             ends = [sum(self.periods) / len(self.periods)]
         return f'{" to ".join(f"{end / self.per_count:.4g}" for end in ends)} {self.axis}'
 
-    def multipliers(self, points_a_cycle: int = 200) -> tuple[Array, Array]:
+    def multipliers(self, points_per_cycle: int = 200) -> tuple[Array, Array]:
         """Returns the multiplier over training as a line: epochs, and the multiplier at each.
 
         A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from.
         """
-        times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_a_cycle=points_a_cycle)
+        times, values = multiplier_line(self.cycles, self.troughs[-1], self.alpha_f, points_per_cycle=points_per_cycle)
         return np.array(times) / self.per_count, np.array(values)
 
 

@@ -78,8 +78,8 @@ class ScheduleArguments:
         )
         if cycle_ends is not None and (t_0 is not None or t_mult != 2.0):
             extra = f't_mult={t_mult}' if t_0 is None else f"t_0='{t_0}'"
-            raise ValueError(f'cycle_ends stands in place of t_0 and t_mult: leave out {extra} or cycle_ends')
-        # What is wrong with a shape in every run shows now; its lengths are counted later.
+            raise ValueError(f'cycle_ends replaces t_0 and t_mult: leave out {extra} or cycle_ends')
+        # A shape that is wrong in every run is refused now; its lengths are counted later.
         arguments._cycle_shape(lambda name, time: Fraction(time.value))
         return arguments
 
@@ -203,7 +203,7 @@ def _read_ends(cycle_ends: object, warmup: ScheduleTime) -> tuple[ScheduleTime, 
 
 
 def _in_order(earlier: ScheduleTime, later: ScheduleTime) -> bool:
-    """Whether one time comes before another, as far as that shows without a run: times of two units may."""
+    """Returns whether one time comes before another, or may: times in two units are compared in a run."""
     return earlier.unit != later.unit or earlier.value < later.value
 
 
@@ -215,7 +215,7 @@ def _late_warmup(warmup: ScheduleTime, first: ScheduleTime) -> str:
 
 
 def _read_length(name: str, length: object) -> Length:
-    """A length as a time, or as a number where it is a part of each cycle."""
+    """Returns a length as a time, or as a number if it is a part of each cycle."""
     if length is None:
         return None
     if isinstance(length, (int, float)):
@@ -231,7 +231,7 @@ def _read_length(name: str, length: object) -> Length:
 
 
 def _plain(value: object) -> object:
-    """An argument as the record of a run keeps it."""
+    """Returns an argument as plain values, for the record of a run."""
     if isinstance(value, ScheduleTime):
         return str(value)
     return [float(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

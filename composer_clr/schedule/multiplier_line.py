@@ -10,7 +10,7 @@ __all__ = ['multiplier_line']
 
 
 def multiplier_line(
-    cycles: Cycles, until: int, alpha_f: float = 0.0, *, points_a_cycle: int = 200
+    cycles: Cycles, until: int, alpha_f: float = 0.0, *, points_per_cycle: int = 200
 ) -> tuple[list[float], list[float]]:
     """Returns the multiplier from 0 to ``until``: times, in the unit of the cycles, and the multiplier at each.
 
@@ -21,10 +21,10 @@ def multiplier_line(
         cycles (Cycles): The cycles.
         until (int): End of the line, > 0.
         alpha_f (float): Multiplier at a trough. Default: ``0.0``.
-        points_a_cycle (int): Times per cycle, evenly spaced, >= 1. Default: ``200``.
+        points_per_cycle (int): Times per cycle, evenly spaced, >= 1. Default: ``200``.
 
     Example:
-        >>> multiplier_line(Cycles(4, [8, 16]), until=16, points_a_cycle=1)
+        >>> multiplier_line(Cycles(4, [8, 16]), until=16, points_per_cycle=1)
         ([0.0, 4.0, 8.0, 8.0, 16.0], [0.0, 1.0, 0.0, 1.0, 0.0])
     """
     if until < cycles.start:
@@ -34,7 +34,7 @@ def multiplier_line(
         end = min(trough, until)
         if restart >= end:
             continue
-        inner = {restart + (trough - restart) * i / points_a_cycle for i in range(points_a_cycle)}
+        inner = {restart + (trough - restart) * i / points_per_cycle for i in range(points_per_cycle)}
         cycle = cycles.index(restart)
         if cycles.shape is not None and cycle is not None:
             inner.update(restart + corner for corner in cycles.shape.corners(cycle, trough - restart))

@@ -35,7 +35,7 @@ def test_troughs_told_from_the_recipe_alone(overrides, troughs):
             ['schedule.t_0=null', 'schedule.cycle_ends=[9ep,5ep]'],
             r"schedule: cycle_ends=\['9ep', '5ep'\]: list the troughs in strictly increasing order",
         ),
-        (['schedule.cycle_ends=[9ep,50ep]'], "schedule: cycle_ends stands in place.*leave out t_0='2ep'"),
+        (['schedule.cycle_ends=[9ep,50ep]'], "schedule: cycle_ends replaces.*leave out t_0='2ep'"),
         (['schedule.t_0=0.3ep'], "t_0='0.3ep' is not a time"),
         (['schedule.t_0=0.005dur'], 'the trough at 2.32ep lies within an epoch'),
         (['max_duration=0ep'], "max_duration='0ep' is not above 0"),

@@ -11,11 +11,11 @@ from tests.conftest import at
 @pytest.mark.filterwarnings('ignore:The warmup duration is 0:UserWarning')
 @pytest.mark.parametrize('warmup', ['0ba', '7ba', '2ep'])
 def test_bit_for_bit_composers_constant_rate(make_state, warmup):
-    ours, theirs = AnytimeScheduler(['4ep', '16ep'], warmup), ConstantWithWarmupScheduler(warmup)
+    anytime, constant = AnytimeScheduler(['4ep', '16ep'], warmup), ConstantWithWarmupScheduler(warmup)
     state = make_state('16ep')
     for batch in range(161):
         at(state, batch=batch, epoch=batch // 10)
-        assert ours(state) == theirs(state)
+        assert anytime(state) == constant(state)
 
 
 def test_one_over_the_square_root_in_epochs(make_state):
@@ -48,7 +48,7 @@ def test_the_marks_of_the_cyclic_schedule(make_state):
         ({'marks': ['4ep', '2ep']}, r"marks=\['4ep', '2ep'\]: list the marks in strictly increasing order"),
         ({'marks': ['2ep'], 't_warmup': '3ep'}, r"t_warmup='3ep' does not end before the first mark, marks\[0\]"),
         ({}, 't_0 is missing: .* or the marks as marks'),
-        ({'marks': ['2ep'], 't_0': '2ep'}, 'marks stands in place of t_0'),
+        ({'marks': ['2ep'], 't_0': '2ep'}, 'marks replaces t_0'),
     ],
 )
 def test_refused_in_words_of_marks(arguments, match):

@@ -26,7 +26,7 @@ def test_the_multiplier_does_not_come_down_at_marks(warmup, a):
 
 
 def test_the_line_has_no_troughs():
-    times, values = multiplier_line(Marks(4, [8, 16]), until=16, points_a_cycle=2)
+    times, values = multiplier_line(Marks(4, [8, 16]), until=16, points_per_cycle=2)
     assert dict(zip(times, values, strict=True)) == {0: 0.0, 4: 1.0, 6: 1.0, 8: 1.0, 12: 1.0, 16: 1.0}
 
 

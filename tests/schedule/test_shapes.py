@@ -262,7 +262,7 @@ def test_repr_makes_the_same_schedule_again(make_state, arguments, reference):
 
 def test_a_line_to_draw_has_the_corners_and_both_sides_of_a_trough():
     cycles = Cycles(4, [12, 20], cycle_shape('linear', 0.5, t_hold=Stretch(part=0.75)))
-    times, values = multiplier_line(cycles, 18, 0.0, points_a_cycle=2)
+    times, values = multiplier_line(cycles, 18, 0.0, points_per_cycle=2)
     assert list(zip(times, values, strict=True)) == [
         (0, 0), (4, 1), (8, 1), (10, 1), (12, 0), (12, 0.5), (16, 0.5), (18, 0.5)
     ]  # fmt: skip
