@@ -175,7 +175,7 @@ def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
 
 
 def _is_metric(name: str) -> bool:
-    """``val_loss/epoch`` is a metric, ``time/epoch`` is not."""
+    """Returns whether a name is a metric's: ``val_loss/epoch`` is, ``time/epoch`` is not."""
     return not _NO_METRIC.search(name) or any(map(_known_words, name.split('/')))
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
 
-__all__ = ['PREFIX', 'bearable', 'point_line', 'point_numbers', 'point_values', 'points_table']
+__all__ = ['PREFIX', 'errors_as_warnings', 'point_line', 'point_numbers', 'point_values', 'points_table']
 
 PREFIX = 'pareto/'
 
 
 @contextmanager
-def bearable(destination: str) -> Iterator[None]:
+def errors_as_warnings(destination: str) -> Iterator[None]:
     """Turns any error of a logger into a warning: a point that it lost is still in ``curve.json``."""
     try:
         yield

@@ -8,7 +8,7 @@ from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogg
 from composer.utils import MissingConditionalImportError, dist
 
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.rows import PREFIX, bearable, point_line, point_numbers, points_table
+from composer_clr.curves.rows import PREFIX, errors_as_warnings, point_line, point_numbers, points_table
 
 if TYPE_CHECKING:
     from composer_clr.wandb_io.live import WandBCurve
@@ -49,7 +49,7 @@ class CurveLogger:
         self._wandb: WandBCurve | None = None
         # Where each rank has its own W&B run, the curve goes to rank 0's.
         if wandb_loggers and dist.get_global_rank() == 0:
-            with bearable('Weights & Biases'):
+            with errors_as_warnings('Weights & Biases'):
                 from composer_clr.wandb_io.live import open_curve
 
                 self._wandb = open_curve(wandb_loggers, curve, resumed=resumed)
@@ -71,20 +71,20 @@ class CurveLogger:
                     for point in curve.points[-new:]:
                         print(f'{PREFIX}point: {point_line(point)}', file=cast(TextIO, destination.stream), flush=True)
                 continue
-            with bearable(type(destination).__name__):
+            with errors_as_warnings(type(destination).__name__):
                 for point in curve.points[-new:]:
                     destination.log_metrics(point_numbers(point), step)
             _log_table(destination, columns, rows, step)
         if self._wandb is not None:
-            with bearable('Weights & Biases'):
+            with errors_as_warnings('Weights & Biases'):
                 self._wandb.log(curve)
             if snapshot is not None:
-                with bearable('Weights & Biases, for the snapshot'):
+                with errors_as_warnings('Weights & Biases, for the snapshot'):
                     self._wandb.log_snapshot(curve, snapshot)
 
 
 def _log_table(destination: LoggerDestination, columns: list[str], rows: list[list[float | None]], step: int) -> None:
-    with bearable(type(destination).__name__):
+    with errors_as_warnings(type(destination).__name__):
         try:
             destination.log_table(columns, rows, f'{PREFIX}points', step)
         except MissingConditionalImportError:

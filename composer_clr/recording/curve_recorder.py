@@ -22,7 +22,7 @@ __all__ = ['CurveRecorder', 'Measurement']
 
 @dataclass
 class Measurement:
-    """What the evaluation under way has measured so far, and over which weights.
+    """The metrics of the evaluation under way so far, and over which weights.
 
     Attributes:
         metrics (dict[str, float]): ``label/metric`` to its value.
@@ -137,5 +137,5 @@ class CurveRecorder:
         except OSError as error:
             raise OSError(
                 f"folder='{self.folder.uri}': {CURVE_FILE} cannot be written, so training stops at cycle {cycle} "
-                f'({error}): the points recorded before are kept; mend it, then resume from the last checkpoint'
+                f'({error}): the points recorded before are kept; correct this, then resume from the last checkpoint'
             ) from error

@@ -63,7 +63,7 @@ class AtTroughsToo:
         return due and not self._just_recorded(state)
 
     def give_back(self) -> None:
-        """Gives the evaluator its own interval back."""
+        """Restores the evaluator's own interval."""
         if self._evaluator.eval_interval is self:
             self._evaluator.eval_interval = self.users
 
@@ -78,7 +78,7 @@ def ask_at_troughs_too(
 
 
 def give_evaluators_back(state: State) -> None:
-    """Gives every evaluator the interval that the user gave it, also after training that has failed."""
+    """Restores every evaluator's own interval, also after training has failed."""
     for evaluator in state.evaluators:
         if isinstance(evaluator.eval_interval, AtTroughsToo):
             evaluator.eval_interval.give_back()

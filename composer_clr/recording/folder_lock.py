@@ -115,7 +115,7 @@ def _opened(path: Path) -> int:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        found, ours = path.lstat(), os.fstat(descriptor)
+        found, opened = path.lstat(), os.fstat(descriptor)
     except OSError:
         return False
-    return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

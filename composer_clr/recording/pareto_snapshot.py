@@ -76,7 +76,7 @@ class ParetoSnapshot(Callback):
     A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: with cyclic
     schedules ("one more doubling") it is bit for bit the longer run that was never interrupted, points and weights. A
     run with one decay over all its length (``standard``) gets a point at its new end beside the earlier one, which is
-    marked ``own_decay``. Learning rate, weight decay, momentum and seed are the checkpoint's, as Composer has it; a
+    marked ``own_decay``. Learning rate, weight decay, momentum and seed are the checkpoint's, as in Composer; a
     warning names those that were given otherwise. A run from another run's checkpoint (``load_path`` with another
     ``run_name``) starts an empty curve and names that run as its ``parent``.
 
@@ -201,7 +201,7 @@ class ParetoSnapshot(Callback):
         return self._started().curve
 
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        """Shows every event to the clock first."""
+        """Passes every event to the clock first."""
         self._kept.clock.on(event)
         super().run_event(event, state, logger)
 
@@ -216,7 +216,7 @@ class ParetoSnapshot(Callback):
             self._ignored_settings.warn(state)
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Refuses what cannot work, before the first batch; then has every evaluator asked about troughs."""
+        """Refuses what cannot work, before the first batch; then makes every evaluator run at troughs."""
         check_trainer(self, state, save_weights=self.save_weights)
         start = self._kept.start(state)
         if self.on_nan == 'stop':
@@ -236,7 +236,7 @@ class ParetoSnapshot(Callback):
         check_epoch_length(state)
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Makes sure, at a trough, of the folder, and gives every rank the buffers that rank 0 will save."""
+        """Checks the folder at a trough, and copies the buffers that rank 0 will save to every rank."""
         del logger
         self._measurement = Measurement()
         cycles = self._cycles_completed(state)
@@ -281,7 +281,7 @@ class ParetoSnapshot(Callback):
         if self._recorder is not None:
             self._recorder.folder.close()
 
-    # What callbacks that evaluate more at a trough, or save more, ask of this one.
+    # For callbacks that evaluate or save more at a trough.
 
     def save_beside(self, state: State, suffix: str) -> None:
         """Saves what the network holds now beside the snapshot of the trough that is being evaluated, if any.
@@ -295,7 +295,7 @@ class ParetoSnapshot(Callback):
             save_weights(state, self._started().folder, cycles[-1], f'-{suffix}')
 
     def note_extra(self, name: str, cost: dict[str, float]) -> None:
-        """Notes what a second set of metrics of the coming point cost: ``train_s`` and ``batches``."""
+        """Records the cost of a second set of metrics of the coming point: ``train_s`` and ``batches``."""
         self._measurement.extra[name] = cost
 
     def save_file(self, state: State, name: str, *, weights_only: bool) -> None:

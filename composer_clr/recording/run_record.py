@@ -83,7 +83,7 @@ def describe_run(
 
 
 def _training(state: State) -> dict[str, object]:
-    """Returns what the loader and the algorithms make of training: what every batch of a run has in common."""
+    """Returns the settings of the loader and the algorithms that every batch of a run has in common."""
     loader = state.train_dataloader
     dataset = loader.dataset if isinstance(loader, DataLoader) else None
     sized = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
@@ -115,7 +115,7 @@ def _evaluation(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
 def _sizes(dataset: object) -> tuple[int, int] | None:
     """Returns the samples that a loader of all the data set goes through on all ranks, and those of the whole set."""
     if isinstance(dataset, IterableDataset):
-        # The length of an iterable data set may be that of one rank, and need not be true. StreamingDataset has both.
+        # The length of an iterable data set may be that of one rank, and may be wrong. StreamingDataset has both.
         samples, whole = getattr(dataset, 'epoch_size', None), getattr(dataset, 'size', None)
         return (samples, whole) if isinstance(samples, int) and isinstance(whole, int) else None
     if not isinstance(dataset, Sized):

@@ -17,7 +17,7 @@ from wandb.sdk.wandb_run import Run as WandBRun
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, is_lower_better
-from composer_clr.curves.rows import PREFIX, bearable, point_numbers, point_values, points_table
+from composer_clr.curves.rows import PREFIX, errors_as_warnings, point_numbers, point_values, points_table
 from composer_clr.schedule.cost_ratio import cost_ratio
 from composer_clr.wandb_io.run_file import logged_values
 
@@ -181,7 +181,7 @@ def _cycles_logged(run: WandBRun) -> set[int]:
     earlier = own.parent.parent.glob(f'*run-*-{run.id}/run-{run.id}.wandb')
     cycles: set[int] = set()
     for file in {file.resolve() for file in earlier} - {own}:
-        with bearable(f'Reading {file}'):
+        with errors_as_warnings(f'Reading {file}'):
             cycles.update(map(int, logged_values(file, _CYCLE)))
     return cycles
 
@@ -228,10 +228,10 @@ def _outlive_service(logger: WandBLogger) -> None:
                     stacklevel=2,
                 )
 
-        log_if_alive.outlives_service = True  # type: ignore[attr-defined]
+        log_if_alive.guarded = True  # type: ignore[attr-defined]
         return log_if_alive
 
     for name in ('log_metrics', 'log_table', 'log_images', 'log_hyperparameters', 'upload_file'):
         log = getattr(logger, name)
-        if not hasattr(log, 'outlives_service'):
+        if not hasattr(log, 'guarded'):
             setattr(logger, name, guarded(log))

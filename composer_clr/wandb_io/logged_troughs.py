@@ -38,7 +38,7 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
     does not have one.
 
     The end of training is the last trough if the rate has come down by then. With :math:`n` samples since the peak, and
-    :math:`h` the height over the lowest earlier trough (over 0, where there is none), it has if what is left is at most
+    :math:`h` the height over the lowest earlier trough (or over 0), it has if what is left is at most
     :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample before its end keeps; or,
     for a first cycle, which may end at a rate well above 0, if the last step is at most a tenth of the steepest, or
     :math:`\tfrac{3 \pi}{2n}` of it up to half. A run that stopped before that has no trough at its end.

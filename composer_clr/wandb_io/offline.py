@@ -48,7 +48,7 @@ def read_histories(files: Iterable[Path], want: Callable[[str], bool]) -> tuple[
 
 
 class _Gathered:
-    """A run, gathered from its files one after the other."""
+    """Gathers a run from its files, one after the other."""
 
     def __init__(self, record: Any):
         run = record.run

@@ -53,11 +53,11 @@ def test_a_loss_that_is_infinite_at_the_last_batch_alone_has_diverged_too(make_t
 
         def before_backward(self, state: State, logger: Logger) -> None:
             if state.timestamp.batch.value == 19:
-                self.told, state.loss = state.loss, torch.tensor(1.0, requires_grad=True)
+                self.infinite, state.loss = state.loss, torch.tensor(1.0, requires_grad=True)
 
         def after_backward(self, state: State, logger: Logger) -> None:
             if state.timestamp.batch.value == 19:
-                state.loss = self.told
+                state.loss = self.infinite
 
     with pytest.warns(UserWarning, match='diverged by cycle 0'):
         make_trainer(schedulers=doubling(), callbacks=[snapshot(), Infinite()]).fit()

@@ -33,8 +33,8 @@ def folder(tmp_path):
     folder.close()
 
 
-def told(folder: RunFolder, name: str = 'curve.json') -> tuple[str | None, list[tuple[int, float]]]:
-    """When the kept run started, and its points: their cycle and time."""
+def recorded(folder: RunFolder, name: str = 'curve.json') -> tuple[str | None, list[tuple[int, float]]]:
+    """Returns when the run in a file started, and the cycle and time of its points."""
     kept = folder.curve(name)
     assert kept is not None
     return kept.run.started_at, [(p.cycle, p.wall_clock_train_s) for p in kept.points]
@@ -51,7 +51,7 @@ def test_nothing_in_the_way(folder, found, resumed):
         folder.write_curve(found)
     points = (0, 1) if resumed else ()
     assert start(folder, made(RUN, *points), resumed=resumed) == []
-    assert told(folder) == (RUN.started_at, [(c, 1.0) for c in points])
+    assert recorded(folder) == (RUN.started_at, [(c, 1.0) for c in points])
 
 
 @pytest.mark.parametrize('overwrite', [False, True])
@@ -59,7 +59,7 @@ def test_resumed_the_checkpoints_points_win_and_later_ones_stay(folder, overwrit
     folder.write_curve(made(RUN, 0, 1, 2, 3, time_s=9.0))
     later = start(folder, made(RUN, 0, 1), resumed=True, overwrite=overwrite)
     assert [p.cycle for p in later] == [2, 3]
-    assert told(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0), (2, 9.0), (3, 9.0)])
+    assert recorded(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0), (2, 9.0), (3, 9.0)])
     # The next point takes the place of its own; the one after it is still there.
     assert [p.wall_clock_train_s for p in with_later(made(RUN, 0, 1, 2).points, later)] == [1.0, 1.0, 1.0, 9.0]
 
@@ -68,14 +68,14 @@ def test_resumed_as_another_run_of_the_name_keeps_points_of_its_own_aside(folder
     folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep'}), 0, 1, 2, time_s=9.0))
     with pytest.warns(UserWarning, match='curve.json there, with 3 points, was recorded under .* kept as curve-1.json'):
         assert start(folder, made(RUN, 0), resumed=True) == []
-    assert told(folder) == (RUN.started_at, [(0, 1.0)])
-    assert told(folder, 'curve-1.json') == (RUN.started_at, [(0, 9.0), (1, 9.0), (2, 9.0)])
+    assert recorded(folder) == (RUN.started_at, [(0, 1.0)])
+    assert recorded(folder, 'curve-1.json') == (RUN.started_at, [(0, 9.0), (1, 9.0), (2, 9.0)])
 
 
 def test_resumed_with_all_of_the_files_points_nothing_is_kept_aside(folder):
     folder.write_curve(made(LATER_START, 0))
     start(folder, made(RUN, 0, 1), resumed=True)
-    assert told(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0)])
+    assert recorded(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0)])
     assert folder.curve('curve-1.json') is None
 
 
@@ -86,8 +86,8 @@ def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_ov
         folder.write_curve(made(RUN, 0, time_s=number))
         with pytest.warns(UserWarning, match=f'no checkpoint to resume from.*starts over.*kept as curve-{number}.json'):
             assert start(folder, made(LATER_START), autoresume=True, overwrite=overwrite) == []
-        assert told(folder) == (LATER_START.started_at, [])
-        assert told(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
+        assert recorded(folder) == (LATER_START.started_at, [])
+        assert recorded(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
     assert (tmp_path / 'run' / 'cycle0-ba10.pt').exists()
 
 
@@ -98,9 +98,9 @@ def test_another_runs_curve_is_replaced_with_overwrite_alone(folder, how):
         FileExistsError, match="already holds the curve.json of run 'other' with 2 points: name another"
     ):
         start(folder, made(RUN), **how)
-    assert told(folder)[1] == [(0, 1.0), (1, 1.0)]
+    assert recorded(folder)[1] == [(0, 1.0), (1, 1.0)]
     start(folder, made(RUN), overwrite=True, **how)
-    assert told(folder)[1] == []
+    assert recorded(folder)[1] == []
 
 
 def test_the_same_run_once_more_is_refused_too(folder):
@@ -110,12 +110,12 @@ def test_the_same_run_once_more_is_refused_too(folder):
 
 
 def test_overwriting_removes_the_snapshots_and_nothing_else(folder, tmp_path):
-    ours = ('cycle0-ba10.pt', 'cycle0-ba10-averaged.pt', 'cycle1-ba20.pt')
-    for name in (*ours, 'cycle7-ba70.pt', 'cycle0-ba10-mine.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
+    snapshots = ('cycle0-ba10.pt', 'cycle0-ba10-averaged.pt', 'cycle1-ba20.pt')
+    for name in (*snapshots, 'cycle7-ba70.pt', 'cycle0-ba10-mine.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
         (tmp_path / 'run' / name).write_text('')
     (tmp_path / 'run' / 'cycle2-ba30.pt').symlink_to('mine.pt')
     (tmp_path / 'mine.pt').write_text('')
-    names = [*ours, 'cycle2-ba30.pt', '../mine.pt', None]
+    names = [*snapshots, 'cycle2-ba30.pt', '../mine.pt', None]
     folder.write_curve(TradeoffCurve(OTHER, [point(i, checkpoint=name) for i, name in enumerate(names)]))
     start(folder, made(RUN), overwrite=True)
     assert sorted(p.name for p in (tmp_path / 'run').iterdir()) == [
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_curve(folder, tmp_path, how):
     with pytest.raises(CurveError, match=r'curve\.json: not a curve'):
         start(folder, made(RUN), **how)
     start(folder, made(RUN), overwrite=True, **how)
-    assert told(folder) == (RUN.started_at, [])
+    assert recorded(folder) == (RUN.started_at, [])
 
 
 def test_what_a_crash_left_half_made_is_cleared_away(tmp_path):

@@ -45,7 +45,7 @@ def check_kills(
     environment: dict[str, str] | None = None,
     check_end: Callable[[Path], None] = lambda killed: None,
 ) -> None:
-    """Kills a run so often; one that comes to its end before all of its kills is compared, and begun anew."""
+    """Kills a run a number of times; one that ends before all of its kills is compared, and started again."""
     draw, kills = random.Random(seed), Counter()
     arguments = [*ARGUMENTS, f'max_duration={epochs}ep', 'run_name=run', *more_arguments]
 

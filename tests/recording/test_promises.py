@@ -49,10 +49,10 @@ def test_training_again_for_longer(make_trainer):
 
 
 def test_every_method_of_the_callback_is_an_event():
-    ours = {name for name, _ in inspect.getmembers(ParetoSnapshot, inspect.isfunction) if not name.startswith('_')}
-    theirs = {name for name, _ in inspect.getmembers(Callback, inspect.isfunction)}
+    public = {name for name, _ in inspect.getmembers(ParetoSnapshot, inspect.isfunction) if not name.startswith('_')}
+    inherited = {name for name, _ in inspect.getmembers(Callback, inspect.isfunction)}
     # What callbacks that measure more at a trough ask of it.
-    assert ours - theirs == {'note_extra', 'save_beside', 'save_file'}
+    assert public - inherited == {'note_extra', 'save_beside', 'save_file'}
 
 
 def test_without_an_optimizer_of_the_users(make_trainer):

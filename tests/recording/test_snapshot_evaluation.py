@@ -87,7 +87,7 @@ def test_metrics_can_be_chosen(make_trainer):
 
 
 class Scripted(MulticlassAccuracy):
-    """An accuracy that takes the values it is told, one an evaluation."""
+    """An accuracy of given values, one per evaluation."""
 
     values: ClassVar[list[float]] = []
 

@@ -1,4 +1,4 @@
-"""Curves out of run histories: what is told from what, and how it says what is missing."""
+"""Curves from run histories: what is inferred from what, and which errors name what is missing."""
 
 import sys
 from pathlib import Path
@@ -172,7 +172,7 @@ def test_our_own_keys_are_not_read():
 
 
 class FakeRun(SimpleNamespace):
-    """A run as :mod:`wandb.apis.public` has it, as far as we use it: there is no server in these tests."""
+    """Stands in for a run of :mod:`wandb.apis.public`, without a server, as far as the package uses one."""
 
     requests = 0
 

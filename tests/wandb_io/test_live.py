@@ -137,10 +137,10 @@ def test_the_chart_is_a_line_of_accuracy_against_the_logarithm_of_time(logged, c
 
 
 def test_the_config_tells_method_kind_schedule_and_cost(logged, curve):
-    told = logged.config['pareto']
-    assert (told['method'], told['kind']) == ('baseline', 'cyclic')
-    assert told['schedule'] == curve.run.schedule
-    assert told['cost'] == {'points': 3, 'unit': 'ba', 'this_run': 32, 'separate_runs': 56, 'ratio': 1.75}
+    config = logged.config['pareto']
+    assert (config['method'], config['kind']) == ('baseline', 'cyclic')
+    assert config['schedule'] == curve.run.schedule
+    assert config['cost'] == {'points': 3, 'unit': 'ba', 'this_run': 32, 'separate_runs': 56, 'ratio': 1.75}
 
 
 def test_the_summary_holds_the_last_and_the_best_point(logged, curve):
@@ -160,9 +160,9 @@ def test_the_best_point_of_a_loss_is_the_lowest():
 
 
 def test_each_snapshot_is_an_artifact_with_its_point(logged, curve):
-    ours = [artifact for artifact in logged.artifacts if artifact.type == 'model']
-    assert [artifact.name for artifact in ours] == ['watched-pareto'] * 3
-    for artifact, point in zip(ours, curve.points, strict=True):
+    snapshots = [artifact for artifact in logged.artifacts if artifact.type == 'model']
+    assert [artifact.name for artifact in snapshots] == ['watched-pareto'] * 3
+    for artifact, point in zip(snapshots, curve.points, strict=True):
         assert {'latest', f'cycle{point.cycle}', f'ba{point.batch}'} <= set(artifact.aliases)
         assert [entry.path for entry in artifact.manifest.contents] == [point.checkpoint]
         assert json.loads(artifact.metadata)[ACCURACY] == point.metrics[ACCURACY]
@@ -275,7 +275,7 @@ def test_a_table_goes_to_every_destination_that_takes_one(make_trainer):
         def log_table(self, columns, rows, name='Table', step=None):
             tables.append((name, step, columns, rows))
 
-    # Composer's own writes tables with pandas, and says so where there is none.
+    # Composer's own writes tables with pandas, and says so if it is not installed.
     make_trainer(
         schedulers=doubling(), callbacks=ParetoSnapshot(folder='out'), loggers=[InMemoryLogger(), Tables()]
     ).fit()

@@ -1,4 +1,4 @@
-"""Troughs told from logged rates: by hand, and against the cycles that made them."""
+"""Troughs found in logged rates: by hand, and against the cycles of the schedule."""
 
 import math
 from itertools import pairwise
@@ -32,10 +32,10 @@ def logged(cycles: Cycles, until: int, every: int = 1, alpha_f: float = 0.0):
         pytest.param([0, 1, 2, 1, 0.01, 2, 1, 0.01], [4, 7], id='a warmup, two cycles'),
         pytest.param([2, 1, 0, 2, 1.5, 1, 0.5, 0], [2, 7], id='no warmup'),
         pytest.param([2, 1, 0, 0, 0, 2, 1, 0], [4, 7], id='a plateau counts to its end'),
-        pytest.param([0, 1, 2, 1, 0, 1, 2, 1, 0], [4, 8], id='triangles: the way up is no trough'),
+        pytest.param([0, 1, 2, 1, 0, 1, 2, 1, 0], [4, 8], id='triangles: the way up is not a trough'),
         pytest.param([2, 1, 0.1, 1, 0.5, 0.1, 0.5, 0.3, 0.1], [2, 5, 8], id='peaks that halve'),
-        pytest.param([2, 2, 1, 1 + 1e-12, 0, 2, 1, 0], [4, 7], id='rounding is no rise'),
-        pytest.param([2, math.nan, 1, 0, 2, math.inf, 1, 0], [3, 7], id='what is no number is passed over'),
+        pytest.param([2, 2, 1, 1 + 1e-12, 0, 2, 1, 0], [4, 7], id='rounding is not a rise'),
+        pytest.param([2, math.nan, 1, 0, 2, math.inf, 1, 0], [3, 7], id='what is not a number is ignored'),
         pytest.param([2, 1, 0, 2, 1.9, 1.5, 1], [2], id='stopped in the middle of a cycle'),
         pytest.param([1, 0.9, 0.8, 0.7], [], id='stopped in the middle of the first'),
         pytest.param([1, 0.97, 0.87, 0.75, 0.63, 0.53, 0.5], [6], id='one cosine to half'),
@@ -84,7 +84,7 @@ def test_the_papers_schedule_at_every_batch_and_sparsely():
     peak=st.floats(1e-6, 1e3),
 )
 def test_every_trough_of_any_schedule_lies_within_one_sample(warmup, t_0, t_mult, number, every, alpha_f, peak):
-    # A first cycle that ends well above 0 is told by its last step, which takes a dozen samples.
+    # A first cycle that ends well above 0 is recognized by its last step, which takes a dozen samples.
     assume(number > 1 or t_0 >= 12 * every)
     ends = [end for end, _ in zip(geometric_ends(warmup, t_0, t_mult), range(number), strict=False)]
     batches, rates = logged(Cycles(warmup, ends), ends[-1], every, alpha_f)

@@ -1,4 +1,4 @@
-"""How a recipe's run starts W&B, or is told in one line that it cannot."""
+"""How a recipe's run starts W&B, or fails in one line."""
 
 import pytest
 import wandb
@@ -54,8 +54,8 @@ def test_offline_no_checkpoint_is_looked_for(monkeypatch):
 
 
 def test_what_wandb_says_is_one_line():
-    told = pytest.raises(UserError, match=r"loggers.WandBLogger: timed out after 90 s: run 'wandb login'")
-    with told, wandb_errors_in_one_line():
+    refused = pytest.raises(UserError, match=r"loggers.WandBLogger: timed out after 90 s: run 'wandb login'")
+    with refused, wandb_errors_in_one_line():
         raise wandb.errors.CommError('timed out\nafter 90 s')
     with pytest.raises(KeyError), wandb_errors_in_one_line():
         raise KeyError('not of W&B')
