@@ -21,7 +21,7 @@ import composer_clr
 MINOR_VERSIONS = {'mosaicml': '0.32', 'wandb': '0.18', 'torch': '2.7', 'mosaicml-streaming': '0.13'}
 PACKAGE = Path(composer_clr.__file__).parent
 
-# Module and attribute, and the module of ours that relies on it, which must name the attribute.
+# Module and attribute, and the module of this package that relies on it, which must name the attribute.
 PRIVATE_PARTS = [
     ('composer.utils.checkpoint', 'save_checkpoint', 'recording/snapshot_files.py'),
     ('composer.loggers', 'ConsoleLogger.log_table', 'recording/curve_logger.py'),
@@ -77,10 +77,10 @@ def test_the_part_is_there_and_is_used(module, name, used_in):
 )
 def test_the_attributes_are_set_and_used(module, name, attributes, used_in):
     made = getattr(importlib.import_module(module), name)
-    source, ours = inspect.getsource(made), (PACKAGE / used_in).read_text()
+    source, user = inspect.getsource(made), (PACKAGE / used_in).read_text()
     for attribute in attributes:
         assert f'self.{attribute}' in source, f'{name} has no attribute {attribute} any more'
-        assert attribute in ours, f'{used_in} does not use {name}.{attribute} any more'
+        assert attribute in user, f'{used_in} does not use {name}.{attribute} any more'
 
 
 def test_a_compiled_scheduler_closes_over_the_scheduler_and_its_ratio(make_state):

@@ -1,4 +1,4 @@
-"""What a figure's author decides in the end: title, labels, limits."""
+"""Applies the user's choices to a complete figure: title, labels, limits."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _wrap_labels(figure: Figure) -> None:
 
 
 def _thin_ticks(figure: Figure) -> None:
-    """Takes numbers away from logarithmic x axes where they would touch."""
+    """Removes numbers from logarithmic x axes where they would touch."""
     for subs in ((1, 3), (1,)):
         crowded = [ax for ax in figure.axes if ax.get_xscale() == 'log' and _touch(ax)]
         for ax in crowded:

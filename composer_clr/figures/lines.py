@@ -159,7 +159,7 @@ def mean_lines(
     Args:
         curves (Iterable[TradeoffCurve]): The runs; those without points are ignored.
         metric (str | None): ``label/metric``; ``None``: that of :func:`default_metric`.
-        axis (str | None): What to draw against, and what points are told apart by. Default: ``None``, that of
+        axis (str | None): What to draw against, and what distinguishes points. Default: ``None``, that of
             :func:`shown_axis`.
         peak (bool): Use the best value near each point. Default: ``False``.
         allow_nan (bool): Leave a gap at a value that is not finite, instead of raising. Default: ``True``.

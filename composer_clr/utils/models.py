@@ -35,7 +35,7 @@ def network_name(model: torch.nn.Module) -> str:
 
 
 def is_schedule_free(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer is one of the package ``schedulefree``, which evaluates other weights than it trains.
+    """Returns whether an optimizer is one of ``schedulefree``, which evaluates other weights than it trains.
 
     Example:
         >>> is_schedule_free(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1))
