@@ -93,7 +93,7 @@ class AnytimeAverage(PointWeights):
         if half_life is None:
             window = _checked('window', 0.25 if window is None else window, most=1.0)
         elif window is not None or decay != 'linear':
-            raise ValueError(f'{half_life=} stands in place of window and decay: leave out it or them')
+            raise ValueError(f'{half_life=} replaces window and decay: leave out half_life, or both of these')
         else:
             half_life = _checked('half_life', half_life)
         if device is not None:

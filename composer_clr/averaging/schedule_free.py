@@ -35,7 +35,8 @@ class ScheduleFree(PointWeights):
 
     Switching back computes :math:`y` from :math:`x` and :math:`z` with rounding errors; so the callback keeps a copy
     of the weights in training and restores it instead. Evaluation and checkpoints leave them as they are, bit for bit,
-    and a resumed run is the whole run. A checkpoint holds :math:`x` as the network's weights, and :math:`y` beside it.
+    and a resumed run equals an uninterrupted one. A checkpoint holds :math:`x` as the network's weights, and :math:`y`
+    beside it.
 
     The warmup is that of the learning rate schedule, or the optimizer's own ``warmup_steps``; a decay is not needed.
     ``AnytimeScheduler`` gives both a warmup and the marks.
@@ -82,7 +83,7 @@ class ScheduleFree(PointWeights):
         self._training = {}
 
     def before_load(self, state: State, logger: Logger) -> None:
-        """Lets the optimizers take a step of length 0, by which torch makes the state that a checkpoint fills."""
+        """Makes the optimizers take a step of length 0, which creates the state that a checkpoint fills."""
         del logger
         self._train(state)
 
@@ -139,7 +140,7 @@ class ScheduleFree(PointWeights):
         return not self._training and trained
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """Lets the optimizers put their average into the network."""
+        """Makes the optimizers load their average into the network."""
         for optimizer in filter(is_schedule_free, state.optimizers):
             optimizer.eval()  # type: ignore[attr-defined]
         return {}

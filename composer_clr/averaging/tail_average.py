@@ -123,7 +123,7 @@ class TailAverages:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
-        """Takes over the averages of the windows that are the same here.
+        """Loads the averages of the windows that exist here too.
 
         Args:
             state (Mapping): What :meth:`state_dict` returned.
@@ -191,7 +191,7 @@ class DecayingAverage:
         return {'mean': dict(self._mean.mean), 'total': self._mean.total}
 
     def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
-        """Takes over what :meth:`state_dict` returned; see :meth:`TailAverages.load_state_dict`."""
+        """Loads what :meth:`state_dict` returned; see :meth:`TailAverages.load_state_dict`."""
         mean = state.get('mean', {})
         where = {name: self.device or devices[name] for name in mean}
         self._mean = _Mean({name: m.to(where[name]) for name, m in mean.items()}, state.get('total', 0.0))

@@ -78,7 +78,7 @@ def train_batches(
 
 
 class _Indexed(Dataset):
-    """An iterable dataset with a length and items, as ``StreamingDataset`` is, as a map-style one.
+    """Presents an iterable dataset with a length and items, such as a ``StreamingDataset``, as a map-style one.
 
     A ``DataLoader`` takes no sampler for an iterable dataset, even where it has items.
     """

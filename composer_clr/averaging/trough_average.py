@@ -191,7 +191,7 @@ def _time_or_fraction(name: str, value: str | Time | float) -> Time | float:
     if isinstance(value, (int, float)):
         if isinstance(value, bool) or not value > 0 or (name == 'window' and value > 1):
             allowed = 'above 0 and at most 1' if name == 'window' else 'above 0'
-            raise ValueError(f"{name}={value}: a fraction of the cycle is {allowed}; for a time give '2ep' or the like")
+            raise ValueError(f"{name}={value}: a fraction of the cycle is {allowed}; give a time such as '2ep'")
         return float(value)
     time = parse_time(name, value)
     if time.value <= 0:

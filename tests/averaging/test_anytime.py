@@ -44,7 +44,7 @@ def anytime(make_trainer, folder: str = 'out', *marks: int, changes=None, **aver
 
 
 def plain_composer(make_trainer, **changes):
-    """The run without anything of ours but a recorder, at Composer's own constant rate."""
+    """Trains with Composer's own constant rate and a recorder, without any part of this package."""
     recorder, model = Recorder(), with_dropout()
     arguments = {
         'model': model,
@@ -73,12 +73,12 @@ def plain_composer(make_trainer, **changes):
 )
 def test_training_is_bit_for_bit_that_of_plain_composer(make_trainer, average, interval):
     plain, without = plain_composer(make_trainer, eval_interval=interval)
-    ours, beside = anytime(make_trainer, changes={'eval_interval': interval}, **average)
+    averaging, beside = anytime(make_trainer, changes={'eval_interval': interval}, **average)
     assert without.losses == beside.losses
     assert without.random_numbers == beside.random_numbers
     assert all(same(a, b) for a, b in zip(without.weights, beside.weights, strict=True))
-    assert same(plain.state.model.state_dict(), ours.state.model.state_dict())
-    assert [e.label for e in ours.state.evaluators] == ['eval']
+    assert same(plain.state.model.state_dict(), averaging.state.model.state_dict())
+    assert [e.label for e in averaging.state.evaluators] == ['eval']
 
 
 def test_one_over_the_square_root(make_trainer):
@@ -254,9 +254,9 @@ def test_fitting_in_two_steps(make_trainer):
 def test_with_marks_given_beside_composers_scheduler(make_trainer, given):
     marks = ['20ba', '40ba', '80ba']
     plain_composer(make_trainer, callbacks=[AnytimeAverage(**given), ParetoSnapshot(scheduler=marks, folder='out')])
-    anytime(make_trainer, 'ours')
+    anytime(make_trainer, 'alone')
     assert TradeoffCurve.read('out').run.kind == 'anytime'
-    assert [point.metrics for point in points('out')] == [point.metrics for point in points('ours')]
+    assert [point.metrics for point in points('out')] == [point.metrics for point in points('alone')]
 
 
 def test_with_a_constant_rate_and_no_scheduler(make_trainer):
@@ -453,8 +453,8 @@ def test_refused_before_the_first_batch(make_trainer, changes, match):
         ({'window': 1.5}, 'window=1.5'),
         ({'window': True}, 'window=True'),
         ({'half_life': -1}, 'half_life=-1: must be a part of the time so far, above 0'),
-        ({'half_life': 0.2, 'window': 0.2}, 'half_life=0.2 stands in place of window and decay'),
-        ({'half_life': 0.2, 'decay': 'cosine'}, 'half_life=0.2 stands in place of window and decay'),
+        ({'half_life': 0.2, 'window': 0.2}, 'half_life=0.2 replaces window and decay'),
+        ({'half_life': 0.2, 'decay': 'cosine'}, 'half_life=0.2 replaces window and decay'),
         ({'decay': 'sine'}, "decay='sine': unknown decay"),
         ({'device': 'moon'}, "device='moon': is not a device here"),
         ({'bn_batches': -1}, 'bn_batches=-1'),

@@ -62,16 +62,16 @@ def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypa
     ]
     trainer = build_trainer(load_recipe('quickstart/digits', RUN))
     network, (images, labels) = trainer.state.model, next(iter(trainer.state.evaluators[0].dataloader.dataloader))
-    told = []
+    probabilities = []
     for point in curve.points:
         path = f'runs/quickstart/{curve.run.run_name}/{point.checkpoint}'
         network.load_state_dict(torch.load(path, weights_only=True)['state']['model'])
         network.eval()
         with torch.no_grad():
-            told.append(network((images, labels)).softmax(1))
+            probabilities.append(network((images, labels)).softmax(1))
     trainer.close()
     for point in points:
-        members = told[point.cycle - point.members + 1 : point.cycle + 1]
+        members = probabilities[point.cycle - point.members + 1 : point.cycle + 1]
         right, loss = 0, 0.0
         for i, label in enumerate(labels.tolist()):
             mean = [sum(float(m[i, c]) for m in members) / len(members) for c in range(10)]
@@ -84,9 +84,9 @@ def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypa
 
 
 def test_members_that_agree_change_nothing():
-    told = torch.rand(20, 5).softmax(1)
+    member = torch.rand(20, 5).softmax(1)
     labels = torch.randint(5, (20,))
-    assert mean_probability_scores([told] * 3, labels) == pytest.approx(mean_probability_scores([told], labels))
+    assert mean_probability_scores([member] * 3, labels) == pytest.approx(mean_probability_scores([member], labels))
 
 
 def call(monkeypatch, *arguments) -> int:

@@ -26,8 +26,8 @@ def test_the_run_is_bit_for_bit_the_run_without(make_trainer):
     assert all(torch.equal(a[name], b[name]) for name in a)
     momenta = [t.state_dict() for t in (plain.state.optimizers[0], branching.state.optimizers[0])]
     assert momenta[0]['param_groups'] == momenta[1]['param_groups']
-    for i, held in momenta[0]['state'].items():
-        assert torch.equal(held['momentum_buffer'], momenta[1]['state'][i]['momentum_buffer'])
+    for i, state in momenta[0]['state'].items():
+        assert torch.equal(state['momentum_buffer'], momenta[1]['state'][i]['momentum_buffer'])
     for before, after in zip(points('plain'), points('fast'), strict=True):
         assert before.metrics.items() <= after.metrics.items()
         assert f'fast-cycles/{ACC}' in after.metrics

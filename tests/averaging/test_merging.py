@@ -67,7 +67,7 @@ def test_the_average_scales_each_update_as_the_decay_does_its_rate(decay):
 
 
 def test_the_second_order_differs():
-    """What the statement says, and no more: 0.25 is no small rate."""
+    """Tests that equality holds to first order only: 0.25 is not a small rate."""
     rate, weights = Fraction(1, 4), [Fraction(1)]
     decayed = Fraction(1)
     for i in range(4):

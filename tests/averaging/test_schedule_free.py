@@ -176,8 +176,8 @@ def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     )
     checkpoint = interrupted(trained, make_trainer, 'part', stop, model=with_dropout(), **arguments)
     # The network in a checkpoint is the average: what the optimizer's own eval() gives.
-    held = torch.load(checkpoint, weights_only=False)['state']
-    assert set(held['callbacks']['ScheduleFree']) == {'training'}
+    state = torch.load(checkpoint, weights_only=False)['state']
+    assert set(state['callbacks']['ScheduleFree']) == {'training'}
     resumed = {'load_path': checkpoint, **SAVING, 'save_folder': 'again'}
     rest_trainer, rest = trained(make_trainer, 'part', model=with_dropout(), **resumed, **arguments)
     assert all_of_it.losses[stop:] == rest.losses
@@ -187,9 +187,9 @@ def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
 
 def test_a_checkpoint_holds_the_average(make_trainer):
     trainer, _ = trained(make_trainer, 'out', **SAVING)
-    held = torch.load(checkpoint_at(40), weights_only=False)['state']['model']
+    average = torch.load(checkpoint_at(40), weights_only=False)['state']['model']
     point = saved('out', points('out')[1].checkpoint)
-    assert all(torch.equal(held[name], point[name]) for name, _ in trainer.state.model.named_parameters())
+    assert all(torch.equal(average[name], point[name]) for name, _ in trainer.state.model.named_parameters())
 
 
 @pytest.mark.parametrize(
