@@ -1,4 +1,4 @@
-"""Whether cyclic and standard curves agree: the shape of the improvements on each, and the ranking of methods."""
+"""Measures how far cyclic and standard curves agree: on the shape of the improvements, and the ranking of methods."""
 
 from __future__ import annotations
 

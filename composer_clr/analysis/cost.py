@@ -80,7 +80,7 @@ def counted_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignm
 
 @dataclass(frozen=True)
 class StudyCost:
-    """What the points of a curve cost as one run and as separate runs.
+    """The cost of a curve's points as one run and as separate runs.
 
     Attributes:
         one_run_s (float): Seconds of the cyclic run, or of the trunk and its branches.

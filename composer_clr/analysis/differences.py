@@ -130,7 +130,7 @@ def differences(
 
 
 def _unequal(a: MeanCurve, b: MeanCurve, pairing: str, positions: Array, used: Sequence[tuple[str, ...]]) -> str:
-    """Says which seeds a difference rests on, where the curves' seeds are not the same at all points."""
+    """Returns, in words, the seeds of a difference, if the curves' seeds are not the same at all points."""
     if all(sample.keys() == a.samples[0].keys() for sample in (*a.samples, *b.samples)):
         return ''
     if pairing == 'unpaired':

@@ -222,7 +222,7 @@ def _crossings(x: Array, values: Array, base_x: Array, base_values: Array) -> li
     led = np.flatnonzero(lead)
     found = []
     for j in led[1:][lead[led[:-1]] * lead[led[1:]] < 0].tolist():
-        # Ties between the two are a crossing that takes a while: it is over at the last of them.
+        # Points at which the two tie are one crossing, which ends at the last of them.
         start = j - 1
         share = lead[start] / (lead[start] - lead[j])
         found.append((float(np.exp(knots[start] + share * (knots[j] - knots[start]))), bool(lead[j] > 0)))

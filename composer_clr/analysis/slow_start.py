@@ -1,4 +1,4 @@
-"""The paper's correction for a slow start: the first epochs' time replaced by the pace of those after them."""
+"""Corrects training times for a slow start, as the paper does: the first epochs get the pace of those after them."""
 
 from __future__ import annotations
 

@@ -95,11 +95,11 @@ def crossing_of(rng, seeds, noise):
 @pytest.mark.parametrize('seeds', [3, 5, 10])
 @pytest.mark.parametrize('of', [cosine_of, cost_of, speedup_of, pytest.param(crossing_of, marks=pytest.mark.slow)])
 def test_intervals_hold_the_truth(of, seeds):
-    rng, studies, held = np.random.default_rng(seeds), 400, 0
+    rng, studies, covered = np.random.default_rng(seeds), 400, 0
     for _ in range(studies):
         found, true = of(rng, seeds, 0.1)
-        held += found.low <= true <= found.high
-    assert held / studies >= 0.92, held / studies
+        covered += found.low <= true <= found.high
+    assert covered / studies >= 0.92, covered / studies
 
 
 def test_the_last_of_the_baselines_points_has_an_interval_too():

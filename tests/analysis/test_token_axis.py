@@ -135,19 +135,19 @@ class TestCompare:
 
 class TestAsk:
     def test_how_good_within_so_many_tokens_and_how_many_to_a_loss(self):
-        told = answer(study('baseline', 2.7e6), reach=[5.36], within=[(524288, 'token'), 13.1072])
-        assert told.axis == 'token'
-        (cyclic,) = (one for one in told.curves if one.curve.kind == 'cyclic')
+        answers = answer(study('baseline', 2.7e6), reach=[5.36], within=[(524288, 'token'), 13.1072])
+        assert answers.axis == 'token'
+        (cyclic,) = (one for one in answers.curves if one.curve.kind == 'cyclic')
         assert [found.exact for found in cyclic.reached] == [pytest.approx(262144)]
         assert [found.exact for found in cyclic.values] == [5.02, 5.82]
-        assert shown(answers_table(told))[2] == (
+        assert shown(answers_table(answers))[2] == (
             'method kind to reach 5.36 speedup over baseline seeds within 524k tok within 13.1 s'
         )
 
     def test_tokens_can_be_asked_for_where_epochs_are_the_axis(self):
-        told = answer(study('baseline', 2.7e5), within=[(524288, 'token')])
-        assert told.axis == 'time'
-        assert told.curves[0].values[0].exact == 5.02
+        answers = answer(study('baseline', 2.7e5), within=[(524288, 'token')])
+        assert answers.axis == 'time'
+        assert answers.curves[0].values[0].exact == 5.02
 
 
 class TestMetric:

@@ -71,21 +71,21 @@ def test_intervals_hold_the_truth(seeds):
     """2,000 studies with gaps of -0.2, 0 and 0.3 points: seeds differ, and the points of a run go together."""
     rng, studies = np.random.default_rng(seeds), 2000
     truth = np.array([-0.2, 0.0, 0.3])
-    held = np.zeros(4)
+    covered = np.zeros(4)
     for _ in range(studies):
         values = 70 + rng.normal(scale=0.3, size=seeds) + rng.normal(scale=0.2, size=(2, 3, seeds))
         values[0] += truth[:, None] + rng.normal(scale=0.2, size=seeds)
         found = gap(curve('cyclic', values[0]), curve('standard', values[1]))
         estimates = (*found.estimates, found.average)
-        held += [one.low <= true <= one.high for one, true in zip(estimates, (*truth, truth.mean()), strict=True)]
-    assert ((held / studies >= 0.93) & (held / studies <= 0.97)).all(), held / studies
+        covered += [one.low <= true <= one.high for one, true in zip(estimates, (*truth, truth.mean()), strict=True)]
+    assert ((covered / studies >= 0.93) & (covered / studies <= 0.97)).all(), covered / studies
 
 
 def test_intervals_hold_the_truth_where_seeds_are_missing():
-    rng, studies, held = np.random.default_rng(5), 1000, 0
+    rng, studies, covered = np.random.default_rng(5), 1000, 0
     for _ in range(studies):
         values = 70 + rng.normal(scale=0.3, size=(2, 3, 6))
         values[0, 2, 0] = values[1, 1, 3] = np.nan
         one = gap(curve('cyclic', values[0]), curve('standard', values[1])).average
-        held += one.low <= 0 <= one.high
-    assert 0.93 <= held / studies <= 0.98
+        covered += one.low <= 0 <= one.high
+    assert 0.93 <= covered / studies <= 0.98
