@@ -14,6 +14,7 @@ import numpy.typing as npt
 from composer_clr.curves.axes import Count, check_counts, default_axis, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
+from composer_clr.utils.text import listed
 
 __all__ = ['Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
 
@@ -216,7 +217,8 @@ def _time(run: str, point: TradeoffPoint, axis: str, count: float) -> float:
 def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, allow_nan: bool) -> float:
     label, values = f'peak:{metric}' if peak else metric, measured(point, peak)
     if metric not in values:
-        raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {sorted(values)}: name a shared metric')
+        others = listed(sorted(values)) or 'none'
+        raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {others}: name a shared metric')
     if not (allow_nan or math.isfinite(values[metric])):
         raise CurveError(f'run {run!r}: {label} is {values[metric]} at {place}: leave the run out')
     return values[metric] if math.isfinite(values[metric]) else math.nan

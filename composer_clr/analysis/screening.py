@@ -9,6 +9,7 @@ from dataclasses import replace
 from composer_clr.curves.axes import default_axis, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, full_name, measured
+from composer_clr.utils.text import listed
 
 __all__ = ['usable_curves']
 
@@ -77,7 +78,8 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     if point.diverged:
         return 'has diverged: it is left out; train the run again with a lower learning rate'
     if metric not in values:
-        return f'has no metric {label!r}, only {sorted(values)}: it is left out; name a metric that all points have'
+        others = listed(sorted(values)) or 'none'
+        return f'has no metric {label!r}, only {others}: it is left out; name a metric that all points have'
     if not math.isfinite(values[metric]):
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
     for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):

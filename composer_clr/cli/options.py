@@ -77,6 +77,7 @@ AllSeeds = Annotated[
     bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
 ]
 TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
+_MOST_LINES = 50
 _PICTURES = ('.png', '.svg', '.pdf')
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
@@ -111,9 +112,11 @@ def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[Trade
 
 
 def report_left_out(errors: Sequence[CurveError]) -> None:
-    """Names on stderr what a command leaves out, one line per error."""
-    for error in errors:
+    """Names on stderr what a command leaves out, one line per error, the first 50 of them."""
+    for error in errors[:_MOST_LINES]:
         typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
+    if len(errors) > _MOST_LINES:
+        typer.echo(f'composer-clr: left out: {len(errors) - _MOST_LINES:,} more', err=True)
 
 
 @contextmanager

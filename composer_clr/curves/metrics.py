@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metric_sets import METRIC_SETS
+from composer_clr.utils.text import listed
 
 __all__ = [
     'default_metric',
@@ -218,7 +219,7 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
     if not names:
         raise CurveError(f'the runs have no {what}: name runs that were evaluated')
     if len(names) > 1:
-        raise CurveError(f'no {what} is an accuracy: name one of them (--metric): {", ".join(names)}')
+        raise CurveError(f'no {what} is an accuracy: name one of them (--metric): {listed(names)}')
     return names[0]
 
 
@@ -245,7 +246,7 @@ def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = Fals
     # Metrics of other weights have their own labels, by which they can be named.
     found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(_OTHER_WEIGHTS)]
     if len(found) > 1:
-        raise CurveError(f'{metric}: several evaluators have it: name one of {", ".join(sorted(found))}')
+        raise CurveError(f'{metric}: several evaluators have it: name one of {listed(sorted(found))}')
     return found[0] if found else metric
 
 

@@ -75,7 +75,7 @@ class TestMeanCurves:
             pytest.param([run('MX', 'cyclic', [(16, math.inf)])], 'is inf at epoch 16', id='infinity'),
             pytest.param(
                 [run('MX', 'cyclic', [(16, 0.5)], metric='eval/f1', name='odd')],
-                f"run 'odd' has no metric '{ACC}' at epoch 16, only .'eval/f1'.: name a shared metric",
+                f"run 'odd' has no metric '{ACC}' at epoch 16, only eval/f1: name a shared metric",
                 id='no such metric',
             ),
             pytest.param([run('MX', 'cyclic', [(0, 0.5, 1)])], 'epoch 0.0: it must be above 0', id='epoch 0'),

@@ -133,6 +133,10 @@ class TestDefaultMetric:
         with pytest.raises(CurveError, match=r'no metric is an accuracy: name one of them \(--metric\): loss, f1$'):
             default_metric([measuring('lr', 'loss', 'f1')])
 
+    def test_of_many_candidates_some_are_named(self):
+        with pytest.raises(CurveError, match=r': m0, m1, .*, m10, \.\.\., m1999 \(2,000 in all\)$'):
+            default_metric([measuring(*(f'm{i}' for i in range(2000)))])
+
     def test_peaks(self):
         assert default_metric([measuring('top1', 'loss', peak=['loss'])], peak=True) == 'loss'
         with pytest.raises(CurveError, match='the runs have no peak metric: name runs that were evaluated'):
