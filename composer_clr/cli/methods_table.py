@@ -11,7 +11,17 @@ from composer_clr.analysis.over_baseline import OverBaseline
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Crossing
 from composer_clr.analysis.study import StudyComparison
-from composer_clr.cli.numbers import better, interval, interval_heading, resolved, safe, signed, without_interval
+from composer_clr.cli.numbers import (
+    better,
+    interval,
+    interval_heading,
+    plus_minus,
+    plus_minus_heading,
+    resolved,
+    safe,
+    signed,
+    without_interval,
+)
 from composer_clr.curves.axes import count_labels, count_name
 from composer_clr.curves.metrics import in_points
 from composer_clr.utils.durations import readable_duration
@@ -29,14 +39,15 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
     if study.is_ratio:
         unit = 'logarithms'
     compared = f'improvement over {safe(study.baseline)}, {safe(found.kind)}'
-    title = f'{compared}, {safe(study.metric)} ({better(study.lower_is_better)}), in {unit}'
-    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
     rows = [
         (method, at, differences)
         for method, figures in found.methods.items()
         for at, differences in ((count_name(study.axis), figures.at_equal_counts), ('time', figures.at_equal_time))
     ]
     counts = sorted({float(count) for _, _, differences in rows if differences for count in differences.count})
+    spread = plus_minus_heading(one for _, _, differences in rows if differences for one in differences.estimates)
+    title = f'{compared}, {safe(study.metric)} ({better(study.lower_is_better)}), in {unit}{spread}'
+    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     table.add_column('at equal')
     for heading in count_labels(counts, study.axis):
@@ -47,11 +58,11 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
         if differences is None:
             table.add_row(safe(method), at, *[''] * len(counts), 'the curves do not overlap')
             continue
-        values = dict(zip(differences.count.tolist(), differences.value.tolist(), strict=True))
+        values = dict(zip(differences.count.tolist(), differences.estimates, strict=True))
         table.add_row(
             safe(method),
             at,
-            *(signed(values.get(count), digits) for count in counts),
+            *(plus_minus(values.get(count), digits) for count in counts),
             signed(differences.mean),
             interval(differences.average, signed),
             str(differences.average.seeds),

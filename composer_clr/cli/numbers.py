@@ -17,6 +17,8 @@ __all__ = [
     'interval',
     'interval_heading',
     'plain',
+    'plus_minus',
+    'plus_minus_heading',
     'resolved',
     'safe',
     'signed',
@@ -69,6 +71,24 @@ def estimated(value: float | None, found: _WithInterval | None, spelled: Callabl
     if value is None:
         return ''
     return spelled(value) if found is None else f'{spelled(value)} {interval(found, spelled)}'.rstrip()
+
+
+def plus_minus(found: Estimate | None, digits: int = 3) -> str:
+    """Returns a difference and half of its 95% interval, which is symmetric, if it has one.
+
+    Example:
+        >>> plus_minus(Estimate(0.5, 3, 0.1, 0.25, 0.75), 2), plus_minus(Estimate(-0.5, 1), 2), plus_minus(None)
+        ('+0.50 ±0.25', '-0.50', '')
+    """
+    if found is None:
+        return ''
+    text = signed(found.value, digits)
+    return text if found.low is None or found.high is None else f'{text} ±{(found.high - found.low) / 2:.{digits}f}'
+
+
+def plus_minus_heading(found: Iterable[Estimate]) -> str:
+    """Returns what a title says of the figures after ±."""
+    return ', ± half of the 95% interval' if any(one.low is not None for one in found) else ''
 
 
 def interval_heading(found: Iterable[_WithInterval]) -> str:

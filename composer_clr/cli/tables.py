@@ -11,7 +11,18 @@ from rich.table import Table
 
 from composer_clr.analysis.compare import Comparison
 from composer_clr.analysis.fit import FIT_LABEL
-from composer_clr.cli.numbers import better, estimated, interval, plain, resolved, safe, signed
+from composer_clr.analysis.uncertainty import Estimate
+from composer_clr.cli.numbers import (
+    better,
+    estimated,
+    interval,
+    plain,
+    plus_minus,
+    plus_minus_heading,
+    resolved,
+    safe,
+    signed,
+)
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.metrics import in_points, is_lower_better
 from composer_clr.utils.text import listed
@@ -35,7 +46,8 @@ def comparison_table(*comparisons: Comparison) -> Table:
     difference = f'{compared} over standard, {metric}, as a ratio'
     if not first.is_ratio:
         unit = 'points' if in_points(first.metric, first.scale) else 'units'
-        difference = f'{compared} minus standard, {metric}, in {unit}'
+        spread = plus_minus_heading(one for figures in every for one in figures.gap.estimates)
+        difference = f'{compared} minus standard, {metric}, in {unit}{spread}'
     table = Table(title=difference, title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     if len(comparisons) > 1:
@@ -49,11 +61,11 @@ def comparison_table(*comparisons: Comparison) -> Table:
         (method, one.kind, one.methods[method]) for method in methods for one in comparisons if method in one.methods
     ]
     for method, kind, figures in rows:
-        at = dict(zip(figures.gap.count.tolist(), figures.gap.value.tolist(), strict=True))
+        at = dict(zip(figures.gap.count.tolist(), figures.gap.estimates, strict=True))
         table.add_row(
             safe(method),
             *([safe(kind)] if len(comparisons) > 1 else []),
-            *(_gap(first, at.get(count), digits=2) for count in counts),
+            *(_gap_at(first, at.get(count)) for count in counts),
             _gap(first, figures.gap.mean),
             interval(figures.gap.average, lambda value: _gap(first, value)),
             str(figures.gap.average.seeds),
@@ -163,6 +175,13 @@ def _count_headings(counts: Sequence[float], axis: str) -> list[str]:
 
 def _count(comparison: Comparison, count: float) -> str:
     return count_labels([count], comparison.axis)[0]
+
+
+def _gap_at(comparison: Comparison, found: Estimate | None) -> str:
+    """Returns the gap at a point; the interval of a ratio is not symmetric."""
+    if found is None or comparison.is_ratio:
+        return plain(found and found.value, 4)
+    return plus_minus(found, 2 if comparison.scale == 100 else 4)
 
 
 def _gap(comparison: Comparison, value: float | None, digits: int = 3) -> str:

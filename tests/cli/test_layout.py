@@ -42,13 +42,16 @@ def say(monkeypatch, tmp_path, capsys):
 
 def test_in_a_narrow_terminal_a_row_is_a_point(say, tmp_path):
     names = table(tmp_path, 'A'), table(tmp_path, 'B')
+    # The seeds of A and B go up and down together.
     wide, narrow = (say('compare', *names, '--baseline', 'A', columns=columns) for columns in (160, 60))
-    assert any(line.startswith('B epochs -1.00 +1.00 +1.00 +1.00') for line in wide)
+    title = 'improvement over A, cyclic, top1 (more is better), in points, ± half of the 95% interval'
+    assert title in wide
+    assert any(line.startswith('B epochs -1.00 ±0.00 +1.00 ±0.00 +1.00 ±0.00') for line in wide)
     assert [line for line in narrow if line.startswith(('16', '32', '64', '128'))] == [
-        '16 -1.00 -1.00',
-        '32 +1.00 +1.00',
-        '64 +1.00 +1.00',
-        '128 +1.00 +1.00',
+        '16 -1.00 ±0.00 -1.00 ±0.00',
+        '32 +1.00 ±0.00 +1.00 ±0.00',
+        '64 +1.00 ±0.00 +1.00 ±0.00',
+        '128 +1.00 ±0.00 +1.00 ±0.00',
     ]
     assert any('mean +0.500 +0.500' in line for line in narrow)
 
@@ -89,7 +92,7 @@ def test_minus_signs_in_latex(say, tmp_path):
     names = table(tmp_path, 'A'), table(tmp_path, 'B')
     said = say('compare', *names, '--baseline', 'A', '--format', 'latex')
     row = next(line for line in said if line.startswith('B & epochs'))
-    assert row.startswith('B & epochs & $-1.00$ & $+1.00$')
+    assert row.startswith(r'B & epochs & $-1.00$ $\pm$0.00 & $+1.00$ $\pm$0.00')
     assert r'% \usepackage{booktabs}' in said
 
 
