@@ -12,9 +12,10 @@ from composer.utils import reproducibility
 from composer_clr.averaging.mark_intervals import AtMarksToo, MarkIntervals
 from composer_clr.averaging.merging import decay_named
 from composer_clr.averaging.point_weights import PointWeights
-from composer_clr.averaging.tail_average import DecayingAverage, TailAverages, tail
+from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
 from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
+from composer_clr.schedule.windows import tail
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['AnytimeAverage']

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.torch_version import TorchVersion
 
-from composer_clr.averaging.tail_average import TailAverages, tail
+from composer_clr.averaging.tail_average import TailAverages
 from composer_clr.curves.curve import CurveError
+from composer_clr.schedule.windows import tail
 
 __all__ = ['Checkpoint', 'averages_at', 'read_checkpoints']
 

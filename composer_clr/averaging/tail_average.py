@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from composer_clr.averaging.merging import decay_named, share
+from composer_clr.schedule.windows import Window
 
-__all__ = ['DecayingAverage', 'TailAverages', 'Window', 'most_open', 'tail']
-
-
-class Window(NamedTuple):
-    """A stretch of training that an average is taken over.
-
-    Attributes:
-        start (int): Where it starts; the step that ends there is not in it.
-        end (int): The mark; the step that ends there is in it.
-    """
-
-    start: int
-    end: int
-
-
-def tail(end: int, fraction: float) -> Window:
-    """Returns the last fraction of training up to a mark, rounded to a whole length of at least 1.
-
-    Example:
-        >>> tail(40, 0.25), tail(2, 0.25)
-        (Window(start=30, end=40), Window(start=1, end=2))
-    """
-    return Window(end - max(1, round(fraction * end)), end)
-
-
-def most_open(windows: Iterable[Window]) -> int:
-    r"""Returns how many windows are open at once at most: the copies of the weights that :class:`TailAverages` keeps.
-
-    Marks in the ratio :math:`r` with windows of the last fraction :math:`f` need
-    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil` copies: 1 for doubling marks, 5 for fifty marks from 16 to 512.
-
-    Example:
-        >>> most_open(tail(end, 0.25) for end in (16, 32, 64)), most_open(tail(end, 0.5) for end in (16, 20, 24, 28))
-        (1, 4)
-    """
-    edges = sorted(edge for window in windows for edge in ((window.start, 1), (window.end, -1)))
-    count = most = 0
-    for _, change in edges:
-        count += change
-        most = max(most, count)
-    return most
+__all__ = ['DecayingAverage', 'TailAverages']
 
 
 class TailAverages:
@@ -63,8 +24,8 @@ class TailAverages:
     :func:`~composer_clr.averaging.merging.merging_shares`. The linear decay gives the uniform average. It is kept as a
     running mean, so that each window's average is the same, bit for bit, whichever other windows there are.
 
-    Copies of the weights: one for each window that is open, :func:`most_open` at most. Work for a step: one pass over
-    the weights for each.
+    Copies of the weights: one for each window that is open, :func:`~composer_clr.schedule.windows.most_open` at most.
+    Work for a step: one pass over the weights for each.
 
     Args:
         windows (Iterable[Window]): The windows, in any order, with one end each.
@@ -216,9 +177,9 @@ class _Mean:
 
 
 def _values(weights: Mapping[str, torch.Tensor], device: str | None) -> dict[str, torch.Tensor]:
-    """Returns the floating-point weights where they are averaged, in 32 bits or more."""
+    """Returns the floating-point and complex weights where they are averaged, in 32 bits or more."""
     return {
         name: weight.detach().to(device or weight.device, torch.promote_types(weight.dtype, torch.float32))
         for name, weight in weights.items()
-        if weight.dtype.is_floating_point
+        if weight.dtype.is_floating_point or weight.dtype.is_complex
     }

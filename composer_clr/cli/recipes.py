@@ -37,10 +37,12 @@ def schedule(
     from composer_clr.cli.schedule_tables import (
         branch_notes,
         branch_table,
+        copies_note,
         extension_note,
         schedule_notes,
         schedule_table,
     )
+    from composer_clr.curves.kinds import ANYTIME
     from composer_clr.recipes.load import load_recipe
     from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
 
@@ -55,6 +57,8 @@ def schedule(
     if start is not None:
         notes.append(extension_note(extended(loaded, start)))
     planned = planned_run(loaded)
+    if loaded.schedule.kind == ANYTIME:
+        notes.append(copies_note(planned, loaded.schedule.average))
     branches = planned_branches(loaded) if loaded.schedule.kind == 'branch' else []
     if branches:
         show(branch_table(branches, planned.unit), [*branch_notes(branches, planned), *notes])

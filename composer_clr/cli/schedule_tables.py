@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -10,9 +10,12 @@ from rich.table import Table
 from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.recipes.preview import Branch, Extension
 from composer_clr.schedule.marks import Marks
+from composer_clr.schedule.windows import most_open, tail
 
-__all__ = ['branch_notes', 'branch_table', 'extension_note', 'schedule_notes', 'schedule_table']
+__all__ = ['branch_notes', 'branch_table', 'copies_note', 'extension_note', 'schedule_notes', 'schedule_table']
 
+# Parts of a unit, so that short windows are counted.
+_FINE = 1000
 # The paper's first point has one half of warmup.
 _MOSTLY_WARMUP = 0.7
 
@@ -60,6 +63,21 @@ def schedule_notes(planned: RecipeCycles) -> list[str]:
             'and the time after it has no point'
         )
     return notes
+
+
+def copies_note(planned: RecipeCycles, average: Mapping[str, object]) -> str:
+    """Returns how many copies of the weights an anytime run keeps at most.
+
+    Args:
+        planned (RecipeCycles): The run.
+        average (Mapping): The arguments of its average.
+    """
+    window = average.get('window') or 0.25
+    windows = [tail(_FINE * mark, window) for mark in planned.troughs] if isinstance(window, (int, float)) else []
+    copies = 1 if average.get('half_life') is not None else most_open(windows)
+    kept = 'a copy' if copies == 1 else f'up to {copies} copies'
+    where = average.get('device') or 'beside them (schedule.average.device=cpu: in main memory)'
+    return f'the average needs {kept} of the weights, kept {"on " if average.get("device") else ""}{where}'
 
 
 def branch_table(branches: Sequence[Branch], unit: str) -> Table:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from composer_clr.averaging.merging import DECAYS
-from composer_clr.averaging.tail_average import DecayingAverage, TailAverages, Window, most_open, tail
+from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
+from composer_clr.schedule.windows import Window, most_open, tail
 
 
 def iterates(count: int) -> list[dict[str, torch.Tensor]]:
@@ -135,6 +136,18 @@ def test_weights_of_few_bits_are_averaged_in_32_and_whole_numbers_left_out():
     assert set(mean) == {'w'}
     assert mean['w'].dtype == torch.float32
     assert float(mean['w']) == pytest.approx(1.5, abs=1e-4)
+
+
+def test_complex_weights_are_averaged_too():
+    averages = TailAverages([Window(0, 2)])
+    for t, value in enumerate([1 + 2j, 3 - 4j]):
+        averages.add({'w': torch.tensor(value)}, t, t + 1)
+    assert averages.mean(2)['w'] == torch.tensor(2 - 1j)
+
+
+def test_which_averages_are_missing():
+    averages, window = TailAverages([Window(2, 9)]), Window(2, 9)
+    assert [averages.missing(t) for t in (2, 3, 8, 9, 10)] == [[], [window], [window], [], []]
 
 
 def test_the_weights_are_copied():

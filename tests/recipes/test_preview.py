@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import pytest
 
+from composer_clr.cli.schedule_tables import copies_note
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
@@ -20,6 +21,21 @@ def test_a_standard_run_has_one_point():
     recipe = load_recipe('resnet50_imagenet/baseline_standard', ['max_duration=90ep', 'data.path=images'])
     planned = planned_run(recipe)
     assert (planned.cycles.start, planned.troughs) == (8, [90])
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'copies'),
+    [
+        ([], 'a copy of the weights, kept beside them'),
+        # From epoch 48 on, the windows of 50, 52, ... 64.
+        (['schedule.t_mult=1'], 'up to 8 copies of the weights, kept beside them'),
+        (['schedule.t_mult=1', 'schedule.average={half_life: 0.25}'], 'a copy of the weights, kept beside them'),
+        (['schedule.average={window: 0.6, device: cpu}'], 'up to 2 copies of the weights, kept on cpu'),
+    ],
+)
+def test_the_copies_that_an_anytime_run_keeps(overrides, copies):
+    recipe = digits('schedule.kind=anytime', *overrides)
+    assert copies_note(planned_run(recipe), recipe.schedule.average).startswith(f'the average needs {copies}')
 
 
 @pytest.mark.parametrize('kind', ['cyclic', 'standard', 'branch'])

@@ -101,6 +101,22 @@ def test_killed_ten_times_weights_and_biases_has_every_point_once(tmp_path):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'kind',
+    [
+        ['schedule.kind=anytime', 'schedule.average={window: 0.5, decay: 1-sqrt}'],
+        ['schedule.kind=anytime', 'schedule.average={half_life: 0.25}'],
+        ['schedule.kind=schedule-free', 'schedule.schedule_free={name: SGDScheduleFree, lr: 1.0}'],
+        ['schedule.kind=schedule-free', 'schedule.schedule_free={name: AdamWScheduleFree, lr: 0.01}'],
+    ],
+    ids=['window', 'half-life', 'sgd', 'adamw'],
+)
+def test_a_run_without_a_decay_killed_six_times(tmp_path, kind):
+    pytest.importorskip('schedulefree')
+    check_kills(tmp_path, 6, epochs=16, troughs=[24, 48, 96], seed=secrets.randbelow(10**6), more_arguments=kind)
+
+
 # Two ranks, of which one is killed.
 
 
