@@ -108,7 +108,7 @@ def test_killed_ten_times_weights_and_biases_has_every_point_once(tmp_path):
         ['schedule.kind=anytime', 'schedule.average={window: 0.5, decay: 1-sqrt}'],
         ['schedule.kind=anytime', 'schedule.average={half_life: 0.25}'],
         ['schedule.kind=schedule-free', 'schedule.schedule_free={name: SGDScheduleFree, lr: 1.0}'],
-        ['schedule.kind=schedule-free', 'schedule.schedule_free={name: AdamWScheduleFree, lr: 0.01}'],
+        ['schedule.kind=schedule-free', 'schedule.schedule_free={name: AdamWScheduleFree, lr: 0.01, arguments: {}}'],
     ],
     ids=['window', 'half-life', 'sgd', 'adamw'],
 )
