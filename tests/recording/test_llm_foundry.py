@@ -1,6 +1,10 @@
 """What LLM Foundry does with a plugin: classes found by entry point, built from YAML values, put into a Trainer."""
 
+import shlex
+from configparser import ConfigParser
+from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +12,15 @@ import yaml
 from composer import Algorithm, Callback
 from composer.core import DataSpec
 from composer.optim import ComposerScheduler
+from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, IterableDataset
 
 from composer_clr import TradeoffCurve
 from tests.conftest import loader
+from tests.helpers.markdown import code_blocks
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / 'yamls/llm_foundry'
 
 CONFIG = yaml.safe_load(
     """
@@ -61,16 +70,66 @@ def test_both_are_found_and_run_together_in_tokens_on_a_loader_without_length(ma
     assert curve.run.kind == 'cyclic'
 
 
+def declared(group: str) -> dict[str, type]:
+    """The classes that ``setup.cfg`` declares for a registry, by name: those that are installed may be older."""
+    config = ConfigParser()
+    config.optionxform = str  # type: ignore[assignment, method-assign]
+    config.read(ROOT / 'setup.cfg')
+    lines = config['options.entry_points'][f'llmfoundry_{group}'].strip().splitlines()
+    places = dict(line.replace(' ', '').split('=') for line in lines)
+    return {
+        name: getattr(import_module(module), attribute)
+        for name, (module, attribute) in ((name, place.split(':')) for name, place in places.items())
+    }
+
+
 @pytest.mark.parametrize(
-    ('group', 'base'),
+    ('group', 'base', 'names'),
     [
-        ('llmfoundry_schedulers', ComposerScheduler),
-        ('llmfoundry_callbacks', Callback),
-        ('llmfoundry_algorithms', Algorithm),
+        ('schedulers', ComposerScheduler, 'anytime cyclic_cosine'),
+        (
+            'callbacks',
+            Callback,
+            'anytime_average branch_points fast_cycles pareto_snapshot schedule_free trough_average trough_progress',
+        ),
+        (
+            'algorithms',
+            Algorithm,
+            'cyclic_batch_size cyclic_gradient_clipping cyclic_momentum cyclic_weight_decay',
+        ),
     ],
 )
-def test_every_entry_point_is_a_class_of_its_group_and_of_our_own(group, base):
-    ours = [entry for entry in entry_points(group=group) if entry.value.startswith('composer_clr')]
-    assert ours
-    for entry in ours:
-        assert base in entry.load().__mro__
+def test_every_entry_point_is_a_class_of_its_group_and_in_the_readme(group, base, names):
+    classes = declared(group)
+    assert ' '.join(sorted(classes)) == names
+    assert all(base in each.__mro__ for each in classes.values())
+    row = next(line for line in (SHIPPED / 'README.md').read_text().splitlines() if line.startswith(f'| `{group[:-1]}'))
+    assert all(f'`{name}`' in row for name in classes)
+
+
+README_RUNS = [
+    shlex.split(line, comments=True)[3:]
+    for line in '\n'.join(code_blocks(SHIPPED / 'README.md', 'sh')).splitlines()
+    if line.startswith('llmfoundry train mpt.yaml')
+]
+README_YAML = code_blocks(SHIPPED / 'README.md', 'yaml')
+
+
+@pytest.mark.parametrize('changes', [*README_RUNS, *README_YAML], ids=str)
+def test_what_the_readme_changes_in_the_shipped_yaml_can_be_built(changes):
+    """As LLM Foundry merges the words of its command, and builds each part from its arguments."""
+    own = OmegaConf.create(changes) if isinstance(changes, str) else OmegaConf.from_dotlist(changes)
+    config = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(SHIPPED / 'mpt.yaml'), own))
+    assert isinstance(config, dict)
+    scheduler = dict(config['scheduler'])
+    declared('schedulers')[scheduler.pop('name')](**scheduler)
+    for name, arguments in config['callbacks'].items():
+        declared('callbacks')[name](**(arguments or {}))
+
+
+def test_the_readme_makes_a_cyclic_a_wsd_s_and_an_anytime_run():
+    assert [run[0] if run else 'cyclic' for run in README_RUNS] == [
+        'cyclic',
+        'run_name=mpt-wsd-s',
+        'run_name=mpt-anytime',
+    ]

@@ -10,17 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 import torch
 
 from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
+from tests.helpers.markdown import code_blocks
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 YAML = ROOT / 'yamls/llm_foundry/mpt.yaml'
+README = YAML.parent / 'README.md'
 TROUGHS = [65536, 131072, 262144]
 LOSS = 'eval/eval/LanguageCrossEntropy'
 
@@ -128,3 +131,50 @@ def test_the_console_has_one_line_more_per_point(python, study):
     lines = [text.partition('\n[')[2].splitlines() for text in (own, plain)]
     assert len(lines[0]) == len(lines[1]) + 2
     assert sum('pareto/' in line for line in lines[0]) == 2
+
+
+def test_the_readme_line_by_line(python, tmp_path):
+    """Its commands in their order, with two troughs in place of five, and one seed."""
+    yaml = YAML.read_text(encoding='utf-8')
+    assert yaml.count('max_duration: 1048576tok\n') == 1
+    (tmp_path / 'mpt.yaml').write_text(yaml.replace('max_duration: 1048576tok', 'max_duration: 131072tok'))
+    commands = '\n'.join(code_blocks(README, 'sh')).replace('--seeds 17,18,19', '--seeds 17')
+    own = {**environment(), 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'}
+    done = subprocess.run(
+        ['sh', '-e', '-x'], input=commands, cwd=tmp_path, env=own, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / 'loss.png').stat().st_size > 10_000
+    curves = {folder.name: TradeoffCurve.read(folder) for folder in (tmp_path / 'runs').iterdir()}
+    assert {name: (curve.run.kind, [p.token for p in curve.points]) for name, curve in curves.items()} == {
+        'mpt': ('cyclic', TROUGHS[:2]),
+        'mpt-cyclic-131072tok-seed17': ('cyclic', TROUGHS[:2]),
+        'mpt-standard-65536tok-seed17': ('standard', TROUGHS[:1]),
+        'mpt-standard-131072tok-seed17': ('standard', TROUGHS[1:2]),
+        'mpt-wsd-s': ('wsd-s-linear', TROUGHS[:2]),
+        'mpt-anytime': ('anytime', TROUGHS[:2]),
+    }
+    assert list(curves['mpt-anytime'].points[0].metrics) == [LOSS, f'plain/{LOSS}']
+
+
+def test_every_part_is_found_by_its_name_in_the_registry(python):
+    """Each name of ``setup.cfg``, asked for in LLM Foundry itself."""
+    program = (
+        'import llmfoundry.registry as registry\n'
+        f'for group, name in {names_declared()!r}:\n'
+        '    assert getattr(registry, group).get(name).__module__.startswith("composer_clr."), name\n'
+    )
+    done = subprocess.run([str(python), '-c', program], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def names_declared() -> list[tuple[str, str]]:
+    config = ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    points = config['options.entry_points'].items()
+    return [
+        (key.removeprefix('llmfoundry_'), line.partition('=')[0].strip())
+        for key, lines in points
+        if key.startswith('llmfoundry_')
+        for line in lines.strip().splitlines()
+    ]
