@@ -16,7 +16,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPo
 from composer_clr.curves.kinds import has_marks, run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
-from composer_clr.wandb_io.logged_troughs import Trough, find_troughs
+from composer_clr.wandb_io.logged_troughs import Trough, find_troughs, held_part
 
 __all__ = ['ClockUnit', 'Keys', 'RunHistory', 'recovered_curve', 'wanted']
 
@@ -127,7 +127,8 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     A point lies at each trough of the learning rate (:func:`~composer_clr.wandb_io.logged_troughs.find_troughs`). Its
     metrics are those of the first evaluation at or after the trough and before the rate rises again; otherwise those of
     the last evaluation before it, at most a twentieth of the cycle earlier. A trough without either has no point. Time
-    is interpolated between the two batches at which it was logged.
+    is interpolated between the two batches at which it was logged. A run that did not log its kind is ``wsd-s`` if the
+    rate stays at its peak for a tenth of the last cycle or longer.
 
     Args:
         history (RunHistory): The run; its steps are batches, as Composer logs.
@@ -161,12 +162,15 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
     run = Run(
         run_name=history.name,
-        kind=kind or run_kind(len(troughs)),
+        kind=kind or run_kind(len(troughs), {'t_hold': held_part(*lr, troughs[-1])}),
         method=_method(history, keys),
         seed=_seed(history),
         world_size=None,
     )
-    return TradeoffCurve(run, points)
+    curve = TradeoffCurve(run, points)
+    # Runs may share a name.
+    curve.source = f'{history.name} ({history.run_id})'
+    return curve
 
 
 def _from_the_first_batch(history: RunHistory, first_step: float) -> RunHistory:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ['Trough', 'find_troughs']
+__all__ = ['Trough', 'find_troughs', 'held_part']
 
 # A rise or a fall counts if it is more than this part of the cycle's height; less is rounding.
 _COUNTS = 0.02
+# A sample within this part of the peak is at the peak: a cosine is for 2% of its cycle.
+_AT_PEAK = 1e-3
 
 
 class Trough(NamedTuple):
@@ -83,6 +85,28 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
     if low is not None and _has_come_down(t[top:], lr[top:], min((trough.lr for trough in found), default=None)):
         found.append(Trough(restart, float(t[low]), math.inf, float(lr[low])))
     return found
+
+
+def held_part(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
+    """Returns the part of a trough's cycle that the rate stays at its peak; 0 if it is at most a tenth.
+
+    Args:
+        times (ArrayLike): As for :func:`find_troughs`.
+        rates (ArrayLike): As for :func:`find_troughs`.
+        trough (Trough): One of those found in them.
+
+    Returns:
+        float: In [0, 1).
+
+    Example:
+        >>> rates = [1, 0, 1, 1, 1, 1, 1, 1, 0.5, 0]
+        >>> held_part(range(10), rates, find_troughs(range(10), rates)[-1])
+        0.75
+    """
+    t, lr = _clean(times, rates)
+    cycle = lr[(t > trough.restart) & (t <= trough.time)]
+    at_peak = int(np.count_nonzero(cycle >= (1 - _AT_PEAK) * cycle.max(initial=0.0)))
+    return at_peak / len(cycle) if at_peak >= 3 and at_peak > len(cycle) / 10 else 0.0
 
 
 def _clean(times: ArrayLike, rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import read_long_csv, write_long_csv
+from composer_clr.curves.long_csv import read_long_csv, without_clashes, write_long_csv
 from composer_clr.wandb_io.history import Keys, RunHistory, recovered_curve, wanted
 from composer_clr.wandb_io.offline import read_histories, run_files
 from composer_clr.wandb_io.online import RunFilter, find_runs, read_history
@@ -333,3 +333,19 @@ def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path)
     assert [p.token for p in again.points] == [6144, 14336]
     with pytest.raises(CurveError, match='a window in epochs needs the length of an epoch: pass --batches-per-epoch'):
         recovered_curve(read, Keys(window_epochs=1))
+
+
+def test_a_rate_that_stays_at_its_peak_before_each_decay_is_wsd_s():
+    held = [0.5, 1, 1, 1, 0.5, 0.01, 1, 1, 1, 1, 1, 1, 0.5, 0.01]
+    read = history(series={LR: dict(enumerate(held, start=1))})
+    assert rows(read) == BOTH
+    assert recovered_curve(read, Keys()).run.kind == 'wsd-s'
+    read.config['pareto'] = {'kind': 'wsd-s-linear'}
+    assert recovered_curve(read, Keys()).run.kind == 'wsd-s-linear'
+
+
+def test_runs_that_share_a_name_are_named_with_their_ids():
+    first, second = history(), history()
+    second.run_id = 'id8'
+    _, errors = without_clashes([recovered_curve(read, Keys()) for read in (first, second)])
+    assert str(errors[0]).startswith("runs 'old (id7)' and 'old (id8)' are both cyclic, BP+MX, seed 3: ")

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.wandb_io.logged_troughs import find_troughs
+from composer_clr.schedule.shapes import CycleShape, Stretch, cosine, linear, one_minus_sqrt
+from composer_clr.wandb_io.logged_troughs import find_troughs, held_part
 
 
 def times(batches, rates):
@@ -99,3 +100,14 @@ def test_any_numbers_give_troughs_in_order(rates):
     found = find_troughs(range(len(rates)), rates)
     assert all(a.time == b.restart and a.until <= b.time for a, b in pairwise(found))
     assert all(trough.restart < trough.time < trough.until for trough in found)
+
+
+@pytest.mark.parametrize('decay', [cosine, linear, one_minus_sqrt])
+@pytest.mark.parametrize('hold', [0, 0.25, 0.5, 0.8])
+@pytest.mark.parametrize('length', [10, 64, 1000])
+def test_the_part_at_the_peak_is_that_of_the_schedule(decay, hold, length):
+    cycles = Cycles(length, geometric_ends(length, length, 2.0), CycleShape(decay, hold=Stretch(part=hold)))
+    batches, rates = logged(cycles, 4 * length, alpha_f=0.1)
+    last = find_troughs(batches, rates)[-1]
+    # A cosine stays at the peak for 2% of its decay.
+    assert held_part(batches, rates, last) == pytest.approx(hold, abs=0.02 + 2 / length)
