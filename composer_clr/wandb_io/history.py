@@ -16,7 +16,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPo
 from composer_clr.curves.kinds import has_marks, run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
-from composer_clr.wandb_io.logged_troughs import Trough, find_troughs, held_part
+from composer_clr.wandb_io.logged_troughs import Trough, find_troughs, part_at_peak
 
 __all__ = ['ClockUnit', 'Keys', 'RunHistory', 'recovered_curve', 'wanted']
 
@@ -162,7 +162,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
     run = Run(
         run_name=history.name,
-        kind=kind or run_kind(len(troughs), {'t_hold': held_part(*lr, troughs[-1])}),
+        kind=kind or run_kind(len(troughs), {'t_hold': part_at_peak(*lr, troughs[-1])}),
         method=_method(history, keys),
         seed=_seed(history),
         world_size=None,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ['Trough', 'find_troughs', 'held_part']
+__all__ = ['Trough', 'find_troughs', 'part_at_peak']
 
 # A rise or a fall counts if it is more than this part of the cycle's height; less is rounding.
 _COUNTS = 0.02
@@ -87,7 +87,7 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
     return found
 
 
-def held_part(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
+def part_at_peak(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
     """Returns the part of a trough's cycle that the rate stays at its peak; 0 if it is at most a tenth.
 
     Args:
@@ -100,7 +100,7 @@ def held_part(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
 
     Example:
         >>> rates = [1, 0, 1, 1, 1, 1, 1, 1, 0.5, 0]
-        >>> held_part(range(10), rates, find_troughs(range(10), rates)[-1])
+        >>> part_at_peak(range(10), rates, find_troughs(range(10), rates)[-1])
         0.75
     """
     t, lr = _clean(times, rates)

@@ -336,8 +336,8 @@ def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path)
 
 
 def test_a_rate_that_stays_at_its_peak_before_each_decay_is_wsd_s():
-    held = [0.5, 1, 1, 1, 0.5, 0.01, 1, 1, 1, 1, 1, 1, 0.5, 0.01]
-    read = history(series={LR: dict(enumerate(held, start=1))})
+    rates = [0.5, 1, 1, 1, 0.5, 0.01, 1, 1, 1, 1, 1, 1, 0.5, 0.01]
+    read = history(series={LR: dict(enumerate(rates, start=1))})
     assert rows(read) == BOTH
     assert recovered_curve(read, Keys()).run.kind == 'wsd-s'
     read.config['pareto'] = {'kind': 'wsd-s-linear'}

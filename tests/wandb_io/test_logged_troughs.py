@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.schedule.shapes import CycleShape, Stretch, cosine, linear, one_minus_sqrt
-from composer_clr.wandb_io.logged_troughs import find_troughs, held_part
+from composer_clr.wandb_io.logged_troughs import find_troughs, part_at_peak
 
 
 def times(batches, rates):
@@ -110,4 +110,4 @@ def test_the_part_at_the_peak_is_that_of_the_schedule(decay, hold, length):
     batches, rates = logged(cycles, 4 * length, alpha_f=0.1)
     last = find_troughs(batches, rates)[-1]
     # A cosine stays at the peak for 2% of its decay.
-    assert held_part(batches, rates, last) == pytest.approx(hold, abs=0.02 + 2 / length)
+    assert part_at_peak(batches, rates, last) == pytest.approx(hold, abs=0.02 + 2 / length)
