@@ -69,6 +69,7 @@ def command(python: Path, *overrides: str) -> list[str]:
 
 
 def train(python: Path, folder: Path, *overrides: str) -> str:
+    """Trains, and returns what Composer's console logger writes, to standard error."""
     done = subprocess.run(
         command(python, *overrides),
         cwd=folder,
@@ -79,7 +80,7 @@ def train(python: Path, folder: Path, *overrides: str) -> str:
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    return done.stderr
 
 
 def points(folder: Path, run: str) -> list[TradeoffPoint]:
@@ -129,6 +130,7 @@ def test_the_console_has_one_line_more_per_point(python, study):
     plain = train(python, study, 'run_name=without', 'callbacks=null', *common)
     # What comes before the first line of progress is the configuration.
     lines = [text.partition('\n[')[2].splitlines() for text in (own, plain)]
+    assert len(lines[1]) > 20
     assert len(lines[0]) == len(lines[1]) + 2
     assert sum('pareto/' in line for line in lines[0]) == 2
 
