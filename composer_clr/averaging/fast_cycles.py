@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from typing import ClassVar
 
 import torch
@@ -46,6 +47,8 @@ class FastCycles(TroughWeights):
         save_weights (bool): Whether to save the average, as ``cycleN-baM-fast-cycles.pt``. Default: ``False``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): Likewise.
+        t_swa (str | Time | None): Former name of ``period``. Default: ``None``.
+        swa_amplitude (float | None): Former name of ``amplitude``. Default: ``None``.
 
     Raises:
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, if training images cannot be read
@@ -67,7 +70,13 @@ class FastCycles(TroughWeights):
         save_weights: bool = False,
         train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
+        t_swa: str | Time | None = None,
+        swa_amplitude: float | None = None,
     ):
+        if t_swa is not None or swa_amplitude is not None:
+            warnings.warn('t_swa and swa_amplitude are now period and amplitude', FutureWarning, stacklevel=2)
+            period = period if t_swa is None else t_swa
+            amplitude = amplitude if swa_amplitude is None else swa_amplitude
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
         self.period = parse_time('period', period)
         if self.period.value <= 0 or self.period.unit.value not in ('ep', 'ba'):
