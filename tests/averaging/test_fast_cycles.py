@@ -113,3 +113,9 @@ def test_its_cost_is_counted():
 def test_refused_on_construction(arguments, match):
     with pytest.raises(ValueError, match=match):
         FastCycles(**arguments)
+
+
+def test_the_former_names_of_its_arguments_go_on_with_a_warning():
+    with pytest.warns(FutureWarning, match='t_swa and swa_amplitude are now period and amplitude'):
+        former = FastCycles(t_swa='4ba', swa_amplitude=0.2)
+    assert (former.period, former.amplitude) == (FastCycles('4ba').period, 0.2)
