@@ -156,7 +156,7 @@ def test_the_readme_line_by_line(python, tmp_path):
         'mpt-wsd-s': ('wsd-s-linear', TROUGHS[:2]),
         'mpt-anytime': ('anytime', TROUGHS[:2]),
     }
-    assert list(curves['mpt-anytime'].points[0].metrics) == [LOSS, f'plain/{LOSS}']
+    assert {LOSS, f'plain/{LOSS}'} <= curves['mpt-anytime'].points[0].metrics.keys()
 
 
 def test_every_part_is_found_by_its_name_in_the_registry(python):

@@ -46,7 +46,7 @@ def test_runs_of_one_name_in_one_folder_are_imported_without_the_length_of_an_ep
         )
         trainer.fit()
         trainer.close()
-        close_files()
+    close_files()
     monkeypatch.setattr(sys, 'argv', ['composer-clr', 'import-wandb', str(offline / 'wandb'), '-o', 'curves.csv'])
     with pytest.raises(SystemExit) as ended:
         main()
