@@ -55,7 +55,7 @@ class TrainingClock:
             if not self._fast_forwards:
                 self._run()
         elif event in (Event.AFTER_DATALOADER, Event.EPOCH_END):
-            # A batch to train on has come, or there is none left in the epoch: fast-forwarding is over.
+            # A batch to train on has arrived, or the epoch has no more: fast-forwarding is over.
             self._fast_forwards = False
             self._run()
         elif event == Event.BATCH_END:
