@@ -11,6 +11,7 @@ import torch
 import yaml
 from composer import Algorithm, Callback
 from composer.core import DataSpec
+from composer.models import ComposerClassifier
 from composer.optim import ComposerScheduler
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, IterableDataset
@@ -105,6 +106,20 @@ def test_every_entry_point_is_a_class_of_its_group_and_in_the_readme(group, base
     assert all(base in each.__mro__ for each in classes.values())
     row = next(line for line in (SHIPPED / 'README.md').read_text().splitlines() if line.startswith(f'| `{group[:-1]}'))
     assert all(f'`{name}`' in row for name in classes)
+
+
+def test_an_anytime_run_in_tokens_on_a_loader_without_length(make_trainer):
+    callbacks = declared('callbacks')
+    make_trainer(
+        model=ComposerClassifier(torch.nn.Linear(4, 2), num_classes=2),
+        train_dataloader=DataSpec(DataLoader(Stream(), batch_size=4), get_num_tokens_in_batch=lambda batch: 70),
+        eval_dataloader=loader(40, seed=1),
+        schedulers=[declared('schedulers')['anytime'](marks=['210tok', '490tok', '1050tok'], t_warmup='70tok')],
+        callbacks=[callbacks['pareto_snapshot'](folder='out'), callbacks['anytime_average'](window=0.5)],
+        max_duration='1050tok',
+    ).fit()
+    curve = TradeoffCurve.read('out')
+    assert (curve.run.kind, [point.token for point in curve.points]) == ('anytime-window-0.5', [210, 490, 1050])
 
 
 README_RUNS = [
