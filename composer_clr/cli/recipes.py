@@ -146,7 +146,7 @@ def ensemble(
     if csv_file is not None:
         write_output(csv_file, long_csv(as_curves(curve, points)).encode())
     write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
-    show(ensemble_table(points), [], json_file, csv_file)
+    show(ensemble_table(curve, points), [], json_file, csv_file)
 
 
 def merge(

@@ -23,7 +23,8 @@ from composer_clr.cli.numbers import (
     safe,
     signed,
 )
-from composer_clr.curves.axes import UNITS, count_labels
+from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
+from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metrics import in_points, is_lower_better
 from composer_clr.utils.text import listed
 
@@ -143,8 +144,10 @@ def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
     return notes
 
 
-def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
+def ensemble_table(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> Table:
     """Returns a row per trough: the score of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
+    axis = default_axis([curve])
+    troughs = {point.cycle: point_count(point, axis) for point in curve.points}
     metric = next(iter(points[0].metrics)) if points else ''
     loss = is_lower_better(metric)
     title = safe(metric) if loss else 'accuracy in %'
@@ -156,9 +159,9 @@ def ensemble_table(points: Sequence[EnsemblePoint]) -> Table:
     for cycle in sorted({point.cycle for point in points}):
         at = {point.members: point for point in points if point.cycle == cycle}
         scores = {size: point.metrics[metric] for size, point in at.items()}
-        epoch = at[1].epoch
+        trough = troughs[cycle]
         table.add_row(
-            f'cycle {cycle}' if epoch is None else f'{epoch:g}ep',
+            f'{trough:g}ep' if axis == 'epoch' else f'{count_labels([trough or 0], axis)[0]} {UNITS[axis]}',
             *(
                 (f'{scores[size]:.4f}' if loss else f'{100 * scores[size]:.2f}') if size in scores else ''
                 for size in sizes
