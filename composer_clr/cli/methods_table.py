@@ -23,7 +23,7 @@ from composer_clr.cli.numbers import (
     without_interval,
 )
 from composer_clr.curves.axes import count_labels, count_name
-from composer_clr.curves.metrics import in_points
+from composer_clr.curves.metrics import difference_unit, in_points
 from composer_clr.utils.durations import readable_duration
 from composer_clr.utils.text import listed
 
@@ -35,9 +35,8 @@ _MOST_CROSSINGS = 6
 
 def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
     """Returns two rows per method: its improvement over the baseline at equal counts, and at equal training time."""
-    unit, digits = ('points', 2) if in_points(study.metric, study.scale) else ('units', 4)
-    if study.is_ratio:
-        unit = 'logarithms'
+    unit = 'logarithms' if study.is_ratio else difference_unit(study.metric, study.scale)
+    digits = 2 if in_points(study.metric, study.scale) else 4
     compared = f'improvement over {safe(study.baseline)}, {safe(found.kind)}'
     rows = [
         (method, at, differences)

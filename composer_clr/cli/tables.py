@@ -25,7 +25,7 @@ from composer_clr.cli.numbers import (
 )
 from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.metrics import in_points, is_lower_better
+from composer_clr.curves.metrics import difference_unit, is_lower_better
 from composer_clr.utils.text import listed
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def comparison_table(*comparisons: Comparison) -> Table:
     metric = f'{safe(first.metric)} ({better(first.lower_is_better)})'
     difference = f'{compared} over standard, {metric}, as a ratio'
     if not first.is_ratio:
-        unit = 'points' if in_points(first.metric, first.scale) else 'units'
+        unit = difference_unit(first.metric, first.scale)
         spread = plus_minus_heading(one for figures in every for one in figures.gap.estimates)
         difference = f'{compared} minus standard, {metric}, in {unit}{spread}'
     table = Table(title=difference, title_justify='left', box=SIMPLE_HEAD)
@@ -126,13 +126,16 @@ def _seeds_notes(comparison: Comparison) -> list[str]:
 
 
 def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
-    notes = [
-        f'{method}: its runs were not timed alike (seconds per {comparison.axis} differ {figures.cost.pace_spread:.2f} '
-        f'times), so the cost ratio of {figures.cost.ratio:.3f} is not that of the work, which is '
-        f'{figures.cost.counted_ratio:.3f} in {UNITS[comparison.axis]}'
-        for method, figures in comparison.methods.items()
-        if not figures.cost.timed_alike
-    ]
+    unlike = {method: figures.cost for method, figures in comparison.methods.items() if not figures.cost.timed_alike}
+    notes = []
+    if unlike:
+        spreads = listed([f'{method} {cost.pace_spread:.2f} times' for method, cost in unlike.items()])
+        ratios = listed([f'{cost.ratio:.3f}' for cost in unlike.values()])
+        counted = ', '.join(dict.fromkeys(f'{cost.counted_ratio:.3f}' for cost in unlike.values()))
+        notes.append(
+            f'runs were not timed alike (seconds per {comparison.axis} differ: {spreads}): the cost ratio in seconds, '
+            f'{ratios}, is not that of the work, {counted} in {UNITS[comparison.axis]}'
+        )
     for method, figures in comparison.methods.items():
         one_run, separate = figures.cost.one_run_gpu_h, figures.cost.separate_gpu_h
         if one_run is None or separate is None:

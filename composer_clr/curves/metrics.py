@@ -12,6 +12,7 @@ from composer_clr.utils.text import listed
 
 __all__ = [
     'default_metric',
+    'difference_unit',
     'full_name',
     'in_points',
     'is_fraction',
@@ -151,6 +152,21 @@ def study_is_fraction(curves: Iterable[TradeoffCurve], metric: str, *, peak: boo
 def in_points(metric: str, scale: float) -> bool:
     """Returns whether differences of a metric are percentage points: of fractions times 100, and of percentages."""
     return scale == 100 or is_percentage(metric)
+
+
+def difference_unit(metric: str, scale: float) -> str:
+    """Returns the unit of a metric's differences: percentage points, nats for a cross entropy, else units.
+
+    Example:
+        >>> difference_unit('eval/MulticlassAccuracy', 100.0), difference_unit('eval/LanguageCrossEntropy', 1.0)
+        ('points', 'nats')
+        >>> difference_unit('val_nll', 1.0), difference_unit('val_loss', 1.0)
+        ('nats', 'units')
+    """
+    if in_points(metric, scale):
+        return 'points'
+    words = _words(metric.rpartition('/')[2])
+    return 'nats' if 'nll' in words or 'crossentropy' in ''.join(words) else 'units'
 
 
 def is_percentage(metric: str) -> bool:

@@ -14,6 +14,7 @@ from composer_clr.analysis.cost import study_cost
 from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.screening import usable_curves
 from composer_clr.analysis.study import compare_study
+from composer_clr.cli.tables import comparison_notes
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
@@ -180,7 +181,12 @@ class TestCost:
             run('baseline', 'cyclic', [(16, 0.5, 1600), (32, 0.6, 3200), (64, 0.7, 6400)]),
             *standard_runs('baseline', [(16, 0.5, 3200), (32, 0.6, 6400), (64, 0.7, 12800)]),
         ]
-        cost = compare_study(curves).with_standard['cyclic'].methods['baseline'].cost
+        found = compare_study(curves).with_standard['cyclic']
+        assert comparison_notes(found)[-1] == (
+            'runs were not timed alike (seconds per epoch differ: baseline 2.00 times): the cost ratio in seconds, '
+            '3.500, is not that of the work, 1.750 in ep'
+        )
+        cost = found.methods['baseline'].cost
         assert (cost.timed_alike, cost.pace_spread) == (False, 2)
         assert (cost.ratio, cost.counted_ratio) == (pytest.approx(3.5), pytest.approx(1.75))
 
