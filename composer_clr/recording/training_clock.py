@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from composer.core import Event
 
@@ -51,23 +52,30 @@ class TrainingClock:
 
     def on(self, event: Event) -> None:
         """Follows the Trainer's events, each before its callbacks; :meth:`resume` ends an evaluation."""
-        if event in (Event.EPOCH_START, Event.BEFORE_DATALOADER):
-            if not self._fast_forwards:
-                self._run()
-        elif event in (Event.AFTER_DATALOADER, Event.EPOCH_END):
-            # A batch to train on has arrived, or the epoch has no more: fast-forwarding is over.
-            self._fast_forwards = False
+        follow = _FOLLOW.get(event)
+        if follow is not None:
+            follow(self)
+
+    def _loads_batch(self) -> None:
+        if not self._fast_forwards:
             self._run()
-        elif event == Event.BATCH_END:
-            self.batch_s = self.train_s
-        elif event == Event.EVAL_BEFORE_ALL:
-            self._runs_after_pause = self._running_since is not None
-            self.stop()
-            self._paused_since = time.monotonic()
-        elif event in (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT) and self._runs_after_pause:
+
+    def _has_loaded_batch(self) -> None:
+        # A batch to train on has arrived, or the epoch has no more: fast-forwarding is over.
+        self._fast_forwards = False
+        self._run()
+
+    def _ends_batch(self) -> None:
+        self.batch_s = self.train_s
+
+    def _pause(self) -> None:
+        self._runs_after_pause = self._running_since is not None
+        self.stop()
+        self._paused_since = time.monotonic()
+
+    def _runs_on(self) -> None:
+        if self._runs_after_pause:
             self._run()
-        elif event == Event.FIT_END:
-            self.stop()
 
     def resume(self) -> None:
         """Ends the pause after an evaluation is processed; training time continues with the next event."""
@@ -80,6 +88,20 @@ class TrainingClock:
     def _run(self) -> None:
         if self._running_since is None:
             self._running_since = time.monotonic()
+
+
+# A table, since Composer compares events with `==` slowly, and a batch has a dozen events.
+_FOLLOW: dict[Event, Callable[[TrainingClock], None]] = {
+    Event.EPOCH_START: TrainingClock._loads_batch,
+    Event.BEFORE_DATALOADER: TrainingClock._loads_batch,
+    Event.AFTER_DATALOADER: TrainingClock._has_loaded_batch,
+    Event.EPOCH_END: TrainingClock._has_loaded_batch,
+    Event.BATCH_END: TrainingClock._ends_batch,
+    Event.EVAL_BEFORE_ALL: TrainingClock._pause,
+    Event.BATCH_CHECKPOINT: TrainingClock._runs_on,
+    Event.EPOCH_CHECKPOINT: TrainingClock._runs_on,
+    Event.FIT_END: TrainingClock.stop,
+}
 
 
 def _since(start: float | None) -> float:
