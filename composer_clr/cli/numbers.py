@@ -47,8 +47,13 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def plain(value: float | None, digits: int = 3) -> str:
-    """Returns a number with so many decimals, or nothing."""
-    return '' if value is None else f'{value:.{digits}f}'
+    """Returns a number with so many decimals, or nothing; one that is half-way but for float errors is half-way.
+
+    Example:
+        >>> plain(1.9375), plain(1.9374999999999996), plain(None)
+        ('1.938', '1.938', '')
+    """
+    return '' if value is None else f'{float(f"{value:.12g}"):.{digits}f}'
 
 
 def interval(found: _WithInterval, spelled: Callable[[float], str] = plain) -> str:
