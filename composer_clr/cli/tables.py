@@ -130,7 +130,7 @@ def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
     notes = []
     if unlike:
         spreads = listed([f'{method} {cost.pace_spread:.2f} times' for method, cost in unlike.items()])
-        ratios = listed([f'{cost.ratio:.3f}' for cost in unlike.values()])
+        ratios = listed([plain(cost.ratio) for cost in unlike.values()])
         counted = ', '.join(dict.fromkeys(plain(cost.counted_ratio) for cost in unlike.values()))
         notes.append(
             f'runs were not timed alike (seconds per {comparison.axis} differ: {spreads}): the cost ratio in seconds, '
