@@ -15,13 +15,16 @@ from composer_clr.curves.axes import PLURALS, Count, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
+from composer_clr.schedule.marks import Marks, check_rate
 from composer_clr.schedule.multiplier_line import multiplier_line
-from composer_clr.schedule.time_strings import ScheduleTime, read_duration
+from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
 
 __all__ = ['RecordedSchedule', 'recorded_schedule']
 
-# Schedulers whose multiplier between troughs is known: a linear warmup, then cosines or the recorded shape.
+# Schedulers whose multiplier between troughs is known: a linear warmup, then cosines or the recorded shape; and the one
+# whose points are marks.
 _COSINES = ('CyclicCosineScheduler', 'CosineAnnealingWarmRestartsScheduler')
+_WITH_MARKS = 'AnytimeScheduler'
 _COUNTS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 # What places the troughs is not read: the record lists them.
 _ARGUMENTS = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
@@ -32,9 +35,9 @@ class RecordedSchedule:
     """A run's cycles on an axis of epochs, batches, samples or tokens.
 
     Attributes:
-        cycles (Cycles): Where they start and end, in batches, samples or tokens.
+        cycles (Cycles): Where they start and end, in batches, samples or tokens; of an anytime run, its marks.
         troughs (tuple[int, ...]): Their ends, up to the end of training.
-        alpha_f (float): The multiplier at a trough.
+        alpha_f (float): The multiplier at a trough, not at a mark.
         per_count (float): Batches, samples or tokens per epoch; per batch, where the train loader has no length.
         axis (str): ``'epochs'``, ``'batches'``, ``'samples'`` or ``'tokens'``.
     """
@@ -85,15 +88,16 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
             whose multiplier between troughs is not known.
     """
     record = curve.run.schedule
+    has_marks = record.get('scheduler') == _WITH_MARKS
     try:
-        if record.get('scheduler') not in _COSINES:
+        if not (has_marks or record.get('scheduler') in _COSINES):
             raise ValueError(f'its scheduler is {record.get("scheduler")!r}')
         if 'points_at' in record:
             raise ValueError(f'its points are at {record["points_at"]}, not at the troughs of its scheduler')
         troughs = record.get('troughs')
         if not (isinstance(troughs, list) and troughs and all(type(trough) is int for trough in troughs)):
             raise ValueError(f'its troughs are {troughs!r}')
-        if 'alpha_f' not in record:
+        if 'alpha_f' not in record and not has_marks:
             raise ValueError('its alpha_f is missing')
         arguments = ScheduleArguments.read(**{name: record[name] for name in _ARGUMENTS if name in record})
         per_epoch = _per_epoch(curve, record.get('unit'))
@@ -103,6 +107,8 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
             raise ValueError(f'its last point has no {axis}')
         per_count = getattr(curve.points[-1], _COUNTS[record['unit']]) / count
         cycles = arguments.cycles(lambda name, time: _counted(record, name, time, per_epoch), record['unit'], troughs)
+        if has_marks:
+            cycles = Marks.of(cycles, _falls_over(record, per_epoch))
         cycles.check_shape(max(troughs), arguments.alpha_f)
         cycles.troughs(until=max(troughs))
     except ValueError as error:
@@ -111,6 +117,12 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
             'give the curve.json of a run with cosine cycles'
         ) from error
     return RecordedSchedule(cycles, tuple(troughs), float(arguments.alpha_f), per_count, PLURALS[axis])
+
+
+def _falls_over(record: dict[str, Any], per_epoch: float) -> float | None:
+    """Returns ``a`` of a rate over the square root of time, in the schedule's unit; ``None`` of a constant rate."""
+    check_rate(record.get('rate'), record.get('a'))
+    return float(_counted(record, 'a', read_time('a', record['a']), per_epoch)) if 'a' in record else None
 
 
 def _per_epoch(curve: TradeoffCurve, unit: Any) -> float:

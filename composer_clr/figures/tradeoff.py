@@ -13,7 +13,6 @@ from composer_clr.analysis.mean_curve import Array
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import has_cycles
 from composer_clr.figures.legend import explain
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.point_labels import are_few, label_points
@@ -41,7 +40,9 @@ def accuracy_against_time(
 ) -> tuple[Figure, Axes]:
     """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
 
-    In a new figure against samples or tokens, the learning rate of the runs of several cycles is drawn beneath.
+    In a new figure against samples or tokens, the learning rate of each run of several points is drawn beneath, over
+    its maximum: cycles, or the constant or falling rate of an anytime or schedule-free run after its warmup. An average
+    that the optimizer itself takes does not show in it.
 
     Runs of one method and kind form one line: standard solid, cyclic dashed, and in a figure of one method, in a colour
     of its own. Runs that differ by their seed are averaged point by point, with the standard deviation as error bars,
@@ -89,7 +90,7 @@ def accuracy_against_time(
             rate.plot(x, alpha, color=colour, linestyle=dashes, linewidth=1.1)
         rate.set_xlabel(axes.get_xlabel())
         axes.set_xlabel('')
-        rate.set_ylabel('learning rate')
+        rate.set_ylabel('learning rate\n/ its maximum')
         rate.set_ylim(0, 1.05)
         rate.grid(alpha=0.25)
     explain(axes, lines.means, lines.means, beside=ax is None, errors=lines.errors(), titles=lines.titles)
@@ -97,13 +98,21 @@ def accuracy_against_time(
 
 
 def _learning_rates(curves: Iterable[TradeoffCurve], lines: Lines) -> dict[tuple[str, str], tuple[Array, Array]]:
-    """Returns, for each line of runs of several cycles, the multiplier over training, if the record has it."""
-    rates = {}
+    """Returns the multiplier over training of each line whose points are of one run, if the record has it.
+
+    A second line of a run, such as that of its averaged weights, has none of its own.
+    """
+    rates: dict[tuple[str, str], tuple[Array, Array]] = {}
+    line_of: dict[tuple[str, str], tuple[str, str]] = {}
     for curve in curves:
         key = curve.run.method, curve.run.kind
-        if has_cycles(key[1]) and key not in rates and curve.points:
-            with suppress(CurveError):
-                x, alpha = recorded_schedule(curve, lines.axis).multipliers()
+        is_first = line_of.setdefault((curve.run.method, curve.place), key) == key
+        if key in rates or not (is_first and curve.points and curve.run.parent is None):
+            continue
+        with suppress(CurveError):
+            schedule = recorded_schedule(curve, lines.axis)
+            if len(schedule.troughs) > 1:
+                x, alpha = schedule.multipliers()
                 # A logarithmic axis has no 0.
                 rates[key] = x[x > 0], alpha[x > 0]
     return rates

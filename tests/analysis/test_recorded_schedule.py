@@ -55,3 +55,40 @@ class TestRecordedSchedule:
     def test_refused(self, record, match):
         with pytest.raises(CurveError, match=f"run 'r': its record does not have the learning rate .{match}"):
             recorded_schedule(recorded(**record))
+
+
+class TestMarks:
+    def test_a_constant_rate(self):
+        x, alpha = recorded_schedule(marked()).multipliers(points_per_cycle=2)
+        assert x.tolist() == [0, 2, 3, 4, 4, 6, 8]
+        assert alpha.tolist() == [0, 1, 1, 1, 1, 1, 1]
+
+    @pytest.mark.parametrize(
+        'a', [{'a': '2ep'}, {'a': '20ba'}, {'a': '4ep', 'ssr': 0.5, 't_warmup': '4ep'}, {'a': '0.25dur'}]
+    )
+    def test_a_falling_rate(self, a):
+        schedule = recorded_schedule(marked(rate='1/sqrt', **a))
+        x, alpha = schedule.multipliers(points_per_cycle=2)
+        assert x.tolist() == [0, 2, 3, 4, 4, 6, 8]
+        assert alpha == pytest.approx([0, 1, (2 / 3) ** 0.5, 0.5**0.5, 0.5**0.5, (2 / 6) ** 0.5, 0.5])
+
+    @pytest.mark.parametrize(
+        ('record', 'match'),
+        [
+            ({'rate': 'linear'}, "rate='linear'"),
+            ({'rate': '1/sqrt'}, "rate='1/sqrt' with a=None"),
+            ({'rate': '1/sqrt', 'a': 'soon'}, "a='soon' is not a time"),
+            ({'rate': '1/sqrt', 'a': '0ba'}, 'a=0: must be above 0'),
+        ],
+        ids=['unknown', 'without-a', 'a-no-time', 'a-of-0'],
+    )
+    def test_refused(self, record, match):
+        with pytest.raises(CurveError, match=match):
+            recorded_schedule(marked(**record))
+
+
+def marked(**record: object) -> TradeoffCurve:
+    """Returns an anytime run with marks at 4 and 8 epochs of 10 batches."""
+    curve = recorded(**{'scheduler': 'AnytimeScheduler', 'rate': 'constant', **record})
+    del curve.run.schedule['alpha_f']
+    return curve
