@@ -16,6 +16,7 @@ __all__ = [
     'full_name',
     'in_points',
     'is_fraction',
+    'is_in_nats',
     'is_lower_better',
     'is_percentage',
     'is_perplexity',
@@ -165,8 +166,18 @@ def difference_unit(metric: str, scale: float) -> str:
     """
     if in_points(metric, scale):
         return 'points'
+    return 'nats' if is_in_nats(metric) else 'units'
+
+
+def is_in_nats(metric: str) -> bool:
+    """Returns whether a metric is a cross entropy by its name, and so in nats; a ``loss`` may be anything.
+
+    Example:
+        >>> is_in_nats('eval/LanguageCrossEntropy'), is_in_nats('eval/LanguagePerplexity'), is_in_nats('eval/loss')
+        (True, False, False)
+    """
     words = _words(metric.rpartition('/')[2])
-    return 'nats' if 'nll' in words or 'crossentropy' in ''.join(words) else 'units'
+    return 'nll' in words or 'crossentropy' in ''.join(words)
 
 
 def is_percentage(metric: str) -> bool:

@@ -89,8 +89,7 @@ def improvement_over_baseline(
         draw_points(axes, found.position / units, found.value, shown, lines.means, (method, kind), bands=bands)
     log_ticks(axes)
     axes.set_xlabel(lines.time_label if by_time else lines.count_label)
-    unit = f'points of {lines.name}' if lines.percent else lines.name
-    axes.set_ylabel(f'improvement over {baseline}\n({unit})')
+    axes.set_ylabel(f'improvement over {baseline}\n({lines.difference_label})')
     axes.grid(alpha=0.25)
     explain(axes, keys, lines.means, beside=ax is None, errors=error_handles('standard error', seeds, bands=bands))
     return figure_of(axes), axes

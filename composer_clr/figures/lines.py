@@ -17,7 +17,7 @@ from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_a
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import STANDARD, has_cycles
 from composer_clr.curves.methods import BASELINE
-from composer_clr.curves.metrics import default_metric, full_name, is_fraction
+from composer_clr.curves.metrics import default_metric, difference_unit, full_name, is_fraction, is_in_nats
 from composer_clr.figures.legend import error_handles
 from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
 from composer_clr.figures.text import metric_label
@@ -63,7 +63,14 @@ class Lines:
     @property
     def value_label(self) -> str:
         """Label of an axis of the metric."""
-        return self.name + (' (%)' if self.percent else '')
+        unit = '%' if self.percent else 'nats' if is_in_nats(self.metric) else ''
+        return f'{self.name} ({unit})' if unit else self.name
+
+    @property
+    def difference_label(self) -> str:
+        """What differences of the metric are in: ``'points of accuracy'``, ``'nats of cross entropy'``."""
+        unit = difference_unit(self.metric, self.scale)
+        return self.name if unit == 'units' else f'{unit} of {self.name}'
 
     @property
     def time_label(self) -> str:

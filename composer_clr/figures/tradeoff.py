@@ -41,8 +41,8 @@ def accuracy_against_time(
     """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
 
     In a new figure against samples or tokens, the learning rate of each run of several points is drawn beneath, over
-    its maximum: cycles, or the constant or falling rate of an anytime or schedule-free run after its warmup. An average
-    that the optimizer itself takes does not show in it.
+    its maximum: cycles, or the constant or falling rate of an anytime or schedule-free run after its warmup. It is the
+    rate of the schedule: what a schedule-free optimizer adds, its average and a warmup of its own, does not show.
 
     Runs of one method and kind form one line: standard solid, cyclic dashed, and in a figure of one method, in a colour
     of its own. Runs that differ by their seed are averaged point by point, with the standard deviation as error bars,

@@ -32,6 +32,19 @@ class TestImprovement:
         _, ax = improvement_over_baseline(loss, lower_is_better=False)
         assert lines(ax) == {'MX, cyclic': ([16], [-0.5])}
 
+    @pytest.mark.parametrize(
+        ('metric', 'what'),
+        [
+            ('eval/MulticlassAccuracy', 'points of top-1 accuracy'),
+            ('eval/CrossEntropy', 'nats of cross entropy'),
+            ('eval/loss', 'loss'),
+        ],
+    )
+    def test_the_unit(self, metric, what):
+        runs = [run(m, 'cyclic', [(16, v, None)], metric=metric) for m, v in (('baseline', 0.9), ('MX', 0.5))]
+        _, ax = improvement_over_baseline(runs, metric)
+        assert ax.get_ylabel() == f'improvement over baseline\n({what})'
+
     def test_error_bars_are_the_standard_error_of_the_difference(self):
         def seeds(method, *values):
             return [run(method, 'cyclic', [(16, v)], seed=s) for s, v in enumerate(values)]

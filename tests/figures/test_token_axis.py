@@ -42,7 +42,7 @@ def test_loss_is_drawn_against_tokens_with_the_learning_rate_beneath():
     figure, axes = accuracy_against_time(study())
     upper, lower = figure.axes
     assert upper is axes
-    assert (axes.get_xscale(), axes.get_ylabel(), lower.get_xlabel()) == ('log', 'cross entropy', 'tokens')
+    assert (axes.get_xscale(), axes.get_ylabel(), lower.get_xlabel()) == ('log', 'cross entropy (nats)', 'tokens')
     for container in axes.containers:
         assert np.array_equal(container.lines[0].get_xdata(), [131072, 262144, 524288])  # type: ignore[attr-defined]
     (rate,) = lower.lines

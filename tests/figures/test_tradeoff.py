@@ -62,6 +62,21 @@ def test_a_metric_that_is_not_a_fraction_keeps_its_unit():
     assert ax.get_ylabel() == 'loss'
 
 
+@pytest.mark.parametrize(
+    ('metric', 'label'),
+    [
+        ('eval/CrossEntropy', 'cross entropy (nats)'),
+        ('averaged/eval/LanguageCrossEntropy', 'cross entropy, averaged (nats)'),
+        ('val_nll', 'val nll (nats)'),
+        ('eval/LanguagePerplexity', 'perplexity'),
+        ('val_loss', 'val loss'),
+    ],
+)
+def test_cross_entropies_are_in_nats(metric, label):
+    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.9), (8, 2, 0.5), metric=metric)], metric)
+    assert ax.get_ylabel() == label
+
+
 def test_runs_without_epochs_are_matched_by_batch():
     batches = [
         TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)])
