@@ -25,13 +25,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scipy.stats import t as student_t
-
 from composer_clr.analysis.compare import Comparison, compare_kinds
 from composer_clr.analysis.comparison_record import record_kinds
 from composer_clr.analysis.cost import measured_cost_ratio
 from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.pairing import Alignment
+from composer_clr.analysis.uncertainty import Estimate
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
 from composer_clr.curves.sources import read_sources
@@ -196,27 +195,36 @@ def draw(curves: list[TradeoffCurve], path: Path) -> None:
 def table(options: argparse.Namespace) -> str:
     """Returns the table in Markdown: a row per line, two columns per method, and the cost."""
     results = {method: compared(options, method) for method in options.methods}
-    first = next(iter(results.values()))[0]
     labels = options.study.labels
-    kinds = [kind for kind in labels if all(kind in comparisons for comparisons, _ in results.values())]
-    kinds += [kind for kind in first if kind not in labels]
-    last = max(first[kinds[0]].methods[options.methods[0]].gap.count)
+    costs = {kind: cost for _, of_method in reversed(results.values()) for kind, cost in of_method.items()}
+    kinds = [kind for kind in labels if kind in costs] + [kind for kind in costs if kind not in labels]
+    gaps = {
+        method: {kind: found.methods[method].gap for kind, found in of_method.items()}
+        for method, (of_method, _) in results.items()
+    }
+    last = max(gap.count[-1] for of_method in gaps.values() for gap in of_method.values())
     headings = [f'{method}: {what}' for method in results for what in ('mean gap', f'gap at {last:g} epochs')]
     rows = [['curve', *headings, 'cost'], ['---', *['---:'] * (len(headings) + 1)]]
     for kind in kinds:
         row = [labels.get(kind, kind)]
-        for method, (comparisons, _) in results.items():
-            gap = comparisons[kind].methods[method].gap
+        for of_method in gaps.values():
+            gap = of_method.get(kind)
+            at = dict(zip(gap.count.tolist(), gap.estimates, strict=True)) if gap else {}
             row += [
-                with_error(gap.mean, gap.mean_sem, options.interval),
-                with_error(float(gap.value[-1]), gap.sem[-1], options.interval),
+                with_error(gap.average if gap else None, options.confidence),
+                with_error(at.get(last), options.confidence),
             ]
-        rows.append([*row, f'{next(iter(results.values()))[1][kind]:.3f}'])
+        rows.append([*row, f'{costs[kind]:.3f}'])
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n'
 
 
-def with_error(value: float, error: float | None, factor: float = 1.0) -> str:
-    return f'{value:+.2f}' if error is None else f'{value:+.2f} ± {factor * error:.2f}'
+def with_error(found: Estimate | None, confidence: bool) -> str:
+    """Returns a gap with half of its 95% interval, or with its standard error; alone, with one seed."""
+    if found is None:
+        return ''
+    if found.sem is None or found.high is None:
+        return f'{found.value:+.2f}'
+    return f'{found.value:+.2f} ± {found.high - found.value if confidence else found.sem:.2f}'
 
 
 def run_study(study: Study, description: str | None, seeds: int, *, confidence: bool = False) -> None:
@@ -238,7 +246,7 @@ def run_study(study: Study, description: str | None, seeds: int, *, confidence: 
     parser.add_argument('--methods', nargs='+', choices=study.methods, default=study.methods)
     options = parser.parse_args()
     options.study = study
-    options.interval = float(student_t.ppf(0.975, options.seeds - 1)) if confidence and options.seeds > 1 else 1.0
+    options.confidence = confidence
     train_all(options)
     rows = table(options)
     points = points_of(study, options.max_duration)
