@@ -89,6 +89,7 @@ class FastCycles(TroughWeights):
             raise ValueError(f'{cycles=}: give a whole number of fast cycles, at least 1')
         self.amplitude = amplitude
         self.cycles = cycles
+        self._period = 0  # in batches
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
@@ -101,10 +102,14 @@ class FastCycles(TroughWeights):
         if state.precision == Precision.AMP_FP16:
             raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
 
+    def eval_before_all(self, state: State, logger: Logger) -> None:
+        """Counts the period while the state's loader is that of training; an evaluator puts its own there."""
+        del logger
+        self._period = round(in_unit('period', self.period, state))
+
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Trains a copy of the network and averages its minima."""
-        began = time.monotonic()
-        period = round(in_unit('period', self.period, state))
+        began, period = time.monotonic(), self._period
         # Copied together, so that the optimizer's copy refers to the network's copy.
         model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
         seed = state.rank_zero_seed + state.timestamp.batch.value

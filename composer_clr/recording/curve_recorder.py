@@ -26,12 +26,14 @@ class Measurement:
 
     Attributes:
         metrics (dict[str, float]): ``label/metric`` to its value.
-        checkpoint (str | None): The snapshot's file name.
+        checkpoint (str | None): The snapshot's file name; ``None`` where it could not be saved.
+        save_tried (bool): Whether the snapshot has been saved, or could not be.
         extra (dict[str, dict[str, float]]): What a second set of metrics cost, by set.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
+    save_tried: bool = False
     extra: dict[str, dict[str, float]] = field(default_factory=dict)
 
 

@@ -248,7 +248,9 @@ class ParetoSnapshot(Callback):
         """Saves the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
         del logger
         cycles = self._cycles_completed(state)
-        if self.save_weights and cycles and self._measurement.checkpoint is None:
+        # Once, whether it succeeds or not: only rank 0 knows, and all ranks save together.
+        if self.save_weights and cycles and not self._measurement.save_tried:
+            self._measurement.save_tried = True
             self._measurement.checkpoint = save_weights(state, self._started().folder, cycles[-1])
 
     def eval_end(self, state: State, logger: Logger) -> None:

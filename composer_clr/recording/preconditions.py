@@ -28,9 +28,14 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
         save_weights (bool): Whether the weights are saved at troughs.
 
     Raises:
-        ValueError: If the Trainer has another such callback, no evaluation data, sharded weights to save, or a
-            schedule-free optimizer without ``ScheduleFree``.
+        ValueError: If the Trainer has another such callback, no evaluation data, sharded weights to save, a
+            schedule-free optimizer without ``ScheduleFree``, or would train on the data of an evaluation.
     """
+    if state.dataloader is not state.train_dataloader:
+        raise ValueError(
+            f"an evaluation was interrupted, and the data of '{state.dataloader_label}' would be trained on: pass "
+            'train_dataloader to fit() again'
+        )
     if any(type(other) is type(callback) and other is not callback for other in state.callbacks):
         raise ValueError(
             'the Trainer has several ParetoSnapshot callbacks, and its checkpoints keep the state of one only: '

@@ -41,7 +41,8 @@ class RunState:
             changed under way.
         changes (list[dict[str, Any]]): Settings that changed under way: the ``batch``, and by key the values before
             and after it.
-        fast_forward_s (float | None): From an older checkpoint, whose training time is Composer's: what to subtract.
+        fast_forward_s (float | None): Where training time so far is Composer's, since the run was recorded by an older
+            version or not at all: what to subtract.
     """
 
     points: list[TradeoffPoint] = field(default_factory=list)
@@ -54,7 +55,7 @@ class RunState:
     ends: list[int] = field(default_factory=list)
     offset: int = 0
     changes: list[dict[str, Any]] = field(default_factory=list)
-    fast_forward_s: float | None = None
+    fast_forward_s: float | None = 0.0
 
     def as_plain(self) -> dict[str, Any]:
         """Returns the state as plain values, so that a checkpoint loads with ``weights_only=True``."""

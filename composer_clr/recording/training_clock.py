@@ -46,7 +46,11 @@ class TrainingClock:
         return self._paused_s + _since(self._paused_since)
 
     def start(self, *, mid_epoch: bool) -> None:
-        """Prepares for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place."""
+        """Prepares for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place.
+
+        A call that ended with an error counts up to its last whole batch.
+        """
+        self._train_s = max(self._train_s, self.batch_s)
         self._running_since = self._paused_since = None
         self._fast_forwards, self._runs_after_pause = mid_epoch, False
 

@@ -36,6 +36,12 @@ def test_the_run_is_bit_for_bit_the_run_without(make_trainer):
         assert before.extra == {}
 
 
+def test_an_epoch_is_one_of_the_training_data(make_trainer):
+    """10 batches, where the evaluator that runs has 2."""
+    trained(make_trainer, 'out', FastCycles('1ep', cycles=3))
+    assert [point.extra['fast-cycles']['batches'] for point in points('out')] == [30, 30, 30]
+
+
 def test_the_branch_is_the_training_that_the_formula_says(make_trainer):
     """From the trough's snapshot and momentum by hand, with plain SGD steps written out."""
     network = with_dropout()

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from composer import Callback, Event
+from composer import Callback, Evaluator, Event
 
 import composer_clr.recording.run_folder
 import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
-from tests.conftest import classifier
+from tests.conftest import classifier, loader
 from tests.helpers.object_store import names
 from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
 
@@ -124,6 +124,24 @@ def test_weights_that_cannot_be_saved_are_warned_of_and_the_point_stays(make_tra
         trainer.fit()
     assert points() == [(20, 'cycle0-ba20.pt'), (40, None), (80, 'cycle2-ba80.pt')]
     assert not list(Path('out').glob('.part-*'))
+
+
+def test_weights_that_cannot_be_saved_are_tried_once_whatever_the_number_of_evaluators(make_trainer, monkeypatch):
+    """Only rank 0 knows that it has failed: if it tried again, it would wait for the others for ever."""
+    tried = []
+
+    def fails(state, *_args, **_keywords):
+        tried.append(state.timestamp.batch.value)
+        full_disk()
+
+    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', fails)
+    evaluators = [
+        Evaluator(label=label, dataloader=loader(20), metric_names=['MulticlassAccuracy']) for label in ('a', 'b')
+    ]
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), eval_dataloader=evaluators)
+    with pytest.warns(UserWarning, match='NOT saved'):
+        trainer.fit()
+    assert tried == [20, 40, 80]
 
 
 # An object store; what it was once able to do is tried again.

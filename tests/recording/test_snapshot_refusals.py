@@ -55,6 +55,20 @@ def test_two_snapshots(make_trainer):
         trainer.fit()
 
 
+def test_training_on_the_data_of_an_evaluation_that_was_interrupted(make_trainer):
+    """Composer leaves the evaluator's loader in the place of the train loader."""
+    stop = StopAfter(25, Event.EVAL_BATCH_END)
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), stop], eval_interval='25ba')
+    with pytest.raises(Stop):
+        trainer.fit()
+    stop.batch = -1
+    with pytest.raises(ValueError, match="data of 'eval' would be trained on: pass train_dataloader"):
+        trainer.fit()
+    assert trainer.state.timestamp.batch == 25
+    trainer.fit(train_dataloader=loader(40))
+    assert [point.batch for point in curve().points] == [20, 40, 80]
+
+
 def test_a_curve_that_is_there_already(make_trainer):
     make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='first').fit()
     before = Path('out/curve.json').read_text()

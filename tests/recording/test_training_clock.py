@@ -6,7 +6,9 @@ from composer import Event
 
 from composer_clr.recording import training_clock
 from composer_clr.recording.training_clock import TrainingClock
-from tests.helpers.recorded_runs import At, curve, doubling, snapshot
+from tests.helpers.averaged_runs import interrupted
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
 
 
 @pytest.fixture
@@ -102,3 +104,32 @@ def test_a_change_of_the_time_of_day_is_in_no_point(make_trainer, monkeypatch, h
     times = [(p.wall_clock_train_s, p.wall_clock_total_s) for p in curve().points]
     assert times == sorted(times)
     assert all(0 < train_s < total_s < 100 for train_s, total_s in times)
+
+
+def times() -> list[tuple[int, float]]:
+    return [(point.batch, point.wall_clock_train_s) for point in curve().points]
+
+
+@pytest.mark.parametrize('event', [Event.BATCH_START, Event.BATCH_END, Event.BATCH_CHECKPOINT, Event.EVAL_AFTER_ALL])
+def test_a_fit_after_one_that_failed_goes_on_from_the_last_whole_batch(make_trainer, monkeypatch, event):
+    clock = FakeClock(monkeypatch)
+    stop = StopAfter(35, event)
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), stop], eval_interval='35ba')
+    with pytest.raises(Stop):
+        trainer.fit()
+    clock.now_s += 1000
+    stop.batch = -1
+    trainer.fit()
+    assert times() == [(20, 20), (40, 40), (80, 80)]
+
+
+@pytest.mark.filterwarnings('ignore:ParetoSnapshot is not in the state_dict')
+def test_the_time_before_the_callback_was_given_is_composers(make_trainer, monkeypatch):
+    FakeClock(monkeypatch)
+
+    def train(make_trainer, folder, *callbacks, **changes):
+        make_trainer(schedulers=doubling(), callbacks=callbacks, **changes).fit()
+
+    checkpoint = interrupted(train, make_trainer, 'out', 35)
+    train(make_trainer, 'out', snapshot(), load_path=checkpoint)
+    assert times() == [(40, 40), (80, 80)]
