@@ -19,7 +19,8 @@ from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.legend import error_handles, legend_of
 from composer_clr.figures.lines import Lines, mean_lines
-from composer_clr.figures.style import axes_or_new, figure_of, method_colour
+from composer_clr.figures.looks import method_colour
+from composer_clr.figures.style import axes_or_new, figure_of
 
 __all__ = ['training_time', 'training_time_of_method']
 

@@ -17,19 +17,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from composer_clr.curves.kinds import kind_order
-from composer_clr.figures.style import (
+from composer_clr.figures.looks import (
     GREY,
-    LINES_NAMED,
-    NAMES_A_COLUMN,
-    NARROW,
-    figure_of,
+    are_of_one_method,
     filling,
     kind_dashes,
+    kinds_have_markers,
     line_look,
     method_colour,
     method_marker,
-    scaled,
 )
+from composer_clr.figures.style import LINES_NAMED, NAMES_A_COLUMN, NARROW, figure_of, scaled
 
 __all__ = ['error_handles', 'explain', 'kind_handles', 'legend_of', 'legend_outside', 'line_handles', 'method_handles']
 
@@ -46,28 +44,46 @@ def explain(
     errors: Sequence[Artist] = (),
     titles: Mapping[tuple[str, str], str] | None = None,
 ) -> Legend:
-    """Adds a legend: of lines if there are few, else of methods and kinds.
+    """Adds a legend: of lines if they are few or of one method, else of methods and kinds.
 
     Args:
         ax (Axes): The axes with the lines.
         drawn (Collection[tuple[str, str]]): Method and kind of each line, in order.
         among (Collection[tuple[str, str]]): Those of the whole figure, which determine the looks.
-        beside (bool): Put a long legend beside the axes, and one of a narrow figure below them, on a figure that has no
-            others.
+        beside (bool): Put a long legend beside the axes, and below them one of a narrow figure or one that would cover
+            a line, on a figure that has no other legends.
         errors (Sequence[Artist]): What :func:`error_handles` says of the errors.
         titles (Mapping[tuple[str, str], str] | None): Names of lines. Default: ``None``, their method and kind.
     """
     figure = figure_of(ax)
-    if len(drawn) <= LINES_NAMED:
+    place: dict[str, Any] = {'handlelength': 3.5}  # long enough to distinguish dashes
+    if len(drawn) <= LINES_NAMED or are_of_one_method(among):
         handles: list[Artist] = [*line_handles(drawn, among, titles or {}), *errors]
-        columns, place = 1, {'handlelength': 3.5}  # long enough to distinguish dashes
     else:
         handles = [*kind_handles(drawn, among), *method_handles(drawn, among), *errors]
-        columns = 1 if beside and len(handles) <= NAMES_A_COLUMN else 2
-        place = {'loc': 'upper left', 'bbox_to_anchor': (1, 1)} if beside else {}
     if beside and figure.get_figwidth() < NARROW:
         return legend_outside(figure, handles)
-    return legend_of(ax, handles, ncols=columns, **place)
+    if len(drawn) > LINES_NAMED:
+        place['ncols'] = 1 if beside and len(handles) <= NAMES_A_COLUMN else 2
+        if beside:
+            place |= {'loc': 'upper left', 'bbox_to_anchor': (1, 1)}
+        return legend_of(ax, handles, **place)
+    legend = legend_of(ax, handles, **place)
+    if beside and _covers(legend, ax):
+        legend.remove()
+        return legend_outside(figure, handles)
+    return legend
+
+
+def _covers(legend: Legend, ax: Axes) -> bool:
+    """Returns whether a legend lies on a line, a point or an error bar, or a label of a point."""
+    figure_of(ax).draw_without_rendering()
+    box = legend.get_window_extent().padded(scaled(4))  # half a marker
+    lines = [line.get_transform().transform_path(line.get_path()) for line in ax.lines]
+    bars = [bar.get_transform().transform_path(path) for bar in ax.collections for path in bar.get_paths()]
+    return any(path.intersects_bbox(box, filled=False) for path in lines + bars if len(path)) or any(
+        box.overlaps(text.get_window_extent()) for text in ax.texts
+    )
 
 
 def legend_outside(figure: Figure, handles: Sequence[Artist], side: str = 'lower') -> Legend:
@@ -122,23 +138,35 @@ def line_handles(
     ]
 
 
-def kind_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """Returns legend entries for the kinds of curve: their dashes and filling, standard first."""
+def kind_handles(drawn: Iterable[tuple[str, str]], among: Collection[tuple[str, str]]) -> list[Line2D]:
+    """Returns legend entries for the kinds of curve: their dashes, filling and markers, standard first."""
     kinds = sorted({kind for _, kind in drawn}, key=kind_order)
     names = {kind for _, kind in among}
     looks = dict.fromkeys(kinds, (GREY, 'o'))
-    if len({method for method, _ in among}) == 1:
-        looks = {kind: line_look(next(method for method, _ in among), kind, list(among)) for kind in kinds}
+    if kinds_have_markers(among):
+        method = next(method for method, _ in among)
+        looks = {kind: line_look(method, kind, among) for kind in kinds}
+    if not are_of_one_method(among):
+        looks = {kind: (GREY, marker) for kind, (_, marker) in looks.items()}
     return [
         Line2D([], [], color=colour, ls=kind_dashes(kind, names), marker=marker, mfc=filling(kind), label=kind)
         for kind, (colour, marker) in looks.items()
     ]
 
 
-def method_handles(drawn: Iterable[tuple[str, str]], among: Iterable[tuple[str, str]]) -> list[Line2D]:
-    """Returns legend entries for the methods: their colours and markers, in order."""
+def method_handles(drawn: Iterable[tuple[str, str]], among: Collection[tuple[str, str]]) -> list[Line2D]:
+    """Returns legend entries for the methods, in order: their colours and markers, or a bar where kinds have those."""
     names = {method for method, _ in among}
+    bar = kinds_have_markers(among)
     return [
-        Line2D([], [], color=method_colour(method, names), marker=method_marker(method, names), ls='', label=method)
+        Line2D(
+            [],
+            [],
+            color=method_colour(method, names),
+            marker='' if bar else method_marker(method, names),
+            ls='-' if bar else '',
+            linewidth=scaled(4),
+            label=method,
+        )
         for method in dict.fromkeys(method for method, _ in drawn)
     ]

@@ -15,11 +15,12 @@ from matplotlib.ticker import FuncFormatter
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import STANDARD, has_cycles
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, STANDARD, has_cycles, kind_without_shape
 from composer_clr.curves.methods import BASELINE
 from composer_clr.curves.metrics import default_metric, difference_unit, full_name, is_fraction, is_in_nats
 from composer_clr.figures.legend import error_handles
-from composer_clr.figures.style import MOST_METHODS, draw_points, drawing_order, log_ticks
+from composer_clr.figures.looks import MOST_METHODS, are_of_one_method, drawing_order
+from composer_clr.figures.style import draw_points, log_ticks
 from composer_clr.figures.text import metric_label
 
 __all__ = ['Lines', 'mean_lines']
@@ -90,7 +91,7 @@ class Lines:
     @property
     def are_of_one_method(self) -> bool:
         """Whether all lines are of one method."""
-        return len({method for method, _ in self.means}) == 1
+        return are_of_one_method(self.means)
 
     @property
     def titles(self) -> dict[tuple[str, str], str]:
@@ -107,8 +108,12 @@ class Lines:
             return {(method, kind): f'{method}, {kind}' for method, kind in self.means}
         titles = {}
         for (method, kind), line in self.means.items():
-            runs = f'one {kind} run' if has_cycles(kind) else kind
-            if kind == STANDARD:
+            runs = kind
+            if has_cycles(kind) or kind_without_shape(kind) in (ANYTIME, SCHEDULE_FREE):
+                runs = f'one {kind} run'
+            elif kind == 'branch':
+                runs = 'cooldown branches'
+            elif kind == STANDARD:
                 runs = 'separate standard runs' if len(line.count) > 1 else 'standard run'
             titles[method, kind] = runs if method == BASELINE else f'{method}: {runs}'
         return titles

@@ -15,7 +15,8 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.figures.legend import kind_handles, legend_of, legend_outside, line_handles, method_handles
 from composer_clr.figures.lines import Lines, mean_lines
-from composer_clr.figures.style import figure_of, method_colour, size_or
+from composer_clr.figures.looks import method_colour
+from composer_clr.figures.style import figure_of, size_or
 
 __all__ = ['methods_beside_baseline', 'standard_beside_cyclic']
 
@@ -113,7 +114,7 @@ def standard_beside_cyclic(
     explained: list[Artist] = [*method_handles(lines.means, lines.means), *lines.errors()]
     if lines.are_of_one_method:  # whose kinds have colours of their own
         explained = [*line_handles(lines.means, lines.means, lines.titles), *lines.errors()]
-    return _draw_panels(lines, panels, kinds, axes, explained, columns=len(kinds))
+    return _draw_panels(lines, panels, kinds, axes, explained, columns=4)
 
 
 def _draw_panels(

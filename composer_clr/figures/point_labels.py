@@ -11,7 +11,8 @@ from matplotlib.text import Annotation
 
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.figures.lines import Lines
-from composer_clr.figures.style import GREY, scaled
+from composer_clr.figures.looks import GREY
+from composer_clr.figures.style import scaled
 
 __all__ = ['are_few', 'label_points', 'thin_labels']
 

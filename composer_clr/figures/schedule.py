@@ -16,7 +16,8 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import has_cycles, kind_order
 from composer_clr.figures.legend import legend_of, legend_outside
 from composer_clr.figures.lines import mean_lines
-from composer_clr.figures.style import axes_or_new, draw_points, figure_of, method_colour, method_marker
+from composer_clr.figures.looks import method_colour, method_marker
+from composer_clr.figures.style import axes_or_new, draw_points, figure_of
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.multiplier_line import multiplier_line
 

@@ -15,15 +15,9 @@ from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.legend import explain
 from composer_clr.figures.lines import Lines, mean_lines
+from composer_clr.figures.looks import kind_dashes, line_colour
 from composer_clr.figures.point_labels import are_few, label_points
-from composer_clr.figures.style import (
-    axes_or_new,
-    figure_of,
-    figure_size,
-    kind_dashes,
-    line_colour,
-    size_or,
-)
+from composer_clr.figures.style import axes_or_new, figure_of, figure_size, size_or
 
 __all__ = ['accuracy_against_time']
 

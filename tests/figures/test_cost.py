@@ -8,7 +8,7 @@ from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.figures.cost import training_time
-from composer_clr.figures.style import method_colour
+from composer_clr.figures.looks import method_colour
 from tests.helpers.drawn_studies import STUDY
 from tests.helpers.runs_and_lines import run, standard_runs
 

@@ -34,6 +34,13 @@ def test_standard_beside_cyclic():
     assert lines(axes[0])['MX, standard'] == (pytest.approx([25, 55]), pytest.approx([51, 62]))
 
 
+def test_more_than_four_kinds_have_two_rows():
+    kinds = ('standard', 'cyclic', 'anytime', 'branch', 'wsd-s')
+    _, axes = standard_beside_cyclic([run('LS', kind, [(16, 0.5), (32, 0.6)]) for kind in kinds])
+    assert [ax.get_title() for ax in axes] == list(kinds)
+    assert len({round(ax.get_position().y0, 3) for ax in axes}) == 2
+
+
 def test_on_axes_of_the_caller():
     figure, axes = plt.subplots(1, 2)
     assert standard_beside_cyclic(STUDY, axes=axes) == (figure, list(axes))

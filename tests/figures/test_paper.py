@@ -8,8 +8,8 @@ import pytest
 
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.curves.curve import CurveError
+from composer_clr.figures.looks import MOST_METHODS, method_colour, method_marker
 from composer_clr.figures.paper import FIGURES, draw
-from composer_clr.figures.style import MOST_METHODS, method_colour, method_marker
 from tests.helpers.drawn_studies import STUDY, lines, many, recorded, replace_method
 
 

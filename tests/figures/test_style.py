@@ -4,7 +4,8 @@ from matplotlib.colors import to_hex
 
 from composer_clr.figures.cost import training_time
 from composer_clr.figures.improvement import improvement_over_baseline
-from composer_clr.figures.style import log_ticks, method_colour, method_marker
+from composer_clr.figures.looks import method_colour, method_marker
+from composer_clr.figures.style import log_ticks
 from composer_clr.figures.tradeoff import accuracy_against_time
 from tests.helpers.drawn_studies import STUDY
 from tests.helpers.runs_and_lines import run, standard_runs

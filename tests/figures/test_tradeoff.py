@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.figures.style import method_colour
+from composer_clr.figures.looks import method_colour
 from composer_clr.figures.tradeoff import accuracy_against_time
 from tests.helpers.studies import STUDY, run
 
@@ -103,15 +103,26 @@ def test_drawn_on_axes_of_the_caller():
 
 
 def test_the_kinds_of_one_method_have_colours_and_names_of_their_own():
-    curves = [run(kind, 1, (4, 1, 0.5), (8, 2, 0.6)) for kind in ('standard', 'cyclic', 'wsd-s', 'cyclic-averaged')]
-    _, ax = accuracy_against_time(curves)
-    assert len({bars.lines[0].get_color() for bars in drawn(ax).values()}) == 4
-    assert list(lines(ax)) == ['separate standard runs', 'one cyclic run', 'cyclic-averaged', 'one wsd-s run']
+    kinds = ('standard', 'cyclic', 'wsd-s', 'cyclic-averaged', 'branch', 'schedule-free', 'anytime', 'anytime-plain')
+    _, ax = accuracy_against_time([run(kind, 1, (4, 1, 0.5), (8, 2, 0.6)) for kind in kinds])
+    assert len({bars.lines[0].get_color() for bars in drawn(ax).values()}) == len(kinds)
+    assert list(lines(ax)) == [
+        'separate standard runs',
+        'one cyclic run',
+        'one anytime run',
+        'anytime-plain',
+        'cooldown branches',
+        'cyclic-averaged',
+        'one schedule-free run',
+        'one wsd-s run',
+    ]
     assert {key: str(bars.get_label()) for key, bars in drawn(ax).items()} == {key: key for key in lines(ax)}
     for method in ('baseline', 'LS+MX'):
         pair = [run(kind, 1, (4, 1, 0.5), method=method) for kind in ('standard', 'cyclic')]
-        standard, cyclic = (bars.lines[0].get_color() for bars in drawn(accuracy_against_time(pair)[1]).values())
-        assert standard == method_colour(method) != cyclic
+        colours = [bars.lines[0].get_color() for bars in drawn(accuracy_against_time(pair)[1]).values()]
+        assert colours == ['#000000', '#D55E00']
+        _, ax = accuracy_against_time(pair[:1])
+        assert ax.containers[0].lines[0].get_color() == method_colour(method)  # type: ignore
 
 
 def test_methods_keep_their_colour_and_differ():
