@@ -6,10 +6,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ['rank_errors']
+__all__ = ['lost_rank', 'rank_errors']
 
 # As torch words the errors of its backends, on the CPU and on GPUs.
 _LOST = re.compile(r'gloo/transport/\S+\] (?P<gloo>[^\[\n]*)|(?P<nccl>ncclRemoteError)')
+
+
+def lost_rank(error: Exception) -> str | None:
+    """Returns how the connection to another rank was lost, in torch's words; ``None`` for any other error.
+
+    Example:
+        >>> lost_rank(RuntimeError('[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:56194'))
+        'Connection closed by peer'
+    """
+    lost = _LOST.search(str(error)) if isinstance(error, RuntimeError) else None
+    return None if lost is None else (lost['gloo'] or lost['nccl']).strip()
 
 
 @contextmanager
@@ -22,10 +33,9 @@ def rank_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        lost = _LOST.search(str(error))
+        lost = lost_rank(error)
         if lost is None:
             raise
         raise OSError(
-            f'another rank has ended ({(lost["gloo"] or lost["nccl"]).strip()}): its output has the reason; resume '
-            'from the last checkpoint'
+            f'another rank has ended ({lost}): its output has the reason; resume from the last checkpoint'
         ) from error

@@ -16,6 +16,7 @@ from composer.utils import load_checkpoint, parse_uri
 from composer_clr.curves.names import filled_in
 from composer_clr.data.checks import start_ranks
 from composer_clr.recipes.schema import Recipe, RecipeError
+from composer_clr.training.rank_errors import lost_rank
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
@@ -74,7 +75,7 @@ def load_trainer(start: str | None, **arguments: Any) -> Trainer:
         return Trainer(**arguments)
     except Exception as error:
         frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-        if start is None or all(frame.f_code is not load_checkpoint.__code__ for frame in frames):
+        if start is None or lost_rank(error) or all(frame.f_code is not load_checkpoint.__code__ for frame in frames):
             raise
         raise RecipeError(
             f'{start}: does not fit this run ({_summary(error)}): pass the model, optimizer and algorithms of the run '

@@ -137,3 +137,13 @@ def test_another_programs_file_is_one_line(copy, capsys):
     assert main([*RECIPE, 'snapshot.folder=other', 'max_duration=8ep', 'checkpoint.load_path=foreign.pt']) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "checkpoint.load_path=foreign.pt: does not fit this run (KeyError: 'state')" in line
+
+
+def test_a_rank_that_ends_while_a_checkpoint_is_loaded_is_not_a_checkpoint_that_does_not_fit(copy, monkeypatch, capsys):
+    def load(*_args, **_arguments):
+        raise RuntimeError('[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:56194')
+
+    monkeypatch.setattr('composer.core.state.State.load_model_state', load)
+    assert main([*RECIPE, *OWN, 'max_duration=8ep']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer_clr.train: another rank has ended (Connection closed by peer): ')
