@@ -273,7 +273,7 @@ class ParetoSnapshot(Callback):
         cycles = self._cycles_completed(state)
         if cycles:
             stop_if_diverged(state, self._started().record(state, cycles, self._measurement), self.on_nan)
-        elif self._recorder is not None:
+        elif self._recorder is not None and self._kept.clock.goes_on:
             self._recorder.note(state, self._measurement)
         self._kept.clock.resume()
 

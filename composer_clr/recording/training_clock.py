@@ -45,6 +45,11 @@ class TrainingClock:
         """Seconds of evaluation and snapshots up to now."""
         return self._paused_s + _since(self._paused_since)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether training goes on after the evaluation under way, which the end of ``fit`` may have asked for."""
+        return self._runs_after_pause
+
     def start(self, *, mid_epoch: bool) -> None:
         """Prepares for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place.
 

@@ -100,14 +100,16 @@ class NextValue(Callback):
         del Scripted.values[0]
 
 
-def scripted_peaks(make_trainer, values: list[float], window: str, eval_interval: str | int = '1ep', **changes):
-    Scripted.values = list(values)
+def scripted_model():
     model = classifier()
     model.val_metrics = MetricCollection({'Scripted': Scripted(num_classes=2)})
-    callback = snapshot(peak_window=window, **changes)
-    make_trainer(
-        model=model, schedulers=doubling(), callbacks=[callback, NextValue()], eval_interval=eval_interval
-    ).fit()
+    return model
+
+
+def scripted_peaks(make_trainer, values: list[float], window: str, eval_interval: str | int = '1ep', **changes):
+    Scripted.values = list(values)
+    callbacks = [snapshot(peak_window=window, **changes), NextValue()]
+    make_trainer(model=scripted_model(), schedulers=doubling(), callbacks=callbacks, eval_interval=eval_interval).fit()
     return [p.peak_metrics['eval/Scripted'] for p in curve().points], [
         p.metrics['eval/Scripted'] for p in curve().points
     ]
@@ -158,6 +160,22 @@ def test_fitting_in_two_steps_is_fitting_in_one(make_trainer):
         trainer.fit(duration='5ep')
     assert [p.batch for p in curve().points] == [20, 40, 80]
     assert evaluated_batches(recorder) == [20, 40, 80]
+
+
+@pytest.mark.filterwarnings('ignore:max_duration=.* stops in the middle of a cycle')
+def test_an_evaluation_at_the_end_of_a_fit_is_no_peak(make_trainer):
+    """Composer adds it; in an anytime run it is of the weights in training, under the name of the average's metrics."""
+    Scripted.values = [0.5, 0.9, 0.6, 0.7, 0.8]  # at batches 20, 30, 40, 60 and 80
+    trainer = make_trainer(
+        model=scripted_model(),
+        schedulers=doubling(),
+        callbacks=[snapshot(peak_window='2ep'), NextValue()],
+        max_duration=None,
+        eval_interval='2ep',
+    )
+    trainer.fit(duration='3ep')
+    trainer.fit(duration='5ep')
+    assert [p.peak_metrics['eval/Scripted'] for p in curve().points] == pytest.approx([0.5, 0.6, 0.8])
 
 
 @pytest.mark.parametrize('last', ['80ba', '75ba'], ids=['at-an-epochs-end', 'within-an-epoch'])
