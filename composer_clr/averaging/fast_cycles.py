@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.times import in_unit, parse_time, spell
 from composer_clr.schedule.trainer_schedule import Troughs
+from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['FastCycles']
@@ -37,7 +37,7 @@ class FastCycles(TroughWeights):
     without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``;
     its cost, in seconds and batches, is in the point's ``extra``. The copy trains with the network's own loss:
     Composer's algorithms that act on batches or losses, such as MixUp, do not apply to it. Every rank trains the same
-    copy.
+    copy, on batches of the size that one rank has, or of the microbatch if that is smaller.
 
     Args:
         period (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
@@ -109,7 +109,7 @@ class FastCycles(TroughWeights):
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Trains a copy of the network and averages its minima."""
-        began, period = time.monotonic(), self._period
+        began, period = device_time_s(), self._period
         # Copied together, so that the optimizer's copy refers to the network's copy.
         model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
         seed = state.rank_zero_seed + state.timestamp.batch.value
@@ -132,6 +132,6 @@ class FastCycles(TroughWeights):
                     average.add(dict(model.named_parameters()), step)
         snapshot = self._snapshot(state)
         if snapshot is not None:
-            extra = {'train_s': time.monotonic() - began, 'batches': float(self.cycles * period)}
+            extra = {'train_s': device_time_s() - began, 'batches': float(self.cycles * period)}
             snapshot.note_extra(self.prefix, extra)
         return average.mean

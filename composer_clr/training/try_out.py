@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from composer_clr.schedule.times import COUNTED, horizon, spell
 from composer_clr.schedule.trainer_schedule import trainer_schedule
 from composer_clr.training.build import build_loggers, build_trainer, fit
 from composer_clr.training.run_cost import RunCost
+from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
@@ -83,15 +83,15 @@ class TryOut(Callback):
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
-        self._since_s = _now_s()
+        self._since_s = device_time_s()
 
     def after_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
-        self.waiting_s, self._since_s = _now_s() - self._since_s, _now_s()
+        self.waiting_s, self._since_s = device_time_s() - self._since_s, device_time_s()
 
     def batch_end(self, state: State, logger: Logger) -> None:
         del logger
-        self.computing_s = _now_s() - self._since_s
+        self.computing_s = device_time_s() - self._since_s
         self._trained += 1
         if self._trained == 1:
             self.per_batch = {unit: getattr(state.timestamp, count).value for unit, count in COUNTED.items()}
@@ -100,12 +100,12 @@ class TryOut(Callback):
 
     def eval_batch_start(self, state: State, logger: Logger) -> None:
         del state, logger
-        self._since_s = _now_s()
+        self._since_s = device_time_s()
 
     def eval_batch_end(self, state: State, logger: Logger) -> None:
         del state, logger
         self.eval_batches += 1
-        self.eval_batch_s = _now_s() - self._since_s
+        self.eval_batch_s = device_time_s() - self._since_s
 
 
 def check_recipe(recipe: Recipe) -> str:
@@ -232,10 +232,3 @@ def _room(key: str, folder: str, needed_bytes: int) -> str:
     if free_bytes < needed_bytes:
         raise OSError(f'needs {decimal(needed_bytes)}, but only {decimal(free_bytes)} are free')
     return f'{key:<18}{folder}: {decimal(needed_bytes)} of {decimal(free_bytes)} free'
-
-
-def _now_s() -> float:
-    """Returns the time, after the device has finished its work."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
