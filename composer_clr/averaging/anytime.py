@@ -10,9 +10,9 @@ from composer.loggers import Logger
 from composer.utils import reproducibility
 
 from composer_clr.averaging.mark_intervals import AtMarksToo, MarkIntervals
-from composer_clr.averaging.merging import decay_named
 from composer_clr.averaging.point_weights import PointWeights
 from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
+from composer_clr.schedule.averages import check_average
 from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
 from composer_clr.schedule.windows import tail
@@ -90,13 +90,7 @@ class AnytimeAverage(PointWeights):
         scheduler: Troughs | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=scheduler)
-        decay_named(decay)
-        if half_life is None:
-            window = _checked('window', 0.25 if window is None else window, most=1.0)
-        elif window is not None or decay != 'linear':
-            raise ValueError(f'{half_life=} replaces window and decay: leave out half_life, or both of these')
-        else:
-            half_life = _checked('half_life', half_life)
+        window, half_life = check_average(window, half_life, decay)
         if device is not None:
             try:
                 # A value on it too: 'cuda' names a device, which this machine may not have.
@@ -147,6 +141,12 @@ class AnytimeAverage(PointWeights):
             self._averages.load_state_dict(loaded.get('averages', {}), devices)
         missing = self._averages.missing(schedule.now(state))
         if missing:
+            if 'average' in loaded and loaded['average'] != self.describe_average():
+                raise ValueError(
+                    f'the checkpoint at {schedule.now(state)}{schedule.unit.value} holds averages of '
+                    f'{loaded["average"]}, and this run takes those of {self.describe_average()}: resume with the '
+                    'former, or train another run'
+                )
             raise ValueError(
                 f'the average at the mark {missing[0].end}{schedule.unit.value} is over the time from '
                 f'{missing[0].start}{schedule.unit.value}, and the checkpoint at {schedule.now(state)}'
@@ -228,10 +228,3 @@ class AnytimeAverage(PointWeights):
             windows.append(tail(following, self.window))
             following = schedule.cycles.next_trough(following)
         return TailAverages(windows, self.decay, self.device)
-
-
-def _checked(name: str, value: float, most: float = float('inf')) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-        allowed = 'above 0' if most == float('inf') else f'above 0 and at most {most:g}'
-        raise ValueError(f'{name}={value!r}: must be a part of the time so far, {allowed}')
-    return float(value)

@@ -9,26 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from composer_clr.schedule.shapes import cosine, linear, one_minus_sqrt
-from composer_clr.utils.text import did_you_mean
-
-__all__ = ['DECAYS', 'decay_named', 'merging_shares', 'share']
-
-DECAYS: dict[str, Callable[[float], float]] = {'linear': linear, 'cosine': cosine, '1-sqrt': one_minus_sqrt}
-
-
-def decay_named(name: object) -> Callable[[float], float]:
-    """Returns the decay of a name.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
-    if not isinstance(name, str) or name not in DECAYS:
-        raise ValueError(
-            f'decay={name!r}: unknown decay{did_you_mean(str(name), list(DECAYS))}; give one of {", ".join(DECAYS)} '
-            '(linear is the uniform average)'
-        )
-    return DECAYS[name]
+__all__ = ['merging_shares', 'share']
 
 
 def merging_shares(decay: Callable, count: int, one: Any = 1.0) -> list:
@@ -49,6 +30,7 @@ def merging_shares(decay: Callable, count: int, one: Any = 1.0) -> list:
         list: The shares, from the earliest iterate to the last. Their sum is 1.
 
     Example:
+        >>> from composer_clr.schedule.shapes import linear, one_minus_sqrt
         >>> merging_shares(linear, 4), merging_shares(one_minus_sqrt, 4)[0]
         ([0.25, 0.25, 0.25, 0.25], 0.5)
 
@@ -62,6 +44,7 @@ def share(decay: Callable[[float], float], start: float, end: float, before: flo
     """Returns the share of the iterate of a step from ``before`` to ``after`` in an average over ``(start, end]``.
 
     Example:
+        >>> from composer_clr.schedule.shapes import linear
         >>> share(linear, start=6, end=8, before=6, after=7), share(linear, start=6, end=8, before=5, after=6)
         (0.5, 0.0)
     """

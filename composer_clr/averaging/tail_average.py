@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from composer_clr.averaging.merging import decay_named, share
+from composer_clr.averaging.merging import share
+from composer_clr.schedule.averages import decay_named
 from composer_clr.schedule.windows import Window
 
 __all__ = ['DecayingAverage', 'TailAverages']

@@ -8,9 +8,10 @@ import torch
 from composer.core import DataSpec, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.averaging.merging import decay_named, share
+from composer_clr.averaging.merging import share
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.averaging.weight_average import WeightAverage
+from composer_clr.schedule.averages import decay_named
 from composer_clr.schedule.times import horizon, parse_time, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
 from composer_clr.utils.models import without_ddp

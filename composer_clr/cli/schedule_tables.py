@@ -9,6 +9,7 @@ from rich.table import Table
 
 from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.recipes.preview import Branch, Extension
+from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.marks import Marks
 from composer_clr.schedule.windows import most_open, tail
 
@@ -72,9 +73,8 @@ def copies_note(planned: RecipeCycles, average: Mapping[str, object]) -> str:
         planned (RecipeCycles): The run.
         average (Mapping): The arguments of its average.
     """
-    window = average.get('window') or 0.25
-    windows = [tail(_FINE * mark, window) for mark in planned.troughs] if isinstance(window, (int, float)) else []
-    copies = 1 if average.get('half_life') is not None else most_open(windows)
+    window, _ = read_average(average)
+    copies = 1 if window is None else most_open(tail(_FINE * mark, window) for mark in planned.troughs)
     kept = 'a copy' if copies == 1 else f'up to {copies} copies'
     where = average.get('device') or 'beside them (schedule.average.device=cpu: in main memory)'
     return f'the average needs {kept} of the weights, kept {"on " if average.get("device") else ""}{where}'

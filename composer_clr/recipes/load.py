@@ -20,11 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+from composer_clr.curves.kinds import ANYTIME
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.names import check_run_name
 from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import KINDS, ON_NAN, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.time_strings import read_duration
 from composer_clr.utils.files import bounded_text
 from composer_clr.utils.text import did_you_mean
@@ -138,6 +140,11 @@ class RecipeTemplate:
             check_run_name(recipe.run_name)
         except ValueError as error:
             raise RecipeError(str(error)) from error
+        if recipe.schedule.kind == ANYTIME:
+            try:
+                read_average(recipe.schedule.average)
+            except ValueError as error:
+                raise RecipeError(f'schedule.average: {error}') from error
         return recipe
 
 

@@ -9,7 +9,7 @@ from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.schedule.arguments import Count, ScheduleArguments
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import Marks, check_rate, read_marks
+from composer_clr.schedule.marks import Marks, check_rate, in_words_of_marks, read_marks
 from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
 
 __all__ = ['RecipeCycles', 'recipe_cycles']
@@ -91,10 +91,11 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
         planned = RecipeCycles(cycles, int(duration.value), duration.unit)
         planned.cycles.check_shape(planned.until, arguments.alpha_f)
         planned.cycles.troughs(planned.until)
-    except RecipeError:
-        raise
     except ValueError as error:
-        raise RecipeError(f'schedule: {error}') from error
+        message = str(error) if isinstance(error, RecipeError) else f'schedule: {error}'
+        # Without marks of its own, a run without decay has them at the troughs of the keys that the recipe has.
+        listed = not decays and schedule.marks is not None
+        raise RecipeError(in_words_of_marks(message) if listed else message) from error
     return planned
 
 

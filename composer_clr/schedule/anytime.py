@@ -10,7 +10,7 @@ from typing import ClassVar
 from composer.core import State, Time, TimeUnit
 
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import Marks, check_rate
+from composer_clr.schedule.marks import Marks, check_rate, in_words_of_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import common_unit, in_unit, parse_time, spell
 
@@ -101,4 +101,4 @@ def _own_words() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(str(error).replace('cycle_ends', 'marks').replace('trough', 'mark')) from error
+        raise ValueError(in_words_of_marks(str(error))) from error

@@ -10,7 +10,7 @@ from itertools import pairwise
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles
 
-__all__ = ['RATES', 'Marks', 'check_rate', 'read_marks']
+__all__ = ['RATES', 'Marks', 'check_rate', 'in_words_of_marks', 'read_marks']
 
 RATES = ('constant', '1/sqrt')
 
@@ -78,6 +78,16 @@ def check_rate(rate: object, a: object) -> None:
         raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
     if (a is not None) != (rate == '1/sqrt'):
         raise ValueError(f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'")
+
+
+def in_words_of_marks(message: str) -> str:
+    """Returns an error about troughs in the words of marks.
+
+    Example:
+        >>> in_words_of_marks("cycle_ends[0]='0ep': the first trough must come after the start of training")
+        "marks[0]='0ep': the first mark must come after the start of training"
+    """
+    return message.replace('cycle_ends', 'marks').replace('trough', 'mark')
 
 
 def read_marks(marks: object) -> list[str] | None:

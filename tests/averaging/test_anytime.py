@@ -9,7 +9,7 @@ from composer.loggers import Logger
 from composer.optim import ConstantScheduler, ConstantWithWarmupScheduler, CosineAnnealingScheduler
 
 from composer_clr import AnytimeAverage, AnytimeScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
-from composer_clr.averaging.merging import DECAYS
+from composer_clr.schedule.averages import DECAYS
 from tests.conftest import classifier, loader
 from tests.helpers.averaged_runs import (
     SAVING,
@@ -220,11 +220,12 @@ def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
 
 def test_a_mark_whose_average_the_checkpoint_has_not_kept_is_refused(make_trainer):
     anytime(make_trainer, 'first', changes=SAVING)
-    changes = {'load_path': checkpoint_at(36), 'run_name': 'other', 'callbacks': [AnytimeAverage(window=0.5)]}
+    changes = {'load_path': checkpoint_at(36), 'run_name': 'other', 'callbacks': [AnytimeAverage()]}
+    changes['schedulers'] = AnytimeScheduler(['44ba'], t_warmup='2ba')
     trainer = make_trainer(
-        schedulers=scheduler(), model=with_dropout(), train_dataloader=jittered_loader(), algorithms=MixUp(), **changes
+        model=with_dropout(), train_dataloader=jittered_loader(), algorithms=MixUp(), max_duration='44ba', **changes
     )
-    with pytest.raises(ValueError, match=r'the average at the mark 40ba is over the time from 20ba') as raised:
+    with pytest.raises(ValueError, match=r'the average at the mark 44ba is over the time from 33ba') as raised:
         trainer.fit()
     assert '\n' not in str(raised.value)
 
@@ -399,7 +400,9 @@ def test_an_average_of_another_kind_is_not_continued(make_trainer, then):
         'algorithms': MixUp(),
     }
     trainer = make_trainer(callbacks=[AnytimeAverage(**then)], load_path=checkpoint_at(36), **make)
-    with pytest.raises(ValueError, match='the average at the mark .* does not hold') as raised:
+    with pytest.raises(
+        ValueError, match='the checkpoint at 36ba holds averages of .*: resume with the former'
+    ) as raised:
         trainer.fit()
     assert '\n' not in str(raised.value)
 

@@ -5,7 +5,8 @@ from math import isqrt
 
 import pytest
 
-from composer_clr.averaging.merging import DECAYS, decay_named, merging_shares, share
+from composer_clr.averaging.merging import merging_shares, share
+from composer_clr.schedule.averages import DECAYS, decay_named
 from composer_clr.schedule.shapes import cosine
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from composer_clr.averaging.merging import DECAYS
 from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
+from composer_clr.schedule.averages import DECAYS
 from composer_clr.schedule.windows import Window, most_open, tail
 
 

@@ -9,8 +9,9 @@ from composer.loggers import Logger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from composer_clr import InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
-from composer_clr.averaging.merging import DECAYS, merging_shares
+from composer_clr.averaging.merging import merging_shares
 from composer_clr.recipes.load import load_recipe
+from composer_clr.schedule.averages import DECAYS
 from composer_clr.training.build import build_trainer
 from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, interrupted, points, trained, with_dropout

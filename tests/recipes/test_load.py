@@ -59,6 +59,23 @@ def test_refused(minimal, override, match):
     assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ('average', 'match'),
+    [
+        ('{windw: 0.5}', "schedule.average: unknown key 'windw', did you mean 'window'"),
+        ('{window: 1.5}', 'schedule.average: window=1.5: must be a part of the time so far'),
+        ('{window: 0}', 'schedule.average: window=0: must be a part'),
+        ('{window: half}', "schedule.average: window='half': must be a part"),
+        ('{decay: sqrt}', "schedule.average: decay='sqrt': unknown decay, did you mean '1-sqrt'"),
+        ('{half_life: 0.2, decay: cosine}', 'schedule.average: half_life=0.2 replaces window and decay'),
+    ],
+)
+def test_an_average_that_cannot_be_taken(average, match):
+    with pytest.raises(RecipeError, match=match) as raised:
+        load_recipe('quickstart/digits', ['schedule.kind=anytime', f'schedule.average={average}'])
+    assert '\n' not in str(raised.value)
+
+
 def test_missing_values_are_named(tmp_path):
     (tmp_path / 'open.yaml').write_text(MINIMAL.replace('lr: 0.1', '').replace('kind: cyclic, ', ''))
     with pytest.raises(RecipeError, match=r'optimizer.lr, schedule.kind are required: pass optimizer.lr=VALUE'):

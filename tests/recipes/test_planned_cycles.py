@@ -40,6 +40,18 @@ def test_troughs_told_from_the_recipe_alone(overrides, troughs):
         (['schedule.t_0=0.005dur'], 'the trough at 2.32ep lies within an epoch'),
         (['max_duration=0ep'], "max_duration='0ep' is not above 0"),
         (['max_duration=-1ep'], "max_duration='-1ep' is not above 0"),
+        (
+            ['schedule.kind=anytime', 'schedule.marks=[9ba,5ep]'],
+            r'schedule.marks\[0\]=9ba and max_duration=64ep: give both in one unit, so that the marks are known',
+        ),
+        (
+            ['schedule.kind=schedule-free', 'schedule.marks=[1ep,8ep]'],
+            r"t_warmup='2ep' does not end before the first mark, marks\[0\]='1ep': shorten the warmup or move the mark",
+        ),
+        (
+            ['schedule.kind=anytime', 'schedule.t_0=null', 'schedule.cycle_ends=[9ep,5ep]'],
+            r"schedule: cycle_ends=\['9ep', '5ep'\]: list the troughs",
+        ),
         (['max_duration=8iter'], "max_duration='8iter': no curve can be counted in 'iter'"),
         (['max_duration=0.5dur'], "max_duration='0.5dur': no curve can be counted in 'dur'"),
     ],

@@ -1,0 +1,77 @@
+"""The arguments of the average of an anytime run, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from composer_clr.schedule.shapes import cosine, linear, one_minus_sqrt
+from composer_clr.utils.text import did_you_mean
+
+__all__ = ['DECAYS', 'check_average', 'decay_named', 'read_average']
+
+DECAYS: dict[str, Callable[[float], float]] = {'linear': linear, 'cosine': cosine, '1-sqrt': one_minus_sqrt}
+_WINDOW = 0.25
+_KEYS = ('window', 'half_life', 'decay', 'device', 'bn_batches')
+
+
+def decay_named(name: object) -> Callable[[float], float]:
+    """Returns the decay of a name.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if not isinstance(name, str) or name not in DECAYS:
+        raise ValueError(
+            f'decay={name!r}: unknown decay{did_you_mean(str(name), list(DECAYS))}; give one of {", ".join(DECAYS)} '
+            '(linear is the uniform average)'
+        )
+    return DECAYS[name]
+
+
+def check_average(
+    window: float | None = None, half_life: float | None = None, decay: str = 'linear'
+) -> tuple[float | None, float | None]:
+    """Returns the window and the half-life of an average, one of which is ``None``.
+
+    Args:
+        window (float | None): The part of training so far that is averaged, in (0, 1]. Default: ``None``, 0.25.
+        half_life (float | None): In place of the window, the half-life as a part of the time so far, > 0. Default:
+            ``None``.
+        decay (str): The decay that an average over a window stands for. Default: ``'linear'``.
+
+    Raises:
+        ValueError: If a value is out of range, or ``half_life`` is given beside one of the others.
+
+    Example:
+        >>> check_average(), check_average(half_life=0.5)
+        ((0.25, None), (None, 0.5))
+    """
+    decay_named(decay)
+    if half_life is None:
+        return _part('window', _WINDOW if window is None else window, most=1.0), None
+    if window is not None or decay != 'linear':
+        raise ValueError(f'{half_life=} replaces window and decay: leave out half_life, or both of these')
+    return None, _part('half_life', half_life)
+
+
+def read_average(arguments: Mapping[str, object]) -> tuple[float | None, float | None]:
+    """Returns the window and the half-life of a recipe's ``schedule.average``.
+
+    Raises:
+        ValueError: If a key is unknown, or as for :func:`check_average`.
+
+    Example:
+        >>> read_average({'window': 0.5, 'device': 'cpu'})
+        (0.5, None)
+    """
+    unknown = next((key for key in arguments if key not in _KEYS), None)
+    if unknown is not None:
+        raise ValueError(f'unknown key {unknown!r}{did_you_mean(unknown, _KEYS)}; the keys are {", ".join(_KEYS)}')
+    return check_average(**{key: arguments[key] for key in _KEYS[:3] if key in arguments})  # type: ignore[arg-type]
+
+
+def _part(name: str, value: float, most: float = float('inf')) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        allowed = 'above 0' if most == float('inf') else f'above 0 and at most {most:g}'
+        raise ValueError(f'{name}={value!r}: must be a part of the time so far, {allowed}')
+    return float(value)
