@@ -11,7 +11,7 @@ from composer.core import DataSpec
 from composer.utils import dist
 from torchvision.datasets import CIFAR10
 
-from composer_clr.data.checks import check_batch, check_num_classes, check_ranks, start_ranks
+from composer_clr.data.checks import check_batch, check_classes, check_num_classes, check_ranks, start_ranks
 from composer_clr.data.class_folders import read_class_folders
 from composer_clr.data.in_memory import ImagesInMemory, class_balanced, in_memory_data
 from composer_clr.data.transforms import Normalize
@@ -58,7 +58,8 @@ def cifar10_dataspecs(
         (batch,); as microbatches the images become float32, normalised with the mean and deviation of the training set.
 
     Raises:
-        ValueError: If the data are missing or incomplete, or ``num_classes`` is not 10.
+        ValueError: If the data are missing or incomplete, the classes of the training and evaluation images differ, or
+            ``num_classes`` is not 10.
 
     Source:
         A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the crops and flips are those of
@@ -76,8 +77,9 @@ def cifar10_dataspecs(
         raise ValueError(f'path is missing: pass data.path=FOLDER, or set {_PATH}')
     folder = Path(path).expanduser()
     start_ranks()
-    train = _read(folder, 'train', train_images, download)
-    held_out = _read(folder, 'eval', eval_images, download)
+    train, train_classes = _read(folder, 'train', train_images, download)
+    held_out, eval_classes = _read(folder, 'eval', eval_images, download)
+    check_classes(train_classes, eval_classes, ('the training images', 'the evaluation images'))
     for images, name in ((train, 'training images'), (held_out, 'evaluation images')):
         check_ranks(bytes(images.labels.cpu().to(torch.uint8)), name, len(images))
     check_batch(len(train), batch_size, folder)
@@ -88,19 +90,19 @@ def cifar10_dataspecs(
     )
 
 
-def _read(folder: Path, part: str, count: int | None, download: bool) -> ImagesInMemory:
+def _read(folder: Path, part: str, count: int | None, download: bool) -> tuple[ImagesInMemory, list[str]]:
     name = f'{part}_images'
     sources = [folder / f'{stem}{suffix}' for stem in _NAMES[part] for suffix in ('', '.zip')]
     source = next((source for source in sources if source.exists()), None)
     if source is not None and not download and not (folder / CIFAR10.base_folder).exists():
-        images, labels, whole = read_class_folders(source, 32, 10, count, name)
+        images, labels, whole, classes = read_class_folders(source, 32, 10, count, name)
     else:
         data = _torchvision(folder, part == 'train', download)
-        labels = torch.tensor(data.targets)
+        labels, classes = torch.tensor(data.targets), data.classes
         chosen = class_balanced(labels, count, name)
         images, labels, whole = torch.from_numpy(data.data)[chosen].permute(0, 3, 1, 2), labels[chosen], len(labels)
     device = f'cuda:{dist.get_local_rank()}' if torch.cuda.is_available() else 'cpu'
-    return ImagesInMemory(images, labels, padding=4 if part == 'train' else 0, device=device, whole=whole)
+    return ImagesInMemory(images, labels, padding=4 if part == 'train' else 0, device=device, whole=whole), classes
 
 
 def _torchvision(folder: Path, train: bool, download: bool) -> CIFAR10:

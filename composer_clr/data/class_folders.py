@@ -21,7 +21,7 @@ _MAX_BYTES = 2**20
 
 def read_class_folders(
     path: Path, side: int, classes: int, count: int | None = None, name: str = 'train_images'
-) -> tuple[torch.Tensor, torch.Tensor, int]:
+) -> tuple[torch.Tensor, torch.Tensor, int, list[str]]:
     """Returns the JPEG and PNG images of a folder, or of a zip file, with one folder per class.
 
     Args:
@@ -33,8 +33,8 @@ def read_class_folders(
         name (str): Name of that argument, for the error. Default: ``'train_images'``.
 
     Returns:
-        tuple[Tensor, Tensor, int]: uint8 of (images, 3, side, side), int64 labels of (images,), and the number of all
-        images, chosen or not.
+        tuple[Tensor, Tensor, int, list[str]]: uint8 of (images, 3, side, side), int64 labels of (images,), the number
+        of all images, chosen or not, and the names of the classes, in order.
 
     Raises:
         ValueError: If an image cannot be read or has another size, the number of classes differs, or there are too few
@@ -57,7 +57,7 @@ def read_class_folders(
                     size = 'x'.join(map(str, image.shape[1:]))
                     raise ValueError(f'{path}: {files[number]} has {size} pixels: must be {side}x{side}')
                 images[place] = image
-            return images, labels[chosen], len(files)
+            return images, labels[chosen], len(files), found
     # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise ValueError(f'{path}: cannot be read ({error})') from error

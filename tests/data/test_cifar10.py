@@ -101,3 +101,11 @@ def test_refused(both, arguments, match):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(ValueError, match='does not hold all of CIFAR-10: .* train.zip and val.zip, or download=true'):
         cifar10_dataspecs(10, 5, tmp_path)
+
+
+def test_classes_of_other_names_are_refused(both):
+    folders = both[1]
+    (folders / 'val' / CLASSES[0]).rename(folders / 'val' / 'zeppelin')
+    match = f'classes differ, only in the training images: {CLASSES[0]}; only in the evaluation images: zeppelin'
+    with pytest.raises(ValueError, match=match):
+        cifar10_dataspecs(10, 5, folders)

@@ -31,13 +31,13 @@ def zipped(folder: Path, prefix: str = 'val/') -> Path:
 
 def test_a_zip_file_is_read_as_its_folder(tmp_path):
     write(tmp_path / 'set')
-    images, labels, whole = read_class_folders(tmp_path / 'set', 8, 2)
-    assert whole == 6
+    images, labels, whole, classes = read_class_folders(tmp_path / 'set', 8, 2)
+    assert (whole, classes) == (6, ['class0', 'class1'])
     assert images.shape == (6, 3, 8, 8)
     assert images.dtype == torch.uint8
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
     for prefix in ('', 'val/', 'a/b/'):
-        again, labels_again, _ = read_class_folders(zipped(tmp_path / 'set', prefix), 8, 2)
+        again, labels_again, *_ = read_class_folders(zipped(tmp_path / 'set', prefix), 8, 2)
         assert torch.equal(images, again)
         assert torch.equal(labels, labels_again)
 
@@ -45,7 +45,7 @@ def test_a_zip_file_is_read_as_its_folder(tmp_path):
 def test_only_the_part_asked_for_is_decoded(tmp_path):
     write(tmp_path / 'set', each=4)
     (tmp_path / 'set/class0/01.png').write_bytes(b'broken')
-    images, labels, whole = read_class_folders(tmp_path / 'set', 8, 2, count=4)
+    images, labels, whole, _ = read_class_folders(tmp_path / 'set', 8, 2, count=4)
     assert (len(images), whole) == (4, 8)
     assert labels.tolist() == [0, 0, 1, 1]
 
