@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +16,9 @@ from torch.torch_version import TorchVersion
 
 from composer_clr.averaging.tail_average import TailAverages
 from composer_clr.curves.curve import CurveError
-from composer_clr.schedule.windows import tail
+from composer_clr.schedule.windows import Window, tail
 
-__all__ = ['Checkpoint', 'averages_at', 'read_checkpoints']
+__all__ = ['Checkpoint', 'Merged', 'averages_at', 'read_checkpoints']
 
 # What Composer's checkpoints hold beside tensors and plain values: random states, durations and torch's version.
 _HARMLESS = [
@@ -27,6 +29,8 @@ _HARMLESS = [
     timedelta,
     TorchVersion,
 ]
+# How far a rate may be from one over the square root of time, as a part of its fall.
+_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Checkpoint:
         path (Path): The file.
         run_name (str): Name of the run.
         seed (int | None): Seed of the run.
-        counts (dict[str, int]): ``epoch``, ``batch``, ``sample`` and ``token``.
+        counts (dict[str, int]): ``epoch``, ``batch``, ``sample``, ``token`` and ``batch_in_epoch``.
         train_s (float): Seconds of training, as Composer counts them.
         lr (float): The learning rate of the first parameter group.
     """
@@ -52,6 +56,20 @@ class Checkpoint:
     def model(self) -> dict[str, torch.Tensor]:
         """Returns the network's weights and buffers by name, read from the file."""
         return _state(self.path)['model']
+
+
+class Merged(NamedTuple):
+    """The average at a mark.
+
+    Attributes:
+        checkpoint (Checkpoint): The checkpoint at the mark.
+        weights (dict[str, Tensor]): The averages by name, without integer buffers.
+        averaged (int): The number of checkpoints in the average.
+    """
+
+    checkpoint: Checkpoint
+    weights: dict[str, torch.Tensor]
+    averaged: int
 
 
 def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
@@ -73,13 +91,16 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
     names = sorted({checkpoint.run_name for checkpoint in read})
     if len(names) > 1:
         raise CurveError(f'the checkpoints are of {len(names)} runs, {", ".join(names[:3])}: name those of one')
+    seeds = sorted({str(checkpoint.seed) for checkpoint in read})
+    if len(seeds) > 1:
+        raise CurveError(f'the checkpoints are of runs with the seeds {", ".join(seeds)}: name those of one run')
     by_batch = {checkpoint.counts['batch']: checkpoint for checkpoint in read}
     return [by_batch[batch] for batch in sorted(by_batch)]
 
 
 def averages_at(
     checkpoints: Sequence[Checkpoint], marks: Sequence[int], count: str, window: float, decay: str
-) -> Iterator[tuple[Checkpoint, dict[str, torch.Tensor]]]:
+) -> Iterator[Merged]:
     """Averages the weights of the checkpoints in the window before each mark.
 
     A checkpoint's weights represent the time since the previous checkpoint, and are weighted by it.
@@ -92,11 +113,11 @@ def averages_at(
         decay (str): As for :class:`~composer_clr.averaging.tail_average.TailAverages`.
 
     Yields:
-        tuple[Checkpoint, dict[str, Tensor]]: The checkpoint at a mark, and the averages there by name, without integer
-        buffers.
+        Merged: The average at each mark.
 
     Raises:
-        CurveError: If a checkpoint at a mark is missing, or none was saved at or before the start of its window.
+        CurveError: If a checkpoint at a mark is missing, none was saved at or before the start of its window, or the
+            learning rate decays within it. One over the square root of time is not a decay.
     """
     times = [checkpoint.counts[count] for checkpoint in checkpoints]
     windows = [tail(mark, window) for mark in marks]
@@ -109,14 +130,48 @@ def averages_at(
                 f'the average at the mark of {count} {one.end} is over the time from {count} {one.start}, and the '
                 f'first checkpoint is at {times[0]}: save earlier ones, pass a smaller window, or leave that mark out'
             )
+        _check_rate(checkpoints, times, one, count)
     averages, before = TailAverages(windows, decay), 0
     for checkpoint, time in zip(checkpoints, times, strict=True):
         if any(one.start < time <= one.end for one in windows):
             averages.add(checkpoint.model(), before, time)
         if time in marks:
-            yield checkpoint, averages.mean(time)
+            window_of = averages.windows[time]
+            inside = sum(window_of.start < other <= time for other in times)
+            yield Merged(checkpoint, averages.mean(time), inside)
         averages.close(time)
         before = time
+
+
+def _check_rate(checkpoints: Sequence[Checkpoint], times: Sequence[int], window: Window, count: str) -> None:
+    first = max((time for time in times if time <= window.start), default=0)
+    rates = [(t, one.lr) for t, one in zip(times, checkpoints, strict=True) if first <= t <= window.end]
+    peak = max(lr for _, lr in rates)
+    top = next(place for place, (_, lr) in enumerate(rates) if lr == peak)
+    rises = all(earlier <= later for (_, earlier), (_, later) in pairwise(rates[: top + 1]))
+    if not (rises and _keeps_up(rates[top:])):
+        after = min(lr for _, lr in rates[top:])
+        raise CurveError(
+            f'the average at the mark of {count} {window.end} is over the time from {count} {window.start}, in which '
+            f'the learning rate decays from {peak:g} to {after:g}: name checkpoints of a run whose rate does not '
+            'decay, or leave that mark out'
+        )
+
+
+def _keeps_up(rates: Sequence[tuple[int, float]]) -> bool:
+    """Returns whether a rate is constant, or falls as one over the square root of time."""
+    (start, peak), (end, last) = rates[0], rates[-1]
+    if all(lr == peak for _, lr in rates):
+        return True
+    if not all(0 < lr <= peak for _, lr in rates):
+        return False
+    if len(rates) == 2:
+        # Of two rates no more is known.
+        return last >= peak * math.sqrt(start / end)
+    # sqrt(a / (t + a)) makes one over the square of the rate a line.
+    squares = [(t, (peak / lr) ** 2 - 1) for t, lr in rates]
+    slope = squares[-1][1] / (end - start)
+    return all(abs(square - slope * (t - start)) <= _TOLERANCE * squares[-1][1] for t, square in squares)
 
 
 def _read(path: Path) -> Checkpoint:
@@ -132,7 +187,7 @@ def _read(path: Path) -> Checkpoint:
             path,
             str(state['run_name']),
             state.get('rank_zero_seed'),
-            {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token')},
+            {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token', 'batch_in_epoch')},
             times['total_wct'].total_seconds(),
             float(group['lr']),
         )

@@ -17,6 +17,7 @@ from rich.table import Table
 from composer_clr.cli.formats import FORMATS
 from composer_clr.cli.layout import fitting, line_width, shortened, width_of
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import kind_without_shape
 from composer_clr.curves.sources import check_size, read_sources
 from composer_clr.utils.files import is_stdout, write_output
 from composer_clr.utils.text import printable
@@ -35,6 +36,7 @@ __all__ = [
     'SlowStart',
     'Strict',
     'TableFormat',
+    'check_output',
     'check_picture',
     'notes_on_stderr',
     'read_curves',
@@ -46,6 +48,7 @@ __all__ = [
     'write_curves',
     'write_json',
     'write_picture',
+    'write_result',
 ]
 
 Runs = Annotated[
@@ -129,10 +132,36 @@ def notes_on_stderr() -> Iterator[None]:
         typer.echo(f'composer-clr: {printable(str(warning.message))}', err=True)
 
 
+def check_output(path: Path, *replaceable: str) -> None:
+    """Refuses an output that is the curve of a run, whose points only training makes.
+
+    Args:
+        path (Path): The output.
+        *replaceable (str): Kinds of curve that the command may replace.
+
+    Raises:
+        CurveError: If the file holds a curve of another kind.
+    """
+    if is_stdout(path) or not path.is_file():
+        return
+    try:
+        run = TradeoffCurve.read(path).run
+    except CurveError:
+        return
+    if kind_without_shape(run.kind) not in replaceable:
+        raise CurveError(f'{path}: holds the points of the run {run.run_name} ({run.kind}): choose another file')
+
+
+def write_result(path: Path, content: bytes, *replaceable: str) -> None:
+    """Writes the output of a command after :func:`check_output`."""
+    check_output(path, *replaceable)
+    write_output(path, content)
+
+
 def write_json(path: Path | None, record: dict[str, Any]) -> None:
     """Writes a record as JSON, if a path is given."""
     if path is not None:
-        write_output(path, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
+        write_result(path, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
 
 
 def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence[CurveError], *, strict: bool) -> None:
@@ -141,7 +170,7 @@ def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence
 
     kept, clashes = (curves, []) if strict else without_clashes(curves)
     report_left_out([*errors, *clashes])
-    write_output(output, long_csv(kept).encode())
+    write_result(output, long_csv(kept).encode())
     say(f'{output}: {sum(len(curve.points) for curve in kept)} points of {len(kept)} runs', output)
 
 

@@ -8,10 +8,20 @@ from typing import Annotated
 
 import typer
 
-from composer_clr.cli.options import JsonFile, check_picture, say, show, write_json, write_picture
+from composer_clr.cli.options import (
+    JsonFile,
+    check_output,
+    check_picture,
+    notes_on_stderr,
+    say,
+    show,
+    write_json,
+    write_picture,
+    write_result,
+)
 from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.utils.files import write_output
+from composer_clr.utils.text import listed
 
 __all__ = ['ensemble', 'merge', 'schedule', 'sweep']
 
@@ -144,7 +154,7 @@ def ensemble(
 
     curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
     if csv_file is not None:
-        write_output(csv_file, long_csv(as_curves(curve, points)).encode())
+        write_result(csv_file, long_csv(as_curves(curve, points)).encode())
     write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
     show(ensemble_table(curve, points), [], json_file, csv_file)
 
@@ -158,7 +168,8 @@ def merge(
         'merged/curve.json'
     ),
     marks: Annotated[
-        str | None, typer.Option(help='Times of the points, separated by commas: 4ep,8ep; by default the troughs.')
+        str | None,
+        typer.Option(help='Times of the points, separated by commas: 4ep,8ep; by default those of the recipe.'),
     ] = None,
     window: Annotated[float, typer.Option(help='The part of training up to each mark that is averaged.')] = 0.25,
     decay: Annotated[
@@ -169,11 +180,17 @@ def merge(
 
     The recipe describes the network and the data, which are not in checkpoints. Checkpoints are not unpickled.
     """
+    from composer_clr.curves.kinds import MERGED
     from composer_clr.training.merge_run import merged_curve
 
+    check_output(output, MERGED)
     files = [Path(word) for word in checkpoints if '=' not in word]
     overrides = [word for word in checkpoints if '=' in word]
-    listed = None if marks is None else marks.split(',')
-    curve = merged_curve(recipe, files, overrides, marks=listed, window=window, decay=decay)
-    write_output(output, curve.to_json().encode())
-    say(f'{output}: {len(curve.points)} points of {curve.run.run_name}', output)
+    with notes_on_stderr():
+        curve = merged_curve(
+            recipe, files, overrides, marks=None if marks is None else marks.split(','), window=window, decay=decay
+        )
+    write_result(output, curve.to_json().encode(), MERGED)
+    counts = listed([str(count) for count in curve.run.schedule['averaged']])
+    points = f'{len(curve.points)} point{"s" * (len(curve.points) > 1)} of {curve.run.run_name}'
+    say(f'{output}: {points}, from {counts} checkpoints', output)

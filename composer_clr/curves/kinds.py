@@ -19,6 +19,7 @@ __all__ = [
     'has_marks',
     'kind_order',
     'kind_without_shape',
+    'merged_kind',
     'run_kind',
 ]
 
@@ -75,17 +76,31 @@ def anytime_kind(arguments: Mapping[str, Any]) -> str:
         >>> anytime_kind({}), anytime_kind({'rate': '1/sqrt', 'average': {'window': 0.5, 'decay': 'cosine'}})
         ('anytime', 'anytime-falling-window-0.5-cosine')
     """
-    average = arguments.get('average') or {}
     parts = [ANYTIME]
     if arguments.get('rate', 'constant') != 'constant':
         parts.append('falling')
+    return '-'.join(parts + _average_parts(arguments.get('average') or {}))
+
+
+def merged_kind(window: float, decay: str) -> str:
+    """Returns the kind of curve that averages of checkpoints draw, named as :func:`anytime_kind` names averages.
+
+    Example:
+        >>> merged_kind(0.25, 'linear'), merged_kind(0.5, '1-sqrt')
+        ('merged', 'merged-window-0.5-1-sqrt')
+    """
+    return '-'.join([MERGED, *_average_parts({'window': window, 'decay': decay})])
+
+
+def _average_parts(average: Mapping[str, Any]) -> list[str]:
+    parts = []
     if average.get('half_life') is not None:
         parts.append(f'half-life-{_plain(average["half_life"])}')
     if average.get('window') not in (None, 0.25):
         parts.append(f'window-{_plain(average["window"])}')
     if average.get('decay', 'linear') != 'linear':
         parts.append(str(average['decay']))
-    return '-'.join(parts)
+    return parts
 
 
 def kind_without_shape(kind: str) -> str:
@@ -95,8 +110,8 @@ def kind_without_shape(kind: str) -> str:
         >>> kind_without_shape('wsd-s-linear'), kind_without_shape('cyclic-peak-sqrt'), kind_without_shape('branch')
         ('wsd-s', 'cyclic', 'branch')
     """
-    if kind.startswith(ANYTIME) and not kind.endswith(_OTHER_WEIGHTS):
-        return ANYTIME
+    if kind.startswith((ANYTIME, MERGED)) and not kind.endswith(_OTHER_WEIGHTS):
+        return ANYTIME if kind.startswith(ANYTIME) else MERGED
     return next((plain for plain in (WSD_S, CYCLIC) if has_cycles(kind) and kind.startswith(plain)), kind)
 
 

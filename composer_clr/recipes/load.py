@@ -20,11 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from composer_clr.curves.kinds import ANYTIME
+from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.names import check_run_name
 from composer_clr.recipes.families import check_family
-from composer_clr.recipes.schema import KINDS, ON_NAN, Recipe, RecipeError
+from composer_clr.recipes.schema import KINDS, ON_NAN, OptimizerRecipe, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
 from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.time_strings import read_duration
@@ -145,6 +145,13 @@ class RecipeTemplate:
                 read_average(recipe.schedule.average)
             except ValueError as error:
                 raise RecipeError(f'schedule.average: {error}') from error
+        if recipe.schedule.kind == SCHEDULE_FREE:
+            with _errors_of('schedule.schedule_free'):
+                typed = OmegaConf.merge(OmegaConf.structured(OptimizerRecipe), recipe.schedule.schedule_free)
+                assert isinstance(typed, DictConfig)
+                recipe.schedule.schedule_free = OmegaConf.to_container(
+                    OmegaConf.masked_copy(typed, list(recipe.schedule.schedule_free))
+                )  # type: ignore[assignment]
         return recipe
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,19 @@ from pathlib import Path
 from composer import Trainer
 from composer.core import State
 
-from composer_clr.averaging.checkpoints import Checkpoint, averages_at, read_checkpoints
+from composer_clr.averaging.checkpoints import Checkpoint, Merged, averages_at, read_checkpoints
 from composer_clr.averaging.trough_weights import load_tensors, measure_statistics
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.kinds import MERGED
+from composer_clr.curves.kinds import merged_kind
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.schema import CheckpointRecipe, RecipeError
+from composer_clr.recipes.schema import CheckpointRecipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.evaluation import scalars
 from composer_clr.recording.run_record import describe_run
 from composer_clr.schedule.anytime import AnytimeScheduler
+from composer_clr.schedule.averages import check_average
+from composer_clr.schedule.marks import read_marks
 from composer_clr.schedule.times import COUNTED, horizon
-from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.training.build import build_trainer
 
 __all__ = ['merged_curve']
@@ -45,67 +48,131 @@ def merged_curve(
         checkpoints (Sequence[Path]): Composer's checkpoints of a run whose rate does not decay, or folders of them;
             they are loaded with ``weights_only=True``.
         overrides (Sequence[str]): ``key=value`` pairs of the run.
-        marks (Sequence[str] | None): The marks, such as ``['4ep', '8ep']``. Default: ``None``, those of the recipe.
+        marks (Sequence[str] | None): The marks, such as ``['4ep', '8ep']``. Default: ``None``, those of the recipe, or
+            the troughs of its cyclic run.
         window (float): The part of training up to each mark whose checkpoints are averaged, in (0, 1]. Default:
             ``0.25``.
         decay (str): The decay that the average stands for: ``'linear'`` (uniform), ``'cosine'`` or ``'1-sqrt'``.
             Default: ``'linear'``.
         bn_batches (int): Training batches over which batch norm's statistics are recomputed. Default: ``50``.
 
+    Returns:
+        TradeoffCurve: The curve. Its ``run.schedule['averaged']`` has the number of checkpoints in each average.
+
+    Warns:
+        UserWarning: For marks of the recipe after the last checkpoint, and for an average of one checkpoint.
+
     Raises:
         RecipeError: If the recipe cannot be read or built, or an argument is out of range.
-        CurveError: If a checkpoint cannot be read, does not fit the network, or is missing at a mark.
+        CurveError: If a checkpoint cannot be read, does not fit the network or the data, or is missing at a mark, or
+            the learning rate decays before one.
 
     Source:
         Tian et al. 2025 (WSM), arXiv:2507.17634.
     """
-    if isinstance(window, bool) or not 0 < window <= 1:
-        raise RecipeError(f'window={window}: must be a part of the time so far, above 0 and at most 1')
+    try:
+        check_average(window, None, decay)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
     read = read_checkpoints(checkpoints)
     recipe = load_recipe(name, overrides)
+    # The order in which statistics are recomputed is the run's.
+    seed = recipe.seed if read[0].seed is None else read[0].seed
     schedule = replace(recipe.schedule, kind='standard', t_hold=None, shape='cosine')
     bare = replace(
-        recipe, schedule=schedule, loggers={}, callbacks={}, checkpoint=CheckpointRecipe(), progress_bar=False
+        recipe,
+        seed=seed,
+        schedule=schedule,
+        loggers={},
+        callbacks={},
+        checkpoint=CheckpointRecipe(),
+        progress_bar=False,
     )
     trainer = build_trainer(bare)
     try:
         state = trainer.state
-        planned = recipe.schedule
-        try:
-            if marks is not None:
-                scheduler = AnytimeScheduler(list(marks))
-            else:
-                ends = planned.cycle_ends
-                scheduler = AnytimeScheduler(
-                    ends, planned.t_warmup, **({} if ends else {'t_0': planned.t_0, 't_mult': planned.t_mult})
-                )
-            cycles = trainer_schedule(state, scheduler)
-        except ValueError as error:
-            raise RecipeError(f'marks: {error}') from error
-        until = horizon(state, cycles.unit)
-        last = read[-1].counts[COUNTED[cycles.unit]]
-        at = cycles.cycles.troughs(last if until is None else min(last, until))
-        if not at:
-            raise CurveError(f'the last checkpoint, {read[-1].path}, comes before the first mark: pass --marks')
-        points = [
-            _point(trainer, number, checkpoint, average, bn_batches)
-            for number, (checkpoint, average) in enumerate(averages_at(read, at, COUNTED[cycles.unit], window, decay))
-        ]
-        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=MERGED, started_at=None)
-        described = {'scheduler': 'merge', 'window': window, 'decay': decay, 'checkpoints': len(read)}
+        cycles = _marks(state, recipe.schedule, marks)
+        _check_epochs(state, read)
+        count = COUNTED[cycles.unit]
+        at = _marks_reached(state, cycles, read[-1], marks is not None)
+        points, averaged = [], []
+        for number, merged in enumerate(averages_at(read, at, count, window, decay)):
+            points.append(_point(trainer, number, merged, bn_batches))
+            averaged.append(merged.averaged)
+        single = [str(mark) for mark, checkpoints in zip(at, averaged, strict=True) if checkpoints == 1]
+        if single:
+            warnings.warn(
+                f'no average: one checkpoint alone lies in the window of the mark of {count} {", ".join(single)}: save '
+                'them more often, or pass a larger window',
+                UserWarning,
+                stacklevel=2,
+            )
+        kind = merged_kind(window, decay)
+        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind, started_at=None)
+        described = {
+            'scheduler': 'merge',
+            'window': window,
+            'decay': decay,
+            'checkpoints': len(read),
+            'averaged': averaged,
+            'troughs': at,
+        }
         run = replace(
-            run,
-            run_name=f'{read[0].run_name}-{MERGED}',
-            seed=read[0].seed,
-            schedule={**run.schedule, **described, 'troughs': at},
+            run, run_name=f'{read[0].run_name}-{kind}', seed=read[0].seed, schedule={**run.schedule, **described}
         )
         return TradeoffCurve(run, points)
     finally:
         trainer.close()
 
 
-def _point(trainer: Trainer, number: int, checkpoint: Checkpoint, average: dict, bn_batches: int) -> TradeoffPoint:
-    state = trainer.state
+def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -> TrainerSchedule:
+    try:
+        ends = planned.cycle_ends if planned.marks is None else read_marks(planned.marks)
+        if marks is not None:
+            scheduler = AnytimeScheduler(list(marks))
+        elif ends is not None:
+            scheduler = AnytimeScheduler(ends, planned.t_warmup)
+        else:
+            scheduler = AnytimeScheduler(None, planned.t_warmup, t_0=planned.t_0, t_mult=planned.t_mult)
+        return trainer_schedule(state, scheduler)
+    except ValueError as error:
+        raise RecipeError(f'marks: {error}') from error
+
+
+def _check_epochs(state: State, read: Sequence[Checkpoint]) -> None:
+    length = None if state.dataloader_len is None else int(state.dataloader_len)
+    for checkpoint in read:
+        epochs, within = checkpoint.counts['epoch'], checkpoint.counts['batch_in_epoch']
+        batches = checkpoint.counts['batch'] - within
+        if length is not None and epochs and batches != epochs * length:
+            raise CurveError(
+                f"{checkpoint.path}: of a run with {batches / epochs:g} batches per epoch, and the recipe's data have "
+                f"{length}: pass the run's recipe, with its data.batch_size"
+            )
+
+
+def _marks_reached(state: State, cycles: TrainerSchedule, last: Checkpoint, asked: bool) -> list[int]:
+    count = COUNTED[cycles.unit]
+    end, until = last.counts[count], horizon(state, cycles.unit)
+    at = cycles.cycles.troughs(end if asked or until is None else min(end, until))
+    later = cycles.cycles.next_trough(end)
+    if not at:
+        raise CurveError(f'the last checkpoint, {last.path}, comes before the first mark: pass --marks')
+    if later is not None and asked:
+        raise CurveError(
+            f'no checkpoint at the mark of {count} {later}: the last, {last.path}, is at {end}: leave that mark out'
+        )
+    if later is not None and until is not None and later <= until:
+        warnings.warn(
+            f'the last checkpoint is at {count} {end}: marks from {count} {later} on are left out',
+            UserWarning,
+            stacklevel=3,
+        )
+    return at
+
+
+def _point(trainer: Trainer, number: int, merged: Merged, bn_batches: int) -> TradeoffPoint:
+    state, checkpoint = trainer.state, merged.checkpoint
     weights = checkpoint.model()
     try:
         state.model.load_state_dict(weights)
@@ -115,7 +182,7 @@ def _point(trainer: Trainer, number: int, checkpoint: Checkpoint, average: dict,
             f"{checkpoint.path}: does not fit the recipe's network: pass the run's recipe ({reason})"
         ) from error
     parameters = {name for name, _ in state.model.named_parameters()}
-    load_tensors(state.model, {key: value for key, value in average.items() if key in parameters})
+    load_tensors(state.model, {key: value for key, value in merged.weights.items() if key in parameters})
     measure_statistics(state, state.model, bn_batches)
     metrics = _evaluated(trainer, state)
     counts, length = checkpoint.counts, state.dataloader_len

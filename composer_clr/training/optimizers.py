@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib import import_module
 
 import composer.optim
@@ -12,7 +12,6 @@ from composer_clr.curves.kinds import SCHEDULE_FREE
 from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError
 from composer_clr.training.by_name import classes, named
 from composer_clr.utils.models import is_schedule_free
-from composer_clr.utils.text import did_you_mean
 
 __all__ = ['build_optimizer']
 
@@ -25,13 +24,17 @@ def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optim
             run do not go together.
     """
     section, free = recipe.optimizer, recipe.schedule.kind == SCHEDULE_FREE
-    if free:
-        known = [field.name for field in fields(OptimizerRecipe)]
-        for key in recipe.schedule.schedule_free:
-            if key not in known:
-                raise RecipeError(f'schedule.schedule_free.{key}: unknown key{did_you_mean(str(key), known)}')
-        section = replace(section, **recipe.schedule.schedule_free)
-    optimizer = _optimizer(section, model)
+    changes = recipe.schedule.schedule_free if free else {}
+    section = replace(section, **changes)
+    try:
+        optimizer = _optimizer(section, model)
+    except RecipeError as error:
+        if 'name' not in changes or 'arguments' in changes or not section.arguments:
+            raise
+        raise RecipeError(
+            f'{error} (with optimizer.arguments, {section.arguments}: pass schedule.schedule_free.arguments={{}}, or '
+            'those of this optimizer)'
+        ) from error
     if is_schedule_free(optimizer) != free:
         remedy = (
             'is not schedule-free: pass schedule.schedule_free={name: SGDScheduleFree, lr: 1.0}'

@@ -76,6 +76,25 @@ def test_an_average_that_cannot_be_taken(average, match):
     assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ('{lrr: 1.0}', "schedule.schedule_free: unknown key 'lrr', did you mean 'lr'"),
+        ('{lr: fast}', "schedule.schedule_free: lr: Value 'fast'"),
+        ('{arguments: 3}', 'schedule.schedule_free: arguments: '),
+    ],
+)
+def test_keys_of_the_schedule_free_optimizer(changes, match):
+    with pytest.raises(RecipeError, match=match) as raised:
+        load_recipe('quickstart/digits', ['schedule.kind=schedule-free', f'schedule.schedule_free={changes}'])
+    assert '\n' not in str(raised.value)
+
+
+def test_values_of_the_schedule_free_optimizer_have_their_types():
+    recipe = load_recipe('quickstart/digits', ['schedule.kind=schedule-free', 'schedule.schedule_free.lr=2'])
+    assert repr(recipe.schedule.schedule_free) == repr({'name': 'SGDScheduleFree', 'lr': 2.0})
+
+
 def test_missing_values_are_named(tmp_path):
     (tmp_path / 'open.yaml').write_text(MINIMAL.replace('lr: 0.1', '').replace('kind: cyclic, ', ''))
     with pytest.raises(RecipeError, match=r'optimizer.lr, schedule.kind are required: pass optimizer.lr=VALUE'):

@@ -100,6 +100,13 @@ def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, c
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_arguments_of_the_optimizer_that_the_schedule_free_one_lacks():
+    changes = ['schedule.kind=schedule-free', 'schedule.schedule_free.name=AdamWScheduleFree']
+    with pytest.raises(RecipeError, match=r"'momentum' \(with optimizer.arguments, .*pass schedule.schedule_free.arg"):
+        build_trainer(load_recipe('quickstart/digits', changes))
+    build_trainer(load_recipe('quickstart/digits', [*changes, 'schedule.schedule_free.arguments={}'])).close()
+
+
 def test_help_names_the_recipes(capsys):
     assert main(['--help']) == 0
     assert 'quickstart/digits' in capsys.readouterr().out

@@ -53,14 +53,16 @@ def test_of_every_batch_it_is_the_anytime_curve(folder):
 def assert_it_is_the_anytime_curve(folder: Path, within: float) -> None:
     anytime = TradeoffCurve.read(folder / 'curve')
     merged = merged_curve(RECIPE, [folder / 'own'], OVERRIDES, window=0.5)
-    assert (merged.run.kind, merged.run.run_name, merged.run.seed) == ('merged', 'run-merged', 17)
+    kind = 'merged-window-0.5'
+    assert (merged.run.kind, merged.run.run_name, merged.run.seed) == (kind, f'run-{kind}', 17)
+    assert merged.run.schedule['averaged'] == [6, 12]
     assert [point.batch for point in merged.points] == [12, 24]
     for one, other in zip(merged.points, anytime.points, strict=True):
         assert (one.epoch, one.sample, one.lr) == (other.epoch, other.sample, other.lr)
         for name, value in one.metrics.items():
             assert value == pytest.approx(other.metrics[name], abs=within)
     checkpoints = read_checkpoints([folder / 'own'])
-    for (_, average), point in zip(
+    for (_, average, _), point in zip(
         averages_at(checkpoints, [12, 24], 'batch', 0.5, 'linear'), anytime.points, strict=True
     ):
         weights = torch.load(folder / 'curve' / str(point.checkpoint), weights_only=True)['state']['model']
@@ -74,7 +76,8 @@ def test_of_a_few_checkpoints_at_marks_of_choice(folder):
     assert [point.epoch for point in merged.points] == [3.0]
     weights = [torch.load(file, weights_only=False)['state']['model'] for file in files]
     # The window from batch 9 to 18: 3 batches until 12, and 6 until 18.
-    ((_, average),) = averages_at(read_checkpoints(files), [18], 'batch', 0.5, 'linear')
+    ((_, average, count),) = averages_at(read_checkpoints(files), [18], 'batch', 0.5, 'linear')
+    assert count == 2
     name = 'module.fc.weight'
     assert torch.allclose(average[name], (3 * weights[1][name] + 6 * weights[2][name]) / 9, atol=1e-6)
 
@@ -95,8 +98,18 @@ def test_the_command(folder, tmp_path, capsys):
     ]
     app(arguments, standalone_mode=False)
     curve = TradeoffCurve.read(out)
-    assert curve.run.schedule['decay'] == '1-sqrt'
+    assert (curve.run.kind, curve.run.schedule['decay']) == ('merged-1-sqrt', '1-sqrt')
     assert [point.epoch for point in curve.points] == [2.0, 4.0]
+    assert capsys.readouterr().out == f'{out}: 2 points of run-merged-1-sqrt, from 3, 6 checkpoints\n'
+    app(arguments, standalone_mode=False)  # made again
+
+
+def test_the_curve_of_a_run_is_not_replaced(folder):
+    out, before = folder / 'curve' / 'curve.json', (folder / 'curve' / 'curve.json').read_bytes()
+    for command in (['merge', RECIPE, str(folder / 'own'), *OVERRIDES], ['export', str(folder / 'curve')]):
+        with pytest.raises(CurveError, match=r'holds the points of the run run \(anytime-window-0.5\): choose another'):
+            app([*command, '-o', str(out)], standalone_mode=False)
+    assert out.read_bytes() == before
 
 
 class Evil:
@@ -123,6 +136,8 @@ def test_nothing_is_unpickled(tmp_path, capsys):
         ([12], {'window': 0.0}, RecipeError, 'window=0.0: must be a part'),
         ([12], {'marks': ['2xp']}, RecipeError, "marks: .*'2xp'"),
         ([99], {}, CurveError, 'cannot be read'),
+        ([12], {'decay': 'sqrt'}, RecipeError, "decay='sqrt': unknown decay, did you mean '1-sqrt'"),
+        ([9, 12], {'marks': ['2ep', '4ep']}, CurveError, 'no checkpoint at the mark of batch 24: the last, .* at 12'),
     ],
 )
 def test_refused(folder, batches, arguments, error, match):
@@ -130,6 +145,95 @@ def test_refused(folder, batches, arguments, error, match):
     with pytest.raises(error, match=match) as raised:
         merged_curve(RECIPE, paths, OVERRIDES, **arguments)
     assert '\n' not in str(raised.value)
+
+
+def test_the_marks_of_the_recipe(folder):
+    marks = ['schedule.kind=anytime', 'schedule.marks=[3ep,4ep,8ep]']
+    merged = merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, *marks])
+    assert [point.epoch for point in merged.points] == [3.0, 4.0]
+
+
+def test_marks_of_the_recipe_after_the_last_checkpoint_are_noted(folder):
+    files = [after(folder, batch) for batch in range(9, 13)]
+    with pytest.warns(UserWarning, match='last checkpoint is at batch 12: marks from batch 24 on are left out'):
+        merged = merged_curve(RECIPE, files, OVERRIDES)
+    assert [point.epoch for point in merged.points] == [2.0]
+
+
+def test_a_mark_after_max_duration(folder):
+    overrides = [*OVERRIDES, 'max_duration=2ep']
+    assert merged_curve(RECIPE, [folder / 'own'], overrides, marks=['4ep']).points[0].epoch == 4.0
+
+
+def test_an_average_of_one_checkpoint_is_noted(folder):
+    files = [after(folder, batch) for batch in (6, 12)]
+    with pytest.warns(UserWarning, match='no average: one checkpoint alone lies in the window of the mark of batch 12'):
+        merged = merged_curve(RECIPE, files, OVERRIDES, marks=['2ep'])
+    assert merged.run.schedule['averaged'] == [1]
+
+
+def changed(source: Path, file: Path, lr: float | None = None, seed: int | None = None) -> Path:
+    """Writes a copy of a checkpoint with another learning rate or seed."""
+    state = torch.load(source, weights_only=False)
+    if lr is not None:
+        next(iter(state['state']['optimizers'].values()))['param_groups'][0]['lr'] = lr
+    if seed is not None:
+        state['state']['rank_zero_seed'] = seed
+    torch.save(state, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ('rates', 'decays'),
+    [
+        ([0.0, 0.2, 0.2, 0.2, 0.2], False),
+        ([0.1, 0.15, 0.2, 0.2, 0.2], False),
+        ([0.2, 0.2, 0.1, 0.2, 0.2], True),
+        ([0.2, 0.15, 0.1, 0.05, 0.0], True),
+        ([0.2, 0.19, 0.18, 0.17, 0.16], True),
+        ([0.2 * (4 / (4 + t)) ** 0.5 for t in (0, 2, 3, 4, 6)], False),
+        ([0.1, *(0.2 * (4 / (4 + t)) ** 0.5 for t in (2, 3, 4, 6))], False),
+    ],
+    ids=['constant', 'warmup', 'dip', 'to-zero', 'linear', 'root', 'warmup-and-root'],
+)
+def test_only_a_rate_that_does_not_decay(folder, tmp_path, rates, decays):
+    batches = (6, 8, 9, 10, 12)
+    for batch, lr in zip(batches, rates, strict=True):
+        changed(after(folder, batch), tmp_path / f'{batch}.pt', lr=lr)
+    read = read_checkpoints([tmp_path])
+    if decays:
+        with pytest.raises(CurveError, match=r'batch 12 is over the time from batch 6, in which the learning rate dec'):
+            list(averages_at(read, [12], 'batch', 0.5, 'linear'))
+    else:
+        assert [merged.averaged for merged in averages_at(read, [12], 'batch', 0.5, 'linear')] == [4]
+
+
+@pytest.mark.parametrize(('lr', 'decays'), [(0.15, False), (0.1, True)])
+def test_of_two_rates_the_second_is_not_far_below(folder, tmp_path, lr, decays):
+    files = [after(folder, 6), changed(after(folder, 12), tmp_path / 'a.pt', lr=lr)]
+    marks = averages_at(read_checkpoints(files), [12], 'batch', 0.5, 'linear')
+    if decays:
+        with pytest.raises(CurveError, match=r'decays from 0.166667 to 0.1:'):
+            list(marks)
+    else:
+        assert len(list(marks)) == 1
+
+
+def test_of_two_seeds(folder, tmp_path):
+    other = changed(after(folder, 6), tmp_path / 'a.pt', seed=18)
+    with pytest.raises(CurveError, match='are of runs with the seeds 17, 18: name those of one'):
+        read_checkpoints([folder / 'own', other])
+
+
+def test_statistics_are_recomputed_with_the_seed_of_the_run(folder):
+    one, other = (merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, f'seed={seed}']) for seed in (17, 18))
+    assert [point.metrics for point in one.points] == [point.metrics for point in other.points]
+    assert other.run.seed == 17
+
+
+def test_a_recipe_of_another_batch_size(folder):
+    with pytest.raises(CurveError, match="of a run with 6 batches per epoch, and the recipe's data have 3: pass"):
+        merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, 'data.batch_size=100'])
 
 
 def test_a_file_of_weights_alone(folder):
