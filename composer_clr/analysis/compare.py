@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from composer_clr.analysis.agreement import cosine_estimate, ranking_agreement
 from composer_clr.analysis.basis import Basis, basis_of, in_log
 from composer_clr.analysis.cost import StudyCost, study_cost
-from composer_clr.analysis.differences import Differences, gap, improvement
+from composer_clr.analysis.differences import Differences, as_ratio, gap, improvement
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
@@ -162,7 +161,7 @@ def compare(
             compared[method] = MethodComparison(
                 cyclic,
                 standard,
-                _as_ratio(difference) if is_ratio else difference,
+                as_ratio(difference) if is_ratio else difference,
                 improved,
                 cosine=None if method == baseline else improved.cosine,
                 cost=study_cost(cyclic, standard, alignment, gpus),
@@ -252,22 +251,6 @@ def _both_kinds(
                 f'{curve}: only one point (of {", ".join(names)}): a curve needs two, train more durations'
             )
     return cyclic, standard
-
-
-def _as_ratio(log_gap: Differences) -> Differences:
-    """Returns a gap of logarithms as a ratio, its standard errors to first order."""
-
-    def exponential(found: Estimate) -> Estimate:
-        value = math.exp(found.value)
-        return Estimate(
-            value,
-            found.seeds,
-            sem=None if found.sem is None else value * found.sem,
-            low=None if found.low is None else math.exp(found.low),
-            high=None if found.high is None else math.exp(found.high),
-        )
-
-    return replace(log_gap, estimates=tuple(map(exponential, log_gap.estimates)), average=exponential(log_gap.average))
 
 
 def _improvement(

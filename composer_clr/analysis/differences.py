@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from composer_clr.analysis.uncertainty import Estimate, Groups, Seeds, Term, dif
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.text import listed
 
-__all__ = ['Differences', 'differences', 'gap', 'improvement']
+__all__ = ['Differences', 'as_ratio', 'differences', 'gap', 'improvement']
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,15 @@ class Differences:
     def sem(self) -> tuple[float | None, ...]:
         """Their standard errors over seeds; ``None`` with one seed."""
         return tuple(found.sem for found in self.estimates)
+
+    @property
+    def errors(self) -> Array | None:
+        """How far their 95% intervals reach below and above them, 0 with one seed; ``None`` if no point has several."""
+        ends = [(found.value, found.low, found.high) for found in self.estimates]
+        reach = np.array(
+            [(0.0, 0.0) if low is None or high is None else (v - low, high - v) for v, low, high in ends]
+        ).T
+        return reach if reach.any() else None
 
     @property
     def mean(self) -> float:
@@ -189,7 +199,7 @@ def gap(
     if found is None:
         raise CurveError(
             f'{cyclic.method}: no point of the {cyclic.kind} curve has a seed in common with the {standard.kind} one: '
-            'give --all-seeds, or train the missing seeds'
+            'train the missing seeds, or compare over all seeds (compare --all-seeds)'
         )
     return found
 
@@ -225,3 +235,19 @@ def improvement(
     """
     a, b = (baseline, method) if lower_is_better else (method, baseline)
     return differences(a, b, positions, alignment, alignment, counts=counts, scale=scale, seeds=seeds)
+
+
+def as_ratio(log_gap: Differences) -> Differences:
+    """Returns a gap of logarithms as a ratio, its standard errors to first order."""
+
+    def exponential(found: Estimate) -> Estimate:
+        value = math.exp(found.value)
+        return Estimate(
+            value,
+            found.seeds,
+            sem=None if found.sem is None else value * found.sem,
+            low=None if found.low is None else math.exp(found.low),
+            high=None if found.high is None else math.exp(found.high),
+        )
+
+    return replace(log_gap, estimates=tuple(map(exponential, log_gap.estimates)), average=exponential(log_gap.average))

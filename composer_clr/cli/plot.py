@@ -38,16 +38,22 @@ def plot(
     ] = Path('curve.png'),
     figure: Annotated[
         str,
-        typer.Option(help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time.'),
+        typer.Option(
+            help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time. Or gap: the gap of '
+            'every kind of curve to the standard one, with 95% intervals.'
+        ),
     ] = '1C',
     metric: Metric = None,
     methods: Annotated[
         str | None, typer.Option(help='Methods to draw, separated by commas: all by default; one for 1A and S1.')
     ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(help='Kinds of curve to draw, separated by commas: all by default.')
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help='For 2 and 3, the method to compare with: baseline.')] = None,
-    align: Annotated[str | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    align: Annotated[str | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
     axis: CurveAxis = None,
-    tolerance: Annotated[float | None, typer.Option(help='For 1B, 3 and 3D, as in compare.')] = None,
+    tolerance: Annotated[float | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
     slow_start: SlowStart = 0.0,
@@ -91,7 +97,7 @@ def plot(
         typer.echo(f'composer-clr: {printable(differing)}', err=True)
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
     # These figures show the curves of averaged weights too.
-    shown = with_averaged(curves, metric) if figure in ('1C', '2', 'S2') else curves
+    shown = with_averaged(curves, metric) if figure in ('1C', '2', 'S2', 'gap') else curves
     with paper_style(inches), notes_on_stderr():
         drawn = draw(
             figure,
@@ -99,6 +105,7 @@ def plot(
             metric,
             peak=peak,
             methods=methods.split(',') if methods else (),
+            kinds=kinds.split(',') if kinds else (),
             baseline=baseline,
             axis=axis if takes_axis(figure) else None,
             alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]

@@ -126,7 +126,7 @@ def training_time(
     if hatched:
         handles.append(Patch(facecolor='white', edgecolor=_GREY, hatch=_HATCH, label='interpolated: no such run'))
     handles.append(Patch(facecolor='white', edgecolor=_GREY, linestyle='--', label='cyclic: one run'))
-    handles.extend(error_handles('standard deviation', seeds))
+    handles.extend(error_handles('± standard deviation', seeds))
     wide = figure_of(axes).get_figwidth() > _CHARACTERS_AN_INCH
     legend_of(axes, handles, loc='lower center', bbox_to_anchor=(0.5, 1), ncols=len(handles) if wide else 1)
     return figure_of(axes), axes

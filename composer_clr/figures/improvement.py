@@ -91,5 +91,5 @@ def improvement_over_baseline(
     axes.set_xlabel(lines.time_label if by_time else lines.count_label)
     axes.set_ylabel(f'improvement over {baseline}\n({lines.difference_label})')
     axes.grid(alpha=0.25)
-    explain(axes, keys, lines.means, beside=ax is None, errors=error_handles('standard error', seeds, bands=bands))
+    explain(axes, keys, lines.means, beside=ax is None, errors=error_handles('± standard error', seeds, bands=bands))
     return figure_of(axes), axes

@@ -110,7 +110,7 @@ def error_handles(name: str, seeds: Collection[int], *, bands: bool = False) -> 
     if not several:
         return []
     number = f'{several[0]} to {several[-1]}' if len(several) > 1 else several[0]
-    label = f'± {name}, {number} seeds'
+    label = f'{name}, {number} seeds'
     if bands:
         return [Patch(color=GREY, alpha=0.15, linewidth=0, label=label)]
     return [Line2D([], [], color=GREY, ls='', marker='|', markersize=scaled(9), label=label)]

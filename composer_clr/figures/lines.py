@@ -145,7 +145,7 @@ class Lines:
         """Returns the legend entry that says what the errors are and of how many seeds; none with one seed."""
         lines = [line for line in self.means.values() if self.deviation(line) is not None]
         seeds = {len(sample) for line in lines for sample in line.samples}
-        return error_handles('standard deviation', seeds, bands=self.bands)
+        return error_handles('± standard deviation', seeds, bands=self.bands)
 
     def label_axes(self, ax: Axes) -> None:
         """Makes the axis of time, or of the count, logarithmic and labels both axes."""

@@ -1,4 +1,4 @@
-"""The figures of the paper by number, drawn from any curves."""
+"""The figures of the paper by number, and others by name, drawn from any curves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.kinds import STANDARD
 from composer_clr.curves.methods import BASELINE
 from composer_clr.figures.cost import training_time, training_time_of_method
+from composer_clr.figures.gap import gap_to_standard
 from composer_clr.figures.improvement import improvement_over_baseline
 from composer_clr.figures.panels import methods_beside_baseline, standard_beside_cyclic
 from composer_clr.figures.schedule import constant_periods, learning_rate_and_accuracy
@@ -30,6 +32,7 @@ FIGURES: dict[str, Callable[..., tuple[Any, Any]]] = {
     '3D': training_time,
     'S1': constant_periods,
     'S2': standard_beside_cyclic,
+    'gap': gap_to_standard,
 }
 
 
@@ -45,9 +48,10 @@ def draw(
     *,
     peak: bool = False,
     methods: Sequence[str] = (),
+    kinds: Sequence[str] = (),
     **options: Any,
 ) -> Figure:
-    """Draws a figure by its number.
+    """Draws a figure by its number or name.
 
     Args:
         name (str): A key of :data:`FIGURES`.
@@ -56,11 +60,13 @@ def draw(
         peak (bool): Use the best value in the window before each trough. Default: ``False``.
         methods (Sequence[str]): The methods to draw; a figure that needs the baseline draws it too. Default: ``()``,
             all methods, or the baseline in a figure of one method.
+        kinds (Sequence[str]): The kinds of curve to draw; the gap's figure has the standard one too. Default: ``()``,
+            all kinds.
         **options (Any): Further arguments of the figure's function; ``None`` is the default of each.
 
     Raises:
-        CurveError: If the figure is unknown, a method has no runs, or the figure does not take an option; and as for
-            the figure's function.
+        CurveError: If the figure is unknown, a method or a kind has no runs, or the figure does not take an option; and
+            as for the figure's function.
     """
     if name not in FIGURES:
         raise CurveError(f'--figure {name}: choose one of {", ".join(FIGURES)}')
@@ -71,9 +77,11 @@ def draw(
         if option not in taken:
             takers = [figure for figure, make in FIGURES.items() if option in inspect.signature(make).parameters]
             raise CurveError(f'figure {name} does not take {option}: remove it (it is for {", ".join(takers)})')
-    known = {curve.run.method for curve in curves}
-    if unknown := [method for method in methods if method not in known]:
-        raise CurveError(f'no run of the method {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')
+    _check('method', methods, {curve.run.method for curve in curves})
+    _check('kind', kinds, {curve.run.kind for curve in curves})
+    if kinds:
+        of_kinds = {*kinds, STANDARD} if name == 'gap' else {*kinds}
+        curves = [curve for curve in curves if curve.run.kind in of_kinds]
     if methods and 'method' in taken:
         if len(methods) > 1:
             raise CurveError(f'figure {name} shows one method, not {", ".join(methods)}: name one')
@@ -82,3 +90,8 @@ def draw(
         shown = {*methods, options.get('baseline', BASELINE)} if 'baseline' in taken else {*methods}
         curves = [curve for curve in curves if curve.run.method in shown]
     return FIGURES[name](curves, metric, peak=peak, **options)[0]
+
+
+def _check(what: str, names: Sequence[str], known: set[str]) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise CurveError(f'no run of the {what} {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')

@@ -114,7 +114,7 @@ def draw_points(
 ) -> ErrorbarContainer:
     """Draws one line of points with the look of its method and kind in a figure of ``keys``; ``look`` overrides it.
 
-    Its errors are bars, or a band if ``bands``.
+    Its errors, of one length for both directions or of one for each, are bars, or a band if ``bands``.
     """
     method, kind = key
     kinds = [name for _, name in keys]
@@ -131,7 +131,8 @@ def draw_points(
     }
     look = usual | look
     if bands and yerr is not None:
-        low, high = np.asarray(y) - yerr, np.asarray(y) + yerr
+        below, above = np.broadcast_to(yerr, (2, len(np.asarray(y))))
+        low, high = np.asarray(y) - below, np.asarray(y) + above
         ax.fill_between(x, low, high, color=look['color'], alpha=0.15, linewidth=0)
     drawn = ax.errorbar(x, y, yerr=None if bands else yerr, **look)
     for bar in drawn.lines[2]:

@@ -44,7 +44,7 @@ def test_plot(monkeypatch, study, ending, magic, capsys):
     assert capsys.readouterr().out == f'{output}: 6 points of 4 runs\n'
 
 
-@pytest.mark.parametrize('figure', ['1B', '1C', '3D', 'S2'])
+@pytest.mark.parametrize('figure', ['1B', '1C', '3D', 'S2', 'gap'])
 def test_figures_by_name(monkeypatch, study, figure):
     output = study / f'{figure}.svg'
     assert call(monkeypatch, 'plot', str(study), '--figure', figure, '-o', str(output)) == 0
@@ -56,11 +56,12 @@ def test_plot_passes_its_options_on(monkeypatch, study, capsys):
     monkeypatch.setattr(
         'composer_clr.figures.paper.draw', lambda *arguments, **options: drawn.update(options) or plt.figure()
     )
-    options = '--figure 3 --methods LS,MX --baseline BP --align fit --axis time --tolerance 0.1'
+    options = '--figure 3 --methods LS,MX --kinds cyclic,wsd-s --baseline BP --align fit --axis time --tolerance 0.1'
     options += ' --lower-is-better --peak --bands --no-point-labels'
     assert call(monkeypatch, 'plot', str(study), *options.split(), '-o', str(study / 'a.png')) == 0
     assert drawn == {
         'methods': ['LS', 'MX'],
+        'kinds': ['cyclic', 'wsd-s'],
         'axis': None,
         'baseline': 'BP',
         'alignment': Alignment('fit', 'time', 0.1),

@@ -32,7 +32,7 @@ def test_fonts_are_truetype_in_pdf_and_text_is_text_in_svg_whatever_the_matplotl
     assert figure.axes[0].get_facecolor() == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
+@pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2', 'gap'])
 def test_a_column_of_a_paper_has_room_for_everything(name):
     with paper_style((3.3, 2.6)):
         figure = draw(name, STUDY)

@@ -11,11 +11,12 @@ from composer_clr.curves.curve import CurveError
 from composer_clr.figures.looks import MOST_METHODS, method_colour, method_marker
 from composer_clr.figures.paper import FIGURES, draw
 from tests.helpers.drawn_studies import STUDY, lines, many, recorded, replace_method
+from tests.helpers.runs_and_lines import run
 
 
 class TestRegistry:
     def test_names(self):
-        assert list(FIGURES) == ['1A', '1B', '1C', '2', '3', '3D', 'S1', 'S2']
+        assert list(FIGURES) == ['1A', '1B', '1C', '2', '3', '3D', 'S1', 'S2', 'gap']
         for make in FIGURES.values():
             assert list(inspect.signature(make).parameters)[:3] == ['curves', 'metric', 'peak']
 
@@ -51,6 +52,13 @@ class TestDraw:
         (ax,) = draw('3', curves, methods=['baseline'], baseline='LS').axes
         assert list(lines(ax)) == ['baseline, standard', 'baseline, cyclic']
 
+    def test_the_kinds_that_are_named(self):
+        curves = [*STUDY, run('MX', 'wsd-s', [(16, 0.5), (32, 0.6)])]
+        (ax,) = draw('1C', curves, methods=['MX'], kinds=['cyclic', 'wsd-s']).axes
+        assert list(lines(ax)) == ['MX: one cyclic run', 'MX: one wsd-s run']
+        (ax,) = draw('gap', curves, methods=['MX'], kinds=['wsd-s']).axes
+        assert list(lines(ax)) == ['MX, wsd-s']
+
     def test_one_method_where_the_figure_shows_one(self):
         curves = [recorded(), recorded(method='MX'), recorded(method='SWA'), recorded(method='EMA')]
         assert draw('1A', curves, methods=['MX']).axes[0].get_title() == 'MX, cyclic'
@@ -69,11 +77,12 @@ class TestDraw:
         [
             ('4', {}, '--figure 4: choose one of 1A, 1B'),
             ('1C', {'baseline': 'MX'}, r'figure 1C does not take baseline: remove it \(it is for 2, 3\)'),
-            ('2', {'alignment': Alignment()}, r'does not take alignment: remove it \(it is for 1B, 3, 3D\)'),
+            ('2', {'alignment': Alignment()}, r'does not take alignment: remove it \(it is for 1B, 3, 3D, gap\)'),
             ('1C', {'methods': ['M']}, "no run of the method 'M', did you mean 'MX'"),
+            ('1C', {'kinds': ['cyclik']}, "no run of the kind 'cyclik', did you mean 'cyclic'"),
             ('1A', {'methods': ['MX', 'baseline']}, 'figure 1A shows one method, not MX, baseline: name one'),
         ],
-        ids=['figure', 'baseline', 'alignment', 'method', 'two-methods'],
+        ids=['figure', 'baseline', 'alignment', 'method', 'kind', 'two-methods'],
     )
     def test_refused(self, name, options, match):
         with pytest.raises(CurveError, match=match):
@@ -88,7 +97,7 @@ class TestManyMethods:
         ):
             draw(name, many(MOST_METHODS + 1))
 
-    @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2'])
+    @pytest.mark.parametrize('name', ['1B', '1C', '2', '3', '3D', 'S2', 'gap'])
     def test_as_many_as_it_tells_apart_leave_room_for_the_axes(self, name):
         figure = draw(name, many(MOST_METHODS))
         figure.draw_without_rendering()
