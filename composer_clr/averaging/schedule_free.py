@@ -83,7 +83,7 @@ class ScheduleFree(PointWeights):
         self._training = {}
 
     def before_load(self, state: State, logger: Logger) -> None:
-        """Makes the optimizers take a step of length 0, which creates the state that a checkpoint fills."""
+        """Puts the optimizers into training mode, for the step of length 0 by which torch creates the state to load."""
         del logger
         self._train(state)
 

@@ -50,11 +50,6 @@ class TailAverages:
         self.windows = {window.end: window for window in sorted(windows, key=lambda window: window.end)}
         self._open: dict[int, _Mean] = {}
 
-    @property
-    def copies(self) -> int:
-        """Copies of the weights that are kept now."""
-        return len(self._open)
-
     def add(self, weights: Mapping[str, torch.Tensor], before: int, after: int) -> None:
         """Takes in the weights after the step from ``before`` to ``after``."""
         chosen = [window for window in self.windows.values() if window.start < after and before < window.end]
@@ -122,8 +117,6 @@ class DecayingAverage:
     Source:
         Shamir and Zhang 2013, arXiv:1212.1824, section 4, for the polynomial-decay average.
     """
-
-    copies = 1
 
     def __init__(self, fraction: float, device: str | None = None):
         self.fraction = fraction

@@ -110,23 +110,24 @@ def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor
     return [images.permute(0, 3, 1, 2), labels]
 
 
-def evenly_spaced(dataset: Dataset, eval_images: int | None) -> Dataset:
+def evenly_spaced(dataset: Dataset, count: int | None, name: str = 'eval_images') -> Dataset:
     """Returns part of a data set, spread evenly over it: if it is sorted by class, every class keeps its share.
 
     Args:
-        dataset (Dataset): The images.
-        eval_images (int | None): Number of images; ``None`` for all.
+        dataset (Dataset): The evaluation data.
+        count (int | None): Number of samples; ``None`` for all.
+        name (str): Name of that argument, for the error. Default: ``'eval_images'``.
 
     Raises:
-        ValueError: If ``eval_images`` is not between 1 and the number of images.
+        ValueError: If the count is not between 1 and the number of samples.
 
     Example:
         >>> [int(image) for image in evenly_spaced(torch.arange(10), 4)]
         [0, 2, 5, 7]
     """
-    images = len(cast(Sized, dataset))
-    if eval_images is None or eval_images == images:
+    samples = len(cast(Sized, dataset))
+    if count is None or count == samples:
         return dataset
-    if not 1 <= eval_images < images:
-        raise ValueError(f'{eval_images=}: must be between 1 and {images}, the number of evaluation images')
-    return Subset(dataset, [n * images // eval_images for n in range(eval_images)])
+    if not 1 <= count < samples:
+        raise ValueError(f'{name}={count!r}: must be between 1 and {samples}, the number of evaluation samples')
+    return Subset(dataset, [n * samples // count for n in range(count)])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 from composer.core import DataSpec
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from composer_clr.data.loaders import dataspecs
+from composer_clr.data.loaders import dataspecs, evenly_spaced
 
 __all__ = ['ByteSequences', 'standard_library_dataspecs', 'standard_library_files']
 
@@ -121,12 +121,7 @@ def standard_library_dataspecs(
     train, held_out = (
         ByteSequences(_texts(standard_library_files(held_out=held_out)), sequence_length) for held_out in (False, True)
     )
-    evaluated: Dataset = held_out
-    if eval_sequences is not None:
-        there = len(held_out)
-        if not 1 <= eval_sequences <= there:
-            raise ValueError(f'{eval_sequences=}: must be between 1 and {there}, the number of held-out sequences')
-        evaluated = Subset(held_out, [i * there // eval_sequences for i in range(eval_sequences)])
+    evaluated = evenly_spaced(held_out, eval_sequences, 'eval_sequences')
     return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers, seed=seed)
 
 
