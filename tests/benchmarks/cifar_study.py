@@ -4,8 +4,8 @@ A ResNet-8 is trained on 5,000 images of CIFAR-10 and evaluated on 2,000 others,
 run, with three seeds, as the baseline and with label smoothing and MixUp. ``COMPOSER_CLR_CIFAR10`` names the folder of
 the images. Printed is a Markdown table: each kind's gap to the standard cosine curve (mean over its points, and at the
 last) with its 95% interval over seeds, and the cost of the curve, in training batches over those of the standard
-curve's runs. The folder holds every run's ``curve.json``, the table, and per method the whole comparison (``.json``)
-and a figure (``.png``).
+curve's runs. The folder holds every run's ``curve.json``, the table, and per method the whole comparison (``.json``),
+a figure (``.png``) and one of the gaps (``-gap.png``).
 
 Complete runs are skipped, so that an interrupted study continues with the next run. The whole study takes about 4.5
 hours on one core. ``--help`` lists options for a smaller one; ``nice -n 19`` and ``--workers 1`` leave the machine to

@@ -4,7 +4,7 @@ The quickstart's network and data are trained in every shape and kind, with ten 
 label smoothing and MixUp. Printed is a Markdown table: each line's gap to the standard cosine curve (mean over its
 points, and its standard error over seeds), the gap at the last point, and the cost of the curve, in training batches
 over those of the standard curve's runs. The folder holds every run's ``curve.json``, the table, and per method the
-whole comparison (``.json``) and a figure (``.png``).
+whole comparison (``.json``), a figure (``.png``) and one of the gaps (``-gap.png``).
 
 Complete runs are skipped, so that an interrupted study continues. Each worker process trains many runs, one after the
 other, with one thread. ``--help`` lists options for a smaller study.
@@ -164,7 +164,10 @@ def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Compar
         print(f'{method}, {kind}: {why}', file=sys.stderr)
     record = json.dumps(record_kinds(comparisons), indent=1) + '\n'
     (options.folder / f'{method}.json').write_text(record, encoding='utf-8')
-    draw([curve for curve in curves if curve.run.kind in options.study.drawn], options.folder / f'{method}.png')
+    drawn = [curve for curve in curves if curve.run.kind in options.study.drawn]
+    draw(drawn, options.folder / f'{method}.png')
+    of_compared = [curve for curve in drawn if curve.run.kind in ('standard', *comparisons)]
+    draw(of_compared, options.folder / f'{method}-gap.png', 'gap')
     metric = next(iter(comparisons.values())).metric
     batches = mean_curves(map(in_batches, curves), metric)
     costs = {
@@ -183,13 +186,13 @@ def in_batches(curve: TradeoffCurve) -> TradeoffCurve:
     return TradeoffCurve(replace(curve.run, parent=parent), points)
 
 
-def draw(curves: list[TradeoffCurve], path: Path) -> None:
+def draw(curves: list[TradeoffCurve], path: Path, figure: str = '1C') -> None:
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.figures.tradeoff import accuracy_against_time
+    from composer_clr.figures import paper
 
-    accuracy_against_time(curves)[0].savefig(path, dpi=200)
+    paper.draw(figure, curves).savefig(path, dpi=200)
 
 
 def table(options: argparse.Namespace) -> str:
