@@ -6,8 +6,8 @@ points, and its standard error over seeds), the gap at the last point, and the c
 over those of the standard curve's runs. The folder holds every run's ``curve.json``, the table, and per method the
 whole comparison (``.json``), a figure (``.png``) and one of the gaps (``-gap.png``).
 
-Complete runs are skipped, so that an interrupted study continues. Each worker process trains many runs, one after the
-other, with one thread. ``--help`` lists options for a smaller study.
+Complete runs are skipped, so that an interrupted study continues. Each worker process trains several runs, one after
+the other, with one thread. ``--help`` lists options for a smaller study.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def train_all(options: argparse.Namespace) -> None:
     if not todo:
         return
     began = time.monotonic()
-    with multiprocessing.get_context('spawn').Pool(options.workers) as pool:
+    # Composer keeps the state of every closed Trainer, with its images, until the process ends.
+    with multiprocessing.get_context('spawn').Pool(options.workers, maxtasksperchild=8) as pool:
         for done, failed in enumerate(pool.imap_unordered(train_chain, todo), start=1):
             for what in failed:
                 print(f'failed: {what}', file=sys.stderr)
