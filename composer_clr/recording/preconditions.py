@@ -31,7 +31,9 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
         ValueError: If the Trainer has another such callback, no evaluation data, sharded weights to save, a
             schedule-free optimizer without ``ScheduleFree``, or would train on the data of an evaluation.
     """
-    if state.dataloader is not state.train_dataloader:
+    loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
+    # On TPUs the two differ in every run.
+    if state.dataloader is not state.train_dataloader and any(state.dataloader is loader for loader in loaders):
         raise ValueError(
             f"an evaluation was interrupted, and the data of '{state.dataloader_label}' would be trained on: pass "
             'train_dataloader to fit() again'
