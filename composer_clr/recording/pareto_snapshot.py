@@ -323,11 +323,10 @@ class ParetoSnapshot(Callback):
         kept, resumed = self._kept, start is Start.RESUMED
         run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
         if resumed:
-            change = continue_points(
+            for warning in continue_points(
                 kept, run, schedule, state, on_change=self.on_change, kind_given=self.kind is not None
-            )
-            if change is not None:
-                warnings.warn(change, UserWarning, stacklevel=2)
+            ):
+                warnings.warn(warning, UserWarning, stacklevel=2)
         run = replace(run, parent=kept.parent, directions=self.directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)
         curve = TradeoffCurve(run, list(kept.points))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composer.core import State, TimeUnit
+from composer.core import State, Time, TimeUnit
 
 from composer_clr.curves.curve import Run, TradeoffPoint
 from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import COUNTED, horizon
+from composer_clr.schedule.times import COUNTED, horizon, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.utils.text import listed
 
 __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
 
@@ -33,7 +34,7 @@ class _Change:
 
 def continue_points(
     kept: RunState, run: Run, schedule: TrainerSchedule, state: State, *, on_change: str, kind_given: bool
-) -> str | None:
+) -> list[str]:
     """Decides whether a resumed run may add points to those of its checkpoint.
 
     It may if the present settings would have trained every batch so far in the same way: the same method, kind, data
@@ -50,7 +51,7 @@ def continue_points(
         kind_given (bool): Whether the kind was given, rather than derived from the number of troughs.
 
     Returns:
-        str | None: A warning that names the recorded change.
+        list[str]: Warnings: of the recorded change, and of troughs that have passed without a point.
 
     Raises:
         ValueError: If something has changed, and ``on_change`` is ``'refuse'``.
@@ -64,11 +65,11 @@ def continue_points(
     # A longer duration moves nothing by itself where the loader or the arguments have changed.
     changes += [change for change in moved if longer or not changes or change.key != 'max_duration']
     if not changes:
-        return None
-    listed = '; '.join(map(str, changes))
+        return _passed_by(kept, schedule, state, now)
+    described = '; '.join(map(str, changes))
     if on_change == 'refuse' and not (longer and changes == [longer]):
         raise ValueError(
-            f'the points of this run were recorded under other settings: {listed}: resume with those, train '
+            f'the points of this run were recorded under other settings: {described}: resume with those, train '
             "under another run_name, or set on_change='continue' (a recipe's snapshot.on_change), which records it"
         )
     batch = state.timestamp.batch.value
@@ -77,7 +78,8 @@ def continue_points(
         kept.points[:] = [replace(point, own_decay=True) for point in kept.points]
     ongoing = schedule.cycles.index(max(now, schedule.cycles.start))
     kept.offset = kept.last_cycle + 1 - (len(schedule.cycles.troughs(now)) if ongoing is None else ongoing)
-    return f'the run continues at batch {batch} under other settings ({listed}), which the curve records'
+    change = f'the run continues at batch {batch} under other settings ({described}), which the curve records'
+    return [change, *_passed_by(kept, schedule, state, now)]
 
 
 def ends_so_far(schedule: TrainerSchedule, state: State) -> list[int]:
@@ -87,6 +89,18 @@ def ends_so_far(schedule: TrainerSchedule, state: State) -> list[int]:
     until = max(cycles.start if until is None else until, schedule.now(state))
     coming = cycles.next_trough(until)
     return [cycles.start, *cycles.troughs(until), *([] if coming is None else [coming])]
+
+
+def _passed_by(kept: RunState, schedule: TrainerSchedule, state: State, now: int) -> list[str]:
+    passed = schedule.cycles.troughs(now)[kept.last_cycle + 1 - kept.offset :]
+    if not passed:
+        return []
+    ends = listed([spell(Time(end, schedule.unit), state) for end in passed])
+    name = 'mark' if isinstance(schedule.cycles, Marks) else 'trough'
+    return [
+        f'the curve has no point at {ends}, a {name} that has passed: its evaluation was interrupted, or the run was '
+        'trained without ParetoSnapshot'
+    ]
 
 
 def _settings_changed(then: Run, now: Run, schedule: TrainerSchedule) -> list[_Change]:

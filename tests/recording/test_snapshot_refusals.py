@@ -69,6 +69,18 @@ def test_training_on_the_data_of_an_evaluation_that_was_interrupted(make_trainer
     assert [point.batch for point in curve().points] == [20, 40, 80]
 
 
+@pytest.mark.filterwarnings('ignore:No batches were trained for global rank 0')
+def test_a_trough_whose_evaluation_was_interrupted_is_warned_of(make_trainer):
+    stop = StopAfter(40, Event.EVAL_BATCH_END)
+    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), stop])
+    with pytest.raises(Stop):
+        trainer.fit()
+    stop.batch = -1
+    with pytest.warns(UserWarning, match='no point at 4ep, a trough that has passed: its evaluation was interrupted'):
+        trainer.fit(train_dataloader=loader(40))
+    assert [point.batch for point in curve().points] == [20, 80]
+
+
 def test_a_curve_that_is_there_already(make_trainer):
     make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='first').fit()
     before = Path('out/curve.json').read_text()
