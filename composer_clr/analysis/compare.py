@@ -14,7 +14,7 @@ from composer_clr.analysis.cost import StudyCost, study_cost
 from composer_clr.analysis.differences import Differences, as_ratio, gap, improvement
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
-from composer_clr.analysis.pairing import INTERPOLATED, Alignment
+from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
 from composer_clr.analysis.uncertainty import Estimate, Seeds
 from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
@@ -178,7 +178,8 @@ def compare(
     return Comparison(
         **vars(basis),
         kind=kind,
-        formula_cost_ratio=cost_ratio(base.gap.count.tolist()),
+        # Of the points that the measured ratio is over: the gap has none where the two sides share no seed.
+        formula_cost_ratio=cost_ratio(base.cyclic.count[meet(base.cyclic, base.standard, alignment).kept].tolist()),
         methods=compared,
         rankings=dict(zip(base.cyclic.count.tolist(), taus, strict=True)),
         skipped=skipped,

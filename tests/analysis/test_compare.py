@@ -36,6 +36,15 @@ def study():
     ]
 
 
+def test_the_formula_is_of_the_points_that_cost_was_measured_over():
+    cyclic = [run('baseline', 'anytime', [(4, 0.5), (8, 0.6), (16, 0.7)], seed) for seed in (17, 18)]
+    standard = [one for seed in (17, 18) for one in standard_runs('baseline', [(4, 0.5), (8, 0.6)], seed)]
+    found = compare([*cyclic, *standard, *standard_runs('baseline', [(16, 0.7)], 19)], kind='anytime')
+    assert found.methods['baseline'].gap.count.tolist() == [4, 8]
+    assert found.formula_cost_ratio == 28 / 16
+    assert found.methods['baseline'].counted_cost_ratio == pytest.approx(28 / 16)
+
+
 class TestCompare:
     def test_a_study_by_hand(self):
         found = compare(study())
