@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'cyclic': ('cyclic', ['callbacks.TroughAverage={window: 0.25}']),
     # The control of averaging: a window of the trough alone, so that only batch norm's statistics differ.
     'statistics': ('cyclic', ['callbacks.TroughAverage={window: 1.0e-6}']),
-    'fast': ('cyclic', ['callbacks.FastCycles={period: 1ep, amplitude: 0.1, cycles: 3}']),
+    'fast': ('cyclic', ['callbacks.FastCycles={period: 1ba, amplitude: 0.1, cycles: 3}']),
     'linear': ('cyclic', ['schedule.shape=linear']),
     '1-sqrt': ('cyclic', ['schedule.shape=1-sqrt']),
     'triangle': ('cyclic', ['schedule.shape=triangle']),
@@ -87,7 +87,7 @@ LABELS = {
     'cyclic-averaged': 'cyclic, weights averaged over the last quarter of each cycle',
     'statistics-averaged': "cyclic, only batch norm's statistics recomputed",
     'standard-averaged': 'standard, weights averaged over the last quarter of each run',
-    'fast-fast-cycles': 'cyclic, three fast cycles of an epoch off each trough, averaged',
+    'fast-fast-cycles': 'cyclic, three fast cycles of a batch off each trough, averaged',
     'linear': 'linear decays',
     '1-sqrt': '1-sqrt decays',
     'triangle': 'triangles',
