@@ -31,7 +31,7 @@ _ERROR = re.compile('err|errors?')
 _RATE = re.compile('[cw]er')
 _LOWER = re.compile(
     'err|errors?|[cw]er|loss|losses|(val|test|train)loss|nll|mse|rmse|s?mape|mae|ppl|perplexity|(cross)?entropy|xent|'
-    'b?ce|bp[bcd]|bits|[fk]id|ece|brier|distance|divergence|regret'
+    'b?ce|bp[bcd]|bits|[fk]id|ece|brier|lpips|lost|distance|divergence|deviance|regret'
 )
 _HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim')
 _OTHER_WEIGHTS = tuple(f'{name}/' for name in METRIC_SETS)
@@ -55,6 +55,8 @@ _NO_METRIC = re.compile(
 )
 _PERCENT = frozenset(('accuracy', 'acc', 'top', 'precision', 'recall', 'f', 'auc', 'auroc', 'iou', 'miou'))
 _NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
+# A fraction of 1 that went through single precision.
+_ONE = 1 + 1e-6
 
 
 def is_lower_better(metric: str, directions: Mapping[str, str] | None = None) -> bool:
@@ -112,7 +114,7 @@ def is_fraction(metric: str, values: Iterable[float]) -> bool:
     """Returns whether a metric is a fraction, so that its differences are percentage points.
 
     It is one when all its values lie in [0, 1] and its name is not that of a loss or an unbounded error: an error
-    rate counts, a mean squared error does not, however small.
+    rate counts, a mean squared error does not, however small. An accuracy may be negative if it is adjusted for chance.
 
     Example:
         >>> is_fraction('eval/MulticlassAccuracy', [0.71, 0.76]), is_fraction('eval/accuracy', [71, 76])
@@ -120,8 +122,9 @@ def is_fraction(metric: str, values: Iterable[float]) -> bool:
         >>> is_fraction('eval/CrossEntropy', [0.9, 0.5]), is_fraction('eval/WordErrorRate', [0.2, 0.1])
         (False, True)
     """
-    words = {word for part in metric.split('/') for word in _words(part)}
-    return (_is_rate(words) or not is_lower_better(metric)) and all(0 <= value <= 1 for value in values)
+    if is_percentage(metric):
+        return all(value <= _ONE for value in values)
+    return not is_lower_better(metric) and all(0 <= value <= _ONE for value in values)
 
 
 def study_is_fraction(curves: Iterable[TradeoffCurve], metric: str, *, peak: bool = False) -> bool:
@@ -132,16 +135,16 @@ def study_is_fraction(curves: Iterable[TradeoffCurve], metric: str, *, peak: boo
     """
     units: dict[bool, str] = {}
     values: list[float] = []
-    by_curve: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    # A short run may have less than 1 percent, so the runs of one seed are in one unit.
+    by_seed: dict[tuple[str, str, int | None], list[tuple[float, str]]] = {}
     for curve in curves:
-        found = by_curve.setdefault((curve.run.method, curve.run.kind), [])
-        found.extend((curve.place, measured(p, peak)[metric]) for p in curve.points if metric in measured(p, peak))
-    for of_curve in by_curve.values():
-        finite = [(place, value) for place, value in of_curve if math.isfinite(value)]
-        if finite:
-            place, largest = max(finite, key=lambda item: item[1])
-            units.setdefault(largest <= 1, place)
-            values.extend(value for _, value in finite)
+        found = by_seed.setdefault((curve.run.method, curve.run.kind, curve.run.seed), [])
+        of_run = (measured(point, peak).get(metric, math.nan) for point in curve.points)
+        found.extend((value, curve.place) for value in of_run if math.isfinite(value))
+    for finite in filter(None, by_seed.values()):
+        largest, place = max(finite)
+        units.setdefault(largest <= _ONE, place)
+        values.extend(value for value, _ in finite)
     if len(units) == 2 and is_percentage(metric):
         raise CurveError(
             f'{metric} is in percent in run {units[False]!r} and a fraction in run {units[True]!r}: '

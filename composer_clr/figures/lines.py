@@ -17,7 +17,7 @@ from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_a
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, STANDARD, has_cycles, kind_without_shape
 from composer_clr.curves.methods import BASELINE
-from composer_clr.curves.metrics import default_metric, difference_unit, full_name, is_fraction, is_in_nats
+from composer_clr.curves.metrics import default_metric, difference_unit, full_name, is_in_nats, study_is_fraction
 from composer_clr.figures.legend import error_handles
 from composer_clr.figures.looks import MOST_METHODS, are_of_one_method, drawing_order
 from composer_clr.figures.style import draw_points, log_ticks
@@ -196,7 +196,7 @@ def mean_lines(
     longest = max(line.time_s.max() for line in means.values())
     seconds, unit = next((seconds, unit) for least, seconds, unit in _TIME_UNITS if longest >= least)
     finite = [value for line in means.values() for value in line.value if math.isfinite(value)]
-    scale = 100.0 if is_fraction(metric, finite) else 1.0
+    scale = 100.0 if study_is_fraction(curves, metric, peak=peak) else 1.0
     ordered = {key: means[key] for key in sorted(means, key=drawing_order)}
     percent = scale == 100 or ('accuracy' in metric_label(metric) and 1 < max(finite, default=0.0) <= 100)
     axis = next(iter(means.values())).axis

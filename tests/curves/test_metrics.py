@@ -77,6 +77,8 @@ class TestStudyDirection:
         ('top1_error/val', [0.9, 0.4], True),
         ('loss/val', [0.9, 0.4], False),
         ('eval/reward', [-0.1, 0.4], False),
+        ('eval/MulticlassAccuracy', [-0.01, 0.4], True),
+        ('eval/MulticlassAccuracy', [0.9, 1.0000001], True),
     ],
 )
 def test_fractions_are_recognised_by_name_and_values(metric, values, expected):
