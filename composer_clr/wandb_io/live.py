@@ -54,7 +54,7 @@ class WandBCurve:
     ==============================  ================================================================================
 
     Points are logged without a step, because W&B drops a step that was used before, and into the current row, so that
-    Composer's values at the same step are not dropped either. Each cycle is logged once: a resumed run reads from W&B,
+    Composer's values at the same step are not dropped either. Each batch is logged once: a resumed run reads from W&B,
     or from its folder if it is offline, which cycles are there. A point that W&B lost, because it was killed before
     writing it, is logged again; a point that training repeats is not. Table and summary are always those of
     ``curve.json``.
@@ -82,13 +82,16 @@ class WandBCurve:
 
     def log(self, curve: TradeoffCurve) -> None:
         """Logs the points that the W&B run does not have yet, and the current table, chart and summary."""
-        missing = [point for point in curve.points if point.cycle not in self._logged]
+        # Points of one batch are alike but for their cycle. They are one row, since a further one would take W&B past
+        # the Trainer's batch, and it would drop Composer's values at that step.
+        logged = {point.batch for point in curve.points if point.cycle in self._logged}
+        missing = list({point.batch: point for point in curve.points if point.batch not in logged}.values())
         for point in missing[:-1]:
             # A row per point: in one row, values of one name would replace each other.
             self._run.log(_row(point), commit=True)
         row = _row(missing[-1]) if missing else {}
         self._run.log({**row, **_pictures(curve)}, commit=False)
-        self._logged.update(point.cycle for point in missing)
+        self._logged.update(point.cycle for point in curve.points)
         self._run.summary.update(_summary(curve))
 
     def log_snapshot(self, curve: TradeoffCurve, snapshot: str) -> None:
@@ -138,7 +141,11 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
 def _summary(curve: TradeoffCurve) -> dict[str, Any]:
     chosen = {'last': curve.points[-1]}
     metric = _charted(curve)
-    comparable = [point for point in curve.points if metric and math.isfinite(point.metrics.get(metric, math.nan))]
+    comparable = [
+        point
+        for point in curve.points
+        if metric and not point.diverged and math.isfinite(point.metrics.get(metric, math.nan))
+    ]
     if metric is not None and comparable:
         choose = min if is_lower_better(metric, curve.run.directions) else max
         chosen['best'] = choose(comparable, key=lambda point: point.metrics[metric])

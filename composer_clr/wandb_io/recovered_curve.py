@@ -14,6 +14,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPo
 from composer_clr.curves.kinds import has_marks, run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.peak_window import PeakWindow
+from composer_clr.utils.errors import one_line
 from composer_clr.wandb_io.history import (
     EPOCH,
     LOGGED_AT,
@@ -43,8 +44,9 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
 
     A point lies at each trough of the learning rate (:func:`~composer_clr.wandb_io.logged_troughs.find_troughs`). Its
     metrics are those of the first evaluation at or after the trough and before the rate rises again; otherwise those of
-    the last evaluation before it, at most a twentieth of the cycle earlier. A trough without either has no point. Time
-    is interpolated between the two batches at which it was logged. A run that did not log its kind is ``wsd-s`` if the
+    the last evaluation before it, at most a twentieth of the cycle earlier. Time is interpolated between the two
+    batches at which it was logged; within one more such interval after the last, it goes on at the last pace. A trough
+    without an evaluation or a time has no point. A run that did not log its kind is ``wsd-s`` if the
     rate stays at its peak for a tenth of the last cycle or longer.
 
     Args:
@@ -55,7 +57,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         CurveError: If the run did not log what a curve needs, or no trough has metrics.
 
     Warns:
-        UserWarning: If some troughs have no metrics, and so no point.
+        UserWarning: If some troughs have no point.
     """
     history = _from_the_first_batch(history, keys.first_step)
     lr = history.series[rate_key(history, keys)]
@@ -72,9 +74,12 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
         raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
     window = round(keys.window_epochs * (per_epoch or 0.0))
     counts = {key: history.series[key] for key in (SAMPLE, TOKEN) if key in history.series}
-    points = list(_points(troughs, metrics, time, per_epoch, window, counts))
+    try:
+        points = list(_points(troughs, metrics, time, per_epoch, window, counts))
+    except (ValueError, OverflowError) as error:
+        raise CurveError(f'{history}: its steps, samples or tokens are not counts ({one_line(error)[:200]})') from error
     if not points:
-        raise CurveError(f'{history}: no evaluation at any of its {len(troughs)} troughs')
+        raise CurveError(f'{history}: no evaluation with a training time at any of its {len(troughs)} troughs')
     found = {point.cycle for point in points}
     _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
     run = Run(
@@ -100,8 +105,8 @@ def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float |
         unit, each = ('batch', 1.0) if per_epoch is None else ('epoch', per_epoch)
         places = ', '.join(f'{trough.time / each:.4g}' for trough in missing)
         warnings.warn(
-            f'{history}: no evaluation at the {"trough" if len(missing) == 1 else "troughs"} at {unit} {places}: '
-            'no point there',
+            f'{history}: no evaluation with a training time at the {"trough" if len(missing) == 1 else "troughs"} at '
+            f'{unit} {places}: no point there',
             UserWarning,
             stacklevel=3,
         )
@@ -121,7 +126,9 @@ def _points(
         if not at_trough:
             continue
         batch = max(trough.time, *(float(metrics[name][0][i]) for name, i in evaluated.items() if i is not None))
-        time_s = float(np.interp(batch, *time))
+        time_s = _time_at(batch, time)
+        if time_s is None:
+            continue
         yield TradeoffPoint(
             cycle=cycle,
             epoch=None if per_epoch is None else batch / per_epoch,
@@ -134,6 +141,18 @@ def _points(
             metrics=at_trough,
             peak_metrics=_peaks(trough, batch, metrics, at_trough, window),
         )
+
+
+def _time_at(batch: float, time: Series) -> float | None:
+    """Returns the training time at a batch: between two that were logged, or at the last pace in the interval after."""
+    steps, seconds = time
+    if steps[0] > 0:
+        steps, seconds = np.append(0.0, steps), np.append(0.0, seconds)
+    beyond = batch - steps[-1]
+    if beyond <= 0 or len(steps) < 2:
+        return float(np.interp(batch, steps, seconds)) if beyond <= 0 else None
+    interval, taken_s = steps[-1] - steps[-2], seconds[-1] - seconds[-2]
+    return float(seconds[-1] + beyond / interval * taken_s) if beyond <= interval else None
 
 
 def _evaluated(trough: Trough, steps: NDArray[np.float64]) -> int | None:
@@ -166,7 +185,10 @@ def _seconds(history: RunHistory, keys: Keys) -> Series:
                 f"{history}: did not log training time: add Composer's SpeedMonitor, or name its key (--time-key)"
             )
     steps, times = history.series[key]
-    return steps, times * _SECONDS[keys.time_unit or _unit(history, key)]
+    known = np.isfinite(times)
+    if not known.any():
+        raise CurveError(f'{history}: {key!r} has no finite value: name the key of its training time (--time-key)')
+    return steps[known], times[known] * _SECONDS[keys.time_unit or _unit(history, key)]
 
 
 def _unit(history: RunHistory, key: str) -> ClockUnit:

@@ -1,5 +1,6 @@
 """Curves from run histories: what is inferred from what, and which errors name what is missing."""
 
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import read_long_csv, without_clashes, write_long_csv
+from composer_clr.curves.long_csv import read_long_csv, writable_curves, write_long_csv
 from composer_clr.wandb_io.history import Keys, RunHistory, wanted
 from composer_clr.wandb_io.offline import read_histories, run_files
 from composer_clr.wandb_io.online import RunFilter, find_runs, read_history
@@ -104,9 +105,35 @@ def test_time_is_interpolated_where_it_was_logged_rarely():
     assert rows(read) == BOTH
 
 
+@pytest.mark.parametrize('logged', [(4, 8, 12), (8, 12), (12,)])
+def test_time_that_was_not_logged_at_the_last_trough(logged):
+    """It starts at 0, and goes on at the last pace for as long as it was between the last two."""
+    read = history(series={'time/train': {batch: batch for batch in logged}})
+    assert rows(read, time_unit='seconds') == BOTH
+
+
+def test_a_trough_long_after_the_last_time_has_no_point():
+    read = history(series={'time/train': {batch: batch for batch in (2, 4, 6, 8)}})
+    with pytest.warns(UserWarning, match='no evaluation with a training time at the trough at epoch 7: no point there'):
+        assert rows(read, time_unit='seconds') == approx([(3, 6, 0.6)])
+
+
+def test_times_that_are_nan_are_not_read():
+    read = history(series={'time/train': {batch: math.nan if batch == 6 else batch / 3600 for batch in range(1, 15)}})
+    assert rows(read) == BOTH
+
+
+def test_counts_that_are_none_are_refused():
+    read = history(series={'time/token': dict.fromkeys(range(1, 15), 1e30)})
+    with pytest.raises(CurveError, match=r"run 'old' \(id7\): its steps, samples or tokens are not counts"):
+        recovered_curve(read, Keys())
+
+
 def test_a_trough_that_nothing_was_evaluated_at_has_no_point():
     read = history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})
-    with pytest.warns(UserWarning, match=r"run 'old' \(id7\): no evaluation at the trough at epoch 3: no point there"):
+    with pytest.warns(
+        UserWarning, match=r"run 'old' \(id7\): no evaluation with a training time at the trough at epoch 3: no point"
+    ):
         assert rows(read) == approx([(7, 14, 0.7)])
 
 
@@ -133,7 +160,7 @@ def test_epochs_that_count_from_0():
         ({'time/epoch': None}, {}, 'length of an epoch cannot be.*--batches-per-epoch'),
         ({'_timestamp': None}, {}, "unit of 'time/train' cannot be determined: pass --time-unit"),
         ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough: constant, or stopped before'),
-        ({ACC: {1: 0.1}}, {}, 'no evaluation at any of its 2 troughs'),
+        ({ACC: {1: 0.1}}, {}, 'no evaluation with a training time at any of its 2 troughs'),
         ({}, {'lr': 'rate'}, "did not log 'rate'.*--lr-key"),
         ({}, {'method': 'recipe.name'}, "'recipe.name' is not in its config.*--method-key"),
     ],
@@ -348,5 +375,5 @@ def test_a_rate_that_stays_at_its_peak_before_each_decay_is_wsd_s():
 def test_runs_that_share_a_name_are_named_with_their_ids():
     first, second = history(), history()
     second.run_id = 'id8'
-    _, errors = without_clashes([recovered_curve(read, Keys()) for read in (first, second)])
+    _, errors = writable_curves([recovered_curve(read, Keys()) for read in (first, second)])
     assert str(errors[0]).startswith("runs 'old (id7)' and 'old (id8)' are both cyclic, BP+MX, seed 3: ")

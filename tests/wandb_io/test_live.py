@@ -177,15 +177,21 @@ def doubling() -> CyclicCosineScheduler:
     return CyclicCosineScheduler('1ep', 2, '1ep')
 
 
-def test_a_batch_that_completes_several_cycles_logs_a_row_for_each(make_trainer, offline):
-    ends = ParetoSnapshot(CyclicCosineScheduler(cycle_ends=['5sp', '6sp', '7sp', '320sp']), folder='out')
+def test_a_batch_that_completes_several_cycles_logs_one_row_and_drops_none_of_composers(make_trainer, offline):
+    ends = ParetoSnapshot(
+        CyclicCosineScheduler(cycle_ends=['5sp', '6sp', '7sp', '8sp', '320sp']), folder='out', save_weights=False
+    )
+    callbacks = [ends, LRMonitor()]
     make_trainer(
-        schedulers=CyclicCosineScheduler('80sp'), callbacks=ends, loggers=wandb_logger(), max_duration='8ep'
+        schedulers=CyclicCosineScheduler('80sp'), callbacks=callbacks, loggers=wandb_logger(), max_duration='8ep'
     ).fit()
 
     wandb.finish()
     (folder,) = folders(offline)
-    assert [row['pareto/cycle'] for row in Logged(folder).points] == [0, 1, 2, 3]
+    logged = Logged(folder)
+    assert [point.cycle for point in TradeoffCurve.read(offline / 'out').points] == [0, 1, 2, 3, 4]
+    assert [(row['_step'], row['pareto/cycle']) for row in logged.points] == [(2, 3), (80, 4)]
+    assert [row['_step'] for row in logged.rows if 'lr-SGD/group0' in row] == list(range(1, 81))
 
 
 def test_the_last_point_is_written_without_an_end_of_the_run(make_trainer, offline):
