@@ -74,7 +74,8 @@ def counted_cost_ratio(cyclic: MeanCurve, standard: MeanCurve, alignment: Alignm
     """
     pairing = meet(cyclic, standard, alignment)
     separate = np.exp(pairing.weights @ np.log(standard.count))
-    counted = replace(cyclic, time_s=cyclic.count, shared_s=cyclic.shared_count)
+    trained = cyclic.count if cyclic.trained_count is None else cyclic.trained_count
+    counted = replace(cyclic, time_s=trained, shared_s=cyclic.shared_count)
     return float(separate.sum() / curve_cost(counted, pairing.kept))
 
 
@@ -88,7 +89,7 @@ class StudyCost:
         ratio (float): The second over the first.
         counted_ratio (float): The same in what the curves count, such as epochs, whatever the runs' paces.
         pace_spread (float): The slowest run's seconds per count over the fastest's; 1 without paces.
-        one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks is not known.
+        one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks is not known, or not the same for all.
         separate_gpu_h (float | None): GPU-hours.
         seeds (int): The number of seeds that the ratio rests on, at the point with the fewest.
         interval (tuple[float, float] | None): 95% interval of the ratio over seeds; ``None`` with one seed.
@@ -141,8 +142,8 @@ def study_cost(
     one_run_s = curve_cost(cyclic, pairing.kept)
     separate_s = float(_separate_cost(standard.time_s, pairing))
     of_ratio = _ratio_over_seeds(separate_s / one_run_s, cyclic, standard, pairing)
-    paces = [*cyclic.paces.values(), *standard.paces.values()]
-    of_one, of_separate = (curve.gpus or gpus for curve in (cyclic, standard))
+    paces = [*cyclic.paces, *standard.paces]
+    of_one, of_separate = (_gpus(curve, gpus) for curve in (cyclic, standard))
     return StudyCost(
         one_run_s=one_run_s,
         separate_s=separate_s,
@@ -154,6 +155,12 @@ def study_cost(
         seeds=of_ratio.seeds,
         interval=None if of_ratio.low is None or of_ratio.high is None else (of_ratio.low, of_ratio.high),
     )
+
+
+def _gpus(curve: MeanCurve, unrecorded: int | None) -> int | None:
+    """Returns the number of GPUs of a curve's runs, if it is the same for all."""
+    sizes = {size or unrecorded for size in curve.world_sizes}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _separate_cost(time_s: Array, pairing: Pairing) -> Array:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.curves.axes import Count, check_counts, default_axis, point_count
+from composer_clr.curves.axes import Count, check_counts, default_axis, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
 from composer_clr.utils.text import listed
 
-__all__ = ['Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
+__all__ = ['LARGEST', 'Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
 
 Array = npt.NDArray[np.float64]
+# Of values, counts and times: squares and products of larger ones overflow.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +40,11 @@ class MeanCurve:
             separate runs, all for the points of one run, the trunk's part for branches. Default: ``None``, all.
         axis (str): What ``count`` counts: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
         shared_count (Array | None): As ``shared_s``, in the unit of ``count``.
+        trained_count (Array | None): What each point took to train, where that is more than its count: fast cycles
+            after a trough are shown at the trough. Default: ``None``, the counts.
         times (tuple[dict[str, float], ...]): As ``samples``, the seconds of training. Default: ``()``, not known.
-        paces (dict[str, float]): Seconds per count of each run, by its name. Default: ``{}``.
-        gpus (int | None): Number of ranks of the runs. Default: ``None``, not known or not the same for all.
+        paces (tuple[float, ...]): Seconds per count of each run. Default: ``()``.
+        world_sizes (frozenset[int | None]): The numbers of ranks of the runs; ``None`` is not known. Default: empty.
     """
 
     method: str
@@ -51,9 +56,10 @@ class MeanCurve:
     shared_s: Array | None = None
     axis: Count = 'epoch'
     shared_count: Array | None = None
+    trained_count: Array | None = None
     times: tuple[dict[str, float], ...] = ()
-    paces: dict[str, float] = field(default_factory=dict)
-    gpus: int | None = None
+    paces: tuple[float, ...] = ()
+    world_sizes: frozenset[int | None] = frozenset()
 
     @property
     def seeds(self) -> set[str]:
@@ -142,74 +148,83 @@ def _mean(
     peak: bool,
     allow_nan: bool,
 ) -> MeanCurve:
-    at: dict[float, dict[str, tuple[str, float, float, float, float]]] = defaultdict(dict)
+    at: dict[float, dict[str, _Reached]] = defaultdict(dict)
+    paces = []
     trunks = {curve.run.parent.get('run_name') for _, curve in runs if curve.run.parent is not None}
     for seed, curve in runs:
-        name = curve.place
-        # Cycles that end with the same batch have points that are alike: they are one here.
-        for count, point in {point_count(point, axis) or 0.0: point for point in curve.points}.items():
+        points = distinct_points(curve, axis)
+        for count, point in points.items():
             if seed in at[count]:
                 raise CurveError(
-                    f'{method}, {kind}: runs {at[count][seed][0]!r} and {name!r} both have {seed} and '
+                    f'{method}, {kind}: runs {at[count][seed].run!r} and {curve.place!r} both have {seed} and '
                     f'{axis} {count:g}: leave one out, or give them methods or seeds of their own'
                 )
-            time_s, value = (
-                _time(name, point, axis, count),
-                _value(name, point, metric, f'{axis} {count:g}', peak, allow_nan),
-            )
-            at[count][seed] = name, time_s, value, *_shared(curve, point, count, trunks)
+            time_s = _time(curve.place, point, axis, count)
+            value = _value(curve.place, point, metric, f'{axis} {count:g}', peak, allow_nan)
+            at[count][seed] = _Reached(curve.place, time_s, value, *_shared(curve, point, axis, count, trunks))
+        last = at[max(points)][seed]
+        paces.append(last.time_s / last.trained_count)
     counts = sorted(at)
-    times = [fmean(time_s for _, time_s, *_ in at[count].values()) for count in counts]
-    samples = tuple({seed: value for seed, (_, _, value, *_) in at[count].items()} for count in counts)
-    means = [fmean(sample.values()) for sample in samples]
-    shared_s = [fmean(part_s for *_, part_s, _ in at[count].values()) for count in counts]
-    shared_count = [fmean(part for *_, part in at[count].values()) for count in counts]
-    world_sizes = {curve.run.world_size for _, curve in runs}
+    reached = [at[count] for count in counts]
+
+    def means(part: str) -> Array:
+        return np.array([fmean(getattr(one, part) for one in by_seed.values()) for by_seed in reached])
+
     return MeanCurve(
         method,
         kind,
         np.array(counts),
-        np.array(times),
-        np.array(means),
-        samples,
-        np.array(shared_s),
-        axis,
-        np.array(shared_count),
-        times=tuple({seed: time_s for seed, (_, time_s, *_) in at[count].items()} for count in counts),
-        paces={curve.place: _pace(curve, axis) for _, curve in runs},
-        gpus=world_sizes.pop() if len(world_sizes) == 1 else None,
+        means('time_s'),
+        means('value'),
+        samples=tuple({seed: one.value for seed, one in by_seed.items()} for by_seed in reached),
+        shared_s=means('shared_s'),
+        axis=axis,
+        shared_count=means('shared_count'),
+        trained_count=means('trained_count'),
+        times=tuple({seed: one.time_s for seed, one in by_seed.items()} for by_seed in reached),
+        paces=tuple(paces),
+        world_sizes=frozenset(curve.run.world_size for _, curve in runs),
     )
 
 
-def _pace(curve: TradeoffCurve, axis: Count) -> float:
-    """Returns the seconds per count up to a run's last point; a branch is counted with its trunk."""
-    return max(
-        (count, point.wall_clock_train_s / count) for point in curve.points if (count := point_count(point, axis))
-    )[1]
+class _Reached(NamedTuple):
+    """A run's point: the run's name, and what :class:`MeanCurve` averages."""
+
+    run: str
+    time_s: float
+    value: float
+    shared_s: float
+    shared_count: float
+    trained_count: float
 
 
 def _shared(
-    curve: TradeoffCurve, point: TradeoffPoint, count: float, trunks: Collection[object]
-) -> tuple[float, float]:
-    """Returns how much of a point's time and count lies on a run that other points share: its own, or its trunk."""
+    curve: TradeoffCurve, point: TradeoffPoint, axis: Count, count: float, trunks: Collection[object]
+) -> tuple[float, float, float]:
+    """Returns how much of a point's time and count lies on a run that other points share, and what it has trained.
+
+    The run is the point's own, or its trunk.
+    """
     time_s, parent = point.wall_clock_train_s, curve.run.parent
     if parent is None or len(curve.points) > 1:
-        return (time_s, count) if len(curve.points) > 1 or curve.run.run_name in trunks else (0.0, 0.0)
+        shares = len(curve.points) > 1 or curve.run.run_name in trunks
+        return (time_s, count, count) if shares else (0.0, 0.0, count)
     shared_s, left = parent.get('wall_clock_train_s'), parent.get('batch')
     if not isinstance(shared_s, (int, float)) or not 0 <= shared_s <= time_s:
         raise CurveError(
             f'run {curve.run.run_name!r}: its parent has wall_clock_train_s {shared_s!r}, which must be the seconds at '
             f'which it left it, up to {time_s:g}: correct the file or leave the run out'
         )
-    part = shared_s / time_s
-    if isinstance(left, int) and 0 <= left <= point.batch:
-        part = left / max(point.batch, 1)
-    return float(shared_s), count * part
+    part = left / point.batch if isinstance(left, int) and 0 < left <= point.batch else shared_s / time_s
+    if axis != 'batch' and axis in parent and part > 0:
+        # A second set of metrics: it is shown at the count of its trough.
+        return float(shared_s), count, count / part
+    return float(shared_s), count * part, count
 
 
 def _time(run: str, point: TradeoffPoint, axis: str, count: float) -> float:
     for what, amount in ((axis, count), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if not 0 < amount < math.inf:
+        if not 1 / LARGEST < amount < LARGEST:
             raise CurveError(f'run {run!r}: a point has {what} {amount}: it must be above 0, leave the point out')
     return point.wall_clock_train_s
 
@@ -219,9 +234,11 @@ def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, 
     if metric not in values:
         others = listed(sorted(values)) or 'none'
         raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {others}: name a shared metric')
-    if not (allow_nan or math.isfinite(values[metric])):
-        raise CurveError(f'run {run!r}: {label} is {values[metric]} at {place}: leave the run out')
-    return values[metric] if math.isfinite(values[metric]) else math.nan
+    usable = abs(values[metric]) < LARGEST and not point.diverged
+    if not (allow_nan or usable):
+        fault = 'has diverged' if point.diverged else f'{label} is {values[metric]}'
+        raise CurveError(f'run {run!r}: {fault} at {place}: leave the run out')
+    return values[metric] if usable else math.nan
 
 
 def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float | None:

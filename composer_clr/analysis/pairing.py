@@ -120,7 +120,8 @@ def pair(positions: npt.ArrayLike, measured: npt.ArrayLike, alignment: Alignment
     exact = distance.min(axis=1) <= _SAME
     inside = exact | ((knots.min() < x) & (x < knots.max()))
     each = np.eye(len(knots))
-    weights = each[distance.argmin(axis=1)]
+    # A curve's own points are each itself, also where two have the same time.
+    weights = each if np.array_equal(x, knots) else each[distance.argmin(axis=1)]
     if alignment.mode == 'exact':
         found, otherwise = exact, ''
     elif alignment.mode == 'nearest':

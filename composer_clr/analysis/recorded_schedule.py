@@ -95,7 +95,7 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
         if 'points_at' in record:
             raise ValueError(f'its points are at {record["points_at"]}, not at the troughs of its scheduler')
         troughs = record.get('troughs')
-        if not (isinstance(troughs, list) and troughs and all(type(trough) is int for trough in troughs)):
+        if not (isinstance(troughs, list) and troughs and all(type(one) is int and one < 2**63 for one in troughs)):
             raise ValueError(f'its troughs are {troughs!r}')
         if 'alpha_f' not in record and not has_marks:
             raise ValueError('its alpha_f is missing')
@@ -111,7 +111,7 @@ def recorded_schedule(curve: TradeoffCurve, axis: Count | None = None) -> Record
             cycles = Marks.of(cycles, _falls_over(record, per_epoch))
         cycles.check_shape(max(troughs), arguments.alpha_f)
         cycles.troughs(until=max(troughs))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CurveError(
             f'run {curve.place!r}: its record does not have the learning rate ({error}): '
             'give the curve.json of a run with cosine cycles'

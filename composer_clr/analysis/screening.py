@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from composer_clr.curves.axes import default_axis, point_count
+from composer_clr.analysis.mean_curve import LARGEST
+from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, full_name, measured
 from composer_clr.utils.text import listed
@@ -24,8 +24,9 @@ def usable_curves(
 ) -> tuple[list[TradeoffCurve], str, list[CurveError]]:
     """Leaves out what cannot be compared, so that one bad run does not hide the others.
 
-    Left out are points that diverged, that lack the metric or have no finite value, time or count of it, and a second
-    run of a method, kind and seed that reaches the same count as the first. Runs without a point left are left out too.
+    Left out are points that diverged, that lack the metric or have no finite value, time or count of it, a run with
+    different values at one count, and a second run of a method, kind and seed that reaches the same count as the first.
+    Runs without a point left are left out too.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -48,23 +49,23 @@ def usable_curves(
     errors: list[CurveError] = []
     places: dict[tuple[str, str, int, float], str] = {}
     for curve in with_points:
-        usable, faults = [], []
         axis = counted or default_axis([curve])
-        for point in curve.points:
-            fault = _fault(point, metric, axis, peak)
-            (faults if fault else usable).append((point, fault))
+        faults = [_fault(point, metric, axis, peak) for point in curve.points]
         errors.extend(
             CurveError(f'run {curve.place!r}: its point at {axis} {point_count(point, axis) or 0:g} {fault}')
-            for point, fault in faults
+            for point, fault in zip(curve.points, faults, strict=True)
+            if fault
         )
-        points = [point for point, _ in usable]
-        second = _second(curve, points, axis, places)
-        if second is not None:
-            errors.append(second)
-        elif points:
-            same = replace(curve, points=points) if faults else curve
-            same.source = curve.source
-            kept.append(same)
+        if any(faults):
+            points = [point for point, fault in zip(curve.points, faults, strict=True) if not fault]
+            curve, source = replace(curve, points=points), curve.source
+            curve.source = source
+        try:
+            _register(curve, axis, places)
+        except CurveError as error:
+            errors.append(error)
+        else:
+            kept.extend([curve] if curve.points else [])
         if errors and strict:
             raise errors[0]
     if not kept:
@@ -78,28 +79,29 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     if point.diverged:
         return 'has diverged: it is left out; train the run again with a lower learning rate'
     if metric not in values:
-        others = listed(sorted(values)) or 'none'
-        return f'has no metric {label!r}, only {others}: it is left out; name a metric that all points have'
-    if not math.isfinite(values[metric]):
+        others = f', only {listed(sorted(values))}' if values else ''
+        return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'
+    if not abs(values[metric]) < LARGEST:
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
     for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if not 0 < amount < math.inf:
+        if not 1 / LARGEST < amount < LARGEST:
             return f'has {what} {amount}: it is left out; it must be above 0, correct the file'
     return ''
 
 
-def _second(
-    curve: TradeoffCurve, points: list[TradeoffPoint], axis: str, places: dict[tuple[str, str, int, float], str]
-) -> CurveError | None:
-    """Registers the counts of a run; returns an error if another run of its seed has one of them."""
-    run = curve.run
+def _register(curve: TradeoffCurve, axis: str, places: dict[tuple[str, str, int, float], str]) -> None:
+    """Registers the counts of a run.
+
+    Raises:
+        CurveError: If two of its points, or another run of its seed, have one of them.
+    """
+    run, counts = curve.run, distinct_points(curve, axis)
     if run.seed is None:
-        return None
-    keys = [(run.method, run.kind, run.seed, point_count(point, axis) or 0.0) for point in points]
+        return
+    keys = [(run.method, run.kind, run.seed, count) for count in counts]
     if taken := next((key for key in keys if key in places), None):
-        return CurveError(
+        raise CurveError(
             f'run {curve.place!r} is left out: run {places[taken]!r} too is {run.method}, {run.kind}, seed {run.seed}, '
             f'with a point at {axis} {taken[3]:g}: leave one out, or give them methods or seeds of their own'
         )
     places.update((key, curve.place) for key in keys)
-    return None

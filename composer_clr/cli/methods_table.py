@@ -22,7 +22,7 @@ from composer_clr.cli.numbers import (
     signed,
     without_interval,
 )
-from composer_clr.curves.axes import count_labels, count_name
+from composer_clr.curves.axes import PLURALS, count_labels
 from composer_clr.curves.metrics import difference_unit, in_points
 from composer_clr.utils.durations import readable_duration
 from composer_clr.utils.text import listed
@@ -36,12 +36,12 @@ _MOST_CROSSINGS = 6
 def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
     """Returns two rows per method: its improvement over the baseline at equal counts, and at equal training time."""
     unit = 'logarithms' if study.is_ratio else difference_unit(study.metric, study.scale)
-    digits = 2 if in_points(study.metric, study.scale) else 4
+    digits, of_mean = (2, 3) if in_points(study.metric, study.scale) else (4, 4)
     compared = f'improvement over {safe(study.baseline)}, {safe(found.kind)}'
     rows = [
         (method, at, differences)
         for method, figures in found.methods.items()
-        for at, differences in ((count_name(study.axis), figures.at_equal_counts), ('time', figures.at_equal_time))
+        for at, differences in ((PLURALS[study.axis], figures.at_equal_counts), ('time', figures.at_equal_time))
     ]
     counts = sorted({float(count) for _, _, differences in rows if differences for count in differences.count})
     spread = plus_minus_heading(one for _, _, differences in rows if differences for one in differences.estimates)
@@ -62,8 +62,8 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
             safe(method),
             at,
             *(plus_minus(values.get(count), digits) for count in counts),
-            signed(differences.mean),
-            interval(differences.average, signed),
+            signed(differences.mean, of_mean),
+            interval(differences.average, lambda value: signed(value, of_mean)),
             str(differences.average.seeds),
         )
     return table
@@ -76,16 +76,15 @@ def speedups_table(study: StudyComparison, found: OverBaseline) -> Table:
     table = Table(title=title + interval_heading(every), title_justify='left', box=SIMPLE_HEAD)
     table.add_column('method')
     first = next(iter(found.methods.values()))
-    targets = [f'{study.scale * one.target:.4g}{"%" if study.scale == 100 else ""}' for one in first.speedups]
-    labels = count_labels(found.baseline.count[: len(targets)].tolist(), study.axis)
-    for label, target in zip(labels, targets, strict=True):
+    labels = count_labels(found.baseline.count.tolist(), study.axis)
+    for label, speedup in zip(labels, first.speedups, strict=True):
+        target = f'{study.scale * speedup.target:.4g}{"%" if study.scale == 100 else ""}'
         table.add_column(f'to {target} ({label})', justify='right')
     table.add_column('seeds', justify='right')
     for method, figures in found.methods.items():
         cells = [
             f'{_bounded(speedup.answer)} {interval(speedup, "{:.2f}".format)}'.strip() for speedup in figures.speedups
         ]
-        cells += [''] * (len(targets) - len(cells))
         table.add_row(safe(method), *cells, str(figures.speedups[0].seeds))
     return table
 
@@ -106,7 +105,7 @@ def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
     for method, figures in found.methods.items():
         both = f'{method} and {study.baseline}'
         for crossings, unit, spelled in (
-            (figures.crossings_in_counts, f' {count_name(study.axis)}', '{:.4g}'.format),
+            (figures.crossings_in_counts, f' {PLURALS[study.axis]}', '{:.4g}'.format),
             (figures.crossings_in_time, '', readable_duration),
         ):
             yield from _crossing_notes(both, crossings, unit, spelled)
@@ -129,7 +128,7 @@ def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
     for count, ranking in found.ranking.items():
         at.setdefault(' > '.join(' = '.join(tied) for tied in ranking), []).append(count)
     for ranking, counts in list(at.items())[:_MOST_RANKINGS]:
-        yield f'ranking at {listed(count_labels(counts, study.axis))} {count_name(study.axis)}: {ranking}'
+        yield f'ranking at {listed(count_labels(counts, study.axis))} {PLURALS[study.axis]}: {ranking}'
     if len(at) > _MOST_RANKINGS:
         yield f'{len(at) - _MOST_RANKINGS:,} more rankings are not shown: --json FILE writes all of them'
 

@@ -166,10 +166,12 @@ def write_json(path: Path | None, record: dict[str, Any]) -> None:
 
 def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence[CurveError], *, strict: bool) -> None:
     """Writes curves as one long CSV, and names on stderr what is left out."""
-    from composer_clr.curves.long_csv import long_csv, without_clashes
+    from composer_clr.curves.long_csv import long_csv, writable_curves
 
-    kept, clashes = (curves, []) if strict else without_clashes(curves)
-    report_left_out([*errors, *clashes])
+    kept, unwritable = (curves, []) if strict else writable_curves(curves)
+    if unwritable and not kept:
+        raise unwritable[0]
+    report_left_out([*errors, *unwritable])
     write_result(output, long_csv(kept).encode())
     say(f'{output}: {sum(len(curve.points) for curve in kept)} points of {len(kept)} runs', output)
 

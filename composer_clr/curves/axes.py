@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Literal, get_args
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
@@ -16,9 +17,10 @@ __all__ = [
     'Count',
     'check_counts',
     'count_labels',
-    'count_name',
     'default_axis',
     'differing_epochs',
+    'differing_ranks',
+    'distinct_points',
     'point_count',
     'read_count',
     'shown_axis',
@@ -52,18 +54,38 @@ def point_count(point: TradeoffPoint, axis: str) -> float | None:
     return count if count > 0 else None
 
 
+def distinct_points(curve: TradeoffCurve, axis: str) -> dict[float, TradeoffPoint]:
+    """Returns a run's points by what they have trained, 0 if that was not counted.
+
+    Points of cycles that end with the same batch are alike, and are one.
+
+    Raises:
+        CurveError: If points with the same count have different values.
+    """
+    points: dict[float, TradeoffPoint] = {}
+    for point in curve.points:
+        count = point_count(point, axis) or 0.0
+        if repr(points.setdefault(count, point).metrics) != repr(point.metrics):
+            raise CurveError(
+                f'run {curve.place!r}: two of its points at {axis} {count:g} have different values: leave one out'
+            )
+        points[count] = point
+    return points
+
+
 def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     """Returns the axis that a study's points are paired along: the unit that its schedules were counted in.
 
     Of schedules in epochs, and of runs that do not record their schedule, that is epochs; but tokens, where every run
-    counts them and all its epochs are below 1, or the epochs of two methods differ in tokens; and batches, where the
-    train loaders have no length.
+    counts them and all its epochs are below 1, or the epochs of two methods differ in tokens; and batches or samples,
+    where the train loaders have no length.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
 
     Raises:
-        CurveError: If some runs count epochs and others, whose train loader has no length, do not.
+        CurveError: If some runs count epochs and others, whose train loader has no length, do not; the message names an
+            axis that they share.
     """
     curves = [curve for curve in curves if curve.points]
     points = [point for curve in curves for point in curve.points]
@@ -82,12 +104,12 @@ def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
         return 'token'
     if has('epoch'):
         return 'epoch'
+    shared: Count | None = 'batch' if has('batch') else 'sample' if has('sample') else None
     counted = {point.epoch is not None: curve.place for curve in curves for point in curve.points}
     if len(counted) > 1:
-        raise CurveError(
-            f'run {counted[True]!r} counts epochs, run {counted[False]!r} only batches: compare them separately'
-        )
-    return 'batch'
+        remedy = f'--axis {shared} pairs equal numbers of {PLURALS[shared]}' if shared else 'compare them separately'
+        raise CurveError(f'run {counted[True]!r} counts epochs, run {counted[False]!r} does not: {remedy}')
+    return shared or 'batch'
 
 
 def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axis:
@@ -150,20 +172,34 @@ def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:
     return None
 
 
-def _differ(curves: Sequence[TradeoffCurve], axis: str) -> tuple[tuple[str, float], tuple[str, float]] | None:
-    """Returns the shortest and the longest epoch with its method, if they are not of one length."""
-    lengths = sorted(
-        (
-            (curve.run.method, count / point.epoch)
-            for curve in curves
-            for point in curve.points
-            if point.epoch and (count := point_count(point, axis))
-        ),
-        key=lambda item: item[1],
-    )
-    if not lengths or lengths[-1][1] <= (1 + _SAME_LENGTH) * lengths[0][1] or lengths[0][0] == lengths[-1][0]:
+def differing_ranks(curves: Iterable[TradeoffCurve]) -> str | None:
+    """Returns a sentence where two runs have different numbers of ranks, so that their times are not comparable.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> differing_ranks([TradeoffCurve(Run(f'on-{n}', 'cyclic', 'A', world_size=n), []) for n in (8, 1, 8)])
+        "training times are not comparable: run 'on-1' has 1 rank, run 'on-8' 8"
+    """
+    places = {curve.run.world_size: curve.place for curve in curves if curve.run.world_size is not None}
+    if len(places) < 2:
         return None
-    return lengths[0], lengths[-1]
+    fewest, most = min(places), max(places)
+    ranks = 'rank' if fewest == 1 else 'ranks'
+    return (
+        f'training times are not comparable: run {places[fewest]!r} has {fewest} {ranks}, run {places[most]!r} {most}'
+    )
+
+
+def _differ(curves: Sequence[TradeoffCurve], axis: str) -> tuple[tuple[str, float], tuple[str, float]] | None:
+    """Returns the shortest epoch of a method and the longest of another, with the methods, if they are not alike."""
+    lengths: dict[str, list[float]] = defaultdict(list)
+    for curve in curves:
+        for point in curve.points:
+            if point.epoch and (count := point_count(point, axis)):
+                lengths[curve.run.method].append(count / point.epoch)
+    pairs = [((one, min(lengths[one])), (other, max(lengths[other]))) for one, other in permutations(lengths, 2)]
+    found = max(pairs, key=lambda pair: pair[1][1] / pair[0][1], default=None)
+    return found if found and found[1][1] > (1 + _SAME_LENGTH) * found[0][1] else None
 
 
 def _scheduled(curve: TradeoffCurve) -> Count:
@@ -196,11 +232,6 @@ def _with_prefix(count: float) -> str:
         if count >= 0.9995 * size and (prefix != 'k' or count >= 9999.5):
             return f'{count / size:.3g}{prefix}'
     return f'{count:.12g}'
-
-
-def count_name(axis: str) -> str:
-    """Returns the plural of a count: ``'epochs'``, ``'batches'``."""
-    return {'batch': 'batches'}.get(axis, f'{axis}s')
 
 
 def read_count(text: str) -> tuple[float, Count] | None:

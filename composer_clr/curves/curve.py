@@ -19,6 +19,9 @@ CURVE_FILE = 'curve.json'
 _MAX_BYTES = 64 * 2**20
 # JSON has no NaN and no infinity; a diverged run's points are kept as the strings "NaN" and "Infinity".
 _RECORD = ConfigDict(ser_json_inf_nan='strings')
+# A larger count cannot be computed with.
+_Count = Annotated[int, Field(lt=2**63)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class CurveError(UserError):
@@ -50,16 +53,16 @@ class TradeoffPoint:
 
     cycle: int
     epoch: float | None
-    batch: int
-    sample: int
-    token: int
+    batch: _Count
+    sample: _Count
+    token: _Count
     wall_clock_train_s: float
     wall_clock_total_s: float
     lr: float
     metrics: dict[str, float]
     peak_metrics: dict[str, float]
     checkpoint: str | None = None
-    extra: dict[str, dict[str, float]] = field(default_factory=dict)
+    extra: dict[str, dict[str, _Finite]] = field(default_factory=dict)
     diverged: bool = False
     own_decay: bool = False
 
@@ -95,7 +98,7 @@ class Run:
     method: str
     seed: int | None = None
     model: str | None = None
-    world_size: int | None = 1
+    world_size: _Count | None = 1
     schedule: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, dict[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -15,11 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from composer_clr.curves.axes import distinct_points, point_count
 from composer_clr.curves.csv_table import CsvTable
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.utils.files import write_whole
 
-__all__ = ['COLUMNS', 'COUNTS', 'PEAK', 'long_csv', 'read_long_csv', 'without_clashes', 'write_long_csv']
+__all__ = ['COLUMNS', 'COUNTS', 'PEAK', 'long_csv', 'read_long_csv', 'writable_curves', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 # Columns that a table has where its runs count them.
@@ -30,7 +31,8 @@ PEAK = 'peak:'
 _KINDS = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
 # A column of whole numbers in which some are missing is written with decimals by pandas.
 _WHOLE = re.compile(r'([+-]?[0-9]+)(?:\.0*)?')
-_MOST_DIGITS = 20
+# Of a seed, and of a count, which is below 2**63 in a point.
+_SEED_DIGITS, _COUNT_DIGITS = 20, 18
 
 
 class _Row(NamedTuple):
@@ -81,17 +83,17 @@ def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]
 def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     """Returns curves as text that :func:`read_long_csv` reads: the columns are exact, other fields are not kept.
 
-    A value that is not finite leaves its cell empty, as one that was not measured does.
+    A value that is not finite, or is of a point that diverged, leaves its cell empty, as one that was not measured
+    does. Points of cycles that end with the same batch are one row.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
 
     Raises:
-        CurveError: If two runs that are not standard share kind, method and seed, which the table could not
-            distinguish.
+        CurveError: If a run or a point is none of :func:`writable_curves`.
     """
-    curves = list(curves)
-    for error in without_clashes(curves)[1]:
+    curves, errors = writable_curves(curves)
+    for error in errors:
         raise error
     points = [point for curve in curves for point in curve.points]
     metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
@@ -104,12 +106,6 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     for curve in curves:
         run = curve.run
         for point in curve.points:
-            counted = [getattr(point, name) or None for name in counts]
-            if point.epoch is None and not any(counted):
-                raise CurveError(
-                    f'run {curve.place!r} counts neither epochs nor batches, a long CSV requires one: '
-                    'keep its curve.json'
-                )
             values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
             writer.writerow(
                 [
@@ -118,9 +114,9 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
                     run.seed,
                     point.epoch,
                     point.wall_clock_train_s,
-                    *counted,
+                    *(getattr(point, name) or None for name in counts),
                     *(run.world_size for _ in ranks),
-                    *map(_spelled, values),
+                    *('' if point.diverged else _spelled(value) for value in values),
                 ]
             )
     return table.getvalue()
@@ -130,41 +126,67 @@ def _spelled(value: float | None) -> str:
     return repr(value) if value is not None and math.isfinite(value) else ''
 
 
-def without_clashes(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
-    """Leaves out every run that a long CSV could not distinguish from an earlier one.
+def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Leaves out points that a long CSV could not be read with, and runs that it could not distinguish.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
 
     Returns:
-        tuple[list[TradeoffCurve], list[CurveError]]: The runs that are left, and an error for each other one.
+        tuple[list[TradeoffCurve], list[CurveError]]: The runs that are left, and an error for each point without a
+        time or a count above 0, and for each run of the kind, method and seed of an earlier one, without a common
+        count, or with different values at one count.
     """
     seen: dict[tuple[str, str, int | None], str] = {}
     kept, errors = [], []
     for curve in curves:
         run = curve.run
         key = run.kind, run.method, run.seed
-        if run.kind == 'standard' or key not in seen:
-            seen[key] = curve.place
-            kept.append(curve)
-        else:
-            errors.append(
-                CurveError(
+        faults = [_fault(point) for point in curve.points]
+        errors.extend(CurveError(f'run {curve.place!r}: a point has {fault}') for fault in faults if fault)
+        points = [point for point, fault in zip(curve.points, faults, strict=True) if not fault]
+        counts = ('epoch', *COUNTS)
+        axis = next((axis for axis in counts if all(point_count(point, axis) is not None for point in points)), None)
+        try:
+            if run.kind != 'standard' and key in seen:
+                raise CurveError(
                     f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
                     'a long CSV cannot distinguish them, write them to two files'
                 )
-            )
+            if axis is None:
+                raise CurveError(
+                    f'run {curve.place!r} counts neither epochs nor batches, a long CSV requires one: '
+                    'keep its curve.json'
+                )
+            written = TradeoffCurve(run, points)
+            written.source = curve.source
+            written.points = list(distinct_points(written, axis).values())
+        except CurveError as error:
+            errors.append(error)
+        else:
+            seen[key] = curve.place
+            kept.extend([written] if points else [])
     return kept, errors
 
 
+def _fault(point: TradeoffPoint) -> str:
+    for what, amount in (('epoch', point.epoch), ('wall_clock_train_s', point.wall_clock_train_s)):
+        if amount is not None and not 0 < amount < math.inf:
+            return f'{what} {amount}, a long CSV requires one above 0: keep its curve.json'
+    return ''
+
+
 def _rows(path: Path) -> list[_Row]:
-    table = CsvTable(path, COLUMNS, ('kind', 'method'))
+    table = CsvTable(path, (*COLUMNS, *COUNTS, WORLD_SIZE), ('kind', 'method'))
     _check_header(path, table.header)
     if not table.rows:
         raise CurveError(f'{path}: holds no rows: give a header and one row per point')
     rows = [_row(path, line, cells) for line, cells in table.rows]
     kinds = {row.kind: row.kind.lower() for row in rows if row.kind not in _KINDS and row.kind.lower() in _KINDS}
     notes = [*table.notes, *(f'kind {kind!r} is read as {name!r}' for kind, name in kinds.items())]
+    branches = [row for row in rows if row.kind.lower().startswith('branch')]
+    if len({(row.method, row.seed) for row in branches}) < len(branches):
+        notes.append('branches count as one run, the table does not have what each took: their cost is a lower bound')
     if notes:
         warnings.warn(f'{path}: {"; ".join(notes)}', UserWarning, stacklevel=3)
     return [row._replace(kind=kinds.get(row.kind, row.kind)) for row in rows]
@@ -210,7 +232,7 @@ def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
 
 def _seed(path: Path, line: int, cell: str) -> int | None:
     whole = _WHOLE.fullmatch(cell)
-    if cell and (whole is None or len(whole[1]) > _MOST_DIGITS):
+    if cell and (whole is None or len(whole[1]) > _SEED_DIGITS):
         raise CurveError(f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it')
     return int(whole[1]) if whole else None
 
@@ -224,7 +246,7 @@ def _world_size(path: Path, line: int, cell: str) -> int | None:
 
 def _count(path: Path, line: int, column: str, cell: str) -> int | None:
     whole = _WHOLE.fullmatch(cell)
-    if cell and (whole is None or len(whole[1]) > _MOST_DIGITS or int(whole[1]) < 0):
+    if cell and (whole is None or len(whole[1]) > _COUNT_DIGITS or int(whole[1]) < 0):
         raise CurveError(f'{path}: line {line}, column {column}: {cell!r} is not a whole number: correct or empty it')
     return int(whole[1]) if whole else None
 

@@ -14,7 +14,7 @@ METRIC_SETS = ('averaged', 'fast-cycles', 'plain')
 
 
 def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
-    """Returns the curves, and after each a further one for every second set of metrics that all its points have.
+    """Returns the curves, and after each a further one for every second set of metrics, of the points that have it.
 
     The further curve is of the kind ``{kind}-{set}``, such as ``cyclic-averaged``, and its metrics have the plain
     names, so that it is compared with the plain ones and drawn beside them. Its times are those of the same run; where
@@ -33,10 +33,11 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
         expanded.append(curve)
         for name in METRIC_SETS:
             points = [
-                replace(point, metrics=_of_set(point.metrics, name), peak_metrics=_of_set(point.peak_metrics, name))
+                replace(point, metrics=metrics, peak_metrics=_of_set(point.peak_metrics, name))
                 for point in curve.points
+                if (metrics := _of_set(point.metrics, name))
             ]
-            if not points or not all(point.metrics for point in points):
+            if not points:
                 continue
             run = replace(curve.run, kind=f'{curve.run.kind}-{name}')
             if any(name in point.extra for point in points):
@@ -48,7 +49,8 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
 
 
 def _branch(run: Run, point: TradeoffPoint, extra: dict[str, float]) -> TradeoffCurve:
-    parent = {'run_name': run.run_name, 'batch': point.batch, 'wall_clock_train_s': point.wall_clock_train_s}
+    counts = {axis: getattr(point, axis) for axis in ('epoch', 'batch', 'sample', 'token')}
+    parent = {'run_name': run.run_name, **counts, 'wall_clock_train_s': point.wall_clock_train_s}
     time_s = point.wall_clock_train_s + extra.get('train_s', 0.0)
     reached = replace(point, wall_clock_train_s=time_s, batch=point.batch + round(extra.get('batches', 0)))
     return TradeoffCurve(replace(run, run_name=f'{run.run_name}-cycle{point.cycle}', parent=parent), [reached])

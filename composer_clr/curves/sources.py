@@ -23,8 +23,9 @@ def read_sources(
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
     """Reads every curve in files and folders.
 
-    Folders are searched to any depth for ``curve.json``; a CSV is read where it is named. A file that two paths lead
-    to is read once. The later points of a standard run that was made longer come as a curve of their own kind.
+    Folders are searched to any depth for ``curve.json``, also behind links; a CSV is read where it is named. A file
+    that two paths lead to is read once. The later points of a standard run that was made longer come as a curve of
+    their own kind.
 
     Args:
         paths (Iterable[str | PathLike]): Files and folders.
@@ -46,7 +47,7 @@ def read_sources(
         elif file.resolve() not in read:
             read.add(file.resolve())
             try:
-                if file.suffix == '.csv':
+                if file.suffix.lower() == '.csv':
                     curves.extend(read_long_csv(file))
                 else:
                     curves.extend(split_extended(TradeoffCurve.read(file)))
@@ -91,7 +92,23 @@ def _files(paths: Iterable[Path]) -> Iterator[Path | CurveError]:
         if not path.is_dir():
             yield path if path.exists() else CurveError(f'{path}: no such file or folder')
             continue
-        found = sorted(path.rglob(CURVE_FILE))
+        found = list(_curve_files(path))
         yield from found
         if not found:
             yield CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds runs')
+
+
+def _curve_files(folder: Path) -> Iterator[Path | CurveError]:
+    """Yields the curves at any depth by name, also behind links, and an error for each folder that cannot be read."""
+    unread: list[OSError] = []
+    entered: set[str] = set()
+    found = []
+    for path, folders, files in os.walk(folder, onerror=unread.append, followlinks=True):
+        # A link may lead to a folder above it.
+        real = os.path.realpath(path)
+        if real in entered:
+            folders.clear()
+        entered.add(real)
+        found.extend(Path(path, name) for name in files if name == CURVE_FILE)
+    yield from sorted(found)
+    yield from (CurveError(f'{error.filename}: cannot be read ({error.strerror})') for error in unread)

@@ -1,5 +1,6 @@
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,19 @@ class TestMeanCurves:
             ),
             pytest.param([run('MX', 'cyclic', [(16, math.inf)])], 'is inf at epoch 16', id='infinity'),
             pytest.param(
+                [run('MX', 'cyclic', [(16, 1.7e308)], seed) for seed in (1, 2)], 'is 1.7e.308 at epoch 16', id='huge'
+            ),
+            pytest.param(
+                [TradeoffCurve(Run('r', 'cyclic', 'MX'), [replace(point(16, 0.1), diverged=True)])],
+                "run 'r': has diverged at epoch 16: leave the run out",
+                id='diverged',
+            ),
+            pytest.param(
+                [run('MX', 'cyclic', [(16, 0.5), (16, 0.6)])],
+                "run 'r': two of its points at epoch 16 have different values: leave one out",
+                id='two values at one epoch',
+            ),
+            pytest.param(
                 [run('MX', 'cyclic', [(16, 0.5)], metric='eval/f1', name='odd')],
                 f"run 'odd' has no metric '{ACC}' at epoch 16, only eval/f1: name a shared metric",
                 id='no such metric',
@@ -87,7 +101,7 @@ class TestMeanCurves:
             ),
             pytest.param(
                 [run('MX', 'cyclic', [(16, 0.5)], name='sized'), unsized('MX', 'cyclic', (9, 0.5))],
-                "run 'sized' counts epochs, run 'unsized' only batches: compare them separately",
+                "run 'sized' counts epochs, run 'unsized' does not: compare them separately",
                 id='epochs and batches',
             ),
         ],

@@ -29,6 +29,10 @@ class TestPair:
         assert sorted([*pairing.kept, *pairing.left_out]) == [0, 1, 2, 3, 4]
         assert pairing.weights @ self.values == pytest.approx(expected, abs=1e-12)
 
+    @pytest.mark.parametrize('mode', ['interpolate', 'exact', 'nearest'])
+    def test_a_curves_own_points_are_each_itself_though_two_have_one_time(self, mode):
+        assert pair((10, 10, 20), (10, 10, 20), Alignment(mode)).weights @ (1, 2, 3) == pytest.approx([1, 2, 3])
+
     def test_interpolation_is_that_of_numpy_in_log_positions(self):
         rng = np.random.default_rng(17)
         measured, values = rng.permutation([9.0, 15, 31, 64, 90, 270]), rng.random(6)

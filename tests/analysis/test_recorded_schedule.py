@@ -56,6 +56,12 @@ class TestRecordedSchedule:
         with pytest.raises(CurveError, match=f"run 'r': its record does not have the learning rate .{match}"):
             recorded_schedule(recorded(**record))
 
+    def test_troughs_that_are_too_large_to_compute_with_are_refused(self):
+        curve = recorded()
+        wrong = replace(curve.run, schedule={**curve.run.schedule, 'troughs': [40, 10**400]})
+        with pytest.raises(CurveError, match='its troughs are'):
+            recorded_schedule(TradeoffCurve(wrong, curve.points))
+
 
 class TestMarks:
     def test_a_constant_rate(self):

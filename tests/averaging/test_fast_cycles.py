@@ -1,6 +1,7 @@
 """FastCycles in real Trainers: the run never sees them, and they are the training that the formula says."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -104,6 +105,14 @@ def test_its_cost_is_counted():
     assert figures.gap.value == pytest.approx([2, 0, -3])
     assert figures.cost_ratio == pytest.approx(11200 / (6400 + 3 * 300))
     assert figures.cyclic.time_s == pytest.approx([1900, 3500, 6700])
+    # In epochs too, of 10 batches, though the points are shown at the epochs of their troughs.
+    counted = [
+        TradeoffCurve(c.run, [replace(p, batch=round(10 * p.epoch)) for p in c.points]) for c in (cyclic, *standard)
+    ]
+    found, _ = compare_kinds(with_metric_sets(counted))
+    figures = found['cyclic-fast-cycles'].methods['baseline']
+    assert figures.cyclic.count.tolist() == [16, 32, 64]
+    assert figures.counted_cost_ratio == pytest.approx(112 / (64 + 3 * 1.8))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         pytest.param('{"format": 2, "run": {}, "points": []}', 'format: Input should be 1', id='later-format'),
         pytest.param('{"format": 1, "run": {"run_name": "r"}, "points": []}', 'run.kind: Field required', id='no-kind'),
         pytest.param(curve().to_json().replace('10000,', '"many",'), 'points.0.batch: .*integer', id='wrong-type'),
+        pytest.param(curve().to_json().replace('10000,', '1' + '0' * 400 + ','), 'points.0.batch: .*less', id='huge'),
+        pytest.param(
+            curve(point(extra={'fast-cycles': {'batches': 18.0}})).to_json().replace('18.0', '"NaN"'),
+            'points.0.extra.fast-cycles.batches: .*finite number',
+            id='a-cost-that-is-nan',
+        ),
         pytest.param(curve().to_json().replace('0.71', 'null'), 'points.0.metrics.eval/acc: .*number', id='null'),
     ],
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.long_csv import read_long_csv, write_long_csv
+from composer_clr.curves.long_csv import read_long_csv, writable_curves, write_long_csv
 
 ACC, LOSS = 'eval/MulticlassAccuracy', 'eval/CrossEntropy'
 HEADER = f'kind,method,seed,epoch,wall_clock_train_s,{ACC},peak:{ACC}'
@@ -317,3 +317,53 @@ def test_the_number_of_ranks_is_carried(tmp_path, world_size):
     write_long_csv(tmp_path / 'a.csv', [TradeoffCurve(run, [point(0, 16.0, 9.0, {ACC: 0.5})]) for run in runs])
     assert [curve.run.world_size for curve in read_long_csv(tmp_path / 'a.csv')] == [world_size, None]
     assert ('world_size' in (tmp_path / 'a.csv').read_text()) == (world_size is not None)
+
+
+def test_counts_in_capitals_are_counts(table):
+    path = table(f'kind,method,epoch,wall_clock_train_s,Token,World_Size,{ACC}', 'cyclic,MX,1,9,640,8,0.5')
+    with pytest.warns(UserWarning, match="column 'Token' is read as 'token'; column 'World_Size' is read as"):
+        (curve,) = read_long_csv(path)
+    assert (curve.points[0].token, curve.run.world_size) == (640, 8)
+    assert curve.points[0].metrics == {ACC: 0.5}
+
+
+def test_a_diverged_point_does_not_come_back_as_a_sound_one(tmp_path):
+    """A network of NaNs has an accuracy."""
+    points = [point(0, 1.0, 9.0, {ACC: 0.5}), replace(point(1, 2.0, 19.0, {ACC: 0.1}, {ACC: 0.6}), diverged=True)]
+    write_long_csv(tmp_path / 'a.csv', [TradeoffCurve(Run('a', 'cyclic', 'MX'), points)])
+    (curve,) = read_long_csv(tmp_path / 'a.csv')
+    assert [(p.metrics, p.peak_metrics) for p in curve.points] == [({ACC: 0.5}, {}), ({}, {})]
+
+
+def test_points_of_one_batch_are_one_row(tmp_path):
+    points = [point(0, 1.0, 9.0, {ACC: 0.5}), point(1, 1.0, 9.0, {ACC: 0.5}), point(2, 2.0, 19.0, {ACC: 0.6})]
+    write_long_csv(tmp_path / 'a.csv', [TradeoffCurve(Run('a', 'cyclic', 'MX'), points)])
+    assert [p.epoch for p in read_long_csv(tmp_path / 'a.csv')[0].points] == [1, 2]
+
+
+def test_what_could_not_be_read_again_is_not_written():
+    def curve(name, *points):
+        return TradeoffCurve(Run(name, 'cyclic', name), list(points))
+
+    good = point(0, 1.0, 9.0, {ACC: 0.5})
+    kept, errors = writable_curves(
+        [
+            curve('a', good, point(1, 2.0, 0.0, {ACC: 0.6}), point(2, 3.0, math.nan, {ACC: 0.7})),
+            curve('b', good, replace(good, metrics={ACC: 0.9})),
+            curve('c', point(0, 0.0, 9.0, {ACC: 0.5})),
+        ]
+    )
+    assert kept == [curve('a', good)]
+    assert [str(error).partition(':')[0] for error in errors] == [
+        "run 'a'",
+        "run 'a'",
+        "run 'b'",
+        "run 'c'",
+    ]
+    assert str(errors[1]).endswith('has wall_clock_train_s nan, a long CSV requires one above 0: keep its curve.json')
+    assert str(errors[2]).endswith('two of its points at epoch 1 have different values: leave one out')
+
+
+def test_the_cost_of_branches_is_not_in_a_table(table):
+    with pytest.warns(UserWarning, match='branches count as one run, .* their cost is a lower bound'):
+        read_long_csv(table(HEADER, 'branch,MX,1,4,10,0.5,', 'branch,MX,1,8,20,0.6,'))

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,3 +93,32 @@ def test_a_standard_run_that_was_made_longer_does_not_pass_for_one_of_that_lengt
         ('standard-extended', [32.0]),
     ]
     assert {part.source for part in read} == {str(tmp_path / 'curve.json')}
+
+
+def test_a_csv_whose_ending_is_in_capitals(tmp_path):
+    write_long_csv(tmp_path / 'STUDY.CSV', [saved(tmp_path / 'a', 'a')])
+    assert len(read_sources([tmp_path / 'STUDY.CSV'])[0]) == 1
+
+
+def test_a_link_to_a_folder_hides_no_run_and_one_to_a_folder_above_is_not_followed_for_ever(tmp_path):
+    saved(tmp_path / 'scratch' / 'b', 'b')
+    saved(tmp_path / 'study' / 'a', 'a')
+    (tmp_path / 'study' / 'b').symlink_to(tmp_path / 'scratch' / 'b')
+    (tmp_path / 'study' / 'a' / 'up').symlink_to(tmp_path / 'study')
+    assert names([tmp_path / 'study']) == ['a', 'b']
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    saved(tmp_path / 'a', 'a')
+    saved(tmp_path / 'locked', 'locked')
+    scandir = os.scandir
+
+    def guarded(path):
+        if os.fspath(path).endswith('locked'):
+            raise PermissionError(13, 'Permission denied', os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', guarded)
+    curves, errors = read_sources([tmp_path])
+    assert [c.run.run_name for c in curves] == ['a']
+    assert [str(error) for error in errors] == [f'{tmp_path / "locked"}: cannot be read (Permission denied)']
