@@ -12,7 +12,7 @@ from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
 from composer_clr.analysis.queries import Answer, FrontierPoint, frontier, time_to_reach, value_within
 from composer_clr.analysis.resampling import Speedup, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
-from composer_clr.curves.axes import Axis, shown_axis
+from composer_clr.curves.axes import Axis, differing_ranks, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE, study_baseline
@@ -60,6 +60,7 @@ class Answers:
         axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
         curves (list[CurveAnswers]): By method, the baseline first, and by kind.
         frontier (list[FrontierPoint]): :func:`frontier` of all curves together.
+        warning (str | None): Why times are not comparable.
     """
 
     metric: str
@@ -71,6 +72,7 @@ class Answers:
     axis: Axis
     curves: list[CurveAnswers]
     frontier: list[FrontierPoint]
+    warning: str | None = None
 
 
 def answer(
@@ -113,9 +115,12 @@ def answer(
     fraction = study_is_fraction(runs, metric, peak=peak)
     axis = shown_axis(runs, axis)
     means = mean_curves(runs, metric, axis=None if axis == 'time' else axis, peak=peak)
-    count = next(iter(means.values())).axis
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
-    along = {on: mean_curves(runs, metric, axis=on, peak=peak) for _, on in budgets if on not in ('time', count)}
+    along = {
+        on: mean_curves(runs, metric, axis=on, peak=peak)
+        for _, on in budgets
+        if on != 'time' and any(curve.axis != on for curve in means.values())
+    }
     counted = axis != 'time'
     lowest = min(float(curve.value.min()) for curve in means.values())
     targets = [_target(asked, metric, fraction=fraction, lowest=lowest) for asked in reach]
@@ -151,6 +156,7 @@ def answer(
         axis=axis,
         curves=answers,
         frontier=frontier(means.values(), lower_is_better=lower),
+        warning=differing_ranks(runs),
     )
 
 
@@ -167,7 +173,9 @@ def _target(asked: float | str, metric: str, *, fraction: bool, lowest: float) -
         value = value / 100 if fraction else value
     elif not isinstance(asked, str):
         value = float(asked)
-    if not math.isfinite(value) or (fraction and value > 1):
+    if not math.isfinite(value):
+        raise CurveError(f'--reach {text}: must be a finite number')
+    if fraction and value > 1:
         raise CurveError(f'no run can reach {text}: {metric} is a fraction here, write 0.75 or 75%')
     if not fraction and is_percentage(metric) and '%' not in text and 0 < value <= 1 < lowest:
         raise CurveError(f'--reach {text}: {metric} is in percent here, write {100 * value:g} or {100 * value:g}%')
@@ -219,9 +227,16 @@ def answers_record(answers: Answers) -> dict[str, Any]:
             for found in answers.curves
         ],
         'frontier': [
-            {answers.curves[0].curve.axis if name == 'count' else name: value for name, value in vars(point).items()}
+            {
+                'method': point.method,
+                'kind': point.kind,
+                point.axis: point.count,
+                'time_s': point.time_s,
+                'value': point.value,
+            }
             for point in answers.frontier
         ],
+        'warning': answers.warning,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from composer_clr.analysis.pairing import Alignment
-from composer_clr.curves.axes import Count, differing_epochs
+from composer_clr.curves.axes import Count, differing_epochs, differing_ranks
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.methods import study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
@@ -28,7 +28,7 @@ class Basis:
         axis (str): What the counts are: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
         is_ratio (bool): Whether gaps are ratios, cyclic over standard, as of perplexities; improvements are then
             differences of logarithms.
-        warning (str | None): Why equal counts may not be comparable.
+        warnings (tuple[str, ...]): Why equal epochs, or times, are not comparable.
     """
 
     metric: str
@@ -38,7 +38,7 @@ class Basis:
     lower_is_better: bool
     axis: Count
     is_ratio: bool
-    warning: str | None
+    warnings: tuple[str, ...]
 
 
 def basis_of(
@@ -65,7 +65,7 @@ def basis_of(
         lower_is_better=study_direction(runs, name, lower_is_better),
         axis=axis,
         is_ratio=is_perplexity(name),
-        warning=differing_epochs(runs) if axis == 'epoch' and alignment.axis != 'time' else None,
+        warnings=tuple(filter(None, (differing_epochs(runs) if axis == 'epoch' else None, differing_ranks(runs)))),
     )
 
 

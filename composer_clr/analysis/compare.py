@@ -235,14 +235,14 @@ def _by_method(runs: Iterable[TradeoffCurve], baseline: str, kind: str) -> dict[
 
 
 def _missing(group: Iterable[TradeoffCurve], kind: str) -> str:
-    missing = sorted({kind, 'standard'} - {run.run.kind for run in group})
+    missing = sorted({kind, STANDARD} - {run.run.kind for run in group})
     return f'no {" and no ".join(missing)} runs' if missing else ''
 
 
 def _both_kinds(
     group: Iterable[TradeoffCurve], method: str, kind: str, metric: str, axis: Count, peak: bool
 ) -> tuple[MeanCurve, MeanCurve]:
-    kinds = (kind, 'standard')
+    kinds = (kind, STANDARD)
     means = mean_curves((run for run in group if run.run.kind in kinds), metric, axis=axis, peak=peak)
     cyclic, standard = (means[method, kind] for kind in kinds)
     for curve in (cyclic, standard):

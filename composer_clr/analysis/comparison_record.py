@@ -75,10 +75,11 @@ def record_study(study: StudyComparison, *, resolve: float | None = None, price:
     Returns:
         dict: As from :func:`record_kinds`; without standard runs its ``formula_cost_ratio`` is ``null`` and its
         ``methods``, ``kinds``, ``ranking_agreement`` and ``skipped`` are empty. Besides ``direction``, ``'max'`` or
-        ``'min'``; ``unit``, ``'points'`` for percentage points or ``'metric'``; ``left_out``, the kinds that could not
-        be compared; and ``over_baseline``, by kind: ``methods``, by method ``at_equal_counts`` and ``at_equal_time``
-        (``by_epoch``, ``interval_by_epoch``, ``seeds_by_epoch``, ``mean``, ``interval``), ``speedup`` at the value of
-        each of the baseline's points, and ``crossings``; and the ``ranking`` by count, best first, ties together.
+        ``'min'``; ``unit``, ``'points'`` for percentage points or ``'metric'``; ``warnings``, why equal epochs or times
+        are not comparable; ``left_out``, the kinds that could not be compared; and ``over_baseline``, by kind:
+        ``methods``, by method ``at_equal_counts`` and ``at_equal_time`` (``by_epoch``, ``interval_by_epoch``,
+        ``seeds_by_epoch``, ``mean``, ``interval``), ``speedup`` at the value of each of the baseline's points, and
+        ``crossings``; and the ``ranking`` by count, best first, ties together.
     """
     without: dict[str, Any] = {
         'metric': study.metric,
@@ -97,6 +98,7 @@ def record_study(study: StudyComparison, *, resolve: float | None = None, price:
         **(record_kinds(study.with_standard, resolve=resolve, price=price) if study.with_standard else without),
         'direction': 'min' if study.lower_is_better else 'max',
         'unit': 'points' if in_points(study.metric, study.scale) else 'metric',
+        'warnings': list(study.warnings),
         'left_out': study.left_out,
         'over_baseline': {
             kind: _over_baseline_record(found, study.axis, resolve) for kind, found in study.over_baseline.items()

@@ -153,6 +153,7 @@ class FrontierPoint:
 
     method: str
     kind: str
+    axis: str
     count: float
     time_s: float
     value: float
@@ -170,7 +171,7 @@ def frontier(curves: Iterable[MeanCurve], *, lower_is_better: bool = False) -> l
     """
     sign = -1 if lower_is_better else 1
     points = [
-        FrontierPoint(curve.method, curve.kind, float(count), float(time_s), float(value))
+        FrontierPoint(curve.method, curve.kind, curve.axis, float(count), float(time_s), float(value))
         for curve in curves
         for count, time_s, value in zip(curve.count, curve.time_s, curve.value, strict=True)
     ]

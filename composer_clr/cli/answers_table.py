@@ -14,7 +14,7 @@ from composer_clr.cli.numbers import better, interval, interval_heading, safe, w
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.utils.durations import readable_duration, unit_of
 
-__all__ = ['answers_notes', 'answers_table', 'frontier_table']
+__all__ = ['answers_notes', 'answers_table', 'frontier_notes', 'frontier_table']
 
 _NOT_REACHED = 'not reached'
 
@@ -57,9 +57,9 @@ def answers_table(answers: Answers) -> Table:
 
 
 def answers_notes(answers: Answers) -> list[str]:
-    """Returns why there are no speedups or intervals, and the measured range of each curve without an answer."""
+    """Returns why figures are not comparable or missing, and the measured range of each curve without an answer."""
     counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
-    notes = _speedup_notes(answers)
+    notes = [*frontier_notes(answers), *_speedup_notes(answers)]
     for answer in answers.curves:
         if all(found.state == 'reached' for found in (*answer.reached, *answer.values)):
             continue
@@ -106,8 +106,8 @@ def frontier_table(answers: Answers) -> Table:
         title_justify='left',
         box=SIMPLE_HEAD,
     )
-    axis = answers.curves[0].curve.axis
-    for heading in ('time', 'value', axis):
+    axes = {point.axis for point in answers.frontier}
+    for heading in ('time', 'value', axes.copy().pop() if len(axes) == 1 else 'trained'):
         table.add_column(heading, justify='right')
     table.add_column('method')
     table.add_column('kind')
@@ -116,11 +116,16 @@ def frontier_table(answers: Answers) -> Table:
         table.add_row(
             readable_duration(point.time_s, unit),
             _value(answers, point.value),
-            count_labels([point.count], axis)[0],
+            count_labels([point.count], point.axis)[0] + ('' if len(axes) == 1 else f' {UNITS[point.axis]}'),
             safe(point.method),
             safe(point.kind),
         )
     return table
+
+
+def frontier_notes(answers: Answers) -> list[str]:
+    """Returns why times are not comparable."""
+    return [] if answers.warning is None else [safe(answers.warning)]
 
 
 def _bounded(answer: Answer, spelled: Callable[[float], str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -71,6 +72,9 @@ def compare(
     from composer_clr.cli.tables import comparison_notes, comparison_table
 
     check_format(table_format)
+    for option, number in (('--price', price), ('--resolve', resolve)):
+        if number is not None and not math.isfinite(number):
+            raise CurveError(f'{option} {number}: must be a finite number')
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
     curves = with_averaged(read_curves(runs, strict, slow_start), metric)
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
@@ -87,11 +91,12 @@ def compare(
     )
     write_json(json_file, record_study(study, resolve=resolve, price=price))
     comparisons = study.with_standard
-    notes = [
+    notes = list(map(safe, study.warnings))
+    notes.extend(
         note if len(comparisons) == 1 else f'{safe(kind)}: {note}'
         for kind, comparison in comparisons.items()
         for note in comparison_notes(comparison, resolve=resolve, price=price)
-    ]
+    )
     notes.extend(safe(f'{kind}: not compared with standard runs, {why}') for kind, why in study.left_out.items())
     if comparisons:
         show(comparison_table(*comparisons.values()), notes, json_file, form=table_format, most_rows=_MOST_ROWS)
@@ -133,7 +138,7 @@ def ask(
 ) -> None:
     """Time to a value, speedup over the baseline, and best value within a time, for every curve."""
     from composer_clr.analysis.ask import answer, answers_record
-    from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_table
+    from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_notes, frontier_table
 
     check_format(table_format)
     if not (reach or within or frontier):
@@ -156,7 +161,8 @@ def ask(
     if reach or within:
         show(answers_table(answers), answers_notes(answers), json_file, form=table_format, most_rows=_MOST_ROWS)
     if frontier:
-        show(frontier_table(answers), [], json_file, form=table_format, most_rows=_MOST_ROWS)
+        notes = [] if reach or within else frontier_notes(answers)
+        show(frontier_table(answers), notes, json_file, form=table_format, most_rows=_MOST_ROWS)
 
 
 def export(

@@ -24,7 +24,7 @@ from composer_clr.cli.options import (
     with_averaged,
     write_picture,
 )
-from composer_clr.curves.axes import check_counts, differing_epochs
+from composer_clr.curves.axes import differing_epochs, differing_ranks, shown_axis
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.text import printable
 
@@ -92,12 +92,14 @@ def plot(
     options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
-    check_counts(curves, axis or 'time')
-    if axis == 'epoch' and (differing := differing_epochs(curves)):
-        typer.echo(f'composer-clr: {printable(differing)}', err=True)
+    differing = {'epoch': differing_epochs, 'time': differing_ranks}.get(shown_axis(curves, axis))
+    if differing is not None and (warning := differing(curves)):
+        typer.echo(f'composer-clr: {printable(warning)}', err=True)
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
-    # These figures show the curves of averaged weights too.
-    shown = with_averaged(curves, metric) if figure in ('1C', '2', 'S2', 'gap') else curves
+    shown = curves
+    if figure in ('1C', '2', 'S2', 'gap'):
+        # These figures show the curves of averaged weights too.
+        shown, _ = usable(with_averaged(curves, metric), metric, axis=axis, peak=peak, strict=strict)
     with paper_style(inches), notes_on_stderr():
         drawn = draw(
             figure,

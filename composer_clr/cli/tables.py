@@ -25,7 +25,7 @@ from composer_clr.cli.numbers import (
 )
 from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.metrics import difference_unit, is_lower_better
+from composer_clr.curves.metrics import difference_unit, in_points, is_lower_better
 from composer_clr.utils.text import listed
 
 if TYPE_CHECKING:
@@ -80,8 +80,6 @@ def comparison_table(*comparisons: Comparison) -> Table:
 def comparison_notes(comparison: Comparison, *, resolve: float | None = None, price: float | None = None) -> list[str]:
     """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
     notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
-    if comparison.warning is not None:
-        notes.insert(0, comparison.warning)
     taus = [
         f'{_count(comparison, count)}: {estimated(tau.value, tau, "{:.2f}".format)}'
         for count, tau in comparison.rankings.items()
@@ -140,7 +138,7 @@ def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
         one_run, separate = figures.cost.one_run_gpu_h, figures.cost.separate_gpu_h
         if one_run is None or separate is None:
             if price is not None:
-                notes.append(f'{method}: no cost in money, the number of GPUs is not recorded: give --gpus')
+                notes.append(f'{method}: no cost in money, its runs do not record one number of GPUs: give --gpus')
         elif price is not None or one_run * 3600 > 1.5 * figures.cost.one_run_s:
             paid = '' if price is None else f'; at {price:g} each {price * one_run:.2f} and {price * separate:.2f}'
             notes.append(f'{method}: {comparison.kind} {one_run:.4g} GPU-hours, separate runs {separate:.4g}{paid}')
@@ -187,11 +185,11 @@ def _gap_at(comparison: Comparison, found: Estimate | None) -> str:
     """Returns the gap at a point; the interval of a ratio is not symmetric."""
     if found is None or comparison.is_ratio:
         return plain(found and found.value, 4)
-    return plus_minus(found, 2 if comparison.scale == 100 else 4)
+    return plus_minus(found, 2 if in_points(comparison.metric, comparison.scale) else 4)
 
 
-def _gap(comparison: Comparison, value: float | None, digits: int = 3) -> str:
-    """Returns a gap: points with the digits, losses with four, ratios without a sign."""
+def _gap(comparison: Comparison, value: float | None) -> str:
+    """Returns a gap: points with three digits, losses with four, ratios without a sign."""
     if comparison.is_ratio:
         return plain(value, 4)
-    return signed(value, digits if comparison.scale == 100 else 4)
+    return signed(value, 3 if in_points(comparison.metric, comparison.scale) else 4)

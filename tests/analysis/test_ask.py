@@ -34,6 +34,34 @@ def exact(curve):
     )
 
 
+def test_runs_that_count_epochs_beside_runs_that_count_batches():
+    def counted(method, epochs):
+        points = [point(e, v, s, batch=b) for e, b, s, v in zip(epochs, (400, 800), (10, 20), (0.5, 0.6), strict=True)]
+        return TradeoffCurve(run(method, 'cyclic', []).run, points)
+
+    curves = [counted('MX', (None, None)), counted('baseline', (4, 8))]
+    for order in (curves, curves[::-1]):
+        answers = answer(order, within=[(400 * 2**0.5, 'batch')])
+        assert [one.values[0].exact for one in answers.curves] == pytest.approx([0.55, 0.55])
+        with pytest.raises(CurveError, match='counts no epochs'):
+            answer(order, within=[(6, 'epoch')])
+    assert [(p.axis, p.count) for p in answers.frontier] == [('epoch', 4), ('batch', 400), ('epoch', 8), ('batch', 800)]
+    assert [[key for key in p if key in ('epoch', 'batch')] for p in answers_record(answers)['frontier'][:2]] == [
+        ['epoch'],
+        ['batch'],
+    ]
+    rows = shown(frontier_table(answers))
+    assert 'time value trained method kind' in rows
+    assert '10 s 50.00% 400 ba MX cyclic' in rows
+
+
+def test_times_on_different_numbers_of_ranks_are_said_not_to_be_comparable():
+    on_eight = TradeoffCurve(replace(STUDY[0].run, world_size=8, run_name='eight'), STUDY[0].points)
+    answers = answer([on_eight, *STUDY[1:]], reach=[0.4])
+    assert answers_notes(answers)[0].startswith('training times are not comparable: run ')
+    assert answers_record(answers)['warning'].endswith("run 'eight' 8")
+
+
 class TestAnswer:
     def test_by_hand(self):
         answers = answer(STUDY, reach=[0.4, 0.6], within=[100, 1e4])
@@ -120,7 +148,7 @@ class TestAnswer:
         ('options', 'match'),
         [
             ({'reach': [75]}, f'no run can reach 75: {ACC} is a fraction here, write 0.75 or 75%'),
-            ({'reach': [math.nan]}, 'no run can reach nan'),
+            ({'reach': [math.nan]}, '--reach nan: must be a finite number'),
             ({'reach': [0.5], 'baseline': 'XX'}, "no run is of the baseline 'XX': choose one of MX, baseline, LS"),
             ({'metric': 'eval/F1'}, "has no metric 'eval/F1'"),
         ],
@@ -163,6 +191,7 @@ def test_the_record_is_strict_json():
             {'method': 'MX', 'kind': 'cyclic', 'epoch': epoch, 'time_s': time_s, 'value': value}
             for epoch, time_s, value in ((1, 5, 0.2), (2, 500, 0.6))
         ],
+        'warning': None,
     }
 
 

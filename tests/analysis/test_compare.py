@@ -262,7 +262,7 @@ class TestCompare:
             ),
             pytest.param(
                 [*study(), TradeoffCurve(Run('u', 'cyclic', 'LS'), [point(None, 0.5, 1.0, batch=16)])],
-                "run 's32' counts epochs, run 'u' only batches: compare them separately",
+                "run 's32' counts epochs, run 'u' does not: compare them separately",
                 id='epochs and batches',
             ),
             pytest.param([], 'there are no points to compare', id='nothing'),

@@ -169,6 +169,22 @@ class TestUnits:
         with pytest.raises(CurveError, match="is in percent in run 's64' and a fraction in run 'fractions'"):
             compare_study(curves)
 
+    @pytest.mark.parametrize('kind', ['cyclic', 'standard'])
+    def test_a_seed_in_percent_beside_one_in_fractions_is_refused(self, kind):
+        in_percent = [(epoch, 100 * value) for epoch, value, _ in A]
+        curves = [*of_kind(kind, A, 'A'), *of_kind(kind, in_percent, 'A', 2), *of_kind(kind, B, 'B')]
+        with pytest.raises(CurveError, match='is in percent in run .* and a fraction in run .*: give all runs in one'):
+            compare_study(curves, baseline='A')
+
+    def test_a_short_run_of_less_than_one_percent_is_in_percent_as_its_seed_is(self):
+        curves = [one for m in 'AB' for one in of_kind('standard', [(1, 0.9), (16, 70.0)], m)]
+        assert compare_study(curves, baseline='A').scale == 1
+
+    def test_a_negative_accuracy_leaves_differences_in_points(self):
+        curves = [run(m, 'cyclic', [(16, v), (32, 0.5)], name=m) for m, v in (('A', -0.01), ('B', 0.05))]
+        found = compare_study(curves, baseline='A').over_baseline['cyclic'].methods['B']
+        assert found.at_equal_counts.value == pytest.approx([6, 0])
+
     def test_losses_below_and_above_one_are_of_one_unit(self):
         curves = [run(m, 'cyclic', [(16, v), (32, v / 2)], metric='loss') for m, v in (('A', 3.0), ('B', 0.9))]
         assert compare_study(curves, baseline='A').scale == 1
@@ -199,6 +215,16 @@ class TestCost:
         cost = written['methods']['baseline']['cost']
         assert (cost['one_run_gpu_h'], cost['separate_gpu_h']) == pytest.approx((16, 24))
         assert (cost['one_run_price'], cost['separate_price']) == pytest.approx((40, 60))
+
+    def test_runs_on_different_numbers_of_gpus_have_no_gpu_hours_and_are_named(self):
+        curves = [run('m', 'cyclic', [(36, 0.5), (72, 0.6)]), *standard_runs('m', [(36, 0.5), (72, 0.6)])]
+        curves[1] = TradeoffCurve(replace(curves[1].run, world_size=8), curves[1].points)
+        study = compare_study(curves, gpus=4)
+        cost = study.with_standard['cyclic'].methods['m'].cost
+        assert (cost.one_run_gpu_h, cost.separate_gpu_h) == (pytest.approx(2), None)
+        assert record_study(study)['warnings'] == [
+            "training times are not comparable: run 's72' has 1 rank, run 's36' 8"
+        ]
 
     def test_an_unknown_number_of_gpus_has_no_gpu_hours(self):
         curves = [run('m', 'cyclic', [(36, 0.5), (72, 0.6)]), *standard_runs('m', [(36, 0.5), (72, 0.6)])]

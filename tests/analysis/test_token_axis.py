@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.cli.answers_table import answers_table
-from composer_clr.cli.tables import comparison_notes, comparison_table
+from composer_clr.cli.tables import comparison_table
 from composer_clr.curves.axes import check_counts, default_axis
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from tests.helpers.text_tables import shown
@@ -79,6 +80,20 @@ class TestDefaultAxis:
     def test_is_what_the_schedules_were_counted_in(self, curves, axis):
         assert default_axis(curves) == axis
 
+    def test_runs_without_epochs_and_batches_are_counted_in_samples(self):
+        curves = study('baseline', None)
+        for c in curves:
+            c.points = [replace(p, batch=0, token=0) for p in c.points]
+        assert default_axis(curves) == 'sample'
+
+    def test_the_axis_that_runs_with_and_without_epochs_share_is_named(self):
+        curves = [*study('A', 2.7e5), *study('B', None)]
+        for c in curves:
+            c.points = [replace(p, token=0) for p in c.points]
+        with pytest.raises(CurveError, match="run 'B.* does not: --axis batch pairs equal numbers of batches"):
+            default_axis(curves)
+        assert compare(curves, baseline='A', alignment=Alignment(axis='batch')).axis == 'batch'
+
     def test_an_axis_that_was_not_counted_is_refused(self):
         with pytest.raises(CurveError, match="run 'baseline-cyclic-1048576' counts no epochs"):
             check_counts(study('baseline', None), 'epoch')
@@ -94,15 +109,20 @@ class TestCompare:
         assert found.axis == 'token'
         assert found.methods['B'].improvement.count.tolist() == TOKENS
         assert found.methods['B'].improvement.cyclic == pytest.approx(0, abs=1e-12)
-        assert found.warning is None
+        assert found.warnings == ()
 
     def test_epochs_of_two_lengths_are_paired_when_asked_for_and_said_to_differ(self):
         found = compare([*study('baseline', 2.7e6), *study('B', 2.7e6 / 8)], alignment=Alignment(axis='epoch'))
         assert found.methods['B'].improvement.standard.min() < -1
-        assert comparison_notes(found)[0] == (
+        assert found.warnings == (
             'epochs differ in length: B has 337500 tokens per epoch, baseline 2.7e+06: '
-            '--axis token pairs equal numbers of tokens'
+            '--axis token pairs equal numbers of tokens',
         )
+
+    def test_epochs_of_two_lengths_are_found_where_one_method_has_the_shortest_and_the_longest(self):
+        curves = [*study('baseline', 2.7e5), *study('A', 2.7e4)[:1], *study('A', 1.35e6)[1:]]
+        (found,) = compare(curves, alignment=Alignment(axis='epoch'), strict=False).warnings
+        assert found.startswith('epochs differ in length: A has 27000 tokens per epoch, baseline 270000: ')
 
     def test_far_below_an_epoch_points_stay_apart(self):
         found = compare(study('baseline', 15e12), alignment=Alignment(axis='epoch'))

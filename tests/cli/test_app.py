@@ -116,6 +116,28 @@ def test_b_over_a_from_two_tables_of_one_cyclic_run_each(monkeypatch, tmp_path, 
     assert json.loads((tmp_path / 'out.json').read_text())['direction'] == 'max'
 
 
+def test_methods_without_standard_runs_whose_epochs_differ_in_length(monkeypatch, tmp_path, capsys):
+    head = 'kind,method,seed,epoch,sample,wall_clock_train_s,loss'
+    rows = ['A,1,4,400,10,1.5004', 'A,1,8,800,20,1.4004', 'B,1,4,800,10,1.5', 'B,1,8,1600,20,1.4']
+    (tmp_path / 'a.csv').write_text('\n'.join([head, *(f'cyclic,{row}' for row in rows)]) + '\n')
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, 'compare', 'a.csv', '--baseline', 'A', '--json', 'out.json') == 0
+    out = [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    note = 'epochs differ in length: A has 100 samples per epoch, B 200: --axis sample pairs equal numbers of samples'
+    assert note in out
+    assert json.loads((tmp_path / 'out.json').read_text())['warnings'] == [note]
+    # The mean to as many decimals as the points: three would make it 0.
+    assert 'B epochs +0.0004 +0.0004 +0.0004 1' in out
+
+
+def test_nothing_that_could_be_read_is_not_written_over_a_file(monkeypatch, study, capsys):
+    run('cyclic', 1, (4, 10, 0.5), (4, 10, 0.6)).write(study / 'run0' / 'curve.json')
+    (study / 'out.csv').write_text('kept')
+    assert call(monkeypatch, 'export', str(study / 'run0'), '-o', str(study / 'out.csv')) == 2
+    assert 'two of its points at epoch 4 have different values: leave one out' in capsys.readouterr().err
+    assert (study / 'out.csv').read_text() == 'kept'
+
+
 def test_no_figure_of_a_wide_table_is_cut(monkeypatch, tmp_path, capsys):
     for i in range(12):
         folder = tmp_path / str(i)
@@ -308,6 +330,8 @@ def test_what_a_sweep_prints_reaches_the_module_whole(monkeypatch, tmp_path, way
         (['ask', '.'], 'no question: pass --reach VALUE, --within TIME or --frontier'),
         (['ask', '.', '--reach', 'much'], '--reach much: must be a number, such as 0.75 or 75%'),
         (['ask', '.', '--reach', '75'], 'no run can reach 75'),
+        (['ask', '.', '--reach', 'inf'], '--reach inf: must be a finite number'),
+        (['compare', '.', '--price', 'inf', '--json', 'a.json'], '--price inf: must be a finite number'),
         (['ask', '.', '--within', '2x'], "--within 2x: '2x' is not a duration above 0"),
         (['ask', '.', '--frontier', '--slow-start', '-1'], 'slow_epochs=-1'),
         (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
