@@ -28,7 +28,7 @@ from composer_clr.figures.style import axes_or_new, draw_points, figure_of, figu
 __all__ = ['gap_to_standard']
 
 # What part of the distance between two points of the standard curve the points of all lines take there, side by side.
-_SIDE_BY_SIDE = 0.5
+_SIDE_BY_SIDE = 0.3
 _MOST_TICKS = 10
 
 
