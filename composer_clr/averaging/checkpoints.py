@@ -44,6 +44,7 @@ class Checkpoint:
         counts (dict[str, int]): ``epoch``, ``batch``, ``sample``, ``token`` and ``batch_in_epoch``.
         train_s (float): Seconds of training, as Composer counts them.
         lr (float): The learning rate of the first parameter group.
+        algorithms (tuple[str, ...]): The classes of the run's algorithms, sorted.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Checkpoint:
     counts: dict[str, int]
     train_s: float
     lr: float
+    algorithms: tuple[str, ...]
 
     def model(self) -> dict[str, torch.Tensor]:
         """Returns the network's weights and buffers by name, read from the file."""
@@ -190,6 +192,7 @@ def _read(path: Path) -> Checkpoint:
             {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token', 'batch_in_epoch')},
             times['total_wct'].total_seconds(),
             float(group['lr']),
+            tuple(sorted(name for name, _ in state['algorithms'])),
         )
     except (AttributeError, KeyError, IndexError, StopIteration, TypeError) as error:
         raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({error!r})') from error

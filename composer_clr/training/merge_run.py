@@ -92,7 +92,7 @@ def merged_curve(
     try:
         state = trainer.state
         cycles = _marks(state, recipe.schedule, marks)
-        _check_epochs(state, read)
+        _check_recipe(state, read)
         count = COUNTED[cycles.unit]
         at = _marks_reached(state, cycles, read[-1], marks is not None)
         points, averaged = [], []
@@ -139,9 +139,16 @@ def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -
         raise RecipeError(f'marks: {error}') from error
 
 
-def _check_epochs(state: State, read: Sequence[Checkpoint]) -> None:
+def _check_recipe(state: State, read: Sequence[Checkpoint]) -> None:
+    algorithms = tuple(sorted(type(algorithm).__qualname__ for algorithm in state.algorithms))
     length = None if state.dataloader_len is None else int(state.dataloader_len)
     for checkpoint in read:
+        if checkpoint.algorithms != algorithms:
+            trained, named = (', '.join(names) or 'none' for names in (checkpoint.algorithms, algorithms))
+            raise CurveError(
+                f'{checkpoint.path}: of a run with the algorithms {trained}, and the recipe has {named}: pass the '
+                "run's recipe, with its algorithms"
+            )
         epochs, within = checkpoint.counts['epoch'], checkpoint.counts['batch_in_epoch']
         batches = checkpoint.counts['batch'] - within
         if length is not None and epochs and batches != epochs * length:

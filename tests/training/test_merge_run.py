@@ -236,6 +236,13 @@ def test_a_recipe_of_another_batch_size(folder):
         merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, 'data.batch_size=100'])
 
 
+def test_a_recipe_without_the_algorithms_of_the_run(folder):
+    overrides = [*OVERRIDES, 'algorithms.LabelSmoothing.smoothing=0.1']
+    match = "of a run with the algorithms none, and the recipe has LabelSmoothing: pass the run's recipe"
+    with pytest.raises(CurveError, match=match):
+        merged_curve(RECIPE, [folder / 'own'], overrides)
+
+
 def test_a_file_of_weights_alone(folder):
     snapshot = next((folder / 'curve').glob('cycle0*.pt'))
     with pytest.raises(CurveError, match='holds weights alone, not when they were saved'):
