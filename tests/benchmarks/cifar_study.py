@@ -7,9 +7,10 @@ last) with its 95% interval over seeds, and the cost of the curve, in training b
 curve's runs. The folder holds every run's ``curve.json``, the table, and per method the whole comparison (``.json``),
 a figure (``.png``) and one of the gaps (``-gap.png``).
 
-Complete runs are skipped, so that an interrupted study continues with the next run. The whole study takes about 4.5
+Complete runs are skipped, so that an interrupted study continues with the next run. The whole study takes about 3.5
 hours on one core. ``--help`` lists options for a smaller one; ``nice -n 19`` and ``--workers 1`` leave the machine to
-other work. ``--full`` runs the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
+other work. ``FOLDER2 optimizer.lr=0.2 --methods CL --lines standard cyclic wsd-s anytime`` repeats a part of it at
+another learning rate. ``--full`` runs the study at full size, for a GPU: ResNet-18, all images, 10 to 160 epochs, bf16.
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ LINES: dict[str, tuple[str, list[str]]] = {
     'anytime-1-sqrt': ('anytime', ['schedule.average={window: 0.25, decay: 1-sqrt}']),
     'anytime-falling': ('anytime', ['schedule.rate=1/sqrt', 'schedule.a=8ep']),
     'schedule-free': ('schedule-free', []),
-    # Controls: whether another learning rate gains the standard curve as much.
-    'standard-half-rate': ('standard', ['optimizer.lr=0.05']),
-    'standard-double-rate': ('standard', ['optimizer.lr=0.2']),
 }
 LABELS = {
     'cyclic': 'cyclic, as in the paper',
@@ -43,8 +41,6 @@ LABELS = {
     'anytime-1-sqrt': 'anytime, merged as a 1-sqrt decay over the last quarter',
     'anytime-falling': 'anytime: rate 1/sqrt, averaged over the last quarter so far',
     'schedule-free': 'schedule-free SGD',
-    'standard-half-rate': 'standard, half the learning rate',
-    'standard-double-rate': 'standard, twice the learning rate',
 }
 DRAWN = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
 COMMON = (

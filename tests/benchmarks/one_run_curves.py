@@ -243,13 +243,14 @@ def run_study(study: Study, description: str | None, seeds: int, *, confidence: 
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, help='folder for runs, table, comparisons and figures')
+    parser.add_argument('overrides', nargs='*', metavar='key=value', help='changes to the recipe for all runs')
     parser.add_argument('--seeds', type=int, default=seeds)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--max-duration', default='64ep')
     parser.add_argument('--lines', nargs='+', choices=list(study.lines), default=list(study.lines))
     parser.add_argument('--methods', nargs='+', choices=study.methods, default=study.methods)
     options = parser.parse_args()
-    options.study = study
+    options.study = study = replace(study, overrides=(*study.overrides, *options.overrides))
     options.confidence = confidence
     train_all(options)
     rows = table(options)
