@@ -68,7 +68,7 @@ FULL = Study('resnet18_cifar10/baseline', LINES, LABELS, DRAWN, (*COMMON, 'preci
 
 
 def main() -> None:
-    if not os.environ.get('COMPOSER_CLR_CIFAR10'):
+    if not os.environ.get('COMPOSER_CLR_CIFAR10') and not {'-h', '--help'} & set(sys.argv):
         sys.exit(
             'COMPOSER_CLR_CIFAR10 is not set: set it to the folder of train.zip and val.zip, or of cifar-10-batches-py'
         )
