@@ -92,7 +92,7 @@ def plot(
     options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
-    differing = {'epoch': differing_epochs, 'time': differing_ranks}.get(shown_axis(curves, axis))
+    differing = {'epoch': differing_epochs, 'time': differing_ranks}.get(shown_axis(curves, axis))  # type: ignore[arg-type]
     if differing is not None and (warning := differing(curves)):
         typer.echo(f'composer-clr: {printable(warning)}', err=True)
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)

@@ -107,7 +107,8 @@ def test_its_cost_is_counted():
     assert figures.cyclic.time_s == pytest.approx([1900, 3500, 6700])
     # In epochs too, of 10 batches, though the points are shown at the epochs of their troughs.
     counted = [
-        TradeoffCurve(c.run, [replace(p, batch=round(10 * p.epoch)) for p in c.points]) for c in (cyclic, *standard)
+        TradeoffCurve(c.run, [replace(p, batch=round(10 * (p.epoch or 0))) for p in c.points])
+        for c in (cyclic, *standard)
     ]
     found, _ = compare_kinds(with_metric_sets(counted))
     figures = found['cyclic-fast-cycles'].methods['baseline']
