@@ -28,6 +28,7 @@ from composer_clr.figures.looks import (
     method_marker,
 )
 from composer_clr.figures.style import LINES_NAMED, NAMES_A_COLUMN, NARROW, figure_of, scaled
+from composer_clr.figures.text import write_texts
 
 __all__ = ['error_handles', 'explain', 'kind_handles', 'legend_of', 'legend_outside', 'line_handles', 'method_handles']
 
@@ -77,7 +78,9 @@ def explain(
 
 def _covers(legend: Legend, ax: Axes) -> bool:
     """Returns whether a legend lies on a line, a point or an error bar, or a label of a point."""
-    figure_of(ax).draw_without_rendering()
+    figure = figure_of(ax)
+    write_texts(figure)  # as they will be drawn
+    figure.draw_without_rendering()
     box = legend.get_window_extent().padded(scaled(4))  # half a marker
     lines = [line.get_transform().transform_path(line.get_path()) for line in ax.lines]
     bars = [bar.get_transform().transform_path(path) for bar in ax.collections for path in bar.get_paths()]

@@ -53,7 +53,7 @@ def write_texts(figure: Figure) -> None:
     In a name from a file, dollar signs are not mathematics, and characters that do not print are not allowed in an SVG.
     A line loses its middle if it has more than 44 characters, in a tick label more than 24. Characters that the font
     does not have are taken from another installed font, and written as codes where none has them. Tick labels that are
-    numbers are left to matplotlib.
+    numbers are left to matplotlib. May be called again, for texts that were added since.
 
     Args:
         figure (Figure): The figure, complete.

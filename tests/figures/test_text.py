@@ -1,9 +1,13 @@
 """The texts of a figure: metrics as people write them, and names of any length and script."""
 
+import warnings
+
 import matplotlib.pyplot as plt
 import pytest
 
+from composer_clr.figures.paper import draw
 from composer_clr.figures.text import metric_label, write_texts
+from tests.helpers.runs_and_lines import run, standard_runs
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,14 @@ def test_dollars_and_control_characters_are_literal():
     write_texts(figure)
     assert text.get_text() == '$\\frac{ [2J'
     figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize('name', ['$\\frac{$', '\U0001f9ff'])
+def test_a_figure_of_any_name_is_drawn_with_one_warning_at_most(name):
+    points = [(4, 0.5), (8, 0.6), (16, 0.7)]
+    curves = [run(name, 'cyclic', points), *standard_runs(name, points)]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter('always')
+        draw('1C', curves)
+    expected = [] if name.startswith('$') else ["no installed font has '\U0001f9ff'"]
+    assert [str(warning.message).split(':')[0] for warning in warned] == expected
