@@ -153,6 +153,8 @@ def train_all(options: argparse.Namespace) -> None:
                 print(f'failed: {what}', file=sys.stderr)
             minutes = (time.monotonic() - began) / 60
             print(f'{done} of {len(todo)} chains of runs, {minutes:.1f} minutes', file=sys.stderr)
+        pool.close()
+        pool.join()
 
 
 def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Comparison], dict[str, float]]:
