@@ -258,9 +258,9 @@ def run_study(study: Study, description: str | None, seeds: int, *, confidence: 
     rows = table(options)
     points = points_of(study, options.max_duration)
     spread = '95% intervals' if confidence else 'standard errors'
+    over = f'{options.seeds} seeds' if options.seeds > 1 else 'one seed'
     note = (
-        f'\n{options.seeds} seeds; gaps in percentage points with {spread}, at {points} epochs; cost in batches, '
-        'standard curve 1.\n'
+        f'\n{over}; gaps in percentage points with {spread}, at {points} epochs; cost in batches, standard curve 1.\n'
     )
     (options.folder / 'table.md').write_text(rows + note, encoding='utf-8')
     print(rows + note, end='')
