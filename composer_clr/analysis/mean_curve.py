@@ -17,11 +17,11 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
 from composer_clr.utils.text import listed
 
-__all__ = ['LARGEST', 'Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
+__all__ = ['Array', 'MeanCurve', 'is_amount', 'is_value', 'mean_curves', 'seed_shares', 'standard_error']
 
 Array = npt.NDArray[np.float64]
 # Of values, counts and times: squares and products of larger ones overflow.
-LARGEST = 1e100
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +224,7 @@ def _shared(
 
 def _time(run: str, point: TradeoffPoint, axis: str, count: float) -> float:
     for what, amount in ((axis, count), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if not 1 / LARGEST < amount < LARGEST:
+        if not is_amount(amount):
             raise CurveError(f'run {run!r}: a point has {what} {amount}: it must be above 0, leave the point out')
     return point.wall_clock_train_s
 
@@ -234,11 +234,21 @@ def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, 
     if metric not in values:
         others = listed(sorted(values)) or 'none'
         raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {others}: name a shared metric')
-    usable = abs(values[metric]) < LARGEST and not point.diverged
+    usable = is_value(values[metric]) and not point.diverged
     if not (allow_nan or usable):
         fault = 'has diverged' if point.diverged else f'{label} is {values[metric]}'
         raise CurveError(f'run {run!r}: {fault} at {place}: leave the run out')
     return values[metric] if usable else math.nan
+
+
+def is_amount(amount: float) -> bool:
+    """Returns whether a count or a time can be computed with: it is above 0, and not too large to be squared."""
+    return 1 / _LARGEST < amount < _LARGEST
+
+
+def is_value(value: float) -> bool:
+    """Returns whether a metric's value can be computed with: it is finite, and not too large to be squared."""
+    return abs(value) < _LARGEST
 
 
 def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float | None:

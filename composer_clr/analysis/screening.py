@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from composer_clr.analysis.mean_curve import LARGEST
+from composer_clr.analysis.mean_curve import is_amount, is_value
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, full_name, measured
@@ -81,10 +81,10 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     if metric not in values:
         others = f', only {listed(sorted(values))}' if values else ''
         return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'
-    if not abs(values[metric]) < LARGEST:
+    if not is_value(values[metric]):
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
     for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if not 1 / LARGEST < amount < LARGEST:
+        if not is_amount(amount):
             return f'has {what} {amount}: it is left out; it must be above 0, correct the file'
     return ''
 

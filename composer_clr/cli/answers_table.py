@@ -107,7 +107,7 @@ def frontier_table(answers: Answers) -> Table:
         box=SIMPLE_HEAD,
     )
     axes = {point.axis for point in answers.frontier}
-    for heading in ('time', 'value', axes.copy().pop() if len(axes) == 1 else 'trained'):
+    for heading in ('time', 'value', next(iter(axes)) if len(axes) == 1 else 'trained'):
         table.add_column(heading, justify='right')
     table.add_column('method')
     table.add_column('kind')

@@ -11,7 +11,8 @@ __all__ = ['DECAYS', 'check_average', 'decay_named', 'read_average']
 
 DECAYS: dict[str, Callable[[float], float]] = {'linear': linear, 'cosine': cosine, '1-sqrt': one_minus_sqrt}
 _WINDOW = 0.25
-_KEYS = ('window', 'half_life', 'decay', 'device', 'bn_batches')
+_SHARES = ('window', 'half_life', 'decay')
+_KEYS = (*_SHARES, 'device', 'bn_batches')
 
 
 def decay_named(name: object) -> Callable[[float], float]:
@@ -67,7 +68,7 @@ def read_average(arguments: Mapping[str, object]) -> tuple[float | None, float |
     unknown = next((key for key in arguments if key not in _KEYS), None)
     if unknown is not None:
         raise ValueError(f'unknown key {unknown!r}{did_you_mean(unknown, _KEYS)}; the keys are {", ".join(_KEYS)}')
-    return check_average(**{key: arguments[key] for key in _KEYS[:3] if key in arguments})  # type: ignore[arg-type]
+    return check_average(**{key: arguments[key] for key in _SHARES if key in arguments})  # type: ignore[arg-type]
 
 
 def _part(name: str, value: float, most: float = float('inf')) -> float:

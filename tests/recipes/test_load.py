@@ -60,33 +60,30 @@ def test_refused(minimal, override, match):
 
 
 @pytest.mark.parametrize(
-    ('average', 'match'),
+    ('kind', 'section', 'match'),
     [
-        ('{windw: 0.5}', "schedule.average: unknown key 'windw', did you mean 'window'"),
-        ('{window: 1.5}', 'schedule.average: window=1.5: must be a part of the time so far'),
-        ('{window: 0}', 'schedule.average: window=0: must be a part'),
-        ('{window: half}', "schedule.average: window='half': must be a part"),
-        ('{decay: sqrt}', "schedule.average: decay='sqrt': unknown decay, did you mean '1-sqrt'"),
-        ('{half_life: 0.2, decay: cosine}', 'schedule.average: half_life=0.2 replaces window and decay'),
+        ('anytime', 'average={windw: 0.5}', "schedule.average: unknown key 'windw', did you mean 'window'"),
+        ('anytime', 'average={window: 1.5}', 'schedule.average: window=1.5: must be a part of the time so far'),
+        ('anytime', 'average={window: 0}', 'schedule.average: window=0: must be a part'),
+        ('anytime', 'average={window: half}', "schedule.average: window='half': must be a part"),
+        ('anytime', 'average={decay: sqrt}', "schedule.average: decay='sqrt': unknown decay, did you mean '1-sqrt'"),
+        (
+            'anytime',
+            'average={half_life: 0.2, decay: cosine}',
+            'schedule.average: half_life=0.2 replaces window and decay',
+        ),
+        (
+            'schedule-free',
+            'schedule_free={lrr: 1.0}',
+            "schedule.schedule_free: unknown key 'lrr', did you mean 'lr'",
+        ),
+        ('schedule-free', 'schedule_free={lr: fast}', "schedule.schedule_free: lr: Value 'fast'"),
+        ('schedule-free', 'schedule_free={arguments: 3}', 'schedule.schedule_free: arguments: '),
     ],
 )
-def test_an_average_that_cannot_be_taken(average, match):
+def test_the_section_of_a_kind_is_checked(kind, section, match):
     with pytest.raises(RecipeError, match=match) as raised:
-        load_recipe('quickstart/digits', ['schedule.kind=anytime', f'schedule.average={average}'])
-    assert '\n' not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ('changes', 'match'),
-    [
-        ('{lrr: 1.0}', "schedule.schedule_free: unknown key 'lrr', did you mean 'lr'"),
-        ('{lr: fast}', "schedule.schedule_free: lr: Value 'fast'"),
-        ('{arguments: 3}', 'schedule.schedule_free: arguments: '),
-    ],
-)
-def test_keys_of_the_schedule_free_optimizer(changes, match):
-    with pytest.raises(RecipeError, match=match) as raised:
-        load_recipe('quickstart/digits', ['schedule.kind=schedule-free', f'schedule.schedule_free={changes}'])
+        load_recipe('quickstart/digits', [f'schedule.kind={kind}', f'schedule.{section}'])
     assert '\n' not in str(raised.value)
 
 
