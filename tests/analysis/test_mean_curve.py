@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from composer_clr.analysis.mean_curve import mean_curves, standard_error
+from composer_clr.analysis.screening import usable_curves
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 
@@ -139,3 +140,25 @@ class TestStandardError:
     )
     def test_one_seed_has_no_error(self, terms, expected):
         assert standard_error(terms) == (expected and pytest.approx(expected, abs=1e-12))
+
+
+@pytest.mark.parametrize('amount', [0.0, -1.0, 1e-101, 1e101, math.inf, math.nan])
+def test_times_that_cannot_be_computed_with_are_refused(amount):
+    curves = [run('A', 'cyclic', [(4, 0.5), (8, 0.6, amount)])]
+    with pytest.raises(CurveError, match="run 'r': a point has wall_clock_train_s .*: it must be above 0"):
+        mean_curves(curves, ACC)
+    kept, _, errors = usable_curves(curves, ACC)
+    assert [[point.epoch for point in curve.points] for curve in kept] == [[4]]
+    assert len(errors) == 1
+    assert 'wall_clock_train_s' in str(errors[0])
+
+
+@pytest.mark.parametrize('value', [-1e101, 1e101, math.inf, math.nan])
+def test_values_that_cannot_be_computed_with_are_refused(value):
+    curves = [run('A', 'cyclic', [(4, 0.5), (8, value)])]
+    with pytest.raises(CurveError, match=f"run 'r': {ACC} is .* at epoch 8: leave the run out"):
+        mean_curves(curves, ACC)
+    kept, _, errors = usable_curves(curves, ACC)
+    assert [[point.epoch for point in curve.points] for curve in kept] == [[4]]
+    assert len(errors) == 1
+    assert ACC in str(errors[0])
