@@ -1,27 +1,26 @@
-"""At each mark of a run without decay: the weights averaged over the end of training so far, as the curve's point."""
+"""The weights averaged over the last part of training so far, as the points of a run without decay."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from composer.core import DataSpec, State
 from composer.loggers import Logger
-from composer.utils import reproducibility
 
-from composer_clr.averaging.mark_intervals import AtMarksToo, MarkIntervals
-from composer_clr.averaging.point_weights import PointWeights
-from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
+from composer_clr.averaging.averages import DecayingAverage, TailAverages
+from composer_clr.averaging.trough_average import AveragedIterates
+from composer_clr.recording.evaluation import AtTroughsToo
 from composer_clr.schedule.averages import check_average
 from composer_clr.schedule.times import horizon
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
 from composer_clr.schedule.windows import tail
-from composer_clr.utils.models import without_ddp
 
 __all__ = ['AnytimeAverage']
 
 
-class AnytimeAverage(PointWeights):
+class AnytimeAverage(AveragedIterates):
     r"""Evaluates, at each mark of a run without decay, the weights averaged over the last part of training so far.
 
     .. math::
@@ -29,39 +28,32 @@ class AnytimeAverage(PointWeights):
         \bigr)\Bigr) \, w_t, \qquad k = \max(1, \operatorname{round}(f m))
 
     where :math:`w_t` are the weights after batch :math:`t`, :math:`m` is the mark, :math:`f` the window, and :math:`d`
-    the decay that the average stands for to first order (:func:`~composer_clr.averaging.merging.merging_shares`). The
-    linear decay makes the average uniform. With a half-life :math:`f` in place of the window, the average is
-    exponential and reaches back to the start; its half-life at time :math:`t` is :math:`f t`
-    (:class:`~composer_clr.averaging.tail_average.DecayingAverage`).
+    the decay that the average stands for (:func:`~composer_clr.averaging.averages.share`). With a half-life :math:`f`
+    in place of the window, the average is exponential and reaches back to the start
+    (:class:`~composer_clr.averaging.averages.DecayingAverage`).
 
-    At a mark the network holds the average, with batch norm's statistics recomputed for it. Every evaluator runs on
-    it, and :class:`~composer_clr.ParetoSnapshot` saves it and records its metrics under the plain names: it is the
-    point of the curve. The weights in training are evaluated too, as ``plain/{label}/{metric}``, at the marks and
-    whenever the user's own ``eval_interval`` asks. Afterwards weights, buffers and random state are, bit for bit, what
-    they were: training is the training of the same run without marks.
+    The average, with batch norm's statistics recomputed for it, is the point of the curve:
+    :class:`~composer_clr.ParetoSnapshot` saves it and records its metrics under the plain names. The weights in
+    training are evaluated too, as ``plain/{label}/{metric}``, at the marks and whenever the user's own
+    ``eval_interval`` asks. Training is bit for bit that of the run without marks.
 
-    Copies of the weights that are kept: one for each window that is open, which for marks in the ratio :math:`r` is at
-    most :math:`\lceil \log(1 / (1 - f)) / \log r \rceil`: 1 for doubling marks, 5 for fifty marks from 16 to 512
-    epochs. With a half-life: 1. They are part of checkpoints, as tensors, which ``weights_only=True`` loads.
+    A copy of the weights is kept for each window that is open: for marks in the ratio :math:`r` at most
+    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil`, 1 for doubling marks, 5 for fifty marks from 16 to 512 epochs;
+    with a half-life 1.
 
     Args:
         window (float | None): The part of training so far that is averaged, in (0, 1]. Default: ``None``, 0.25.
-        half_life (float | None): Half-life of an exponential average, as a part of the time so far, > 0, in place of
-            ``window``. Default: ``None``.
-        decay (str): The decay that the average over a window stands for: ``'linear'`` (the uniform average),
-            ``'cosine'`` or ``'1-sqrt'``. Default: ``'linear'``.
+        half_life (float | None): In place of ``window``, a part of the time so far, > 0. Default: ``None``.
+        decay (str): As for :class:`~composer_clr.TroughAverage`. Default: ``'linear'``.
         device (str | None): Where the copies are kept, such as ``'cpu'``. Default: ``None``, beside the weights.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
-        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks, where neither ``ParetoSnapshot`` nor
-            the Trainer's scheduler gives them. Default: ``None``, those of ``ParetoSnapshot``, or of the Trainer's
-            :class:`~composer_clr.AnytimeScheduler`.
+        scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks. Default: ``None``, those of
+            ``ParetoSnapshot``, or of the Trainer's :class:`~composer_clr.AnytimeScheduler`.
 
     Raises:
-        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, for what
-            :class:`~composer_clr.TroughAverage` refuses, if the learning rate decays, beside ``SWA`` or another
-            callback that evaluates weights of its own, or if the checkpoint that the run resumes from lacks a part of
-            an average.
+        ValueError: If an argument is out of range; at ``FIT_START``, if the learning rate decays, the checkpoint that
+            the run resumes from lacks a part of an average, or as for :class:`~composer_clr.TroughAverage`.
 
     Example:
         >>> from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, ends_log_spaced
@@ -72,11 +64,11 @@ class AnytimeAverage(PointWeights):
         ... )  # Trainer(model=..., train_dataloader=..., eval_dataloader=..., **arguments)
 
     Source:
-        Anytime pretraining with weight averaging, arXiv:2602.03702; averages that stand for a decay, Tian et al. 2025,
-        arXiv:2507.17634; Izmailov et al. 2018, arXiv:1803.05407.
+        Anytime pretraining with weight averaging, arXiv:2602.03702.
     """
 
     prefix: ClassVar[str] = 'plain'
+    is_point: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -89,7 +81,7 @@ class AnytimeAverage(PointWeights):
         train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
     ):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=scheduler)
+        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler)
         window, half_life = check_average(window, half_life, decay)
         if device is not None:
             try:
@@ -98,22 +90,6 @@ class AnytimeAverage(PointWeights):
             except (RuntimeError, AssertionError) as error:
                 raise ValueError(f"device={device!r}: is not a device here: pass 'cpu', or leave it out") from error
         self.window, self.half_life, self.decay, self.device = window, half_life, decay, device
-        self._averages: TailAverages | DecayingAverage | None = None
-        self._loaded: dict[str, Any] = {}
-        self._intervals = MarkIntervals(self._at_trough)
-
-    def init(self, state: State, logger: Logger) -> None:
-        super().init(state, logger)
-        self._averages, self._loaded = None, {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the averages under way, and which they are."""
-        if self._averages is None:
-            return {}
-        return {'averages': self._averages.state_dict(), 'average': self.describe_average()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._averages, self._loaded = None, state
 
     def describe_average(self) -> dict[str, object]:
         """Returns the arguments of the average as plain values, for the record of a run."""
@@ -121,97 +97,18 @@ class AnytimeAverage(PointWeights):
             return {'half_life': self.half_life}
         return {'window': self.window, 'decay': self.decay}
 
-    def fit_start(self, state: State, logger: Logger) -> None:
-        super().fit_start(state, logger)
-        schedule = self._schedule
-        assert schedule is not None
+    def _arguments(self) -> dict[str, object]:
+        return self.describe_average()
+
+    def _new_averages(
+        self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]
+    ) -> TailAverages | DecayingAverage:
         if schedule.decays:
             raise ValueError(
                 f'AnytimeAverage averages a run whose learning rate does not decay, as that of '
                 f'{schedule.description["scheduler"]} does: train with AnytimeScheduler, or average over the ends of '
                 'cycles with TroughAverage'
             )
-        # The callback's own, where the Trainer has fitted before.
-        loaded, self._loaded = self.state_dict() or self._loaded, {}
-        self._averages = self._new_averages(state, schedule)
-        if state.timestamp.batch.value == 0:
-            return
-        devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
-        if loaded.get('average', self.describe_average()) == self.describe_average():
-            self._averages.load_state_dict(loaded.get('averages', {}), devices)
-        missing = self._averages.missing(schedule.now(state))
-        if missing:
-            if 'average' in loaded and loaded['average'] != self.describe_average():
-                raise ValueError(
-                    f'the checkpoint at {schedule.now(state)}{schedule.unit.value} holds averages of '
-                    f'{loaded["average"]}, and this run takes those of {self.describe_average()}: resume with the '
-                    'former, or train another run'
-                )
-            raise ValueError(
-                f'the average at the mark {missing[0].end}{schedule.unit.value} is over the time from '
-                f'{missing[0].start}{schedule.unit.value}, and the checkpoint at {schedule.now(state)}'
-                f'{schedule.unit.value} does not hold its part before that: start from an earlier checkpoint, or leave '
-                'that mark out'
-            )
-
-    def batch_start(self, state: State, logger: Logger) -> None:
-        """Leaves the evaluators to the averages, and adds one to each for the weights in training."""
-        if self._second:
-            return
-        super().batch_start(state, logger)
-        for first, second in zip(state.evaluators, self._second, strict=False):
-            self._intervals.leave_to_averages(first, second)
-
-    def fit_end(self, state: State, logger: Logger) -> None:
-        self._intervals.give_back()
-        super().fit_end(state, logger)
-
-    def close(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self._intervals.give_back()
-
-    def batch_end(self, state: State, logger: Logger) -> None:
-        """Takes in the weights, if a window is open; the evaluation of a mark comes right after."""
-        del logger
-        assert self._schedule is not None
-        assert self._averages is not None
-        assert state.previous_timestamp is not None
-        before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
-        self._averages.close(before)
-        self._averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
-
-    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """Returns the average at this mark."""
-        assert self._schedule is not None
-        assert self._averages is not None
-        return self._averages.mean(self._schedule.cycles.bounds(self.crossed(state)[-1])[1])
-
-    def replaces(self, state: State) -> bool:
-        """Returns whether the evaluation is one of the average: at a mark, but for the weights in training."""
-        return bool(self._second) and bool(self.crossed(state)) and not self._evaluates(state)
-
-    def eval_start(self, state: State, logger: Logger) -> None:
-        """Restores the weights in training for their own evaluation."""
-        if self._evaluates(state):
-            self.restore(state)
-        else:
-            super().eval_start(state, logger)
-        self._random_state = reproducibility.get_rng_state()
-
-    def eval_end(self, state: State, logger: Logger) -> None:
-        """Restores the random state, unless the user's own interval asked for this evaluation."""
-        del logger
-        evaluator = next((one for one in self._second if one.label == state.dataloader_label), None)
-        interval = evaluator.eval_interval if evaluator is not None else None
-        if self._second and not (isinstance(interval, AtMarksToo) and interval.asked):
-            assert self._random_state is not None
-            reproducibility.load_rng_state(self._random_state)
-
-    def _undo(self, state: State) -> None:
-        self._intervals.give_back()
-        super()._undo(state)
-
-    def _new_averages(self, state: State, schedule: TrainerSchedule) -> TailAverages | DecayingAverage:
         if self.half_life is not None:
             return DecayingAverage(self.half_life, self.device)
         assert self.window is not None
@@ -228,3 +125,72 @@ class AnytimeAverage(PointWeights):
             windows.append(tail(following, self.window))
             following = schedule.cycles.next_trough(following)
         return TailAverages(windows, self.decay, self.device)
+
+    def _check_loaded(
+        self,
+        state: State,
+        schedule: TrainerSchedule,
+        averages: TailAverages | DecayingAverage,
+        loaded: dict[str, Any],
+    ) -> None:
+        now = schedule.now(state)
+        missing = averages.missing(now)
+        if not missing:
+            return
+        unit, other = schedule.unit.value, loaded.get('average')
+        if other not in (None, self._arguments()):
+            raise ValueError(
+                f'the checkpoint at {now}{unit} holds averages of {other}, and this run takes those of '
+                f'{self._arguments()}: resume with the former, or train another run'
+            )
+        raise ValueError(
+            f'the average at the mark {missing[0].end}{unit} is over the time from {missing[0].start}{unit}, and the '
+            f'checkpoint at {now}{unit} does not hold its part before that: start from an earlier checkpoint, or leave '
+            'that mark out'
+        )
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Leaves the user's evaluators to the averages, and has the second ones run when the user asks, too."""
+        if self._second:
+            return
+        super().batch_start(state, logger)
+        for first, second in zip(state.evaluators, self._second, strict=False):
+            second.eval_interval = _AskedOrAtTrough(_interval(first), self._at_trough)
+            _give_interval(first, self._at_trough)
+
+    def _remove_second(self, state: State) -> None:
+        for first, second in zip(state.evaluators, self._second, strict=False):
+            if isinstance(second.eval_interval, _AskedOrAtTrough):
+                _give_interval(first, second.eval_interval.users)
+        super()._remove_second(state)
+
+    def _is_own(self, state: State) -> bool:
+        return bool(self._second) and bool(self.crossed(state)) and not self._is_second(state)
+
+    def _leaves_no_trace(self, state: State) -> bool:
+        second = next((one for one in self._second if one.label == state.dataloader_label), None)
+        interval = None if second is None else second.eval_interval
+        return bool(self._second) and not (isinstance(interval, _AskedOrAtTrough) and interval.asked)
+
+
+class _AskedOrAtTrough:
+    """An ``eval_interval``: the user's own, which may have ``asked`` for the last evaluation, and each trough."""
+
+    def __init__(self, users: Callable, at_trough: Callable):
+        self.users, self.at_trough, self.asked = users, at_trough, False
+
+    def __call__(self, state: State, event: Any) -> bool:
+        self.asked = bool(self.users(state, event))
+        return self.asked or self.at_trough(state, event)
+
+
+def _interval(evaluator: Any) -> Any:
+    interval = evaluator.eval_interval
+    return interval.users if isinstance(interval, AtTroughsToo) else interval
+
+
+def _give_interval(evaluator: Any, interval: Any) -> None:
+    if isinstance(evaluator.eval_interval, AtTroughsToo):
+        evaluator.eval_interval.users = interval
+    else:
+        evaluator.eval_interval = interval

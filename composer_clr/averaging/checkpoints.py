@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.torch_version import TorchVersion
 
-from composer_clr.averaging.tail_average import TailAverages
+from composer_clr.averaging.averages import TailAverages
 from composer_clr.curves.curve import CurveError
 from composer_clr.schedule.windows import Window, tail
 
@@ -112,7 +112,7 @@ def averages_at(
         marks (Sequence[int]): The marks; a checkpoint must have been saved at each.
         count (str): Unit of the marks: ``'batch'``, ``'sample'`` or ``'token'``.
         window (float): Length of the window, as a part of training up to the mark, in (0, 1].
-        decay (str): As for :class:`~composer_clr.averaging.tail_average.TailAverages`.
+        decay (str): As for :class:`~composer_clr.averaging.averages.TailAverages`.
 
     Yields:
         Merged: The average at each mark.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from typing import ClassVar
 
 import torch
@@ -12,9 +11,9 @@ from composer.core import DataSpec, Precision, State, Time, get_precision_contex
 from composer.loggers import Logger
 from composer.utils import reproducibility
 
-from composer_clr.averaging.train_batches import check_readable, train_batches
+from composer_clr.averaging.averages import Mean, to_average
+from composer_clr.averaging.batch_norm import check_readable, train_batches
 from composer_clr.averaging.trough_weights import TroughWeights
-from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.times import in_unit, parse_time, spell
 from composer_clr.schedule.trainer_schedule import Troughs
 from composer_clr.utils.device_time import device_time_s
@@ -26,33 +25,28 @@ __all__ = ['FastCycles']
 class FastCycles(TroughWeights):
     r"""Trains a few small fast cycles from each trough, without disturbing the run, and averages their minima.
 
+    The learning rate of batch :math:`j` of each fast cycle is
+
     .. math::
         \eta_j = a \, \eta_{max} \, \tfrac12 \Bigl(1 + \cos \pi \frac{j}{T}\Bigr) \quad (0 \le j < T)
 
-    is the learning rate of batch :math:`j` of each fast cycle, with the amplitude :math:`a`, the period :math:`T` and
-    the optimizer's own rate :math:`\eta_{max}`. The weights after the last batch of each cycle are averaged with equal
-    shares.
-
     Network and optimizer are copies, and the images come in an order of their own, so the run is bit for bit the run
     without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``;
-    its cost, in seconds and batches, is in the point's ``extra``. The copy trains with the network's own loss:
-    Composer's algorithms that act on batches or losses, such as MixUp, do not apply to it. Every rank trains the same
-    copy, on batches of the size that one rank has, or of the microbatch if that is smaller.
+    its cost, in seconds and batches, is in the point's ``extra``. The copy trains with the network's own loss, without
+    the Trainer's algorithms; every rank trains the same copy.
 
     Args:
-        period (str | Time): Period of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
-        amplitude (float): Its peak as a fraction of the optimizer's own rate, in (0, 1]. Default: ``0.1``.
+        period (str | Time): Period :math:`T` of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
+        amplitude (float): :math:`a`, a fraction of the optimizer's own rate, in (0, 1]. Default: ``0.1``.
         cycles (int): Number of fast cycles, >= 1. Default: ``3``.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         save_weights (bool): Whether to save the average, as ``cycleN-baM-fast-cycles.pt``. Default: ``False``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): Likewise.
-        t_swa (str | Time | None): Former name of ``period``. Default: ``None``.
-        swa_amplitude (float | None): Former name of ``amplitude``. Default: ``None``.
 
     Raises:
-        ValueError: On construction, if an argument is out of range; at ``FIT_START``, if training images cannot be read
-            by index, the Trainer has several optimizers, or the precision scales gradients (``amp_fp16``).
+        ValueError: If an argument is out of range; at ``FIT_START``, if training images cannot be read by index, the
+            Trainer has several optimizers, or the precision scales gradients (``amp_fp16``).
 
     Source:
         Izmailov et al. 2018, arXiv:1803.05407, from a trough of Portes et al. 2022, arXiv:2206.00832.
@@ -70,15 +64,9 @@ class FastCycles(TroughWeights):
         save_weights: bool = False,
         train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
-        t_swa: str | Time | None = None,
-        swa_amplitude: float | None = None,
     ):
-        if t_swa is not None or swa_amplitude is not None:
-            warnings.warn('t_swa and swa_amplitude are now period and amplitude', FutureWarning, stacklevel=2)
-            period = period if t_swa is None else t_swa
-            amplitude = amplitude if swa_amplitude is None else swa_amplitude
-        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
-        self.period = parse_time('period', period)
+        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler, save_weights=save_weights)
+        self.period, self.amplitude, self.cycles = parse_time('period', period), amplitude, cycles
         if self.period.value <= 0 or self.period.unit.value not in ('ep', 'ba'):
             raise ValueError(
                 f"period='{spell(self.period)}': give the period of a fast cycle in epochs or batches, such as '1ep'"
@@ -87,9 +75,6 @@ class FastCycles(TroughWeights):
             raise ValueError(f"{amplitude=}: give a fraction of the optimizer's own rate, above 0 and at most 1")
         if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
             raise ValueError(f'{cycles=}: give a whole number of fast cycles, at least 1')
-        self.amplitude = amplitude
-        self.cycles = cycles
-        self._period = 0  # in batches
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
@@ -114,8 +99,7 @@ class FastCycles(TroughWeights):
         model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
         seed = state.rank_zero_seed + state.timestamp.batch.value
         reproducibility.seed_all(seed % 2**32)
-        batches = train_batches(state, seed, train_data=self.train_data)
-        average = WeightAverage()
+        batches, average = train_batches(state, seed, train_data=self.train_data), Mean()
         model.train()
         with torch.enable_grad():
             for step in range(self.cycles * period):
@@ -129,9 +113,9 @@ class FastCycles(TroughWeights):
                 loss.backward()
                 optimizer.step()
                 if (step + 1) % period == 0:
-                    average.add(dict(model.named_parameters()), step)
+                    average.add(to_average(dict(model.named_parameters())))
         snapshot = self._snapshot(state)
         if snapshot is not None:
-            extra = {'train_s': device_time_s() - began, 'batches': float(self.cycles * period)}
-            snapshot.note_extra(self.prefix, extra)
+            cost = {'train_s': device_time_s() - began, 'batches': float(self.cycles * period)}
+            snapshot.note_extra(self.prefix, cost)
         return average.mean

@@ -10,13 +10,13 @@ from composer.core import DataSpec, Event, State
 from composer.loggers import Logger
 
 from composer_clr.averaging.batch_norm import has_running_statistics
-from composer_clr.averaging.point_weights import PointWeights
+from composer_clr.averaging.trough_weights import TroughWeights, tensors_of
 from composer_clr.utils.models import is_schedule_free, without_ddp
 
 __all__ = ['ScheduleFree']
 
 
-class ScheduleFree(PointWeights):
+class ScheduleFree(TroughWeights):
     r"""Puts a schedule-free optimizer into evaluation mode wherever its weights are evaluated or saved.
 
     .. math::
@@ -24,30 +24,25 @@ class ScheduleFree(PointWeights):
         z_{t+1} = z_t - \gamma \nabla f(y_t), \qquad
         x_{t+1} = (1 - c_{t+1}) x_t + c_{t+1} z_{t+1}, \qquad c_{t+1} = \frac{\gamma_t^2}{\sum_{i \le t} \gamma_i^2}
 
-    where the package takes the largest rate so far for :math:`\gamma_t` in :math:`c_{t+1}`, adds weight decay
-    :math:`\lambda y_t` to the gradient, and, for AdamW, divides the gradient by the root of its second moment before.
+    The network trains at :math:`y` and is evaluated at :math:`x`, the average. ``SGDScheduleFree`` and
+    ``AdamWScheduleFree`` of the package ``schedulefree`` (the extra ``composer_clr[schedulefree]``) switch between the
+    two by ``eval()`` and ``train()``. This callback does so around every evaluation, snapshot and checkpoint, with
+    batch norm's statistics recomputed for :math:`x` at every evaluation, and leaves :math:`x` in the network after
+    training.
 
-    The network trains at :math:`y` and is evaluated at :math:`x`, the average. The optimizers ``SGDScheduleFree``
-    and ``AdamWScheduleFree`` of the package ``schedulefree`` (the extra ``composer_clr[schedulefree]``) switch between
-    the two by ``eval()`` and ``train()``. This callback does so around every evaluation, snapshot and checkpoint, and
-    leaves :math:`x` in the network after training. At every evaluation batch norm's statistics are recomputed for
-    :math:`x`: those of training are of :math:`y`.
-
-    Switching back computes :math:`y` from :math:`x` and :math:`z` with rounding errors; so the callback keeps a copy
-    of the weights in training and restores it instead. Evaluation and checkpoints leave them as they are, bit for bit,
-    and a resumed run equals an uninterrupted one. A checkpoint holds :math:`x` as the network's weights, and :math:`y`
-    beside it.
+    Switching back computes :math:`y` from :math:`x` and :math:`z` with rounding errors; so the callback restores a copy
+    of the weights in training instead: training goes on bit for bit, and so does a resumed run. A checkpoint holds
+    :math:`x` as the network's weights, and :math:`y` beside it.
 
     The warmup is that of the learning rate schedule, or the optimizer's own ``warmup_steps``; a decay is not needed.
-    ``AnytimeScheduler`` gives both a warmup and the marks.
 
     Args:
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
 
     Raises:
-        ValueError: At ``FIT_START``, before the first batch, if the Trainer's optimizer is not schedule-free, it has no
-            evaluation data, FSDP, EMA or SWA, or a ``CheckpointSaver`` comes before this callback.
+        ValueError: At ``FIT_START``, if the Trainer's optimizer is not schedule-free, or as for
+            :class:`~composer_clr.AnytimeAverage`.
 
     Example:
         >>> from composer_clr import AnytimeScheduler, ParetoSnapshot, ScheduleFree
@@ -62,25 +57,23 @@ class ScheduleFree(PointWeights):
     """
 
     prefix: ClassVar[str] = 'schedule-free'
+    is_point: ClassVar[bool] = True
     schedule_free: ClassVar[bool] = True  # ParetoSnapshot asks for it
 
     def __init__(self, *, bn_batches: int = 50, train_data: DataSpec | None = None):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=False, scheduler=None)
-        self._loaded: dict[str, torch.Tensor] | None = None
-        # Between fits the network holds the average.
-        self._finished = False
+        super().__init__(bn_batches=bn_batches, train_data=train_data)
 
     def init(self, state: State, logger: Logger) -> None:
         super().init(state, logger)
-        self._loaded, self._finished = None, False
+        self._loaded: dict[str, torch.Tensor] = {}
+        self._finished = False  # between fits the network holds the average
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the weights in training, where a checkpoint holds others in their place."""
         return {'training': dict(self._training)} if self._training else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loaded = state.get('training')
-        self._training = {}
+        self._loaded, self._training = state.get('training', {}), {}
 
     def before_load(self, state: State, logger: Logger) -> None:
         """Puts the optimizers into training mode, for the step of length 0 by which torch creates the state to load."""
@@ -89,14 +82,14 @@ class ScheduleFree(PointWeights):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
-        self._check(state)
-        callbacks = list(state.callbacks)
-        if any(isinstance(one, CheckpointSaver) for one in callbacks[: callbacks.index(self)]):
-            raise ValueError('a CheckpointSaver before ScheduleFree saves the weights in training: list it after it')
+        other = next((one for one in state.optimizers if not is_schedule_free(one)), None)
+        if other is not None:
+            raise ValueError(
+                f'ScheduleFree goes with SGDScheduleFree or AdamWScheduleFree, and not with {type(other).__name__}'
+            )
         self._finished = False
-        if self._loaded:
-            self._training, self._loaded = self._loaded, None
-            self.restore(state)
+        self._training, self._loaded = self._loaded, {}
+        self.restore(state)
         self._train(state)
 
     def batch_start(self, state: State, logger: Logger) -> None:
@@ -105,7 +98,6 @@ class ScheduleFree(PointWeights):
         self.restore(state)
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        """Loads the average before a saver that comes after this callback saves what it finds."""
         del logger
         self._load_for_savers(state, Event.BATCH_CHECKPOINT)
 
@@ -119,9 +111,9 @@ class ScheduleFree(PointWeights):
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Starts from the weights in training: a checkpoint leaves the average, without statistics of its own."""
+        del logger
         if not self._finished:
             self.restore(state)
-        super().eval_before_all(state, logger)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         if not self._finished:
@@ -132,12 +124,7 @@ class ScheduleFree(PointWeights):
         super().fit_end(state, logger)
         self.restore(state)
         self.load(state)
-        self._finished = True
-
-    def replaces(self, state: State) -> bool:
-        """Returns whether the network holds weights in training: every evaluation is of the average."""
-        trained = any('z' in kept for optimizer in state.optimizers for kept in optimizer.state.values())
-        return not self._training and trained
+        self._own, self._finished = None, True
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Makes the optimizers load their average into the network."""
@@ -146,11 +133,6 @@ class ScheduleFree(PointWeights):
         return {}
 
     def load(self, state: State) -> None:
-        """Loads the average.
-
-        Raises:
-            ValueError: If batch norm's statistics are to be recomputed in a Trainer without training data.
-        """
         if state.train_dataloader is None and self.bn_batches and has_running_statistics(without_ddp(state.model)):
             raise ValueError(
                 "ScheduleFree recomputes batch norm's statistics over training batches, which a checkpoint does not "
@@ -159,31 +141,25 @@ class ScheduleFree(PointWeights):
         super().load(state)
 
     def restore(self, state: State) -> None:
-        """Restores the weights in training, if they have been replaced, and the optimizers' mode."""
-        if not self._training:
-            return
-        super().restore(state)
-        for optimizer in state.optimizers:
-            for group in optimizer.param_groups:
-                group['train_mode'] = True
+        if self._training:
+            super().restore(state)
+            for optimizer in state.optimizers:
+                for group in optimizer.param_groups:
+                    group['train_mode'] = True
 
-    def _undo(self, state: State) -> None:
-        self.restore(state)
-        super()._undo(state)
+    def _is_own(self, state: State) -> bool:
+        # Every evaluation is of the average, once there is one.
+        return any('z' in kept for optimizer in state.optimizers for kept in optimizer.state.values())
+
+    def _leaves_no_trace(self, state: State) -> bool:
+        return False
 
     def _load_for_savers(self, state: State, event: Event) -> None:
+        """Loads the average before the savers, which come after this callback, save what they find."""
         savers = [one for one in state.callbacks if isinstance(one, CheckpointSaver)]
         if not self._training and any(saver.save_interval(state, event) for saver in savers):  # type: ignore[operator]
-            self.keep(without_ddp(state.model))
+            self._training = tensors_of(without_ddp(state.model))
             self.make_weights(state)
-
-    @staticmethod
-    def _check(state: State) -> None:
-        other = next((one for one in state.optimizers if not is_schedule_free(one)), None)
-        if other is not None:
-            raise ValueError(
-                f'ScheduleFree goes with SGDScheduleFree or AdamWScheduleFree, and not with {type(other).__name__}'
-            )
 
     @staticmethod
     def _train(state: State) -> None:

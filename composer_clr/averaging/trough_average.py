@@ -1,25 +1,93 @@
-"""Averages the weights over the end of each cycle and evaluates the average at its trough."""
+"""Averages of the weights after each batch, and the one over the end of each cycle, evaluated at its trough."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from composer.core import DataSpec, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.averaging.merging import share
+from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.averaging.trough_weights import TroughWeights
-from composer_clr.averaging.weight_average import WeightAverage
 from composer_clr.schedule.averages import decay_named
 from composer_clr.schedule.times import horizon, parse_time, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
+from composer_clr.schedule.windows import Window
 from composer_clr.utils.models import without_ddp
 
-__all__ = ['TroughAverage']
+__all__ = ['AveragedIterates', 'TroughAverage']
 
 
-class TroughAverage(TroughWeights):
+class AveragedIterates(TroughWeights):
+    """Base class of averages of the weights after each batch: keeps those under way, also in checkpoints."""
+
+    def init(self, state: State, logger: Logger) -> None:
+        super().init(state, logger)
+        self._averages: TailAverages | DecayingAverage | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the averages under way, as tensors that ``weights_only=True`` loads, and which they are."""
+        averages = {} if self._averages is None else self._averages.state_dict()
+        return {'averages': averages, 'average': self._arguments()} if averages else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._averages, self._loaded = None, state
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        super().fit_start(state, logger)
+        assert self._schedule is not None
+        # The callback's own, where the Trainer has fitted before.
+        loaded, self._loaded = self.state_dict() or self._loaded, {}
+        same = state.timestamp.batch.value > 0 and loaded.get('average') == self._arguments()
+        kept = loaded['averages'] if same else {}
+        self._averages = self._new_averages(state, self._schedule, kept)
+        devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
+        self._averages.load_state_dict(kept, devices)
+        self._check_loaded(state, self._schedule, self._averages, loaded)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Takes in the weights, if a window is open; the evaluation of a trough comes right after."""
+        del logger
+        assert self._schedule is not None
+        assert self._averages is not None
+        assert state.previous_timestamp is not None
+        before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
+        self._averages.close(before)
+        self._open_window(state, before, after)
+        self._averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
+
+    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
+        """Returns the average at this trough."""
+        assert self._schedule is not None
+        assert self._averages is not None
+        return self._averages.mean(self._schedule.cycles.bounds(self.crossed(state)[-1])[1])
+
+    def _arguments(self) -> dict[str, object]:
+        """Returns what the average is, as plain values."""
+        raise NotImplementedError
+
+    def _new_averages(
+        self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]
+    ) -> TailAverages | DecayingAverage:
+        raise NotImplementedError
+
+    def _check_loaded(
+        self,
+        state: State,
+        schedule: TrainerSchedule,
+        averages: TailAverages | DecayingAverage,
+        loaded: dict[str, Any],
+    ) -> None:
+        """Refuses a checkpoint that lacks a part of an average."""
+
+    def _open_window(self, state: State, before: int, after: int) -> None:
+        """Opens a window that was not known ahead."""
+
+
+class TroughAverage(AveragedIterates):
     r"""Averages the weights over the end of each cycle and evaluates the average at its trough.
 
     .. math::
@@ -28,37 +96,29 @@ class TroughAverage(TroughWeights):
 
     where :math:`b = b_{i+1}` is the trough, :math:`\omega` the window, :math:`w_t` the weights after each batch in it,
     and :math:`h` the half-life; without one all shares are equal. The window never extends past its cycle's restart.
-
-    With another ``decay`` than the linear one, the shares are those of an average that stands for such a decay over the
-    window, to first order: see :func:`~composer_clr.averaging.merging.merging_shares`. Equal shares stand for the
-    linear decay.
+    Another ``decay`` than the linear one makes the shares those of an average that stands for it, to first order:
+    :func:`~composer_clr.averaging.averages.share`.
 
     The average's metrics are a second set in the same point of the curve, ``averaged/{label}/{metric}``. The run itself
-    is bit for bit the run without this callback: its weights, random state and loader are unchanged. Training time does
-    not include the evaluation; it includes updating the average, a pass over the weights per batch of the window.
-
-    A checkpoint saved within a window holds the average so far, as tensors that ``weights_only=True`` loads.
+    is bit for bit the run without this callback. Training time includes a pass over the weights per batch of the window
+    and not the evaluation.
 
     Args:
-        window (str | Time | float): Length of the window: a time such as ``'2ep'``, no longer than the shortest cycle,
-            or a fraction of each cycle in (0, 1]. Default: ``0.25``.
-        half_life (str | Time | float | None): Age at which weights have half the share, likewise a time or a fraction
-            of the cycle, > 0. Default: ``None``, equal shares.
-        decay (str): The decay that the average stands for: ``'linear'`` (equal shares), ``'cosine'`` or ``'1-sqrt'``.
-            Default: ``'linear'``.
+        window (str | Time | float): A time such as ``'2ep'``, no longer than the shortest cycle, or a fraction of each
+            cycle in (0, 1]. Default: ``0.25``.
+        half_life (str | Time | float | None): Age at which weights have half the share, likewise, > 0. Default:
+            ``None``, equal shares.
+        decay (str): ``'linear'`` (equal shares), ``'cosine'`` or ``'1-sqrt'``. Default: ``'linear'``.
         bn_batches (int): Number of training batches over which batch norm's statistics are recomputed for the average;
             0 leaves those of the weights in training. Default: ``50``.
-        save_weights (bool): Whether to save the average beside the snapshot, as ``cycleN-baM-averaged.pt``.
-            Default: ``False``.
+        save_weights (bool): Whether to save the average, as ``cycleN-baM-averaged.pt``. Default: ``False``.
         train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the images for batch
             norm go through the transforms of the first evaluator's ``DataSpec``.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`~composer_clr.ParetoSnapshot`.
             Default: ``None``, that of ``ParetoSnapshot``, or the Trainer's own.
 
     Raises:
-        ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
-            window is longer than a cycle, ``ParetoSnapshot`` has other troughs, or the Trainer has no evaluation data,
-            FSDP, or EMA.
+        ValueError: If an argument is out of range; at ``FIT_START``, if it does not go with the Trainer.
 
     Example:
         >>> from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TroughAverage
@@ -86,106 +146,61 @@ class TroughAverage(TroughWeights):
         train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
     ):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, save_weights=save_weights, scheduler=scheduler)
+        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler, save_weights=save_weights)
         self.window = _time_or_fraction('window', window)
         self.half_life = None if half_life is None else _time_or_fraction('half_life', half_life)
-        self.decay, self._decay = decay, decay_named(decay)
+        self.decay = decay
+        decay_named(decay)
         if decay != 'linear' and half_life is not None:
             raise ValueError(f'{half_life=} and {decay=} are two ways to weight the window: leave out one')
-        self._average = WeightAverage()
-        # Where the step of the first weights in the window began.
-        self._start = 0
-        # The trough that the average belongs to, and whether it has passed.
-        self._trough: int | None = None
-        self._passed = False
 
-    def init(self, state: State, logger: Logger) -> None:
-        super().init(state, logger)
-        self._trough, self._passed = None, False
+    def _arguments(self) -> dict[str, object]:
+        return {'window': str(self.window), 'half_life': str(self.half_life), 'decay': self.decay}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the average so far where a checkpoint is saved within a window."""
-        if self._trough is None or self._passed:
-            return {}
-        average = self._average
-        kept = {'mean': average.mean, 'total': average.total, 'last': average.last}
-        return {'trough': self._trough, 'start': self._start, **kept}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._average, self._trough, self._passed = WeightAverage(), state.get('trough'), False
-        if self._trough is not None:
-            self._average.mean = dict(state['mean'])
-            self._average.total, self._average.last = state['total'], state['last']
-            self._start = state.get('start', 0)
-
-    def fit_start(self, state: State, logger: Logger) -> None:
-        super().fit_start(state, logger)
-        assert self._schedule is not None
-        if state.timestamp.batch.value == 0:
-            self._trough, self._passed = None, False
-        self._check_cycles(state, self._schedule)
-        if self._trough is not None:
-            where = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
-            self._average.mean = {name: mean.to(where[name]) for name, mean in self._average.mean.items()}
-            self._average.half_life = self._length('half_life', self.half_life, self._trough, state)
-
-    def batch_end(self, state: State, logger: Logger) -> None:
-        """Adds the weights within the window; the trough is evaluated directly after this event."""
-        del logger
-        assert self._schedule is not None
-        assert state.previous_timestamp is not None
-        before, t, completed = (
-            self._schedule.at(state.previous_timestamp),
-            self._schedule.now(state),
-            self.crossed(state),
-        )
-        # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
-        trough = self._schedule.cycles.bounds(completed[-1])[1] if completed else self._schedule.cycles.next_trough(t)
-        if trough is None:
-            return
-        window = self._length('window', self.window, trough, state)
-        assert window is not None
-        if t < trough - window:
-            return
-        if trough != self._trough:
-            self._average = WeightAverage(self._length('half_life', self.half_life, trough, state))
-            self._trough, self._start = trough, before
-        self._passed = bool(completed)
-        part = 1.0 if self.decay == 'linear' else share(self._decay, self._start, trough, before, t)
-        self._average.add(dict(without_ddp(state.model).named_parameters()), t, part)
-
-    def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """Returns the average over the window that ends at this trough."""
-        del state
-        return dict(self._average.mean)
-
-    def _length(self, name: str, length: Time | float | None, trough: int, state: State) -> float | None:
-        """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""
-        assert self._schedule is not None
-        if length is None or isinstance(length, Time):
-            return None if length is None else float(self._schedule.count(name, length, state))
-        cycle = self._schedule.cycles.index(trough - 1)
-        assert cycle is not None
-        restart, _ = self._schedule.cycles.bounds(cycle)
-        return length * (trough - restart)
-
-    def _check_cycles(self, state: State, schedule: TrainerSchedule) -> None:
-        times = {'window': self.window, 'half_life': self.half_life}
-        for name, length in times.items():
-            if isinstance(length, Time):
-                schedule.count(name, length, state)
+    def _new_averages(self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]) -> TailAverages:
         until = horizon(state, schedule.unit)
         for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
             period = trough - schedule.cycles.bounds(cycle)[0]
-            window = self._length('window', self.window, trough, state)
-            assert window is not None
-            if window > period:
+            if self._length('window', self.window, trough, state) > period:
                 length = spell(Time(period, schedule.unit), state)
                 raise ValueError(
                     f"window='{spell(self.window) if isinstance(self.window, Time) else self.window}' is longer than "
                     f"cycle {cycle}, which lasts '{length}': weights are averaged within a cycle, give at most "
                     f"'{length}' or a fraction of the cycle"
                 )
+
+        def decay(window: Window) -> Callable[[float], float]:
+            if self.half_life is None:
+                return decay_named(self.decay)
+            half_lives = (window.end - window.start) / self._length('half_life', self.half_life, window.end, state)
+            return lambda tau: 1 - 2.0 ** (-(1 - tau) * half_lives)
+
+        return TailAverages([Window(one['start'], int(end)) for end, one in kept.items()], decay)
+
+    def _open_window(self, state: State, before: int, after: int) -> None:
+        assert self._schedule is not None
+        assert isinstance(self._averages, TailAverages)
+        # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
+        completed, cycles = self.crossed(state), self._schedule.cycles
+        trough = cycles.bounds(completed[-1])[1] if completed else cycles.next_trough(after)
+        if trough is None or trough in self._averages.windows:
+            return
+        if after >= trough - self._length('window', self.window, trough, state):
+            self._averages.windows[trough] = Window(before, trough)
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        super().eval_after_all(state, logger)
+        if self._averages is not None and self._schedule is not None:
+            self._averages.close(self._schedule.now(state))
+
+    def _length(self, name: str, length: Time | float, trough: int, state: State) -> float:
+        """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""
+        assert self._schedule is not None
+        if isinstance(length, Time):
+            return float(self._schedule.count(name, length, state))
+        cycle = self._schedule.cycles.index(trough - 1)
+        assert cycle is not None
+        return length * (trough - self._schedule.cycles.bounds(cycle)[0])
 
 
 def _time_or_fraction(name: str, value: str | Time | float) -> Time | float:

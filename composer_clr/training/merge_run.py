@@ -10,8 +10,9 @@ from pathlib import Path
 from composer import Trainer
 from composer.core import State
 
+from composer_clr.averaging.batch_norm import measure_statistics
 from composer_clr.averaging.checkpoints import Checkpoint, Merged, averages_at, read_checkpoints
-from composer_clr.averaging.trough_weights import load_tensors, measure_statistics
+from composer_clr.averaging.trough_weights import load_tensors
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.kinds import merged_kind
 from composer_clr.recipes.load import load_recipe

@@ -191,7 +191,7 @@ def test_whichever_callback_comes_first(make_trainer, order):
 def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
     import time
 
-    import composer_clr.averaging.trough_weights as module
+    import composer_clr.averaging.batch_norm as module
 
     monkeypatch.setattr(module, 'recompute_statistics', lambda *arguments: time.sleep(0.4))
     for order in (1, -1):

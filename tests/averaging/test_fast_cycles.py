@@ -8,7 +8,7 @@ import torch
 
 from composer_clr import FastCycles
 from composer_clr.analysis.compare import compare_kinds
-from composer_clr.averaging.train_batches import train_batches
+from composer_clr.averaging.batch_norm import train_batches
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
 from tests.conftest import loader
@@ -129,9 +129,3 @@ def test_its_cost_is_counted():
 def test_refused_on_construction(arguments, match):
     with pytest.raises(ValueError, match=match):
         FastCycles(**arguments)
-
-
-def test_the_former_names_of_its_arguments_go_on_with_a_warning():
-    with pytest.warns(FutureWarning, match='t_swa and swa_amplitude are now period and amplitude'):
-        former = FastCycles(t_swa='4ba', swa_amplitude=0.2)
-    assert (former.period, former.amplitude) == (FastCycles('4ba').period, 0.2)

@@ -5,9 +5,10 @@ from math import isqrt
 
 import pytest
 
-from composer_clr.averaging.merging import merging_shares, share
+from composer_clr.averaging.averages import share
 from composer_clr.schedule.averages import DECAYS, decay_named
 from composer_clr.schedule.shapes import cosine
+from tests.helpers.merging import merging_shares
 
 
 def exact_linear(tau: Fraction) -> Fraction:

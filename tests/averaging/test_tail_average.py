@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from composer_clr.averaging.tail_average import DecayingAverage, TailAverages
+from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.schedule.averages import DECAYS
 from composer_clr.schedule.windows import Window, most_open, tail
 

@@ -9,13 +9,13 @@ from composer.loggers import Logger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from composer_clr import InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
-from composer_clr.averaging.merging import merging_shares
 from composer_clr.recipes.load import load_recipe
 from composer_clr.schedule.averages import DECAYS
 from composer_clr.training.build import build_trainer
 from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, interrupted, points, trained, with_dropout
 from tests.helpers.launcher import launch
+from tests.helpers.merging import merging_shares
 from tests.helpers.recorded_runs import doubling
 
 ACCURACY = 'eval/MulticlassAccuracy'
@@ -160,7 +160,7 @@ def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
     _, whole = trained(make_trainer, 'whole', TroughAverage(**average))
     checkpoint = interrupted(trained, make_trainer, 'part', stop, TroughAverage(**average))
     assert torch.load(checkpoint, weights_only=False)['state']['callbacks']['TroughAverage'].keys() == (
-        {'trough', 'start', 'mean', 'total', 'last'} if stop in (17, 36, 75) else set()
+        {'averages', 'average'} if stop in (17, 36, 75) else set()
     )
     _, rest = trained(make_trainer, 'part', TroughAverage(**average), load_path=checkpoint)
     assert whole.losses[stop:] == rest.losses
@@ -174,13 +174,13 @@ def test_the_average_in_a_checkpoint_loads_without_pickle(make_trainer):
     with pytest.warns(UserWarning, match='middle of a cycle'):
         trained(make_trainer, 'out', average := TroughAverage(window='8ba'), max_duration='75ba')
     torch.save(average.state_dict(), 'average.pt')
-    assert torch.load('average.pt', weights_only=True)['trough'] == 80
+    assert list(torch.load('average.pt', weights_only=True)['averages']) == ['80']
 
 
 def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
     import time
 
-    import composer_clr.averaging.trough_weights as module
+    import composer_clr.averaging.batch_norm as module
 
     def slowly(*arguments):
         time.sleep(0.4)
@@ -237,11 +237,11 @@ def test_fitting_in_two_steps(make_trainer):
 
 
 def test_weights_of_few_bits_are_averaged_in_32():
-    from composer_clr.averaging.weight_average import WeightAverage
+    from composer_clr.averaging.averages import Mean, to_average
 
-    average = WeightAverage()
+    average = Mean()
     for t in range(3000):
-        average.add({'w': torch.tensor(1.0 + t % 2, dtype=torch.bfloat16)}, t)
+        average.add(to_average({'w': torch.tensor(1.0 + t % 2, dtype=torch.bfloat16)}))
     assert average.mean['w'].dtype == torch.float32
     assert float(average.mean['w']) == pytest.approx(1.5, abs=1e-4)
 

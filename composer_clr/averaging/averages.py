@@ -1,0 +1,171 @@
+"""Averages of the weights over windows of training, with few copies kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from composer_clr.schedule.averages import decay_named
+from composer_clr.schedule.windows import Window
+
+__all__ = ['DecayingAverage', 'Mean', 'TailAverages', 'share', 'to_average']
+
+Weights = Mapping[str, torch.Tensor]
+
+
+def share(decay: Callable[[float], float], start: float, end: float, before: float, after: float) -> float:
+    """Returns the share of the step from ``before`` to ``after`` in an average over ``(start, end]``.
+
+    With :math:`w_j = w_{j-1} + u_j`, shares :math:`d(\\tau_{j-1}) - d(\\tau_j)` scale each update as the decay would
+    have scaled its learning rate (Tian et al. 2025, arXiv:2507.17634). The linear decay is the uniform average.
+
+    Example:
+        >>> from composer_clr.schedule.shapes import linear
+        >>> share(linear, start=6, end=8, before=6, after=7), share(linear, start=6, end=8, before=5, after=6)
+        (0.5, 0.0)
+    """
+    tau_before, tau_after = (min(max((t - start) / (end - start), 0.0), 1.0) for t in (before, after))
+    return decay(tau_before) - decay(tau_after)
+
+
+def to_average(weights: Weights, device: str | None = None) -> Weights:
+    """Returns the floating-point and complex weights where they are averaged, in 32 bits or more."""
+    return {
+        name: weight.detach().to(device or weight.device, torch.promote_types(weight.dtype, torch.float32))
+        for name, weight in weights.items()
+        if weight.dtype.is_floating_point or weight.dtype.is_complex
+    }
+
+
+class Mean:
+    """A running mean of weights by shares; :func:`to_average` makes them ready."""
+
+    def __init__(self, mean: dict[str, torch.Tensor] | None = None, total: float = 0.0):
+        self.mean = mean or {}
+        self.total = total
+
+    @torch.no_grad()
+    def add(self, values: Weights, part: float = 1.0) -> None:
+        self.total += part
+        if self.mean:
+            # The optimizers of torch use the same kernels: one launch for many tensors.
+            news = [values[name] for name in self.mean]
+            torch._foreach_lerp_(list(self.mean.values()), news, part / self.total)  # type: ignore[reportPrivateImportUsage]
+        else:
+            self.mean = {name: value.clone() for name, value in values.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {'mean': dict(self.mean), 'total': self.total}
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any], devices: Mapping[str, torch.device], device: str | None) -> Mean:
+        """Returns what :meth:`state_dict` described, on a device, or where each weight is."""
+        return cls({name: mean.to(device or devices[name]) for name, mean in state['mean'].items()}, state['total'])
+
+
+class TailAverages:
+    """Averages over windows that end at troughs or marks, a copy of the weights for each window that is open.
+
+    Each window's average is the same, bit for bit, whichever other windows there are.
+
+    Args:
+        windows (Iterable[Window]): The windows, with one end each.
+        decay (str | Callable): The decay that the average stands for: see :func:`share`. Default: ``'linear'``.
+        device (str | None): Where the copies are kept. Default: ``None``, beside the weights.
+
+    Example:
+        >>> averages = TailAverages([Window(1, 3)])
+        >>> for t, value in enumerate([9.0, 1.0, 3.0]): averages.add({'w': torch.tensor(value)}, t, t + 1)
+        >>> averages.mean(3)
+        {'w': tensor(2.)}
+
+    Source:
+        Izmailov et al. 2018, arXiv:1803.05407, for the uniform average.
+    """
+
+    def __init__(
+        self, windows: Iterable[Window], decay: str | Callable[[Window], Callable] = 'linear', device: str | None = None
+    ):
+        self._decay: Callable[[Window], Callable] = decay if callable(decay) else lambda _: decay_named(decay)
+        self.device = device
+        self.windows = {window.end: window for window in sorted(windows, key=lambda window: window.end)}
+        self._open: dict[int, Mean] = {}
+
+    def add(self, weights: Weights, before: int, after: int) -> None:
+        """Takes in the weights after the step from ``before`` to ``after``."""
+        chosen = [window for window in self.windows.values() if window.start < after and before < window.end]
+        values = to_average(weights, self.device) if chosen else {}
+        for window in chosen:
+            part = share(self._decay(window), window.start, window.end, before, after)
+            if part > 0:
+                self._open.setdefault(window.end, Mean()).add(values, part)
+
+    def mean(self, end: int) -> dict[str, torch.Tensor]:
+        """Returns the average over the window that ends there, once its last step has been added."""
+        return dict(self._open[end].mean)
+
+    def close(self, until: int) -> None:
+        """Drops the averages whose windows have ended."""
+        self._open = {end: mean for end, mean in self._open.items() if end > until}
+
+    def missing(self, t: int) -> list[Window]:
+        """Returns the windows that are under way, and of which there is no average."""
+        return [w for w in self.windows.values() if w.start < t < w.end and w.end not in self._open]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the open averages as plain values and tensors, which ``weights_only=True`` loads."""
+        return {str(end): {'start': self.windows[end].start, **one.state_dict()} for end, one in self._open.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
+        """Loads the averages of the windows that exist here too, to where each weight is."""
+        self._open = {}
+        for end, kept in ((int(key), value) for key, value in state.items()):
+            if end in self.windows and self.windows[end].start == kept['start']:
+                self._open[end] = Mean.load(kept, devices, self.device)
+
+
+class DecayingAverage:
+    r"""The exponential average whose half-life is a part :math:`f` of the time so far: one copy for all marks.
+
+    .. math::
+        S_t = 2^{-\Delta t / (f t)} S_{t - \Delta t} + \Delta t, \qquad
+        \bar{w}_t = \bar{w}_{t - \Delta t} + (w_t - \bar{w}_{t - \Delta t}) \, \Delta t / S_t
+
+    The weights of time :math:`s` count :math:`\approx (s / t)^{\ln 2 / f}` at time :math:`t`: the polynomial-decay
+    average of Shamir and Zhang 2013, arXiv:1212.1824, section 4. Its methods are those of :class:`TailAverages`.
+
+    Example:
+        >>> average = DecayingAverage(0.5)
+        >>> for t, value in enumerate([0.0, 3.0]): average.add({'w': torch.tensor(value)}, t, t + 1)
+        >>> average.mean(2)
+        {'w': tensor(2.)}
+    """
+
+    def __init__(self, fraction: float, device: str | None = None):
+        self.fraction = fraction
+        self.device = device
+        self._mean = Mean()
+
+    def add(self, weights: Weights, before: int, after: int) -> None:
+        if after > before:
+            self._mean.total *= 2.0 ** (-(after - before) / (self.fraction * after))
+            self._mean.add(to_average(weights, self.device), after - before)
+
+    def mean(self, end: int) -> dict[str, torch.Tensor]:
+        del end
+        return dict(self._mean.mean)
+
+    def close(self, until: int) -> None:
+        """Does nothing: the one copy serves every mark."""
+
+    def missing(self, t: int) -> list[Window]:
+        return [Window(0, t)] if t and not self._mean.mean else []
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._mean.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
+        if state:
+            self._mean = Mean.load(state, devices, self.device)
