@@ -12,7 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / 'composer_clr'
-MOST_LINES = 350
+MOST_LINES = 450
 
 FOUNDATIONS = {'curves', 'schedule', 'utils'}
 # Each folder, and the folders that its modules may import beside its own.

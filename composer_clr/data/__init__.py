@@ -1,1 +1,34 @@
-"""Data sets, one module per family; ``by_name.py`` is the way in."""
+"""Data sets, one module per family; :func:`data_set` is the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from composer_clr.utils.text import did_you_mean
+
+if TYPE_CHECKING:
+    from composer.core import DataSpec
+
+__all__ = ['DATA_SETS', 'data_set']
+
+DATA_SETS = ('cifar10', 'digits', 'imagefolder', 'standard_library', 'streaming')
+
+
+def data_set(name: str) -> Callable[..., tuple[DataSpec, DataSpec]]:
+    """Returns the function that makes training and evaluation data of a data set.
+
+    Args:
+        name (str): ``cifar10``, ``digits``, ``imagefolder``, ``standard_library`` or ``streaming``.
+
+    Raises:
+        ValueError: If the name is unknown, or the data set's libraries are not installed.
+
+    Example:
+        >>> data_set('digits').__name__
+        'digits_dataspecs'
+    """
+    if name not in DATA_SETS:
+        raise ValueError(f'unknown name{did_you_mean(name, DATA_SETS)}')
+    return getattr(import_module(f'composer_clr.data.{name}'), f'{name}_dataspecs')

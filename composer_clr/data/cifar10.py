@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
+from torch.nn.functional import pad
+from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10
 
-from composer_clr.data.checks import check_batch, check_classes, check_num_classes, check_ranks, start_ranks
-from composer_clr.data.class_folders import read_class_folders
-from composer_clr.data.in_memory import ImagesInMemory, class_balanced, in_memory_data
-from composer_clr.data.transforms import Normalize
+from composer_clr.data.images import Normalize, check_classes, check_num_classes, decode_rgb
+from composer_clr.data.loaders import check_batch, check_ranks, class_balanced, order_seed, start_ranks
 
-__all__ = ['MEAN', 'STD', 'cifar10_dataspecs']
+__all__ = [
+    'MEAN',
+    'STD',
+    'ImagesInMemory',
+    'cifar10_dataspecs',
+    'crop_and_flip',
+    'in_memory_data',
+    'read_class_folders',
+]
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 _PATH = 'COMPOSER_CLR_CIFAR10'
 _NAMES = {'train': ('train',), 'eval': ('val', 'test')}
+_SUFFIXES = ('.jpg', '.jpeg', '.png')
+# A photograph of a few dozen pixels has about a thousand bytes.
+_MAX_BYTES = 2**20
 
 
 def cifar10_dataspecs(
@@ -115,3 +130,191 @@ def _torchvision(folder: Path, train: bool, download: bool) -> CIFAR10:
             f'path={folder}: does not hold all of CIFAR-10: pass the folder of cifar-10-batches-py or of train.zip and '
             'val.zip, or download=true'
         ) from error
+
+
+def crop_and_flip(
+    images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int = 4
+) -> torch.Tensor:
+    """Pads images with black on all sides, crops each back to its size, and mirrors some.
+
+    The pixels are those of torchvision's ``RandomCrop(size, padding=padding)`` and ``RandomHorizontalFlip`` for the
+    same random numbers.
+
+    Args:
+        images (Tensor): uint8 images.
+        top (Tensor): First row of each crop in the padded image, int64 in [0, 2 * padding], on the CPU.
+        left (Tensor): First column, likewise.
+        flip (Tensor): Whether to mirror each, bool, on the CPU.
+        padding (int): Pixels of padding on each side. Default: ``4``.
+
+    Shape:
+        Images of (batch, channels, height, width) and the others of (batch,), to (batch, channels, height, width).
+
+    Example:
+        >>> one, right = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2), torch.tensor([2])
+        >>> crop_and_flip(one, torch.tensor([1]), right, torch.tensor([True]), padding=1)
+        tensor([[[[0, 1],
+                  [0, 3]]]], dtype=torch.uint8)
+
+    Source:
+        He et al. 2016, arXiv:1512.03385, section 4.2.
+    """
+    height, width = images.shape[-2:]
+    # A view of every crop of every image, of which one per image is copied.
+    crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+    # Computed on the CPU, so as not to wait for the device.
+    number, mirrored = torch.arange(len(images)), flip.nonzero()[:, 0]
+    number, top, left, mirrored = (each.to(images.device, non_blocking=True) for each in (number, top, left, mirrored))
+    cropped = crops[number, top, left]
+    cropped[mirrored] = cropped[mirrored].flip(-1)
+    return cropped
+
+
+class ImagesInMemory(Dataset):
+    """Serves labelled images in memory, a batch at a time.
+
+    Random crops and flips are drawn from torch's own state on the CPU, three numbers per image, so that a resumed run
+    draws the same, and a GPU the same as the CPU.
+
+    Args:
+        images (Tensor): uint8 of (images, channels, height, width).
+        labels (Tensor): int64 of (images,).
+        padding (int): Pixels of padding for random crops and flips; 0 leaves the images as they are. Default: ``0``.
+        device (device | str): Device of the images and labels. Default: ``'cpu'``.
+        whole (int | None): Number of images in the whole set, if these are a part. Default: ``None``, these.
+
+    Example:
+        >>> data = ImagesInMemory(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
+        >>> images, labels = data.__getitems__([3, 5])
+        >>> images.shape, labels
+        (torch.Size([2, 3, 32, 32]), tensor([3, 5]))
+    """
+
+    def __init__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        padding: int = 0,
+        device: torch.device | str = 'cpu',
+        whole: int | None = None,
+    ):
+        self.images, self.labels = images.contiguous().to(device), labels.to(device)
+        self.padding = padding
+        self.whole = len(images) if whole is None else whole
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Returns a batch; torch's loader calls this in place of ``__getitem__`` per image."""
+        chosen = torch.as_tensor(indices).to(self.images.device, non_blocking=True)
+        images = self.images[chosen]
+        if self.padding:
+            top, left = torch.randint(0, 2 * self.padding + 1, (2, len(images)))
+            images = crop_and_flip(images, top, left, torch.rand(len(images)) < 0.5, self.padding)
+        return [images, self.labels[chosen]]
+
+
+def in_memory_data(
+    dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize, seed: int = 0
+) -> DataSpec:
+    """Returns images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
+
+    Loader processes are not used: a batch is a few copies within memory.
+
+    Args:
+        dataset (ImagesInMemory): The images.
+        batch_size (int): Images per batch and rank.
+        train (bool): Whether they are for training.
+        normalize (Normalize): Converts bytes to floats, on the device.
+        seed (int): Determines the order of training images. Default: ``0``.
+    """
+    sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
+    loader = DataLoader(dataset, batch_size, sampler=sampler, drop_last=train, collate_fn=_as_it_is)
+    return DataSpec(loader, microbatch_transforms=normalize)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def read_class_folders(
+    path: Path, side: int, classes: int, count: int | None = None, name: str = 'train_images'
+) -> tuple[torch.Tensor, torch.Tensor, int, list[str]]:
+    """Returns the JPEG and PNG images of a folder, or of a zip file, with one folder per class.
+
+    Args:
+        path (Path): The folder or zip file. A zip file is read in place; nothing is extracted.
+        side (int): Required height and width of every image, in pixels.
+        classes (int): Required number of classes; they are numbered in the order of their names.
+        count (int | None): Number of images, chosen by :func:`~composer_clr.data.in_memory.class_balanced`. Default:
+            ``None``, all.
+        name (str): Name of that argument, for the error. Default: ``'train_images'``.
+
+    Returns:
+        tuple[Tensor, Tensor, int, list[str]]: uint8 of (images, 3, side, side), int64 labels of (images,), the number
+        of all images, chosen or not, and the names of the classes, in order.
+
+    Raises:
+        ValueError: If an image cannot be read or has another size, the number of classes differs, or there are too few
+            images.
+    """
+    try:
+        with ExitStack() as opened:
+            names, read = _folder(path) if path.is_dir() else _archive(opened.enter_context(zipfile.ZipFile(path)))
+            files = sorted(filter(_is_image, names))
+            found = sorted({PurePosixPath(file).parent.name for file in files})
+            if len(found) != classes:
+                listed = ', '.join(found[:3]) + (', ...' if len(found) > 3 else '')
+                raise ValueError(f'{path}: has {len(found)} class folders with images ({listed}): must be {classes}')
+            labels = torch.tensor([found.index(PurePosixPath(file).parent.name) for file in files])
+            chosen = class_balanced(labels, count, name)
+            images = torch.empty(len(chosen), 3, side, side, dtype=torch.uint8)
+            for place, number in enumerate(chosen.tolist()):
+                image = decode_rgb(_as_tensor(read(files[number])), f'{path}: {files[number]}')
+                if image.shape[1:] != (side, side):
+                    size = 'x'.join(map(str, image.shape[1:]))
+                    raise ValueError(f'{path}: {files[number]} has {size} pixels: must be {side}x{side}')
+                images[place] = image
+            return images, labels[chosen], len(files), found
+    # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+        raise ValueError(f'{path}: cannot be read ({error})') from error
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    # Files that macOS adds to zip archives are not images.
+    hidden = any(part.startswith(('.', '__MACOSX')) for part in path.parts)
+    return path.suffix.lower() in _SUFFIXES and not hidden
+
+
+def _folder(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    def read(name: str) -> bytes:
+        file = path / name
+        _check_size(name, file.stat().st_size)
+        return file.read_bytes()
+
+    return [file.relative_to(path).as_posix() for file in path.rglob('*') if file.is_file()], read
+
+
+def _archive(archive: zipfile.ZipFile) -> tuple[list[str], Callable[[str], bytes]]:
+    def read(name: str) -> bytes:
+        _check_size(name, archive.getinfo(name).file_size)
+        with archive.open(name) as member:
+            return member.read(_MAX_BYTES)
+
+    return archive.namelist(), read
+
+
+def _check_size(name: str, size: int) -> None:
+    if not 0 < size < _MAX_BYTES:
+        raise OSError(f'{name} has {size} bytes, which no image of this size has')
+
+
+def _as_tensor(encoded: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(encoded), dtype=torch.uint8)

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, TensorDataset
 
-from composer_clr.data.checks import check_num_classes
+from composer_clr.data.images import check_num_classes
 from composer_clr.data.loaders import dataspecs
 
 __all__ = ['digits_dataspecs']

@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
 from composer.core import DataSpec
-from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from composer_clr.data.checks import check_batch, check_classes, check_num_classes, check_ranks, some
-from composer_clr.data.loaders import collate_images, dataspecs, evenly_spaced
-from composer_clr.data.transforms import EvalTransform, Normalize, TrainTransform, decode_rgb
+from composer_clr.data.images import (
+    EvalTransform,
+    ImageFolderDataset,
+    Normalize,
+    TrainTransform,
+    check_classes,
+    check_num_classes,
+)
+from composer_clr.data.loaders import check_batch, check_ranks, collate_images, dataspecs, evenly_spaced
 
-__all__ = ['ImageFolderDataset', 'imagefolder_dataspecs']
-
-
-class ImageFolderDataset(Dataset):
-    """Reads the images of a folder with one folder per class, classes numbered in the order of their names.
-
-    Files are found as torchvision's ``ImageFolder`` finds them: in folders of any depth, by the ending of the name.
-    No file is opened before its image is asked for.
-
-    Args:
-        folder (str | Path): Folder of the class folders.
-        transform (Callable): Transforms an image, uint8 of (3, height, width), to the size that batches have.
-
-    Raises:
-        ValueError: If the folder does not exist, has no class folders, or has a class folder without images.
-        OSError: When an image is asked for, if its file cannot be read; the error names it.
-
-    Example:
-        >>> train = ImageFolderDataset('imagenet/train', TrainTransform(224))  # doctest: +SKIP
-        >>> image, label = train[0]  # doctest: +SKIP
-        >>> image.shape, image.dtype, train.classes[label]  # doctest: +SKIP
-        (torch.Size([3, 224, 224]), torch.uint8, 'n01440764')
-    """
-
-    def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
-        self.folder = Path(folder).expanduser()
-        self.transform = transform
-        if not self.folder.is_dir():
-            raise ValueError(f'{self.folder}: no such folder')
-        try:
-            self.classes, numbers = find_classes(self.folder)
-        except FileNotFoundError as error:
-            raise ValueError(f'{self.folder} has no class folders: put each class into its own') from error
-        samples = make_dataset(str(self.folder), numbers, IMG_EXTENSIONS, allow_empty=True)
-        # Arrays, since each worker's reference counts would soon copy lists of a million strings.
-        prefix = f'{self.folder}{os.sep}'
-        self.files = np.array([os.fsencode(path.removeprefix(prefix)) for path, _ in samples], dtype=bytes)
-        self.labels = np.array([label for _, label in samples], dtype=np.int64)
-        images = np.bincount(self.labels, minlength=len(self.classes))
-        empty = [name for name, count in zip(self.classes, images, strict=True) if not count]
-        if empty:
-            raise ValueError(f'{self.folder} has class folders without images: {some(empty)}')
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        path = self.folder / os.fsdecode(self.files[index])
-        image = decode_rgb(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
-        return self.transform(image), int(self.labels[index])
+__all__ = ['imagefolder_dataspecs']
 
 
 def imagefolder_dataspecs(

@@ -2,17 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
+from hashlib import sha256
 from typing import Any, cast
 
+import numpy as np
 import torch
-from composer.core import DataSpec
+from composer.core import Callback, DataSpec, State
+from composer.loggers import Logger
 from composer.utils import dist
-from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, default_collate
 
-from composer_clr.data.sample_order import order_seed
+__all__ = [
+    'SampleOrder',
+    'check_batch',
+    'check_ranks',
+    'class_balanced',
+    'collate_images',
+    'dataspecs',
+    'evaluation_data',
+    'evenly_spaced',
+    'loader_arguments',
+    'order_seed',
+    'start_ranks',
+]
 
-__all__ = ['collate_images', 'dataspecs', 'evaluation_data', 'evenly_spaced', 'loader_arguments']
+# Of runs whose checkpoints were made before the order followed the seed.
+_COMPOSERS_SEED = 0
+
+
+def order_seed(seed: int) -> int:
+    """Returns the seed of a run's sampler, of 32 bits.
+
+    Samplers add the epoch to their seed: with the run's own, epoch 1 of seed 17 would have the order of epoch 0 of
+    seed 18.
+
+    Args:
+        seed (int): Seed of the run, >= 0.
+
+    Example:
+        >>> order_seed(17), order_seed(18)
+        (481830384, 387592216)
+    """
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+
+class SampleOrder(Callback):
+    """Resumes a run in the order that it started with.
+
+    The sampler's seed is part of the checkpoint, so that a resumed run continues with the samples that would have been
+    next, whatever its own seed: as for all of a run's random numbers, the checkpoint's seed wins. Checkpoints made
+    before the order followed the seed have Composer's order.
+
+    Args:
+        sampler (DistributedSampler): The sampler of the training data.
+
+    Example:
+        >>> sampler = DistributedSampler(range(4), num_replicas=1, rank=0, seed=order_seed(17))
+        >>> SampleOrder(sampler).state_dict()
+        {'seed': 481830384}
+    """
+
+    def __init__(self, sampler: DistributedSampler):
+        self.sampler = sampler
+        self._restored = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {'seed': self.sampler.seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.seed = int(state['seed'])
+        self._restored = True
+
+    def after_load(self, state: State, logger: Logger) -> None:
+        """Uses Composer's order if the loaded checkpoint does not hold one."""
+        del logger
+        if state.timestamp.batch.value and not self._restored:
+            self.sampler.seed = _COMPOSERS_SEED
 
 
 def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> dict[str, Any]:
@@ -131,3 +197,76 @@ def evenly_spaced(dataset: Dataset, count: int | None, name: str = 'eval_images'
     if not 1 <= count < samples:
         raise ValueError(f'{name}={count!r}: must be between 1 and {samples}, the number of evaluation samples')
     return Subset(dataset, [n * samples // count for n in range(count)])
+
+
+def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name: str) -> torch.Tensor:
+    """Returns the indices of a fixed part of the images in which every class has the same share.
+
+    They are spread evenly over the images of each class. If the number of classes does not divide the count, the first
+    classes have one image more.
+
+    Args:
+        labels (Sequence[int] | Tensor): The class of each image.
+        count (int | None): Number of images; ``None`` for all.
+        name (str): Name of the argument, for the error.
+
+    Raises:
+        ValueError: If the count is below 1, or a class has too few images.
+
+    Example:
+        >>> class_balanced([0, 0, 0, 0, 1, 1, 1, 1], 4, 'train_images').tolist()
+        [0, 2, 4, 6]
+    """
+    labels = torch.as_tensor(labels)
+    if count is None:
+        return torch.arange(len(labels))
+    each = [(labels == c).nonzero()[:, 0] for c in labels.unique()]
+    most = min(len(of_class) for of_class in each) * len(each)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most:
+        raise ValueError(f'{name}={count!r}: must be between 1 and {most}, of which every class has the same share')
+    share, rest = divmod(count, len(each))
+    shares = [share + (c < rest) for c in range(len(each))]
+    parts = [of_class[torch.arange(n) * len(of_class) // n] for of_class, n in zip(each, shares, strict=True) if n]
+    return torch.cat(parts).sort().values
+
+
+def check_batch(images: int, batch_size: int, source: object) -> None:
+    """Refuses training data smaller than one batch over all ranks.
+
+    Raises:
+        ValueError: If there are fewer than ``batch_size`` images per rank.
+
+    Example:
+        >>> check_batch(48, 64, 'train')
+        Traceback (most recent call last):
+        ValueError: train has 48 images, fewer than a batch of 1 x 64
+    """
+    ranks = dist.get_world_size()
+    if images < ranks * batch_size:
+        raise ValueError(f'{source} has {images} images, fewer than a batch of {ranks} x {batch_size}')
+
+
+def start_ranks() -> None:
+    """Connects the ranks if there are several and they are not connected yet."""
+    if dist.get_world_size() > 1 and not dist.is_initialized():
+        dist.initialize_dist()
+
+
+def check_ranks(content: bytes, source: object, images: int) -> None:
+    """Refuses ranks that see different data: each takes its share by index, so images would be missed or repeated.
+
+    Args:
+        content (bytes): What must be the same on every rank, such as the names of all files.
+        source (object): Name of the data, for the error.
+        images (int): Number of images, for the error.
+
+    Raises:
+        ValueError: If it differs between ranks; on every rank.
+    """
+    start_ranks()
+    if not dist.is_initialized():
+        return
+    seen = dist.all_gather_object((images, sha256(content).hexdigest()))
+    other = next((rank for rank, listing in enumerate(seen) if listing != seen[0]), None)
+    if other is not None:
+        raise ValueError(f'ranks 0 and {other} see different {source}: {seen[0][0]} and {seen[other][0]} images')

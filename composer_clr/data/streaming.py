@@ -14,10 +14,24 @@ from composer.core import DataSpec
 from composer.utils import dist
 from torch.utils.data import DataLoader, Dataset
 
-from composer_clr.data.checks import check_batch, check_classes, check_num_classes, check_ranks, start_ranks
-from composer_clr.data.loaders import collate_images, evaluation_data, evenly_spaced, loader_arguments
-from composer_clr.data.sample_order import order_seed
-from composer_clr.data.transforms import EvalTransform, Normalize, TrainTransform, decode_rgb
+from composer_clr.data.images import (
+    EvalTransform,
+    Normalize,
+    TrainTransform,
+    check_classes,
+    check_num_classes,
+    decode_rgb,
+)
+from composer_clr.data.loaders import (
+    check_batch,
+    check_ranks,
+    collate_images,
+    evaluation_data,
+    evenly_spaced,
+    loader_arguments,
+    order_seed,
+    start_ranks,
+)
 from composer_clr.utils.errors import one_line
 
 try:

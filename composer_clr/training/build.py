@@ -20,7 +20,7 @@ from composer.utils import reproducibility
 from torch.utils.data import DistributedSampler
 
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
-from composer_clr.data.sample_order import SampleOrder
+from composer_clr.data.loaders import SampleOrder
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints

@@ -10,7 +10,7 @@ from composer.loss import binary_cross_entropy_with_logits, soft_cross_entropy
 from composer.models import ComposerClassifier, ComposerModel
 from composer.utils import dist
 
-from composer_clr.data.by_name import data_set
+from composer_clr.data import data_set
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.training.by_name import built

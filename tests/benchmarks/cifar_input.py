@@ -25,10 +25,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from composer_clr.data.cifar10 import MEAN, STD
-from composer_clr.data.class_folders import read_class_folders
-from composer_clr.data.in_memory import ImagesInMemory, in_memory_data
-from composer_clr.data.transforms import Normalize
+from composer_clr.data.cifar10 import MEAN, STD, ImagesInMemory, in_memory_data, read_class_folders
+from composer_clr.data.images import Normalize
 
 ROUNDS, IMAGES, BATCH = 7, 5000, 128
 

@@ -30,9 +30,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from composer_clr.data.imagefolder import ImageFolderDataset
+from composer_clr.data.images import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, ImageFolderDataset, TrainTransform
 from composer_clr.data.loaders import collate_images
-from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from tests.helpers.photographs import SIZES, photographs, window
 
 ROUNDS, FILES, BATCH = 11, 96, 32

@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import cifar
 from torchvision.io import write_png
 
-from composer_clr.data.cifar10 import cifar10_dataspecs
-from composer_clr.data.in_memory import ImagesInMemory
+from composer_clr.data.cifar10 import ImagesInMemory, cifar10_dataspecs
 
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 

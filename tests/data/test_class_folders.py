@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.io import encode_png, write_jpeg, write_png
 
-from composer_clr.data.class_folders import read_class_folders
+from composer_clr.data.cifar10 import read_class_folders
 
 
 def write(folder: Path, each: int = 3, classes: int = 2, side: int = 8) -> None:

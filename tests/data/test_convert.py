@@ -14,11 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from composer_clr.cli.app import app
-from composer_clr.data.conversion.convert import convert_images
-from composer_clr.data.conversion.settings import Conversion, ConversionError
-from composer_clr.data.conversion.smaller_copies import smaller_copy
-from composer_clr.data.imagefolder import ImageFolderDataset
-from composer_clr.data.transforms import EvalTransform
+from composer_clr.data.conversion.convert import Conversion, ConversionError, convert_images, smaller_copy
+from composer_clr.data.images import EvalTransform, ImageFolderDataset
 from tests.helpers.launcher import PROCESSES
 from tests.helpers.photographs import photographs, write_folder
 

@@ -17,9 +17,9 @@ from composer.utils import reproducibility
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
+from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.data.images import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, ImageFolderDataset, TrainTransform
 from composer_clr.data.loaders import collate_images
-from composer_clr.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import batches, end

@@ -6,8 +6,9 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import RandomCrop, RandomHorizontalFlip
 from torchvision.transforms import functional as F
 
-from composer_clr.data.in_memory import ImagesInMemory, class_balanced, crop_and_flip, in_memory_data
-from composer_clr.data.transforms import Normalize
+from composer_clr.data.cifar10 import ImagesInMemory, crop_and_flip, in_memory_data
+from composer_clr.data.images import Normalize
+from composer_clr.data.loaders import class_balanced
 
 
 def pictures(count: int, side: int = 32) -> torch.Tensor:

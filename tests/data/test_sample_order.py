@@ -7,8 +7,7 @@ import torch
 from composer import Trainer
 from torch.utils.data import TensorDataset
 
-from composer_clr.data.loaders import dataspecs
-from composer_clr.data.sample_order import SampleOrder, order_seed
+from composer_clr.data.loaders import SampleOrder, dataspecs, order_seed
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
 

@@ -21,10 +21,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.functional import pil_to_tensor
 
-from composer_clr.data.conversion.convert import convert_images
-from composer_clr.data.conversion.settings import Conversion
-from composer_clr.data.imagefolder import ImageFolderDataset, imagefolder_dataspecs
-from composer_clr.data.transforms import EvalTransform, TrainTransform
+from composer_clr.data.conversion.convert import Conversion, convert_images
+from composer_clr.data.imagefolder import imagefolder_dataspecs
+from composer_clr.data.images import EvalTransform, ImageFolderDataset, TrainTransform
 from composer_clr.training.networks import SmallResNet
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import end_workers

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from torchvision import transforms
 from torchvision.transforms.functional import center_crop, pil_to_tensor
 
-from composer_clr.data.transforms import EvalTransform, Normalize, TrainTransform, decode_rgb
+from composer_clr.data.images import EvalTransform, Normalize, TrainTransform, decode_rgb
 from tests.helpers.photographs import photographs, window
 
 SIZES = [

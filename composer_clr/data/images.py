@@ -9,15 +9,30 @@ from __future__ import annotations
 
 import io
 import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate
+from torch.utils.data import Dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.functional import pil_to_tensor
 
-__all__ = ['IMAGENET_MEAN', 'IMAGENET_STD', 'EvalTransform', 'Normalize', 'TrainTransform', 'decode_rgb']
+__all__ = [
+    'IMAGENET_MEAN',
+    'IMAGENET_STD',
+    'EvalTransform',
+    'ImageFolderDataset',
+    'Normalize',
+    'TrainTransform',
+    'check_classes',
+    'check_num_classes',
+    'decode_rgb',
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -242,3 +257,105 @@ class Normalize:
 def _channels_last(image: torch.Tensor) -> torch.Tensor:
     """Returns a batch of one, in the layout that torch resamples bytes in without unpacking them first."""
     return image[None].contiguous(memory_format=torch.channels_last)
+
+
+class ImageFolderDataset(Dataset):
+    """Reads the images of a folder with one folder per class, classes numbered in the order of their names.
+
+    Files are found as torchvision's ``ImageFolder`` finds them: in folders of any depth, by the ending of the name.
+    No file is opened before its image is asked for.
+
+    Args:
+        folder (str | Path): Folder of the class folders.
+        transform (Callable): Transforms an image, uint8 of (3, height, width), to the size that batches have.
+
+    Raises:
+        ValueError: If the folder does not exist, has no class folders, or has a class folder without images.
+        OSError: When an image is asked for, if its file cannot be read; the error names it.
+
+    Example:
+        >>> train = ImageFolderDataset('imagenet/train', TrainTransform(224))  # doctest: +SKIP
+        >>> image, label = train[0]  # doctest: +SKIP
+        >>> image.shape, image.dtype, train.classes[label]  # doctest: +SKIP
+        (torch.Size([3, 224, 224]), torch.uint8, 'n01440764')
+    """
+
+    def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
+        self.folder = Path(folder).expanduser()
+        self.transform = transform
+        if not self.folder.is_dir():
+            raise ValueError(f'{self.folder}: no such folder')
+        try:
+            self.classes, numbers = find_classes(self.folder)
+        except FileNotFoundError as error:
+            raise ValueError(f'{self.folder} has no class folders: put each class into its own') from error
+        samples = make_dataset(str(self.folder), numbers, IMG_EXTENSIONS, allow_empty=True)
+        # Arrays, since each worker's reference counts would soon copy lists of a million strings.
+        prefix = f'{self.folder}{os.sep}'
+        self.files = np.array([os.fsencode(path.removeprefix(prefix)) for path, _ in samples], dtype=bytes)
+        self.labels = np.array([label for _, label in samples], dtype=np.int64)
+        images = np.bincount(self.labels, minlength=len(self.classes))
+        empty = [name for name, count in zip(self.classes, images, strict=True) if not count]
+        if empty:
+            raise ValueError(f'{self.folder} has class folders without images: {some(empty)}')
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        path = self.folder / os.fsdecode(self.files[index])
+        image = decode_rgb(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
+        return self.transform(image), int(self.labels[index])
+
+
+def check_num_classes(num_classes: int | None, classes: int, source: object) -> None:
+    """Refuses a network whose number of classes is not that of the data.
+
+    Args:
+        num_classes (int | None): Classes of the network; ``None`` checks nothing.
+        classes (int): Classes of the data.
+        source (object): Name of the data, for the error.
+
+    Raises:
+        ValueError: If the two differ.
+
+    Example:
+        >>> check_num_classes(7, 10, 'digits')
+        Traceback (most recent call last):
+        ValueError: num_classes=7: digits has 10 classes
+    """
+    if num_classes not in (None, classes):
+        raise ValueError(f'{num_classes=}: {source} has {classes} classes')
+
+
+def check_classes(train: Sequence[str], held_out: Sequence[str], sources: tuple[object, object]) -> None:
+    """Refuses training and evaluation data whose classes differ.
+
+    Args:
+        train (Sequence[str]): Names of the training classes, in order.
+        held_out (Sequence[str]): Names of the evaluation classes, in order.
+        sources (tuple[object, object]): Names of the two, for the error.
+
+    Raises:
+        ValueError: If they differ, in names or in order.
+
+    Example:
+        >>> check_classes(['cat', 'dog'], ['cat'], ('train', 'val'))
+        Traceback (most recent call last):
+        ValueError: training and evaluation classes differ, only in train: dog
+    """
+    if list(train) == list(held_out):
+        return
+    pairs = ((sources[0], set(train) - set(held_out)), (sources[1], set(held_out) - set(train)))
+    only = '; '.join(f'only in {source}: {some(sorted(names))}' for source, names in pairs if names)
+    raise ValueError(f'training and evaluation classes differ, {only or f"in their order: {sources[0]}, {sources[1]}"}')
+
+
+def some(names: Sequence[str]) -> str:
+    """Returns the first few of the names, and how many more there are.
+
+    Example:
+        >>> some(list('abcdefg'))
+        'a, b, c, d, e and 2 more'
+    """
+    return ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
