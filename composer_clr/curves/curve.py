@@ -49,6 +49,7 @@ class TradeoffPoint:
         diverged (bool): Whether the last batch's loss or a weight was not finite. Default: ``False``.
         own_decay (bool): Whether the run was made longer after this point: it ended a decay of its own, which the
             run's later points do not share. Default: ``False``.
+        world_size (int | None): Number of ranks that trained the last batch; ``None``: the run's.
     """
 
     cycle: int
@@ -65,6 +66,7 @@ class TradeoffPoint:
     extra: dict[str, dict[str, _Finite]] = field(default_factory=dict)
     diverged: bool = False
     own_decay: bool = False
+    world_size: _Count | None = None
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -91,6 +93,9 @@ class Run:
         changes (list[dict]): Settings that changed when the run was resumed: the ``batch``, and in ``changed`` the
             values before and after it, by key.
         parameters (int | None): Number of parameters of the network; ``None`` where it is not known.
+        settings (dict | None): What made the curve, as plain values by dotted name, with the resolved recipe under
+            ``recipe`` where there is one; see :mod:`composer_clr.curves.settings`. ``None``: not known, as of records
+            made before there were settings.
     """
 
     run_name: str
@@ -108,6 +113,7 @@ class Run:
     training: dict[str, Any] = field(default_factory=dict)
     changes: list[dict[str, Any]] = field(default_factory=list)
     parameters: int | None = None
+    settings: dict[str, Any] | None = None
 
 
 @dataclass(config=_RECORD)

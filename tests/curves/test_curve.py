@@ -35,6 +35,7 @@ def test_the_file_as_documented():
         'training',
         'changes',
         'parameters',
+        'settings',
     }
     assert record['points'][0] == {
         'cycle': 0,
@@ -51,6 +52,7 @@ def test_the_file_as_documented():
         'extra': {},
         'diverged': False,
         'own_decay': False,
+        'world_size': None,
     }
 
 

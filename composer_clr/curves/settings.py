@@ -1,0 +1,298 @@
+"""What made a curve, as plain values by dotted name, and what a difference in each of them means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from composer_clr.curves.curve import Run
+
+__all__ = ['RECIPE', 'Difference', 'Effect', 'differences', 'effect', 'flat', 'listed_differences', 'settings_of']
+
+# The key of the resolved recipe among a run's settings.
+RECIPE = 'recipe'
+
+
+class Effect(Enum):
+    """What a difference in a setting means for two curves, or for two parts of one."""
+
+    CURVE = 'another curve'
+    PACE = 'another pace'
+    NONE = 'no matter'
+
+
+# The first pattern that fits a name decides; a name that none fits makes another curve, so that nothing is missed.
+_EFFECTS: tuple[tuple[Effect, tuple[str, ...]], ...] = (
+    (
+        Effect.NONE,
+        (
+            'run_name',
+            # Curves that differ in the seed alone are pooled; a resume continues with the checkpoint's, and says so.
+            'seed',
+            # Where the troughs are is compared as counts, in schedule.troughs and schedule.warmup: '8ep' and '80ba' may
+            # be the same, and a run may be made longer.
+            *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks', 't_warmup', 't_max')),
+            *('schedule.points_at*', 'schedule.max_duration', 'schedule.unit'),
+            *('versions.composer_clr', 'versions.python'),
+            *(f'{RECIPE}.{name}' for name in ('run_name', 'base', 'seed', 'max_duration', 'progress_bar')),
+            *(f'{RECIPE}.schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks*')),
+            *(f'{RECIPE}.{section}.*' for section in ('checkpoint', 'evaluation', 'loggers')),
+            *(f'{RECIPE}.snapshot.{name}' for name in ('folder', 'metrics', 'directions*', 'save_weights')),
+            *(f'{RECIPE}.snapshot.{name}' for name in ('overwrite', 'on_nan', 'on_change', 'log_artifact')),
+            f'{RECIPE}.data.timeout_s',
+        ),
+    ),
+    (
+        # Precision, compilation and the number of ranks change values by rounding (and the images that one batch norm
+        # sees), but not what is optimized: other work in other time, which the curve records.
+        Effect.PACE,
+        (
+            *('device', 'host', 'world_size', 'parallelism', 'precision', 'compile', 'loader.*', 'versions.*'),
+            *(f'{RECIPE}.{name}' for name in ('precision', 'compile', 'data.num_workers')),
+        ),
+    ),
+    # Callbacks watch, but for those that evaluate other weights.
+    (Effect.CURVE, (f'{RECIPE}.callbacks.TroughAverage*', f'{RECIPE}.callbacks.FastCycles*')),
+    (Effect.NONE, (f'{RECIPE}.callbacks*',)),
+)
+# What a recipe alone shows, and its Trainer does not: compared also where the settings of both Trainers are known.
+_OF_RECIPES_ALONE = (
+    *(f'{RECIPE}.model.{name}' for name in ('name', 'num_classes', 'arguments*')),
+    *(f'{RECIPE}.data.{name}' for name in ('name', 'path', 'sequence_length', 'arguments*')),
+)
+# Keys that only some kinds of run read; for a run of another kind they are of no matter.
+_OF_KINDS = {
+    **dict.fromkeys(('rate', 'a'), ('anytime', 'schedule-free')),
+    'average': ('anytime',),
+    'schedule_free': ('schedule-free',),
+    **dict.fromkeys(('alpha_f', 'shape', 't_hold'), ('cyclic', 'standard', 'branch')),
+    **dict.fromkeys(('peak_decay', 't_rewarmup'), ('cyclic',)),
+}
+# What a record leaves out where it is at this.
+_DEFAULTS: dict[str, Any] = {
+    'schedule.ssr': 1.0,
+    'schedule.shape': 'cosine',
+    'schedule.alpha_f': 0.0,
+    'schedule.rate': 'constant',
+    **dict.fromkeys(f'schedule.{name}' for name in ('peak_decay', 't_rewarmup', 't_hold', 'a')),
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that two runs, or two parts of one, do not share.
+
+    Attributes:
+        name (str): Its dotted name.
+        then (Any): The value of the first; ``None`` also where it has none.
+        now (Any): The value of the second, likewise.
+
+    Example:
+        >>> str(Difference('optimizer.lr', 0.2, 0.05))
+        'optimizer.lr=0.2, now 0.05'
+        >>> Difference('recipe.optimizer.lr', 0.2, 0.05).text('asked for')
+        'optimizer.lr=0.2, asked for 0.05'
+    """
+
+    name: str
+    then: Any
+    now: Any
+
+    def text(self, now: str = 'now') -> str:
+        """Returns the name, as the user wrote it, and both values, on one line."""
+        return f'{self.name.removeprefix(f"{RECIPE}.")}={_shown(self.then)}, {now} {_shown(self.now)}'
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+@lru_cache(maxsize=4096)
+def effect(name: str) -> Effect:
+    """Returns what a difference in a setting means.
+
+    Args:
+        name (str): Its dotted name.
+
+    Example:
+        >>> [effect(name).name for name in ('optimizer.lr', 'recipe.optimizer.lr', 'device', 'run_name')]
+        ['CURVE', 'CURVE', 'PACE', 'NONE']
+    """
+    for decided, patterns in _EFFECTS:
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return decided
+    return Effect.CURVE
+
+
+def flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Returns nested values by dotted name; lists stay whole, and an empty dict has no name.
+
+    Args:
+        values (Mapping): The values, nested in mappings.
+        prefix (str): Stands before every name. Default: ``''``, nothing.
+
+    Example:
+        >>> flat({'lr': 0.1, 'arguments': {'betas': [0.9, 0.99]}, 'more': {}}, 'optimizer')
+        {'optimizer.lr': 0.1, 'optimizer.arguments.betas': [0.9, 0.99]}
+    """
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f'{prefix}.{key}' if prefix else str(key)
+        named |= flat(value, name) if isinstance(value, Mapping) else {name: value}
+    return named
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Returns all that a run's record says of what made its curve, by dotted name.
+
+    Of a record without settings that is its method, kind, schedule, network, data sizes, algorithms, evaluation and
+    versions, as far as it has them. A resolved recipe is kept whole under ``recipe``.
+
+    Args:
+        run (Run): The record.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> run = Run('r', 'cyclic', 'LS', seed=17, model='ResNet', training={'batch_size': 4, 'samples': None})
+        >>> {name: value for name, value in settings_of(run).items() if name in ('model', 'data.batch_size', 'seed')}
+        {'seed': 17, 'model': 'ResNet', 'data.batch_size': 4}
+    """
+    sizes = {name: value for name, value in run.training.items() if name != 'algorithms'}
+    recorded = {
+        'run_name': run.run_name,
+        'method': run.method,
+        'kind': run.kind,
+        'seed': run.seed,
+        'model': run.model,
+        'model.parameters': run.parameters,
+        'world_size': run.world_size,
+        'algorithms': run.training.get('algorithms'),
+        **flat(sizes, 'data'),
+        **flat(run.evaluation, 'evaluation'),
+        **flat(run.versions, 'versions'),
+    }
+    known = {name: value for name, value in recorded.items() if value is not None}
+    return {**known, **flat(run.schedule, 'schedule'), **(run.settings or {})}
+
+
+def differences(
+    then: Mapping[str, Any] | None,
+    now: Mapping[str, Any] | None,
+    *,
+    effect: Effect = Effect.CURVE,
+    defaults: Mapping[str, Any] | None = None,
+) -> list[Difference]:
+    """Returns the settings of one effect in which two runs, or two parts of one, differ.
+
+    Numbers compare by value, lists by their items. A name that one side lacks is compared by its default; without one
+    it is not known there, and differs from nothing. In a recipe, a key that is missing is ``None``. Where both sides
+    know their Trainer's settings, only that part of the recipe is compared which a Trainer does not show. Troughs are
+    compared as far as both runs go, where both have several.
+
+    Args:
+        then (Mapping | None): Settings by dotted name, with a resolved recipe, if any, under ``recipe``; ``None``: not
+            known, which differs from nothing.
+        now (Mapping | None): Those of the other.
+        effect (Effect): The effect. Default: ``Effect.CURVE``.
+        defaults (Mapping | None): By dotted name, the values of names that a side lacks. Default: ``None``, none
+            beyond those of schedules.
+
+    Example:
+        >>> slow, fast = {'optimizer.lr': 0.2, 'host': 'a'}, {'optimizer.lr': 0.05, 'host': 'b', 'loss': 'mse'}
+        >>> [str(one) for one in differences(slow, fast)]
+        ['optimizer.lr=0.2, now 0.05']
+        >>> [str(one) for one in differences(slow, fast, effect=Effect.PACE)]
+        ["host='a', now 'b'"]
+        >>> [str(one) for one in differences({'recipe': {'optimizer': {'lr': 1}}}, {'recipe': {'optimizer': {}}})]
+        ['optimizer.lr=1, now None']
+    """
+    if then is None or now is None:
+        return []
+    sides = [_named(side) for side in (then, now)]
+    defaults = {**_DEFAULTS, **(defaults or {})}
+    found = []
+    for name in dict.fromkeys([*sides[0], *sides[1]]):
+        if not (_has_effect(name, effect) and _matters(name, sides)):
+            continue
+        missing = defaults.get(name, None if name.startswith(f'{RECIPE}.') else _UNKNOWN)
+        values = [side.get(name, missing) for side in sides]
+        if not any(value is _UNKNOWN for value in values) and not _same(name, *values):
+            found.append(Difference(name, *values))
+    return found
+
+
+def listed_differences(found: Iterable[Difference], now: str = 'now') -> str:
+    """Returns differences on one line.
+
+    Example:
+        >>> listed_differences([Difference('optimizer.lr', 0.2, 0.05), Difference('loss', 'a', 'b')], 'asked for')
+        "optimizer.lr=0.2, asked for 0.05; loss='a', asked for 'b'"
+    """
+    return '; '.join(one.text(now) for one in found)
+
+
+_UNKNOWN = object()
+
+
+def _has_effect(name: str, wanted: Effect) -> bool:
+    return effect(name) is wanted
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings by dotted name, those of the recipe among them."""
+    named = {name: value for name, value in settings.items() if name != RECIPE}
+    recipe = settings.get(RECIPE)
+    return named if not isinstance(recipe, Mapping) else named | _of_recipe(recipe)
+
+
+def _of_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {name: _chosen(recipe.get(name)) for name in ('algorithms', 'callbacks')}
+    named = flat({**recipe, **chosen}, RECIPE)
+    # Their order matters, and one without arguments has no other name.
+    named[f'{RECIPE}.algorithms'] = list(chosen['algorithms'])
+    return named | {f'{RECIPE}.callbacks.{name}': True for name in chosen['callbacks']}
+
+
+def _chosen(section: object) -> dict[str, Any]:
+    """Returns the arguments of what a section of a recipe names; ``false`` leaves one of the base's out."""
+    chosen = section.items() if isinstance(section, Mapping) else ()
+    return {name: arguments or {} for name, arguments in chosen if arguments is not False}
+
+
+def _matters(name: str, sides: list[dict[str, Any]]) -> bool:
+    """Returns whether a name says something that no other name of both runs says, and that both runs read."""
+    if not name.startswith(f'{RECIPE}.'):
+        return True
+    if all('optimizer' in side for side in sides) and not any(fnmatchcase(name, one) for one in _OF_RECIPES_ALONE):
+        return False
+    section, _, rest = name.removeprefix(f'{RECIPE}.').partition('.')
+    owner = rest.partition('.')[0]
+    if section == 'schedule' and owner in _OF_KINDS:
+        return any(side.get(f'{RECIPE}.schedule.kind') in _OF_KINDS[owner] for side in sides)
+    if section == 'algorithms' and rest:
+        return all(owner in side.get(f'{RECIPE}.algorithms', ()) for side in sides)
+    if section == 'callbacks' and rest != owner:
+        return all(f'{RECIPE}.callbacks.{owner}' in side for side in sides)
+    return True
+
+
+def _same(name: str, then: Any, now: Any) -> bool:
+    then, now = _plain(then), _plain(now)
+    if name == 'schedule.troughs' and isinstance(then, list) and isinstance(now, list):
+        shared = min(len(then), len(now))
+        # Separate runs have one trough each, where they end.
+        return shared < 2 or then[:shared] == now[:shared]
+    return then == now
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _shown(value: object, most: int = 200) -> str:
+    text = ' '.join(repr(value).split())
+    return text if len(text) <= most else f'{text[: most - 3]}...'
