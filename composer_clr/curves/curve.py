@@ -87,7 +87,8 @@ class Run:
             transformers where they are imported.
         started_at (str | None): When the run first started, UTC, ISO 8601.
         parent (dict | None): For a run branched off another: its run_name, batch and wall_clock_train_s.
-        directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, as passed to ParetoSnapshot.
+        directions (dict[str, str]): ``'max'`` or ``'min'`` is best, by metric, as passed to ParetoSnapshot or as the
+            metric states it.
         training (dict): ``loader_length`` in batches, ``batch_size`` over all ranks, training ``samples``, each
             ``None`` where it is not known, and the ``algorithms`` by name.
         changes (list[dict]): Settings that changed when the run was resumed: the ``batch``, and in ``changed`` the

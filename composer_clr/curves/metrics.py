@@ -30,10 +30,11 @@ __all__ = [
 _ERROR = re.compile('err|errors?')
 _RATE = re.compile('[cw]er')
 _LOWER = re.compile(
-    'err|errors?|[cw]er|loss|losses|(val|test|train)loss|nll|mse|rmse|s?mape|mae|ppl|perplexity|(cross)?entropy|xent|'
-    'b?ce|bp[bcd]|bits|[fk]id|ece|brier|lpips|lost|distance|divergence|deviance|regret'
+    'err|errors?|[cewt]er|loss|losses|(val|test|train)loss|nll|mse|rmse|s?mape|mae|ppl|perplexity|(cross)?entropy|'
+    'xent|b?ce|bp[bcd]|bits|[fk]id|ece|brier|lpips|dists|lost|distance|divergence|deviance|regret|disparity|'
+    'distortion|fairness|fallout'
 )
-_HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim')
+_HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim|preserved')
 _OTHER_WEIGHTS = tuple(f'{name}/' for name in METRIC_SETS)
 # CamelCase, snake_case and acronyms; digits end a word: MSELoss, val_loss, top1, WordErrorRate.
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
@@ -54,7 +55,21 @@ _NO_METRIC = re.compile(
     re.IGNORECASE,
 )
 _PERCENT = frozenset(('accuracy', 'acc', 'top', 'precision', 'recall', 'f', 'auc', 'auroc', 'iou', 'miou'))
-_NLL = re.compile(r'negative.?log.?likelihood', re.IGNORECASE)
+# Names that say in several words what none of them says alone, and the word that says it.
+_SPELLED_OUT = tuple(
+    (re.compile(words.replace(' ', '.?'), re.IGNORECASE), word)
+    for words, word in {
+        'negative log likelihood': 'nll',
+        'intersection over union': 'iou',
+        'distortion ratio': 'psnr',
+        'perceptual image patch similarity': 'lpips',
+        'image structure and texture similarity': 'dists',
+        'total variation': 'distortion',
+        'spectral angle': 'distortion',
+        'edit rate': 'ter',
+        'fall out': 'fallout',
+    }.items()
+)
 # A fraction of 1 that went through single precision.
 _ONE = 1 + 1e-6
 
@@ -215,7 +230,9 @@ def _known_words(part: str) -> list[str]:
 
 
 def _words(part: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(_NLL.sub('nll', part))]
+    for phrase, word in _SPELLED_OUT:
+        part = phrase.sub(f'_{word}_', part)
+    return [word.lower() for word in _WORD.findall(part)]
 
 
 def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:

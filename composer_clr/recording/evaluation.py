@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Literal
 
 import torch
 from composer.core import Evaluator, Event, State
@@ -20,7 +22,13 @@ __all__ = [
     'give_evaluators_back',
     'scalars',
     'share_buffers',
+    'stated_directions',
 ]
+
+# More values than this are no point of a curve: a confusion matrix of 300 classes has 90,000.
+MOST_VALUES = 1_000
+# torchmetrics 1.x states the opposite of their formulas.
+_STATED_WRONGLY = ('SpectralDistortionIndex', 'WordInfoPreserved')
 
 
 class AtTroughsToo:
@@ -117,8 +125,23 @@ def check_metric_names(argument: str, names: Iterable[str], state: State) -> Non
             raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')
 
 
+def stated_directions(state: State) -> dict[str, Literal['max', 'min']]:
+    """Returns the directions that metrics state themselves, as ``higher_is_better``; wrappers state their metric's."""
+    directions: dict[str, Literal['max', 'min']] = {}
+    for label, metrics in state.eval_metrics.items():
+        for name, metric in metrics.items():
+            parts = [part for part in metric.modules() if type(part).__name__ not in _STATED_WRONGLY]
+            found = (getattr(part, 'higher_is_better', None) for part in parts)
+            stated = {higher for higher in found if isinstance(higher, bool)}
+            if len(stated) == 1:
+                directions[f'{label}/{name}'] = 'max' if stated.pop() else 'min'
+    return directions
+
+
 def scalars(key: str, value: object) -> dict[str, float]:
     """Returns a metric's value as floats: one, or one per entry of a metric with several values.
+
+    A metric of more than 1,000 values is left out, with a warning, and so is what is not a number.
 
     Example:
         >>> scalars('eval/F1', torch.tensor(0.5))
@@ -126,17 +149,28 @@ def scalars(key: str, value: object) -> dict[str, float]:
         >>> scalars('eval/recall', {'cat': torch.tensor([0.25, 0.75])})
         {'eval/recall/cat/0': 0.25, 'eval/recall/cat/1': 0.75}
     """
-    if isinstance(value, Mapping):
-        return {k: v for name, item in value.items() for k, v in scalars(f'{key}/{name}', item).items()}
-    if isinstance(value, torch.Tensor) and value.numel() != 1:
-        return {k: v for i, item in enumerate(value.flatten()) for k, v in scalars(f'{key}/{i}', item).items()}
-    if isinstance(value, (list, tuple)):
-        return {k: v for i, item in enumerate(value) for k, v in scalars(f'{key}/{i}', item).items()}
-    try:
-        return {key: float(value)}  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        warnings.warn(f'{key} is {value!r}, not a number: it is left out of the curve', UserWarning, stacklevel=2)
+    values = dict(islice(_values(key, value), MOST_VALUES + 1))
+    if len(values) > MOST_VALUES:
+        warnings.warn(f'{key} has more than {MOST_VALUES:,} values: it is left out of the curve', stacklevel=2)
         return {}
+    return values
+
+
+def _values(key: str, value: object) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, torch.Tensor) and value.numel() != 1:
+        entries = enumerate(value.flatten())
+    elif isinstance(value, (list, tuple)):
+        entries = enumerate(value)
+    else:
+        try:
+            yield key, float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            warnings.warn(f'{key} is {value!r}, not a number: it is left out of the curve', stacklevel=3)
+        return
+    for name, item in entries:
+        yield from _values(f'{key}/{name}', item)
 
 
 def share_buffers(model: torch.nn.Module) -> None:

@@ -22,6 +22,7 @@ from composer_clr.recording.evaluation import (
     give_evaluators_back,
     scalars,
     share_buffers,
+    stated_directions,
 )
 from composer_clr.recording.existing_curve import take_over
 from composer_clr.recording.ignored_settings import IgnoredSettings
@@ -88,7 +89,8 @@ class ParetoSnapshot(Callback):
         metrics (Sequence[str] | None): The metrics to record, each ``label/metric`` such as
             ``'eval/MulticlassAccuracy'``. Default: ``None``, every metric of every evaluator.
         directions (Mapping[str, str] | None): Whether ``'max'`` or ``'min'`` is best, by metric; kept in
-            ``curve.json``. Default: ``None``, as :func:`~composer_clr.curves.metrics.is_lower_better` reads the name.
+            ``curve.json``. Default: ``None``, as the metric states it (``higher_is_better``), else as
+            :func:`~composer_clr.curves.metrics.is_lower_better` reads its name.
         save_weights (bool): Whether to save the weights at each trough. Default: ``True``.
         peak_window (str | Time): How far before a trough its peak metrics look, over the evaluations of the user's own
             ``eval_interval``, and never past the cycle's restart. Default: ``'0ep'``.
@@ -327,10 +329,11 @@ class ParetoSnapshot(Callback):
                 kept, run, schedule, state, on_change=self.on_change, kind_given=self.kind is not None
             ):
                 warnings.warn(warning, UserWarning, stacklevel=2)
-        run = replace(run, parent=kept.parent, directions=self.directions, changes=kept.changes)
+        directions = {**stated_directions(state), **self.directions}
+        run = replace(run, parent=kept.parent, directions=directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)
         curve = TradeoffCurve(run, list(kept.points))
-        window = PeakWindow(window_length(self.peak_window, schedule, state), self.directions, kept.seen)
+        window = PeakWindow(window_length(self.peak_window, schedule, state), directions, kept.seen)
         folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
         def claim() -> list[TradeoffPoint]:

@@ -76,9 +76,9 @@ class RunFolder:
 
     def __init__(self, uri: str):
         self.uri = uri
-        backend, _, prefix = parse_uri(uri)
-        self._store = maybe_create_object_store_from_uri(uri) if backend else None
-        self._prefix = prefix.strip('/')
+        # Composer takes all before a colon for a backend, also in the run name 'lr:0.1'.
+        self._store = maybe_create_object_store_from_uri(uri) if '://' in uri else None
+        self._prefix = parse_uri(uri)[2].strip('/')
         self._staging = tempfile.TemporaryDirectory(prefix='composer_clr-') if self._store is not None else None
         self._local = Path(self._staging.name) if self._staging is not None else Path(uri)
         self._lock: FolderLock | None = None

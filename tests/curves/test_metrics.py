@@ -1,4 +1,6 @@
 import pytest
+import torchmetrics
+from torchmetrics import classification, clustering, detection, image, nominal, regression, retrieval, text
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, is_fraction, is_lower_better, study_direction
@@ -31,10 +33,28 @@ from tests.helpers.runs_and_lines import ACC
         ('eval/error_or_accuracy', False),
         ('accuracy/loss', True),
         ('eval/F1', False),
+        ('eval/BinaryEER', True),
+        ('word_info_preserved', False),
+        ('eval/SpectralDistortionIndex', True),
+        ('eval/SignalDistortionRatio', False),
     ],
 )
 def test_the_direction_comes_from_the_words_of_all_parts_of_the_name(metric, expected):
     assert is_lower_better(metric) is expected
+
+
+def test_the_direction_is_that_which_each_metric_of_torchmetrics_states():
+    modules = (torchmetrics, classification, clustering, detection, image, nominal, regression, retrieval, text)
+    stated = {
+        name: metric.higher_is_better
+        for module in modules
+        for name, metric in vars(module).items()
+        if isinstance(metric, type) and isinstance(getattr(metric, 'higher_is_better', None), bool)
+    }
+    assert len(stated) > 120
+    wrong = {name for name, higher in stated.items() if is_lower_better(f'eval/{name}') is higher}
+    # The first is a table of rates, of which none is best; of the others torchmetrics states the opposite.
+    assert wrong == {'BinaryGroupStatRates', 'SpectralDistortionIndex', 'WordInfoPreserved'}
 
 
 def test_a_stated_direction_comes_first():

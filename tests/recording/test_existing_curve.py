@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from composer_clr import ParetoSnapshot
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.recording.existing_curve import take_over, with_later
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderInUseError, FolderLock
 from composer_clr.recording.run_folder import RunFolder
 from tests.helpers.curves import point
 from tests.helpers.launcher import PROCESSES
+from tests.helpers.recorded_runs import doubling
 
 RUN = Run('mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep'})
 LATER_START = replace(RUN, started_at='2022-06-03T00:00:00+00:00')
@@ -31,6 +33,12 @@ def folder(tmp_path):
     folder.prepare()
     yield folder
     folder.close()
+
+
+def test_a_name_with_a_colon_is_a_folder(make_trainer):
+    trainer = make_trainer(schedulers=doubling(), callbacks=ParetoSnapshot(), run_name='lr:0.1')
+    trainer.fit()
+    assert [p.batch for p in TradeoffCurve.read('lr:0.1/pareto').points] == [20, 40, 80]
 
 
 def recorded(folder: RunFolder, name: str = 'curve.json') -> tuple[str | None, list[tuple[int, float]]]:
