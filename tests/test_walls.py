@@ -174,6 +174,12 @@ def test_curves_recipes_analysis_and_figures_do_not_wait_for_torch():
     assert (ended.stdout.strip(), ended.stderr) == ('', '')
 
 
+@pytest.mark.parametrize('name', ['data', 'data.images', 'data.conversion.convert'])
+def test_the_processes_of_a_conversion_do_not_wait_for_composer(name):
+    names = imported_names(run_at_import(ast.parse(MODULES[f'composer_clr.{name}'].read_text())))
+    assert 'composer' not in {module.split('.')[0] for module in names}
+
+
 def test_no_module_is_long():
     lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
     assert {module: number for module, number in lines.items() if number > MOST_LINES} == {}

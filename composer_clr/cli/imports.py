@@ -69,16 +69,13 @@ def convert_images(
     target: Annotated[Path, typer.Argument(help='Folder for the result: new, or that of an interrupted call.')],
     short_side: Annotated[int, typer.Option(help='A longer short side is resized to this, in pixels.')] = 400,
     quality: Annotated[int, typer.Option(help='JPEG quality of resized images, 1 to 95.')] = 90,
-    form: Annotated[
-        str, typer.Option('--format', help='mds: shards for data.name=streaming. folder: for data.name=imagefolder.')
-    ] = 'mds',
     shard_images: Annotated[int, typer.Option(help='Images per shard.')] = 1000,
     processes: Annotated[int | None, typer.Option(help='By default one per core.')] = None,
     skip_unreadable: Annotated[
         bool, typer.Option('--skip-unreadable', help='Leave out files that cannot be read.')
     ] = False,
 ) -> None:
-    """Make smaller copies of an ImageFolder's images, which load faster. Call it again to continue after an interrupt.
+    """Make shards of smaller copies of an ImageFolder's images, which load faster. Call it again after an interrupt.
 
     The effect on accuracy is not tested: evaluation pixels differ by about 2 of 255 on average at a short side of 400.
     Use the same copies for all runs of a comparison. Small images are copied byte for byte.
@@ -89,7 +86,7 @@ def convert_images(
 
     from composer_clr.data.conversion import convert
 
-    conversion = convert.Conversion(short_side, quality, form, shard_images, skip_unreadable)
+    conversion = convert.Conversion(short_side, quality, shard_images, skip_unreadable)
     bar = Progress(BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True))
     with bar:
         task = bar.add_task('images')

@@ -14,11 +14,11 @@ import torch
 from composer.core import DataSpec
 from composer.utils import dist
 from torch.nn.functional import pad
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.datasets import CIFAR10
 
 from composer_clr.data.images import Normalize, check_classes, check_num_classes, decode_rgb
-from composer_clr.data.loaders import check_batch, check_ranks, class_balanced, order_seed, start_ranks
+from composer_clr.data.loaders import check_batch, check_ranks, class_balanced, sampled, start_ranks
 
 __all__ = [
     'MEAN',
@@ -98,11 +98,20 @@ def cifar10_dataspecs(
     for images, name in ((train, 'training images'), (held_out, 'evaluation images')):
         check_ranks(bytes(images.labels.cpu().to(torch.uint8)), name, len(images))
     check_batch(len(train), batch_size, folder)
-    normalize = Normalize(MEAN, STD)
     return (
-        in_memory_data(train, batch_size, train=True, seed=seed, normalize=normalize),
-        in_memory_data(held_out, eval_batch_size, train=False, normalize=normalize),
+        in_memory_data(train, batch_size, train=True, seed=seed),
+        in_memory_data(held_out, eval_batch_size, train=False),
     )
+
+
+def in_memory_data(dataset: ImagesInMemory, batch_size: int, *, train: bool, seed: int = 0) -> DataSpec:
+    """Returns images in memory as data, without loader processes: a batch is a few copies within memory."""
+    on_device = Normalize(MEAN, STD)
+    return sampled(dataset, batch_size, train=train, seed=seed, on_device=on_device, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _read(folder: Path, part: str, count: int | None, download: bool) -> tuple[ImagesInMemory, list[str]]:
@@ -132,62 +141,11 @@ def _torchvision(folder: Path, train: bool, download: bool) -> CIFAR10:
         ) from error
 
 
-def crop_and_flip(
-    images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int = 4
-) -> torch.Tensor:
-    """Pads images with black on all sides, crops each back to its size, and mirrors some.
-
-    The pixels are those of torchvision's ``RandomCrop(size, padding=padding)`` and ``RandomHorizontalFlip`` for the
-    same random numbers.
-
-    Args:
-        images (Tensor): uint8 images.
-        top (Tensor): First row of each crop in the padded image, int64 in [0, 2 * padding], on the CPU.
-        left (Tensor): First column, likewise.
-        flip (Tensor): Whether to mirror each, bool, on the CPU.
-        padding (int): Pixels of padding on each side. Default: ``4``.
-
-    Shape:
-        Images of (batch, channels, height, width) and the others of (batch,), to (batch, channels, height, width).
-
-    Example:
-        >>> one, right = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2), torch.tensor([2])
-        >>> crop_and_flip(one, torch.tensor([1]), right, torch.tensor([True]), padding=1)
-        tensor([[[[0, 1],
-                  [0, 3]]]], dtype=torch.uint8)
-
-    Source:
-        He et al. 2016, arXiv:1512.03385, section 4.2.
-    """
-    height, width = images.shape[-2:]
-    # A view of every crop of every image, of which one per image is copied.
-    crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
-    # Computed on the CPU, so as not to wait for the device.
-    number, mirrored = torch.arange(len(images)), flip.nonzero()[:, 0]
-    number, top, left, mirrored = (each.to(images.device, non_blocking=True) for each in (number, top, left, mirrored))
-    cropped = crops[number, top, left]
-    cropped[mirrored] = cropped[mirrored].flip(-1)
-    return cropped
-
-
 class ImagesInMemory(Dataset):
-    """Serves labelled images in memory, a batch at a time.
+    """Serves labelled images in memory, a batch at a time; ``whole`` is the size of the set that they are a part of.
 
-    Random crops and flips are drawn from torch's own state on the CPU, three numbers per image, so that a resumed run
-    draws the same, and a GPU the same as the CPU.
-
-    Args:
-        images (Tensor): uint8 of (images, channels, height, width).
-        labels (Tensor): int64 of (images,).
-        padding (int): Pixels of padding for random crops and flips; 0 leaves the images as they are. Default: ``0``.
-        device (device | str): Device of the images and labels. Default: ``'cpu'``.
-        whole (int | None): Number of images in the whole set, if these are a part. Default: ``None``, these.
-
-    Example:
-        >>> data = ImagesInMemory(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10))
-        >>> images, labels = data.__getitems__([3, 5])
-        >>> images.shape, labels
-        (torch.Size([2, 3, 32, 32]), tensor([3, 5]))
+    With padding they are cropped and flipped at random, by numbers from torch's own state on the CPU, three per image:
+    a resumed run draws the same, and a GPU the same as the CPU.
     """
 
     def __init__(
@@ -219,49 +177,35 @@ class ImagesInMemory(Dataset):
         return [images, self.labels[chosen]]
 
 
-def in_memory_data(
-    dataset: ImagesInMemory, batch_size: int, *, train: bool, normalize: Normalize, seed: int = 0
-) -> DataSpec:
-    """Returns images in memory as training data, shuffled and in whole batches, or as evaluation data, each once.
+def crop_and_flip(
+    images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int = 4
+) -> torch.Tensor:
+    """Pads images with black, crops each back to its size at its own row and column, and mirrors some.
 
-    Loader processes are not used: a batch is a few copies within memory.
-
-    Args:
-        dataset (ImagesInMemory): The images.
-        batch_size (int): Images per batch and rank.
-        train (bool): Whether they are for training.
-        normalize (Normalize): Converts bytes to floats, on the device.
-        seed (int): Determines the order of training images. Default: ``0``.
+    The pixels are those of torchvision's ``RandomCrop(size, padding=padding)`` and ``RandomHorizontalFlip`` for the
+    same random numbers, which are on the CPU: ``top`` and ``left`` in [0, 2 * padding], and ``flip``, of (batch,).
     """
-    sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
-    loader = DataLoader(dataset, batch_size, sampler=sampler, drop_last=train, collate_fn=_as_it_is)
-    return DataSpec(loader, microbatch_transforms=normalize)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+    height, width = images.shape[-2:]
+    # A view of every crop of every image, of which one per image is copied.
+    crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+    # Computed on the CPU, so as not to wait for the device.
+    number, mirrored = torch.arange(len(images)), flip.nonzero()[:, 0]
+    number, top, left, mirrored = (each.to(images.device, non_blocking=True) for each in (number, top, left, mirrored))
+    cropped = crops[number, top, left]
+    cropped[mirrored] = cropped[mirrored].flip(-1)
+    return cropped
 
 
 def read_class_folders(
     path: Path, side: int, classes: int, count: int | None = None, name: str = 'train_images'
 ) -> tuple[torch.Tensor, torch.Tensor, int, list[str]]:
-    """Returns the JPEG and PNG images of a folder, or of a zip file, with one folder per class.
+    """Returns the square JPEG and PNG images of a folder, or of a zip file read in place, with one folder per class.
 
-    Args:
-        path (Path): The folder or zip file. A zip file is read in place; nothing is extracted.
-        side (int): Required height and width of every image, in pixels.
-        classes (int): Required number of classes; they are numbered in the order of their names.
-        count (int | None): Number of images, chosen by :func:`~composer_clr.data.in_memory.class_balanced`. Default:
-            ``None``, all.
-        name (str): Name of that argument, for the error. Default: ``'train_images'``.
+    ``count`` of them are chosen by :func:`class_balanced`, for whose error it has a ``name``.
 
     Returns:
         tuple[Tensor, Tensor, int, list[str]]: uint8 of (images, 3, side, side), int64 labels of (images,), the number
         of all images, chosen or not, and the names of the classes, in order.
-
-    Raises:
-        ValueError: If an image cannot be read or has another size, the number of classes differs, or there are too few
-            images.
     """
     try:
         with ExitStack() as opened:
@@ -275,7 +219,7 @@ def read_class_folders(
             chosen = class_balanced(labels, count, name)
             images = torch.empty(len(chosen), 3, side, side, dtype=torch.uint8)
             for place, number in enumerate(chosen.tolist()):
-                image = decode_rgb(_as_tensor(read(files[number])), f'{path}: {files[number]}')
+                image = decode_rgb(torch.frombuffer(read(files[number]), dtype=torch.uint8), f'{path}: {files[number]}')
                 if image.shape[1:] != (side, side):
                     size = 'x'.join(map(str, image.shape[1:]))
                     raise ValueError(f'{path}: {files[number]} has {size} pixels: must be {side}x{side}')
@@ -293,20 +237,20 @@ def _is_image(name: str) -> bool:
     return path.suffix.lower() in _SUFFIXES and not hidden
 
 
-def _folder(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    def read(name: str) -> bytes:
+def _folder(path: Path) -> tuple[list[str], Callable[[str], bytearray]]:
+    def read(name: str) -> bytearray:
         file = path / name
         _check_size(name, file.stat().st_size)
-        return file.read_bytes()
+        return bytearray(file.read_bytes())
 
     return [file.relative_to(path).as_posix() for file in path.rglob('*') if file.is_file()], read
 
 
-def _archive(archive: zipfile.ZipFile) -> tuple[list[str], Callable[[str], bytes]]:
-    def read(name: str) -> bytes:
+def _archive(archive: zipfile.ZipFile) -> tuple[list[str], Callable[[str], bytearray]]:
+    def read(name: str) -> bytearray:
         _check_size(name, archive.getinfo(name).file_size)
         with archive.open(name) as member:
-            return member.read(_MAX_BYTES)
+            return bytearray(member.read(_MAX_BYTES))
 
     return archive.namelist(), read
 
@@ -314,7 +258,3 @@ def _archive(archive: zipfile.ZipFile) -> tuple[list[str], Callable[[str], bytes
 def _check_size(name: str, size: int) -> None:
     if not 0 < size < _MAX_BYTES:
         raise OSError(f'{name} has {size} bytes, which no image of this size has')
-
-
-def _as_tensor(encoded: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(encoded), dtype=torch.uint8)

@@ -2,7 +2,8 @@
 
 The crops and the pixels are those of torchvision's usual pipeline on PIL images (``RandomResizedCrop`` and flip;
 ``Resize`` and ``CenterCrop``), the arithmetic is torch's own resampling of bytes. An image stays uint8 until it is on
-the device: a quarter of the memory to collate, to pin and to transfer.
+the device: a quarter of the memory to collate, to pin and to transfer. Composer is not imported here, for which every
+process of a conversion would wait.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.functional import pil_to_tensor
 
+from composer_clr.utils.text import listed
+
 __all__ = [
     'IMAGENET_MEAN',
     'IMAGENET_STD',
@@ -36,147 +39,140 @@ __all__ = [
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of torchvision's RandomResizedCrop: parts of the area, width over height.
+_SCALE, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+_LOG_RATIO = torch.log(torch.tensor(_RATIO)).tolist()
+
+
+class ImageFolderDataset(Dataset):
+    """Reads the images that torchvision's ``ImageFolder`` finds in a folder with one folder per class.
+
+    ``transform`` takes an image, uint8 of (3, height, width), to the size that batches have. No file is opened before
+    its image is asked for.
+    """
+
+    def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
+        self.folder = Path(folder).expanduser()
+        self.transform = transform
+        if not self.folder.is_dir():
+            raise ValueError(f'{self.folder}: no such folder')
+        try:
+            self.classes, numbers = find_classes(self.folder)
+        except FileNotFoundError as error:
+            raise ValueError(f'{self.folder} has no class folders: put each class into its own') from error
+        samples = make_dataset(str(self.folder), numbers, IMG_EXTENSIONS, allow_empty=True)
+        # Arrays, since each worker's reference counts would soon copy lists of a million strings.
+        prefix = f'{self.folder}{os.sep}'
+        self.files = np.array([os.fsencode(path.removeprefix(prefix)) for path, _ in samples], dtype=bytes)
+        self.labels = np.array([label for _, label in samples], dtype=np.int64)
+        images = np.bincount(self.labels, minlength=len(self.classes))
+        empty = [name for name, count in zip(self.classes, images, strict=True) if not count]
+        if empty:
+            raise ValueError(f'{self.folder} has class folders without images: {listed(empty, most=5)}')
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        path = self.folder / os.fsdecode(self.files[index])
+        image = decode_rgb(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
+        return self.transform(image), int(self.labels[index])
+
+
+def check_num_classes(num_classes: int | None, classes: int, source: object) -> None:
+    """Refuses a network whose number of classes, if given, is not that of the data."""
+    if num_classes not in (None, classes):
+        raise ValueError(f'{num_classes=}: {source} has {classes} classes')
+
+
+def check_classes(train: Sequence[str], held_out: Sequence[str], sources: tuple[object, object]) -> None:
+    """Refuses training and evaluation data whose classes differ, in names or in order."""
+    if list(train) == list(held_out):
+        return
+    pairs = ((sources[0], set(train) - set(held_out)), (sources[1], set(held_out) - set(train)))
+    only = '; '.join(f'only in {source}: {listed(sorted(names), most=5)}' for source, names in pairs if names)
+    raise ValueError(f'training and evaluation classes differ, {only or f"in their order: {sources[0]}, {sources[1]}"}')
 
 
 def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
     """Decodes an image file as PIL's ``convert('RGB')`` does: by its content, not its name.
 
-    JPEG (greyscale and CMYK too), PNG, GIF and WebP are decoded by torchvision, anything else by PIL. As in
-    torchvision's usual pipeline, EXIF orientation is ignored. Of an animation the first frame is taken, of 16 bits the
-    upper 8, where PIL's conversion clips them.
-
-    Args:
-        encoded (torch.Tensor): The bytes, uint8 of (length,).
-        source (str): Name of the file, for the error.
-
-    Returns:
-        torch.Tensor: uint8 of (3, height, width), laid out channels last.
-
-    Raises:
-        OSError: If the bytes are not a complete image, or its pixels have 32 bits, whose range is not in the file.
-
-    Example:
-        >>> from torchvision.io import encode_png
-        >>> grey = torch.full((1, 2, 3), 7, dtype=torch.uint8)
-        >>> decode_rgb(encode_png(grey), 'grey.png')[:, 0, 0]
-        tensor([7, 7, 7], dtype=torch.uint8)
+    EXIF orientation is ignored, as in torchvision's pipeline. Of an animation the first frame is taken, of 16 bits the
+    upper 8, which PIL clips. The result is laid out channels last; an OSError names the ``source`` of a broken image.
     """
     try:
         image = decode_image(encoded, mode=ImageReadMode.RGB)
     except RuntimeError as error:
-        # The format is unknown or the file is broken, which PIL distinguishes.
-        try:
-            with Image.open(io.BytesIO(encoded.numpy().tobytes())) as opened:
-                opened.load()
-                return _rgb(opened)
-        except _UnknownRange as unknown:
-            raise OSError(f'{source}: {unknown}; save the file with 8 or 16 bits per channel') from unknown
-        except Exception as pil_error:
-            reason = str(error).partition('\n')[0].rstrip('.')
-            raise OSError(f'{source}: not a readable image ({reason}); replace the file or remove it') from pil_error
+        return _decoded_by_pil(encoded, source, str(error).partition('\n')[0].rstrip('.'))
     if image.dim() == 4:
         image = image[0]
     return image if image.dtype == torch.uint8 else (image.int() >> 8).byte()
 
 
-class _UnknownRange(Exception):
-    """Pixels whose levels of black and white are unknown."""
-
-
-def _rgb(image: Image.Image) -> torch.Tensor:
+def _decoded_by_pil(encoded: torch.Tensor, source: str, reason: str) -> torch.Tensor:
+    """Decodes a file whose format torchvision does not know, or which is broken, for the reason that it gave."""
+    try:
+        image = Image.open(io.BytesIO(encoded.numpy().tobytes()))
+        image.load()
+    except Exception as error:
+        raise OSError(f'{source}: not a readable image ({reason}); replace the file or remove it') from error
     # PIL reads a PGM of more than 8 bits as 32-bit integers, scaled to 16 bits.
     if image.mode.startswith('I;16') or (image.mode == 'I' and image.format == 'PPM'):
         grey = torch.from_numpy(np.asarray(image).astype(np.int32) >> 8).byte()
         return grey.expand(3, *grey.shape).permute(1, 2, 0).contiguous().permute(2, 0, 1)
     if image.mode in ('I', 'F'):
         kind = 'floats' if image.mode == 'F' else 'integers'
-        raise _UnknownRange(f'pixels are 32-bit {kind}, whose range is unknown')
+        raise OSError(
+            f'{source}: pixels are 32-bit {kind}, whose range is unknown; save the file with 8 or 16 bits per channel'
+        )
     return pil_to_tensor(image.convert('RGB'))
 
 
 class TrainTransform:
-    r"""Crops a random part of the image, resizes it to a square, and flips half of them.
+    """torchvision's ``RandomResizedCrop`` to a square, and ``RandomHorizontalFlip`` of half of the images.
 
-    The part has :math:`s` of the image's area and :math:`r` of width over height, with :math:`s` and :math:`\log r`
-    uniform in their ranges; the random numbers are those of torchvision's ``RandomResizedCrop`` and
-    ``RandomHorizontalFlip`` in this order, so that one seed gives the same crops.
-
-    Args:
-        size (int): Side of the result, in pixels, :math:`\ge 1`. Default: ``224``.
-        scale (tuple[float, float]): Range of :math:`s`, in (0, 1]. Default: ``(0.08, 1.0)``.
-        ratio (tuple[float, float]): Range of :math:`r`, above 0. Default: ``(3 / 4, 4 / 3)``.
-        flip (float): Probability of the flip, in [0, 1]. Default: ``0.5``.
-
-    Shape:
-        uint8 of (3, height, width) to uint8 of (3, size, size).
-
-    Raises:
-        ValueError: If ``size`` is below 1.
+    Random numbers are drawn in torchvision's order, so that one seed gives the same crops: from a generator, or by
+    default from torch's own state, which each loader process has for itself.
 
     Example:
         >>> TrainTransform(32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
         torch.Size([3, 32, 32])
-
-    Source:
-        Szegedy et al. 2015, arXiv:1409.4842, section 6.
     """
 
-    def __init__(
-        self,
-        size: int = 224,
-        scale: tuple[float, float] = (0.08, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-    ):
+    def __init__(self, size: int = 224):
         if size < 1:
             raise ValueError(f'{size=}: must be 1 or more')
-        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
-        self._log_ratio = torch.log(torch.tensor(ratio)).tolist()
+        self.size = size
 
     def __call__(self, image: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Transforms an image with the generator's random numbers; by default torch's own, one per loader process."""
-        top, left, height, width = self._box(image.shape[-2], image.shape[-1], generator)
+        top, left, height, width = _random_box(image.shape[-2], image.shape[-1], generator)
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
-        return (crop.flip(-1) if torch.rand(1, generator=generator).item() < self.flip else crop)[0]
+        return (crop.flip(-1) if torch.rand(1, generator=generator).item() < 0.5 else crop)[0]
 
-    def _box(self, height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
-        """Returns top, left, height and width of a random part: of ten tries the first that lies within the image."""
-        for _ in range(10):
-            area = height * width * torch.empty(1).uniform_(self.scale[0], self.scale[1], generator=generator).item()
-            ratio = torch.exp(
-                torch.empty(1).uniform_(self._log_ratio[0], self._log_ratio[1], generator=generator)
-            ).item()
-            across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < across <= width and 0 < down <= height:
-                top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
-                left = int(torch.randint(0, width - across + 1, (1,), generator=generator))
-                return top, left, down, across
-        # None of ten fits a very wide or tall image: take its middle, in the allowed proportions nearest to its own.
-        ratio = min(max(width / height, min(self.ratio)), max(self.ratio))
-        down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
-        return (height - down) // 2, (width - across) // 2, down, across
+
+def _random_box(height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
+    """Returns top, left, height and width of a random part, as ``RandomResizedCrop.get_params`` in half the time."""
+    for _ in range(10):
+        area = height * width * torch.empty(1).uniform_(*_SCALE, generator=generator).item()
+        ratio = torch.exp(torch.empty(1).uniform_(*_LOG_RATIO, generator=generator)).item()
+        across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < across <= width and 0 < down <= height:
+            top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
+            left = int(torch.randint(0, width - across + 1, (1,), generator=generator))
+            return top, left, down, across
+    # None of ten fits a very wide or tall image: take its middle, in the allowed proportions nearest to its own.
+    ratio = min(max(width / height, _RATIO[0]), _RATIO[1])
+    down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
+    return (height - down) // 2, (width - across) // 2, down, across
 
 
 class EvalTransform:
-    r"""Resizes the shorter side and crops the middle.
-
-    Args:
-        resize (int): Shorter side of the resized image, in pixels. Default: ``256``.
-        crop (int): Side of the result, in pixels, from 1 to ``resize``. Default: ``224``.
-
-    Shape:
-        uint8 of (3, height, width) to uint8 of (3, crop, crop).
-
-    Raises:
-        ValueError: If ``crop`` is not from 1 to ``resize``.
+    """torchvision's ``Resize`` of the shorter side and ``CenterCrop``, with its roundings.
 
     Example:
         >>> EvalTransform(36, 32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
         torch.Size([3, 32, 32])
-
-    Source:
-        torchvision's ``Resize`` and ``CenterCrop``, whose roundings these are.
     """
 
     def __init__(self, resize: int = 256, crop: int = 224):
@@ -220,16 +216,8 @@ class EvalTransform:
 class Normalize:
     """Normalises bytes to mean 0 and deviation 1 on the device, as the ``microbatch_transforms`` of a ``DataSpec``.
 
-    Composer calls ``microbatch_transforms`` when a microbatch is on the device, in training and in evaluation, and
-    ``batch_transforms`` before it travels. Algorithms that act on whole batches before that see uint8.
-
-    Args:
-        mean (tuple[float, ...]): Mean of each channel, of a range from 0 to 1. Default: ImageNet's.
-        std (tuple[float, ...]): Deviation of each channel, likewise. Default: ImageNet's.
-
-    Shape:
-        A batch of images, uint8 of (batch, channels, height, width), and labels, to float32 of the same shape, laid
-        out as torch does by default, and the same labels.
+    Composer calls these when a microbatch is on the device, and ``batch_transforms`` before it travels. Algorithms that
+    act on whole batches see uint8. Mean and deviation are those of each channel, of a range from 0 to 1.
 
     Example:
         >>> images, labels = torch.full((1, 1, 1, 2), 255, dtype=torch.uint8), torch.tensor([3])
@@ -257,105 +245,3 @@ class Normalize:
 def _channels_last(image: torch.Tensor) -> torch.Tensor:
     """Returns a batch of one, in the layout that torch resamples bytes in without unpacking them first."""
     return image[None].contiguous(memory_format=torch.channels_last)
-
-
-class ImageFolderDataset(Dataset):
-    """Reads the images of a folder with one folder per class, classes numbered in the order of their names.
-
-    Files are found as torchvision's ``ImageFolder`` finds them: in folders of any depth, by the ending of the name.
-    No file is opened before its image is asked for.
-
-    Args:
-        folder (str | Path): Folder of the class folders.
-        transform (Callable): Transforms an image, uint8 of (3, height, width), to the size that batches have.
-
-    Raises:
-        ValueError: If the folder does not exist, has no class folders, or has a class folder without images.
-        OSError: When an image is asked for, if its file cannot be read; the error names it.
-
-    Example:
-        >>> train = ImageFolderDataset('imagenet/train', TrainTransform(224))  # doctest: +SKIP
-        >>> image, label = train[0]  # doctest: +SKIP
-        >>> image.shape, image.dtype, train.classes[label]  # doctest: +SKIP
-        (torch.Size([3, 224, 224]), torch.uint8, 'n01440764')
-    """
-
-    def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
-        self.folder = Path(folder).expanduser()
-        self.transform = transform
-        if not self.folder.is_dir():
-            raise ValueError(f'{self.folder}: no such folder')
-        try:
-            self.classes, numbers = find_classes(self.folder)
-        except FileNotFoundError as error:
-            raise ValueError(f'{self.folder} has no class folders: put each class into its own') from error
-        samples = make_dataset(str(self.folder), numbers, IMG_EXTENSIONS, allow_empty=True)
-        # Arrays, since each worker's reference counts would soon copy lists of a million strings.
-        prefix = f'{self.folder}{os.sep}'
-        self.files = np.array([os.fsencode(path.removeprefix(prefix)) for path, _ in samples], dtype=bytes)
-        self.labels = np.array([label for _, label in samples], dtype=np.int64)
-        images = np.bincount(self.labels, minlength=len(self.classes))
-        empty = [name for name, count in zip(self.classes, images, strict=True) if not count]
-        if empty:
-            raise ValueError(f'{self.folder} has class folders without images: {some(empty)}')
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        path = self.folder / os.fsdecode(self.files[index])
-        image = decode_rgb(torch.from_numpy(np.fromfile(path, dtype=np.uint8)), str(path))
-        return self.transform(image), int(self.labels[index])
-
-
-def check_num_classes(num_classes: int | None, classes: int, source: object) -> None:
-    """Refuses a network whose number of classes is not that of the data.
-
-    Args:
-        num_classes (int | None): Classes of the network; ``None`` checks nothing.
-        classes (int): Classes of the data.
-        source (object): Name of the data, for the error.
-
-    Raises:
-        ValueError: If the two differ.
-
-    Example:
-        >>> check_num_classes(7, 10, 'digits')
-        Traceback (most recent call last):
-        ValueError: num_classes=7: digits has 10 classes
-    """
-    if num_classes not in (None, classes):
-        raise ValueError(f'{num_classes=}: {source} has {classes} classes')
-
-
-def check_classes(train: Sequence[str], held_out: Sequence[str], sources: tuple[object, object]) -> None:
-    """Refuses training and evaluation data whose classes differ.
-
-    Args:
-        train (Sequence[str]): Names of the training classes, in order.
-        held_out (Sequence[str]): Names of the evaluation classes, in order.
-        sources (tuple[object, object]): Names of the two, for the error.
-
-    Raises:
-        ValueError: If they differ, in names or in order.
-
-    Example:
-        >>> check_classes(['cat', 'dog'], ['cat'], ('train', 'val'))
-        Traceback (most recent call last):
-        ValueError: training and evaluation classes differ, only in train: dog
-    """
-    if list(train) == list(held_out):
-        return
-    pairs = ((sources[0], set(train) - set(held_out)), (sources[1], set(held_out) - set(train)))
-    only = '; '.join(f'only in {source}: {some(sorted(names))}' for source, names in pairs if names)
-    raise ValueError(f'training and evaluation classes differ, {only or f"in their order: {sources[0]}, {sources[1]}"}')
-
-
-def some(names: Sequence[str]) -> str:
-    """Returns the first few of the names, and how many more there are.
-
-    Example:
-        >>> some(list('abcdefg'))
-        'a, b, c, d, e and 2 more'
-    """
-    return ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')

@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from composer.core import Callback, DataSpec, State
-from composer.loggers import Logger
+from composer.core import Callback, DataSpec
 from composer.utils import dist
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, default_collate
 
@@ -20,80 +19,12 @@ __all__ = [
     'class_balanced',
     'collate_images',
     'dataspecs',
-    'evaluation_data',
     'evenly_spaced',
     'loader_arguments',
     'order_seed',
+    'sampled',
     'start_ranks',
 ]
-
-# Of runs whose checkpoints were made before the order followed the seed.
-_COMPOSERS_SEED = 0
-
-
-def order_seed(seed: int) -> int:
-    """Returns the seed of a run's sampler, of 32 bits.
-
-    Samplers add the epoch to their seed: with the run's own, epoch 1 of seed 17 would have the order of epoch 0 of
-    seed 18.
-
-    Args:
-        seed (int): Seed of the run, >= 0.
-
-    Example:
-        >>> order_seed(17), order_seed(18)
-        (481830384, 387592216)
-    """
-    return int(np.random.SeedSequence(seed).generate_state(1)[0])
-
-
-class SampleOrder(Callback):
-    """Resumes a run in the order that it started with.
-
-    The sampler's seed is part of the checkpoint, so that a resumed run continues with the samples that would have been
-    next, whatever its own seed: as for all of a run's random numbers, the checkpoint's seed wins. Checkpoints made
-    before the order followed the seed have Composer's order.
-
-    Args:
-        sampler (DistributedSampler): The sampler of the training data.
-
-    Example:
-        >>> sampler = DistributedSampler(range(4), num_replicas=1, rank=0, seed=order_seed(17))
-        >>> SampleOrder(sampler).state_dict()
-        {'seed': 481830384}
-    """
-
-    def __init__(self, sampler: DistributedSampler):
-        self.sampler = sampler
-        self._restored = False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {'seed': self.sampler.seed}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sampler.seed = int(state['seed'])
-        self._restored = True
-
-    def after_load(self, state: State, logger: Logger) -> None:
-        """Uses Composer's order if the loaded checkpoint does not hold one."""
-        del logger
-        if state.timestamp.batch.value and not self._restored:
-            self.sampler.seed = _COMPOSERS_SEED
-
-
-def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> dict[str, Any]:
-    """Returns the arguments that the ``DataLoader``\\ s of training and of evaluation share.
-
-    Args:
-        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
-        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
-    """
-    return {
-        'collate_fn': collate_fn,
-        'num_workers': num_workers,
-        'persistent_workers': num_workers > 0,
-        'pin_memory': torch.cuda.is_available(),
-    }
 
 
 def dataspecs(
@@ -107,63 +38,45 @@ def dataspecs(
     collate_fn: Callable | None = None,
     on_device: Callable | None = None,
 ) -> tuple[DataSpec, DataSpec]:
-    """Returns training and evaluation data.
-
-    Training data are shuffled in each epoch, without the incomplete last batch; each rank has its own share.
-
-    Args:
-        train (Dataset): Training samples.
-        held_out (Dataset): Evaluation samples, for :func:`evaluation_data`.
-        batch_size (int): Training samples per batch and rank.
-        eval_batch_size (int): Evaluation samples per batch and rank.
-        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
-        seed (int): Determines the order of the training samples, the same on every rank. Default: ``0``.
-        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
-        on_device (Callable | None): Transforms a microbatch on the device. Default: ``None``.
-    """
-    loader = DataLoader(
-        train,
-        batch_size,
-        sampler=dist.get_sampler(train, shuffle=True, drop_last=True, seed=order_seed(seed)),
-        drop_last=True,
-        **loader_arguments(num_workers, collate_fn),
-    )
+    """Returns training and evaluation data, as :func:`sampled` makes each."""
+    loader = loader_arguments(num_workers, collate_fn)
     return (
-        DataSpec(loader, microbatch_transforms=on_device),
-        evaluation_data(held_out, eval_batch_size, num_workers=num_workers, collate_fn=collate_fn, on_device=on_device),
+        sampled(train, batch_size, train=True, seed=seed, on_device=on_device, **loader),
+        sampled(held_out, eval_batch_size, train=False, on_device=on_device, **loader),
     )
 
 
-def evaluation_data(
+def sampled(
     dataset: Dataset,
     batch_size: int,
     *,
-    num_workers: int,
-    collate_fn: Callable | None = None,
+    train: bool,
+    seed: int = 0,
     on_device: Callable | None = None,
+    **loader: Any,
 ) -> DataSpec:
-    """Returns evaluation data: every sample once, on any number of ranks.
+    """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation.
 
     Composer's sampler pads the ranks to equal numbers of samples, and its evaluation leaves out the padding.
-
-    Args:
-        dataset (Dataset): The samples.
-        batch_size (int): Samples per batch and rank.
-        num_workers (int): Loader processes per rank; 0 loads in the rank's own process.
-        collate_fn (Callable | None): Makes a batch of samples. Default: ``None``, torch's own.
-        on_device (Callable | None): Transforms a microbatch on the device. Default: ``None``.
     """
-    loader = DataLoader(
-        dataset, batch_size, sampler=dist.get_sampler(dataset), **loader_arguments(num_workers, collate_fn)
+    sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
+    return DataSpec(
+        DataLoader(dataset, batch_size, sampler=sampler, drop_last=train, **loader), microbatch_transforms=on_device
     )
-    return DataSpec(loader, microbatch_transforms=on_device)
+
+
+def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> dict[str, Any]:
+    """Returns the arguments that the ``DataLoader``\\ s of training and of evaluation share."""
+    return {
+        'collate_fn': collate_fn,
+        'num_workers': num_workers,
+        'persistent_workers': num_workers > 0,
+        'pin_memory': torch.cuda.is_available(),
+    }
 
 
 def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
     """Returns a batch of images and labels; the images stay in the layout they were decoded in, channels last.
-
-    Shape:
-        Images of (channels, height, width) to (batch, channels, height, width), labels to (batch,).
 
     Example:
         >>> images, labels = collate_images([(torch.zeros(3, 32, 32, dtype=torch.uint8), 5)] * 4)
@@ -176,16 +89,29 @@ def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor
     return [images.permute(0, 3, 1, 2), labels]
 
 
+def order_seed(seed: int) -> int:
+    """Returns the seed of a run's sampler, of 32 bits.
+
+    Samplers add the epoch to it: with the run's own, epoch 1 of seed 17 would have the order of epoch 0 of seed 18.
+    """
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+
+class SampleOrder(Callback):
+    """Keeps the sampler's seed in checkpoints, so that a resumed run continues in the order that it started with."""
+
+    def __init__(self, sampler: DistributedSampler):
+        self.sampler = sampler
+
+    def state_dict(self) -> dict[str, Any]:
+        return {'seed': self.sampler.seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.seed = int(state['seed'])
+
+
 def evenly_spaced(dataset: Dataset, count: int | None, name: str = 'eval_images') -> Dataset:
     """Returns part of a data set, spread evenly over it: if it is sorted by class, every class keeps its share.
-
-    Args:
-        dataset (Dataset): The evaluation data.
-        count (int | None): Number of samples; ``None`` for all.
-        name (str): Name of that argument, for the error. Default: ``'eval_images'``.
-
-    Raises:
-        ValueError: If the count is not between 1 and the number of samples.
 
     Example:
         >>> [int(image) for image in evenly_spaced(torch.arange(10), 4)]
@@ -200,18 +126,9 @@ def evenly_spaced(dataset: Dataset, count: int | None, name: str = 'eval_images'
 
 
 def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name: str) -> torch.Tensor:
-    """Returns the indices of a fixed part of the images in which every class has the same share.
+    """Returns the indices of a fixed part in which every class has the same share, spread evenly over its images.
 
-    They are spread evenly over the images of each class. If the number of classes does not divide the count, the first
-    classes have one image more.
-
-    Args:
-        labels (Sequence[int] | Tensor): The class of each image.
-        count (int | None): Number of images; ``None`` for all.
-        name (str): Name of the argument, for the error.
-
-    Raises:
-        ValueError: If the count is below 1, or a class has too few images.
+    If the number of classes does not divide the count, the first classes have one image more.
 
     Example:
         >>> class_balanced([0, 0, 0, 0, 1, 1, 1, 1], 4, 'train_images').tolist()
@@ -231,16 +148,7 @@ def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name
 
 
 def check_batch(images: int, batch_size: int, source: object) -> None:
-    """Refuses training data smaller than one batch over all ranks.
-
-    Raises:
-        ValueError: If there are fewer than ``batch_size`` images per rank.
-
-    Example:
-        >>> check_batch(48, 64, 'train')
-        Traceback (most recent call last):
-        ValueError: train has 48 images, fewer than a batch of 1 x 64
-    """
+    """Refuses training data smaller than one batch over all ranks."""
     ranks = dist.get_world_size()
     if images < ranks * batch_size:
         raise ValueError(f'{source} has {images} images, fewer than a batch of {ranks} x {batch_size}')
@@ -253,16 +161,7 @@ def start_ranks() -> None:
 
 
 def check_ranks(content: bytes, source: object, images: int) -> None:
-    """Refuses ranks that see different data: each takes its share by index, so images would be missed or repeated.
-
-    Args:
-        content (bytes): What must be the same on every rank, such as the names of all files.
-        source (object): Name of the data, for the error.
-        images (int): Number of images, for the error.
-
-    Raises:
-        ValueError: If it differs between ranks; on every rank.
-    """
+    """Refuses, on every rank, ranks on which ``content`` differs: each takes its share of the images by index."""
     start_ranks()
     if not dist.is_initialized():
         return

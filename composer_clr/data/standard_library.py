@@ -15,34 +15,15 @@ from composer_clr.data.loaders import dataspecs, evenly_spaced
 
 __all__ = ['ByteSequences', 'standard_library_dataspecs', 'standard_library_files']
 
-# Packages of other origin, tests, and tables rather than text.
-_SKIPPED = {
-    'site-packages',
-    'dist-packages',
-    'test',
-    'tests',
-    'idlelib',
-    'lib2to3',
-    'turtledemo',
-    'encodings',
-    'pydoc_data',
-    '__pycache__',
-}
+# Packages of other origin and tests; tables rather than text.
+_OTHER_SOURCES = {'site-packages', 'dist-packages', 'test', 'tests', 'idlelib', 'lib2to3', 'turtledemo', '__pycache__'}
+_TABLES = {'encodings', 'pydoc_data'}
 # One file in twelve is held out, by a hash of its path: the same files on every machine and for every seed.
 _HELD_OUT = 12
 
 
 class ByteSequences(Dataset):
-    """Texts as sequences of bytes, each with the bytes that follow: a language model's inputs and labels.
-
-    The texts are joined in their order, and cut into sequences that do not overlap; what is left at the end is dropped.
-
-    Args:
-        texts (list[bytes]): The texts.
-        sequence_length (int): Bytes of a sequence, >= 1.
-
-    Raises:
-        ValueError: If the texts do not hold one sequence.
+    """Texts, joined and cut into sequences of bytes, each with the bytes that follow as labels; the rest is dropped.
 
     Example:
         >>> ByteSequences([b'abc', b'de'], sequence_length=2)[1]
@@ -71,20 +52,12 @@ class ByteSequences(Dataset):
 
 
 def standard_library_files(*, held_out: bool, folder: Path | None = None) -> Iterator[Path]:
-    """Yields the source files of one split, sorted by path.
-
-    Tests, packages installed beside the library and tables of code points are left out. A file's split depends on its
-    path within the library alone.
-
-    Args:
-        held_out (bool): Whether to yield the evaluation files, one in twelve, or the training files.
-        folder (Path | None): The library. Default: ``None``, that of the running Python.
-    """
+    """Yields the source files of one split of the library, by default the running Python's, sorted by path."""
     library = folder or Path(sysconfig.get_path('stdlib'))
     for path in sorted(library.rglob('*.py')):
         relative = path.relative_to(library)
         # `_sysconfigdata` files differ between machines, in name and content.
-        if not _SKIPPED & set(relative.parts) and not relative.name.startswith('_sysconfigdata'):
+        if not (_OTHER_SOURCES | _TABLES) & set(relative.parts) and not relative.name.startswith('_sysconfigdata'):
             digest = hashlib.sha1(relative.as_posix().encode(), usedforsecurity=False).digest()
             if (int.from_bytes(digest, 'big') % _HELD_OUT == 0) == held_out:
                 yield path

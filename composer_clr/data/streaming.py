@@ -26,10 +26,10 @@ from composer_clr.data.loaders import (
     check_batch,
     check_ranks,
     collate_images,
-    evaluation_data,
     evenly_spaced,
     loader_arguments,
     order_seed,
+    sampled,
     start_ranks,
 )
 from composer_clr.utils.errors import one_line
@@ -55,12 +55,6 @@ class StreamedImages(StreamingDataset):
 
     A crop's random numbers depend on the seed, the epoch and the image alone: not on the number of ranks or loader
     processes, nor on where a run was interrupted.
-
-    Args:
-        transform (TrainTransform): Transforms an image to the size that batches have.
-        columns (tuple[str, str]): Names of the columns of images and of labels. Default: ``('x', 'y')``.
-        num_classes (int | None): Classes that labels are checked against. Default: ``None``, not checked.
-        **streaming: Arguments of ``StreamingDataset``.
     """
 
     def __init__(
@@ -94,14 +88,7 @@ class StreamedImages(StreamingDataset):
 
 
 class ShardImages(Dataset):
-    """Reads the images of local shards by index, for a sampler to distribute over the ranks.
-
-    Args:
-        folder (Path): The folder of the shards and their index.
-        transform (Callable): Transforms an image, uint8 of (3, height, width), to the size that batches have.
-        columns (tuple[str, str]): Names of the columns of images and of labels. Default: ``('x', 'y')``.
-        num_classes (int | None): Classes that labels are checked against. Default: ``None``, not checked.
-    """
+    """Reads the images of local shards by index, for a sampler to distribute over the ranks."""
 
     def __init__(
         self,
@@ -130,14 +117,7 @@ class ShardImages(Dataset):
 
 
 def crop_seed(seed: int, epoch: int, image: int) -> int:
-    """Returns the seed of one image's crop in one epoch, of 64 bits.
-
-    Example:
-        >>> crop_seed(17, 0, 5) == crop_seed(17, 0, 5)
-        True
-        >>> len({crop_seed(seed, epoch, image) for seed in (1, 2) for epoch in (0, 1) for image in (0, 1)})
-        8
-    """
+    """Returns the seed of one image's crop in one epoch, of 64 bits."""
     return int(np.random.SeedSequence((seed, epoch + 1, image)).generate_state(1, np.uint64)[0])
 
 
@@ -166,21 +146,14 @@ def streaming_dataspecs(
 
     Args:
         path (str | Path): Folder with ``train/`` and ``val/``; with a ``remote``, its local copy.
-        batch_size (int): Training images per batch and rank.
-        eval_batch_size (int): Evaluation images per batch and rank.
-        num_workers (int): Loader processes per rank. Default: ``8``.
-        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
         remote (str | None): Folder to fetch ``train/`` and ``val/`` from, such as ``s3://bucket/imagenet``. Default:
             ``None``, they are in ``path``.
-        train_size (int): Side of the training images, in pixels, :class:`TrainTransform`. Default: ``224``.
-        eval_resize (int): Shorter side of the resized evaluation images, in pixels. Default: ``256``.
-        eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
-        eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
-            ``None``, all.
         columns (tuple[str, str]): Names of the columns of images, which are the bytes of image files (encodings
             ``bytes``, ``jpeg`` and ``png``), and of labels, which are whole numbers. Default: ``('x', 'y')``.
         streaming (dict | None): Further arguments of ``StreamingDataset``, such as ``cache_limit``. Default: ``None``.
         seed (int): Determines the order of the training images and their crops. Default: ``0``.
+
+    The other arguments are those of :func:`~composer_clr.data.imagefolder.imagefolder_dataspecs`.
 
     Returns:
         tuple[DataSpec, DataSpec]: Batches as those of :func:`~composer_clr.data.imagefolder.imagefolder_dataspecs`.
@@ -221,19 +194,14 @@ def streaming_dataspecs(
         batch_size=batch_size,
         **arguments,
     )
+    loader = loader_arguments(num_workers, collate_images)
     return (
         DataSpec(
-            DataLoader(train, batch_size, drop_last=True, **loader_arguments(num_workers, collate_images)),
+            DataLoader(train, batch_size, drop_last=True, **loader),
             num_samples=train.epoch_size,
             microbatch_transforms=Normalize(),
         ),
-        evaluation_data(
-            evenly_spaced(held_out, eval_images),
-            eval_batch_size,
-            num_workers=num_workers,
-            collate_fn=collate_images,
-            on_device=Normalize(),
-        ),
+        sampled(evenly_spaced(held_out, eval_images), eval_batch_size, train=False, on_device=Normalize(), **loader),
     )
 
 

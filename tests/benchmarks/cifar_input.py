@@ -26,7 +26,6 @@ from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
 from composer_clr.data.cifar10 import MEAN, STD, ImagesInMemory, in_memory_data, read_class_folders
-from composer_clr.data.images import Normalize
 
 ROUNDS, IMAGES, BATCH = 7, 5000, 128
 
@@ -48,7 +47,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def in_memory_batches(x: torch.Tensor, y: torch.Tensor) -> Iterable:
-    spec = in_memory_data(ImagesInMemory(x, y, padding=4), BATCH, train=True, normalize=Normalize(MEAN, STD))
+    spec = in_memory_data(ImagesInMemory(x, y, padding=4), BATCH, train=True)
     return map(spec.microbatch_transforms, spec.dataloader)
 
 

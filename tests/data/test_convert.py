@@ -19,9 +19,9 @@ from composer_clr.data.images import EvalTransform, ImageFolderDataset
 from tests.helpers.launcher import PROCESSES
 from tests.helpers.photographs import photographs, write_folder
 
+pytest.importorskip('streaming', reason='the extra streaming is not installed')
 
-def needs_streaming() -> None:
-    pytest.importorskip('streaming', reason='the extra streaming is not installed')
+from composer_clr.data.streaming import ShardImages
 
 
 def encoded(image: Image.Image, form: str = 'JPEG', **options: object) -> bytes:
@@ -90,9 +90,6 @@ def test_an_image_is_not_turned_by_its_orientation():
 
 
 def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
-    needs_streaming()
-    from composer_clr.data.streaming import ShardImages
-
     progress: list[tuple[int, int]] = []
     counts = convert_images(
         images, tmp_path / 'mds', Conversion(60, shard_images=5), 1, lambda done, total: progress.append((done, total))
@@ -118,29 +115,12 @@ def test_shards_hold_every_image_once_with_its_class(images, tmp_path):
     assert labels != sorted(labels)  # a shard is not of a single class
 
 
-def test_a_folder_is_a_folder_again(images, tmp_path):
-    counts = convert_images(images, tmp_path / 'small', Conversion(60, format='folder'), 1, quietly)
-    assert counts == {'train': 24, 'val': 10}
-    copies = ImageFolderDataset(tmp_path / 'small/train', lambda image: torch.as_tensor(image.shape))
-    assert copies.files.tolist() == ImageFolderDataset(images / 'train', torch.as_tensor).files.tolist()  # type: ignore[arg-type]
-    assert {tuple(shape.tolist()) for shape, _ in copies} == {(3, 60, 75)}  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ('form', 'processes'),
-    [
-        pytest.param('mds', 1, id='mds'),
-        pytest.param('folder', 1, id='folder'),
-        pytest.param('mds', 2, id='mds-in-two-processes', marks=pytest.mark.slow),
-    ],
-)
-def test_killed_and_called_again_it_comes_to_the_same(form, processes, tmp_path):
-    if form == 'mds':
-        needs_streaming()
+@pytest.mark.parametrize('processes', [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_and_called_again_it_comes_to_the_same(processes, tmp_path):
     images = tmp_path / 'images'
     write_folder(images / 'train', classes=2, images=60, size=(300, 240))
     write_folder(images / 'val', classes=2, images=2, size=(300, 240))
-    conversion = Conversion(100, format=form, shard_images=4)
+    conversion = Conversion(100, shard_images=4)
     target = tmp_path / 'killed'
     process = PROCESSES.Process(target=convert_images, args=(images, target, conversion, processes, quietly))
     process.start()
@@ -170,34 +150,25 @@ def broken(images: Path, tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize('form', ['mds', 'folder'])
-def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path, form):
-    if form == 'mds':
-        needs_streaming()
-    source = broken(images, tmp_path)
-    target = tmp_path / 'copies'
-    conversion = Conversion(50, format=form, shard_images=3)
+def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path):
+    source, target = broken(images, tmp_path), tmp_path / 'copies'
     with pytest.raises(ConversionError, match=r'1 files .* such as .*/train/class0/2\.JPEG: .*--skip-unreadable'):
-        convert_images(source, target, conversion, 1, quietly)
+        convert_images(source, target, Conversion(50, shard_images=3), 1, quietly)
     assert not (target / 'val/index.json').exists()
-    counts = convert_images(
-        source, target, Conversion(50, format=form, shard_images=3, skip_unreadable=True), 1, quietly
-    )
+    counts = convert_images(source, target, Conversion(50, shard_images=3, skip_unreadable=True), 1, quietly)
     assert counts == {'train': 3, 'val': 4}
-    if form == 'mds':
-        assert '2.JPEG' in json.loads((target / 'train/index.json').read_text())['left_out'][0]
+    assert '2.JPEG' in json.loads((target / 'train/index.json').read_text())['left_out'][0]
 
 
 def test_a_broken_file_that_was_replaced_is_taken(images, tmp_path):
     source, target = broken(images, tmp_path), tmp_path / 'copies'
     with pytest.raises(ConversionError):
-        convert_images(source, target, Conversion(50, format='folder'), 1, quietly)
+        convert_images(source, target, Conversion(50), 1, quietly)
     (source / 'train/class0/2.JPEG').write_bytes((images / 'train/class0/2.JPEG').read_bytes())
-    assert convert_images(source, target, Conversion(50, format='folder'), 1, quietly) == {'train': 4, 'val': 4}
+    assert convert_images(source, target, Conversion(50), 1, quietly) == {'train': 4, 'val': 4}
 
 
 def test_the_end_is_checked_by_count_and_size(images, tmp_path):
-    needs_streaming()
     target = tmp_path / 'mds'
     convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
     (target / 'train/shard.00001.mds').write_bytes(b'')
@@ -212,26 +183,24 @@ def test_a_target_of_something_else_is_refused(images, tmp_path):
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full/mine.txt').touch()
     with pytest.raises(ConversionError, match=r'/full is not empty'):
-        convert_images(images, tmp_path / 'full', Conversion(60, format='folder'), 1, quietly)
-    convert_images(images, tmp_path / 'small', Conversion(60, format='folder'), 1, quietly)
+        convert_images(images, tmp_path / 'full', Conversion(60), 1, quietly)
+    convert_images(images, tmp_path / 'small', Conversion(60), 1, quietly)
     with pytest.raises(ConversionError, match=r'/small holds a conversion of other files or with other options'):
-        convert_images(images, tmp_path / 'small', Conversion(61, format='folder'), 1, quietly)
+        convert_images(images, tmp_path / 'small', Conversion(61), 1, quietly)
 
 
 def test_the_command(images, tmp_path):
     runner = CliRunner()
     target = tmp_path / 'small'
-    arguments = ['convert-images', str(images), str(target), '--short-side', '60', '--format', 'folder']
+    arguments = ['convert-images', str(images), str(target), '--short-side', '60']
     done = runner.invoke(app, [*arguments, '--processes', '1'])
     assert done.exit_code == 0, done.output
     assert f'{target}: 24 images in train, 10 images in val' in done.output.replace('\n', '')
     help_text = ' '.join(runner.invoke(app, ['convert-images', '--help']).output.split())
     assert 'The effect on accuracy is not tested' in help_text
-    for wrong in (['--format', 'zip'], ['--quality', '100'], ['--short-side', '0']):
+    for wrong in (['--quality', '100'], ['--short-side', '0']):
         refused = runner.invoke(app, ['convert-images', str(images), str(tmp_path / 'other'), *wrong])
         assert isinstance(refused.exception, ConversionError)
-    missing = runner.invoke(
-        app, ['convert-images', str(tmp_path / 'none'), str(tmp_path / 'other'), '--format', 'folder']
-    )
+    missing = runner.invoke(app, ['convert-images', str(tmp_path / 'none'), str(tmp_path / 'other')])
     assert isinstance(missing.exception, ConversionError)
     assert 'no such folder' in str(missing.exception)

@@ -90,7 +90,7 @@ REFUSED = {
     'many-empty-classes': (
         [f'train/c{number}/0.txt' for number in range(9)],
         {},
-        r'without images: c0, c1, c2, c3, c4 and 4 more$',
+        r'without images: c0, c1, c2, c3, ..., c8 \(9 in all\)$',
     ),
     'class-missing-in-val': (
         ['train/a/0.jpg', 'train/b/0.jpg', 'val/a/0.jpg'],

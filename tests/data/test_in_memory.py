@@ -7,7 +7,6 @@ from torchvision.transforms import RandomCrop, RandomHorizontalFlip
 from torchvision.transforms import functional as F
 
 from composer_clr.data.cifar10 import ImagesInMemory, crop_and_flip, in_memory_data
-from composer_clr.data.images import Normalize
 from composer_clr.data.loaders import class_balanced
 
 
@@ -60,8 +59,8 @@ def test_a_seed_tells_the_draws():
 
 def test_the_loader_takes_whole_batches_and_needs_no_process():
     data = ImagesInMemory(pictures(10), torch.arange(10), padding=4)
-    train = in_memory_data(data, 4, train=True, normalize=Normalize())
-    evaluation = in_memory_data(ImagesInMemory(pictures(10), torch.arange(10)), 4, train=False, normalize=Normalize())
+    train = in_memory_data(data, 4, train=True)
+    evaluation = in_memory_data(ImagesInMemory(pictures(10), torch.arange(10)), 4, train=False)
     assert isinstance(train.dataloader, DataLoader)
     assert train.dataloader.num_workers == 0
     assert [tuple(x.shape) for x, _ in train.dataloader] == [(4, 3, 32, 32)] * 2

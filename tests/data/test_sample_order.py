@@ -7,7 +7,7 @@ import torch
 from composer import Trainer
 from torch.utils.data import TensorDataset
 
-from composer_clr.data.loaders import SampleOrder, dataspecs, order_seed
+from composer_clr.data.loaders import dataspecs, order_seed
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
 
@@ -66,16 +66,4 @@ def test_a_resumed_run_keeps_its_order_whatever_the_recipes_seed(checkpoint, tmp
     with pytest.warns(UserWarning, match=r'not those passed now: seed=3 \(not 4\)'):
         trainer = build('seed=4', f'checkpoint.load_path={checkpoint}')
     assert sampler_seed(trainer) == order_seed(3)
-    trainer.close()
-
-
-@pytest.mark.filterwarnings('ignore:SampleOrder is not in the state_dict')
-def test_a_checkpoint_from_before_goes_on_in_composers_order(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    saved = torch.load(checkpoint, weights_only=False)
-    callbacks = saved['state']['callbacks']
-    del callbacks[SampleOrder.__qualname__]
-    torch.save(saved, 'before.pt')
-    trainer = build('seed=3', 'checkpoint.load_path=before.pt')
-    assert sampler_seed(trainer) == 0
     trainer.close()

@@ -129,16 +129,6 @@ def test_the_evaluation_crop_lies_on_the_grid_of_the_whole_image(resize):
         assert (transform(image).int() - crop.int()).abs().max() <= 1, (height, width)
 
 
-def test_flips_are_on_or_off():
-    image = decoded(files((300, 200))[0])
-    crops = {}
-    for flip in (0.0, 1.0):
-        torch.manual_seed(0)
-        crops[flip] = TrainTransform(32, flip=flip)(image)
-    assert torch.equal(crops[0.0].flip(-1), crops[1.0])
-    assert not torch.equal(crops[0.0], crops[1.0])
-
-
 def photo(mode: str) -> Image.Image:
     return window(photographs()[0], (120, 90), random.Random(1)).convert(mode)
 

@@ -1,13 +1,15 @@
-"""Text for LLM Foundry without a hub: ``python -m composer_clr.data.conversion.llm_foundry_text [FOLDER]``.
+"""Writes text for LLM Foundry without a hub: ``python -m composer_clr.data.conversion.llm_foundry_text [FOLDER]``.
 
-Writes the sources of Python's standard library as MDS shards of tokens, ``FOLDER/train`` and ``FOLDER/val``, and a
-tokenizer trained on the first, ``FOLDER/tokenizer``. Default: ``text``. Requires packages that LLM Foundry installs:
-``streaming``, ``tokenizers`` and ``transformers``.
+The sources of Python's standard library become MDS shards of tokens, ``FOLDER/train`` and ``FOLDER/val``, and a
+tokenizer trained on the first, ``FOLDER/tokenizer``. Requires packages that LLM Foundry installs: ``streaming``,
+``tokenizers`` and ``transformers``.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +22,7 @@ _END = '<|endoftext|>'
 
 
 def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048) -> dict[str, int]:
-    """Writes both splits and the tokenizer, and returns the number of sequences per split.
-
-    Args:
-        folder (Path): Folder for the result; it must not exist, or be empty.
-        sequence_length (int): Tokens per sequence. Default: ``128``.
-        vocabulary (int): Tokens of the byte-pair encoding. Default: ``2048``.
-
-    Raises:
-        FileExistsError: If the folder holds files.
-    """
+    """Writes both splits and the tokenizer, and returns the number of sequences per split; lengths are in tokens."""
     from streaming import MDSWriter
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -64,9 +57,12 @@ def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048)
     return written
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the text and prints the number of its sequences."""
-    folder = Path(arguments[0] if arguments else 'text')
+    usage = 'python -m composer_clr.data.conversion.llm_foundry_text'
+    parser = argparse.ArgumentParser(usage, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path, nargs='?', default=Path('text'), help='new or empty; default: text')
+    folder = parser.parse_args(arguments).folder
     try:
         written = write_text(folder)
     except (ImportError, OSError, ValueError) as error:
@@ -77,4 +73,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
