@@ -16,8 +16,7 @@ from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer, fit
-from composer_clr.training.rank_errors import rank_errors
-from composer_clr.training.under_runner import end_with_runner, runner_callbacks
+from composer_clr.training.run_process import end_with_launcher
 from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']
@@ -43,16 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if dist.get_global_rank() == 0:
                 print(cost, end='')
             return 0
-        end_with_runner()
-        with rank_errors():
-            trainer = build_trainer(recipe, callbacks=runner_callbacks())
-            try:
-                fit(trainer)
-            except BaseException:
-                # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
-                trainer.engine.close()
-                raise
-            trainer.close()
+        end_with_launcher()
+        trainer = build_trainer(recipe)
+        try:
+            fit(trainer)
+        except BaseException:
+            # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
+            trainer.engine.close()
+            raise
+        trainer.close()
         return 0
     except (UserError, OSError) as error:
         if '--traceback' in flags:

@@ -39,8 +39,7 @@ def run(
     from composer_clr.cli.run_display import displayed, print_failures
     from composer_clr.recipes.launcher import Ranks
     from composer_clr.recipes.sweep import planned_runs
-    from composer_clr.training.study import StudyRunner
-    from composer_clr.training.study_devices import check_devices
+    from composer_clr.training.study import StudyRunner, check_devices
 
     for word in recipes:
         if word.partition('=')[0] in ('checkpoint.autoresume', 'progress_bar'):

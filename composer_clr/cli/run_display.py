@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from composer_clr.training.study_run import StudyRun
+from composer_clr.training.study import StudyRun
 
 __all__ = ['displayed', 'print_failures', 'study_view']
 
@@ -89,22 +89,28 @@ def _left_s(runs: Sequence[StudyRun], seconds: float) -> float | None:
     done = left = 0.0
     for run in runs:
         length = run.planned.troughs[-1] if one_unit else 1
-        part = float(run.progress.get('done') or 0.0) if run.state == 'running' else float(run.state == 'done')
+        part = _part(run)
         # Runs that were complete before have taken no time.
         done += length * part if run.seconds else 0.0
         left += length * (1 - part) if run.state in ('waiting', 'running') else 0.0
     return left * seconds / done if done and left else None
 
 
+def _part(run: StudyRun) -> float:
+    """Returns how much of a run has been recorded."""
+    if run.state == 'running':
+        return run.planned.troughs[run.points - 1] / run.planned.troughs[-1] if run.points else 0.0
+    return float(run.state == 'done')
+
+
 def _progress(run: StudyRun) -> list[Text]:
-    epoch, trough, left_s = (run.progress.get(key) for key in ('epoch', 'next_trough', 'left_s'))
-    done = run.progress.get('done')
-    if done is None:
-        return [Text('starting'), Text(''), Text('')]
+    troughs = run.planned.troughs
+    following = troughs[run.points] if run.points < len(troughs) else None
+    left = '' if run.pace_s is None else f'{_clock(run.pace_s * troughs[-1] * (1 - _part(run)))} left'
     return [
-        Text(f'epoch {epoch:.1f}' if epoch is not None else f'{done:.0%}'),
-        Text(f'next trough {trough:g}' if trough is not None else ''),
-        Text(f'{_clock(left_s)} left' if left_s is not None else ''),
+        Text(f'{run.points} of {len(troughs)} points'),
+        Text(f'next at {following:g}{run.planned.unit}' if following is not None else ''),
+        Text(left),
     ]
 
 
@@ -115,12 +121,16 @@ class _Lines:
         self._runs, self._console = runs, console
         complete, failed = (sum(run.state == state for run in runs) for state in ('done', 'failed'))
         self._ended = {id(run) for run in runs if run.state in ('done', 'failed')}
+        self._waits: set[int] = set()
         noted = f', {complete} of them complete' if complete else ''
         noted += f', {failed} failed before' if failed else ''
         _print(console, f'{len(runs)} {"run" if len(runs) == 1 else "runs"}{noted}')
 
     def update(self) -> None:
         for run in self._runs:
+            if run.state == 'waiting' and run.reason and id(run) not in self._waits:
+                self._waits.add(id(run))
+                _print(self._console, f'{run.name}: {run.reason}')
             if id(run) in self._ended or run.state not in ('done', 'failed', 'interrupted'):
                 continue
             self._ended.add(id(run))

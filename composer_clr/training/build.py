@@ -29,18 +29,19 @@ from composer_clr.recording.trough_progress import TroughProgress
 from composer_clr.schedule.anytime import AnytimeScheduler
 from composer_clr.schedule.marks import read_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.training.by_name import all_named, built, classes, named
 from composer_clr.training.checkpoint_interval import save_interval
 from composer_clr.training.families import build_data, build_model
-from composer_clr.training.loader_processes import loader_errors
 from composer_clr.training.optimizers import build_optimizer
+from composer_clr.training.registry import all_named, built, classes, named
 from composer_clr.training.start_checkpoint import load_trainer, settle_start
+from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import one_line
 from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
 __all__ = ['build_loggers', 'build_trainer', 'fit']
 
 
+@torch_errors()
 @wandb_errors_in_one_line()
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
     """Builds the Trainer that a recipe describes; ``fit()`` runs it.
@@ -131,8 +132,8 @@ def fit(trainer: Trainer) -> None:
 
     Raises:
         RecipeError: If the run is refused before the end of its first batch.
-        OSError: If it fails later: an image cannot be read, the curve cannot be written, or a loader process was killed
-            or gave no batch for ``data.timeout_s``.
+        OSError: If it fails later: an image cannot be read, a file cannot be written, another rank or a loader process
+            has ended, or no batch came for ``data.timeout_s``.
     """
     starts_at, duration = trainer.state.timestamp.batch, trainer.state.max_duration
     if duration is not None and trainer.state.timestamp >= duration:
@@ -140,7 +141,7 @@ def fit(trainer: Trainer) -> None:
         print(f'composer_clr.train: {trainer.state.run_name} is complete: trained for {duration}', file=sys.stderr)
         return
     try:
-        with loader_errors():
+        with torch_errors():
             trainer.fit()
     except (ValueError, OSError) as error:
         if trainer.state.timestamp.batch == starts_at:

@@ -9,14 +9,14 @@ from composer.core import DataSpec
 from composer.loss import binary_cross_entropy_with_logits, soft_cross_entropy
 from composer.models import ComposerClassifier, ComposerModel
 from composer.utils import dist
+from torch.utils.data import DataLoader
 
 from composer_clr.data import data_set
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
 from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.training.by_name import built
 from composer_clr.training.language_models import LanguageModel, SmallTransformer, cross_entropy
-from composer_clr.training.loader_processes import limit_waiting
 from composer_clr.training.networks import network_named
+from composer_clr.training.registry import built
 from composer_clr.utils.text import did_you_mean
 
 __all__ = ['build_data', 'build_model']
@@ -50,6 +50,8 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
         RecipeError: If a name is unknown, an argument is wrong, or the ranks cannot share the batches equally.
     """
     data, ranks = recipe.data, dist.get_world_size()
+    if not data.timeout_s >= 0:
+        raise RecipeError(f'data.timeout_s={data.timeout_s}: must be a number of seconds, or 0 to wait for ever')
     arguments: dict[str, Any] = {'num_workers': data.num_workers, 'seed': recipe.seed}
     for key in ('batch_size', 'eval_batch_size'):
         samples = samples_per_batch(recipe, key)
@@ -73,7 +75,8 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
     make = built(f'data.name={data.name}', data_set, {'name': data.name})
     specs = built(f'data.{data.name}', make, arguments | data.arguments)
     for spec in specs:
-        built('data', limit_waiting, {'data': spec, 'timeout_s': data.timeout_s})
+        if isinstance(spec.dataloader, DataLoader) and spec.dataloader.num_workers:
+            spec.dataloader.timeout = data.timeout_s
     return specs
 
 

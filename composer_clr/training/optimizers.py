@@ -10,7 +10,7 @@ import torch
 
 from composer_clr.curves.kinds import SCHEDULE_FREE
 from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError
-from composer_clr.training.by_name import classes, named
+from composer_clr.training.registry import classes, named
 from composer_clr.utils.models import is_schedule_free
 
 __all__ = ['build_optimizer']

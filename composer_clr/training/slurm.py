@@ -9,7 +9,7 @@ from pathlib import Path
 
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import PlannedRun
-from composer_clr.training.study_run import resumable
+from composer_clr.training.study import resumable
 from composer_clr.utils.files import write_whole
 
 __all__ = ['write_job_array']

@@ -16,7 +16,7 @@ from composer.utils import load_checkpoint, parse_uri
 from composer_clr.curves.names import filled_in
 from composer_clr.data.loaders import start_ranks
 from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.training.rank_errors import lost_rank
+from composer_clr.training.torch_errors import lost_rank
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 

@@ -1,38 +1,176 @@
 """Runs the runs of a study side by side, each in a process of its own; no torch in this one.
 
 A run that fails does not stop the others. All processes end with this one, however it ends, and every run can be
-resumed: it saves checkpoints and looks for them.
+resumed: it saves checkpoints and looks for them. Two runners of one study share its runs.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import shutil
 import signal
-import tempfile
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import connection
 from pathlib import Path
+from typing import BinaryIO
 
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import PlannedRun
-from composer_clr.recording.folder_lock import FolderInUseError
-from composer_clr.training.study_devices import Slot, shared_out
-from composer_clr.training.study_process import PROGRESS_FILE, RUNNER_LOCK, RunProcess
-from composer_clr.training.study_run import StudyRun, resumable
+from composer_clr.recording.folder_lock import FolderInUseError, FolderLock
+from composer_clr.training.run_process import LOG_FILE, RunProcess, RunServer, failure, open_log
 
-__all__ = ['StudyRunner']
+__all__ = ['StudyRun', 'StudyRunner', 'check_devices', 'resumable']
 
 _POLL_S = 0.2
 # How long processes, including a launcher's ranks, have to end on SIGTERM.
 _GRACE_S = 10.0
+# How often a run that another process trains is looked at.
+_LOOK_S = 1.0
+# For runs whose recipe has no checkpoints; shorter runs never wait for one.
+_SAVED_EVERY = '60s'
+_COUNT_GPUS = 'import torch; print(torch.cuda.device_count())'
 
 
-class _Interrupted(Exception):
-    """A signal arrived while a process was being started."""
+@dataclass
+class StudyRun:
+    """A run of a study and its state.
+
+    Attributes:
+        planned (PlannedRun): The planned run.
+        state (str): ``'waiting'``, ``'running'``, ``'done'``, ``'failed'`` or ``'interrupted'``.
+        reason (str): Why it failed, or why it waits for another process, on one line.
+        seconds (float): How long it has been running, or ran.
+        points (int): How many points its curve has.
+        pace_s (float | None): Time per unit of the schedule up to its last point, in seconds; ``None`` before it.
+    """
+
+    planned: PlannedRun
+    state: str = 'waiting'
+    reason: str = ''
+    seconds: float = 0.0
+    points: int = 0
+    pace_s: float | None = None
+    _look_at_s: float = 0.0
+    _losses: int = 0
+    _read: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.planned.recipe.run_name
+
+    @property
+    def log(self) -> Path:
+        """The file of its output: in its folder, or in a local one of its name if that is in an object store."""
+        return Path(self.planned.folder if self.is_local else self.name) / LOG_FILE
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its folder is on this machine."""
+        return '://' not in self.planned.folder
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits, and not for another process."""
+        return self.state == 'waiting' and time.monotonic() >= self._look_at_s
+
+    def follow(self, seconds: float) -> None:
+        """Takes the progress of a running run from its curve."""
+        self.seconds = seconds
+        with suppress(OSError, CurveError):
+            file = (Path(self.planned.folder) / CURVE_FILE).stat()
+            if self._read != (file.st_ino, file.st_mtime_ns):
+                self._read = (file.st_ino, file.st_mtime_ns)
+                points = TradeoffCurve.read(Path(self.planned.folder)).points
+                self.points = min(len(points), len(self.planned.troughs))
+                if points and points[-1].wall_clock_total_s is not None:
+                    self.pace_s = points[-1].wall_clock_total_s / self.planned.troughs[self.points - 1]
+
+    def has_ended(self) -> bool:
+        """Returns whether its folder holds the complete curve, or that of another run; then sets the state."""
+        try:
+            if not self.planned.is_complete():
+                return False
+        except RecipeError as error:
+            self.state, self.reason = 'failed', str(error)
+            return True
+        self.settle(0)
+        return True
+
+    def claimed(self) -> BinaryIO | None:
+        """Returns its log, locked against other runners; ``None`` if it has ended, or another process trains it.
+
+        Raises:
+            OSError: If its folder cannot be written to.
+        """
+        self.reason = ''
+        if self.has_ended():
+            return None
+        try:
+            if self.is_local and Path(self.planned.folder).exists():
+                with warnings.catch_warnings():
+                    warnings.simplefilter('ignore')  # of a file system without locks, the run itself warns
+                    FolderLock(Path(self.planned.folder)).release()
+            log = open_log(self.log)
+        except (FolderInUseError, BlockingIOError) as error:
+            who = str(error).partition(': wait')[0] if isinstance(error, FolderInUseError) else 'composer-clr run'
+            self.reason = f'waits for another process, which trains it ({who})'
+            self._look_at_s = time.monotonic() + _LOOK_S
+            return None
+        if self.has_ended():  # between the two locks
+            log.close()
+            return None
+        return log
+
+    def lose(self) -> None:
+        """Waits for a second start after the process that forks the runs was killed; fails after the second."""
+        self._losses += 1
+        self.state = 'waiting' if self._losses < 2 else 'failed'
+        self.reason = '' if self._losses < 2 else 'the process that starts the runs was killed twice, see its memory'
+
+    def settle(self, code: int) -> None:
+        """Sets state and reason from the exit status and the curve."""
+        if code:
+            self.state, self.reason = 'failed', failure(code, self.log)
+            return
+        self.state = 'done'
+        if not self.is_local:
+            return
+        try:
+            curve = TradeoffCurve.read(Path(self.planned.folder))
+            complete = self.planned.is_complete()
+        except (CurveError, RecipeError) as error:
+            self.state, self.reason = 'failed', str(error)
+            return
+        if curve.points and curve.points[-1].diverged:
+            epoch = curve.points[-1].epoch
+            self.state = 'failed'
+            self.reason = (
+                f'diverged by epoch {epoch:g}: pass a lower optimizer.lr, and another run_name or remove '
+                f'{self.planned.folder}'
+            )
+        elif not complete:
+            self.state, self.reason = 'failed', f'ended with {len(curve.points)} of {len(self.planned.troughs)} points'
+
+
+def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
+    """Returns recipe and ``key=value`` pairs of a run that saves checkpoints and resumes from them.
+
+    The second value is the folder of checkpoints that the recipe itself does not name, to be removed once the run is
+    complete; or ``None``.
+    """
+    words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
+    if planned.recipe.checkpoint.folder is not None:
+        return words, None
+    checkpoints = f'{planned.folder}/checkpoints'
+    return [*words, f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}'], checkpoints
 
 
 @dataclass
@@ -40,23 +178,22 @@ class _Started:
     """A run that has been started."""
 
     run: StudyRun
-    slot: Slot
+    slot: int
     process: RunProcess
-    progress_file: Path
+    log: BinaryIO
     checkpoints: str | None
     began_s: float = field(default_factory=time.monotonic)
 
-    def report(self) -> None:
-        self.run.seconds = time.monotonic() - self.began_s
-        with suppress(OSError, ValueError):
-            self.run.progress = json.loads(self.progress_file.read_text(encoding='utf-8'))
-
-    def settle(self, code: int) -> None:
-        self.run.settle(code)
-        if code < 0:
-            self.process.send(signal.SIGKILL)  # the loader processes of a killed run
+    def settle(self) -> None:
+        if self.process.code is None:
+            self.run.lose()
+        else:
+            self.run.settle(self.process.code)
+            if self.process.code < 0:
+                self.process.send(signal.SIGKILL)  # the loader processes of a killed run
         if self.run.state == 'done' and self.checkpoints is not None and self.run.is_local:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.log.close()
 
 
 class StudyRunner:
@@ -66,21 +203,24 @@ class StudyRunner:
         planned (Sequence[PlannedRun]): Its runs; complete ones are not run again.
         jobs (int): How many to run side by side. Default: ``1``.
         ranks (int): Ranks of each run. Default: ``1``.
-        devices (Sequence[str]): GPUs, as ``CUDA_VISIBLE_DEVICES`` names them, shared out between the runs side by side.
-            Default: ``()``, each run sees all.
+        devices (Sequence[str]): GPUs, as ``CUDA_VISIBLE_DEVICES`` names them, shared out between the runs side by side;
+            places beyond the GPUs share them. Default: ``()``, each run sees all.
 
     Raises:
         RecipeError: If there are fewer devices than ranks, or a folder holds the curve of another run.
     """
 
     def __init__(self, planned: Sequence[PlannedRun], *, jobs: int = 1, ranks: int = 1, devices: Sequence[str] = ()):
+        if devices and len(devices) < ranks:
+            raise RecipeError(f'--devices {",".join(devices)}: a run of {ranks} ranks needs {ranks} GPUs: name as many')
         self.runs = [StudyRun(run) for run in planned]
         self.interrupted: int | None = None
         self._ranks = ranks
-        self._slots = shared_out(jobs, ranks, devices)
+        groups = [','.join(devices[i : i + ranks]) for i in range(0, len(devices) - ranks + 1, ranks)] or [None]
+        # The GPUs of each place for a run.
+        self._slots = [groups[number % len(groups)] for number in range(jobs)]
         self._started: list[_Started] = []
-        self._files = Path()
-        self._raises = False
+        self._server = RunServer()
         for run in self.runs:
             if run.planned.is_complete():
                 run.settle(0)
@@ -93,48 +233,40 @@ class StudyRunner:
         Args:
             show (Callable): Called several times per second.
         """
-        with tempfile.TemporaryDirectory(prefix='composer_clr-run-') as folder, self._signals():
-            self._files = Path(folder)
-            with (self._files / 'runner.lock').open('wb') as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                try:
-                    while self._step(show):
-                        show()
-                finally:
-                    self._stop()
+        with self._signals():
+            try:
+                while self._step():
+                    show()
+            finally:
+                self._stop()
             show()
 
-    def _step(self, show: Callable[[], None]) -> bool:
+    def _step(self) -> bool:
         """Starts runs, waits for a change, and settles runs that have ended; returns whether to go on."""
         if self.interrupted is not None:
             return False
         used = {started.slot for started in self._started}
-        for slot in self._slots:
-            run = self._next() if slot not in used and self.interrupted is None else None
+        for slot in range(len(self._slots)):
+            run = self._next() if slot not in used else None
             if run is not None:
-                self._start(run, slot, show)
-        if not self._started:
-            return any(run.state == 'waiting' for run in self.runs)
-        sentinels = [started.process.sentinel for started in self._started]
-        if None in sentinels:
-            time.sleep(_POLL_S)
-        else:
-            connection.wait([sentinel for sentinel in sentinels if sentinel is not None], _POLL_S)
+                self._start(run, slot)
+        if not self._started and all(run.state != 'waiting' for run in self.runs):
+            return False
+        self._server.wait(_POLL_S)
         for started in list(self._started):
-            code = started.process.poll()
-            started.report()
-            if code is not None:
+            started.run.follow(time.monotonic() - started.began_s)
+            if started.process.has_ended:
                 self._started.remove(started)
-                started.settle(code)
+                started.settle()
         return True
 
     def _next(self) -> StudyRun | None:
-        waiting = [run for run in self.runs if run.state == 'waiting']
+        ready = [run for run in self.runs if run.is_ready]
         if len(self._slots) > 1:
             # The longest first, so that those that end last are short.
-            waiting.sort(key=lambda run: -run.planned.troughs[-1])
+            ready.sort(key=lambda run: -run.planned.troughs[-1])
         by_folder = {run.planned.folder: run for run in self.runs}
-        for run in waiting:
+        for run in ready:
             trunk = by_folder.get(run.planned.trunk or '')
             if trunk is None or trunk.state == 'done':
                 return run
@@ -142,42 +274,27 @@ class StudyRunner:
                 run.state, run.reason = 'failed', f'the trunk that it branches off failed: {trunk.name}'
         return None
 
-    def _start(self, run: StudyRun, slot: Slot, show: Callable[[], None]) -> None:
-        progress_file = self._files / f'{self.runs.index(run)}.json'
+    def _start(self, run: StudyRun, slot: int) -> None:
         words, checkpoints = resumable(run.planned)
-        environment = {PROGRESS_FILE: str(progress_file), RUNNER_LOCK: str(self._files / 'runner.lock')}
-        if slot.devices is not None:
-            environment['CUDA_VISIBLE_DEVICES'] = slot.devices
-        run.state = 'running'
-        show()
+        devices = self._slots[slot]
+        environment = {} if devices is None else {'CUDA_VISIBLE_DEVICES': devices}
         try:
-            run.check_free()  # before its log is written to
-            if run.has_ended():  # under another runner
+            log = run.claimed()
+            if log is None:
                 return
-            # The first start waits for the fork server, and a signal must interrupt that.
-            self._raises = True
-            process = RunProcess(words, run.log, environment, self._ranks)
-        except _Interrupted:
-            run.state = 'interrupted'
-            return
-        except FolderInUseError as error:
-            run.state, run.reason = 'failed', str(error)
-            return
+            process = self._server.start(words, log, environment, self._ranks)
         except OSError as error:
             run.state = 'failed'
             run.reason = f'cannot be started: {error}: pass a snapshot.folder that can be written to'
             return
-        finally:
-            self._raises = False
-        self._started.append(_Started(run, slot, process, progress_file, checkpoints))
+        run.state = 'running'
+        self._started.append(_Started(run, slot, process, log, checkpoints))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         def interrupt(number: int, frame: object) -> None:
             del frame
             self.interrupted = number
-            if self._raises:
-                raise _Interrupted
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(number, interrupt) for number in numbers]
@@ -192,10 +309,33 @@ class StudyRunner:
         for started in self._started:
             started.process.send(signal.SIGTERM)
         until = time.monotonic() + _GRACE_S
-        while any(started.process.poll() is None for started in self._started) and time.monotonic() < until:
-            time.sleep(0.05)
+        # Those that have not been forked yet never are.
+        while any(s.process.pid and not s.process.has_ended for s in self._started) and time.monotonic() < until:
+            self._server.wait(_POLL_S)
+        self._server.close()
         for started in self._started:
-            started.process.send(signal.SIGKILL)
-            started.process.wait()
             started.run.state = 'interrupted'
+            started.log.close()
         self._started.clear()
+
+
+def check_devices(devices: Sequence[str]) -> None:
+    """Refuses GPUs that PyTorch does not find, in place of which it would train on the CPU or on fewer.
+
+    Args:
+        devices (Sequence[str]): GPUs, as ``CUDA_VISIBLE_DEVICES`` names them; none is not checked.
+
+    Raises:
+        RecipeError: If it finds fewer than these.
+    """
+    if not devices:
+        return
+    named = ','.join(devices)
+    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': named, 'PYTORCH_NVML_BASED_CUDA_CHECK': '1'}
+    counted = subprocess.run([sys.executable, '-c', _COUNT_GPUS], env=environment, capture_output=True, text=True)
+    found = int(counted.stdout) if counted.returncode == 0 else 0
+    if found < len(devices):
+        raise RecipeError(
+            f'--devices {named}: PyTorch finds {found} of these {len(devices)} GPUs: name those that nvidia-smi -L '
+            'lists, each once, or leave --devices out'
+        )

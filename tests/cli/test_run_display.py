@@ -14,14 +14,15 @@ from composer_clr.recipes.schema import RecipeError
 REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder'
 
 
-def run(name, state='waiting', seconds=0.0, reason='', length=8, **progress):
-    planned = SimpleNamespace(troughs=[length], unit='ep')
+def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None):
+    planned = SimpleNamespace(troughs=[4, 8], unit='ep')
     entry: Any = SimpleNamespace(
         name=name,
         state=state,
         seconds=seconds,
         reason=reason,
-        progress=progress,
+        points=points,
+        pace_s=pace_s,
         planned=planned,
         log=Path.cwd() / 'runs' / name / 'train.log',
     )
@@ -38,7 +39,7 @@ def rendered(runs, seconds):
 def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
     runs = [
         run('one', 'done', 10.0),
-        run('two', 'running', 5.0, done=0.5, epoch=4.0, next_trough=8.0, left_s=5.0),
+        run('two', 'running', 5.0, points=1, pace_s=1.25),
         run('three', 'running', 1.0),
         run('four', 'failed', 3.0, 'diverged'),
         run('five'),
@@ -46,8 +47,8 @@ def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
     head, *rows = rendered(runs, 15.0)
     assert head.endswith('1 of 5 runs done, 2 running, 1 failed, 0:00:15, about 0:00:25 left')
     assert [row.split() for row in rows] == [
-        ['two', 'epoch', '4.0', 'next', 'trough', '8', '0:00:05', 'left'],
-        ['three', 'starting'],
+        ['two', '1', 'of', '2', 'points', 'next', 'at', '8ep', '0:00:05', 'left'],
+        ['three', '0', 'of', '2', 'points', 'next', 'at', '4ep'],
     ]
 
 
@@ -61,11 +62,15 @@ def test_a_log_has_one_line_per_run():
         runs[1].state, runs[1].seconds = 'done', 61.0
         update()
         update()
+        runs[2].reason = 'waits for another process'
+        update()
+        update()
         runs[2].state, runs[2].reason = 'failed', REASON
         update()
     assert output.getvalue().splitlines() == [
         '4 runs, 1 of them complete, 1 failed before',
         '3/4 one: done (0:01:01)',
+        'two: waits for another process',
         '4/4 two: failed: ' + REASON + ' (0:00:00)',
     ]
 
@@ -80,12 +85,6 @@ def test_failures_are_listed_with_reason_and_log(terminal, tmp_path, monkeypatch
     assert (lines[0], lines[-1]) == ('1 of 2 runs failed:', '    runs/two/train.log')
     assert ' '.join(line.strip() for line in lines[1:-1]) == f'two: {REASON}'
     assert terminal == (max(map(len, lines)) <= 40)
-
-
-@pytest.mark.parametrize('progress', [{}, {'done': 0.25, 'epoch': None, 'next_trough': None, 'left_s': None}])
-def test_a_run_that_reports_little_is_shown(progress):
-    _, row = rendered([run('one', 'running', 1.0, **progress)], 1.0)
-    assert row.split() == ['one', '25%' if progress else 'starting']
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_parts_come_from_the_recipe():
         ('optimizer.lr=.nan', 'optimizer.lr=nan: must be between 0 and'),
         ('optimizer.lr=-1', 'optimizer.lr=-1.0: must be between 0 and'),
         ('optimizer.weight_decay=.inf', 'optimizer.weight_decay=inf: must be between 0 and'),
-        ('data.timeout_s=-1', 'data: timeout_s=-1.0: must be a number of seconds, or 0'),
+        ('data.timeout_s=-1', 'data.timeout_s=-1.0: must be a number of seconds, or 0'),
         (
             'callbacks.LoadCheckpoint={load_path: x.pt}',
             'callbacks.LoadCheckpoint: unpickles a file, .*pass checkpoint.load_path to start from a checkpoint',

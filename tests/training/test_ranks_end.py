@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from composer_clr.training.rank_errors import rank_errors
+from composer_clr.training.torch_errors import torch_errors
 from tests.helpers.launcher import launch
 
 SCRIPT = """
@@ -60,10 +60,10 @@ def test_the_other_rank_ends_by_itself(how, tmp_path):
     ],
 )
 def test_a_lost_connection_is_one_line(message, reason):
-    with pytest.raises(OSError, match=rf'another rank has ended \({reason}\): its output'), rank_errors():
+    with pytest.raises(OSError, match=rf'another rank has ended \({reason}\): its output'), torch_errors():
         raise RuntimeError(message)
 
 
 def test_other_errors_stay_as_they_are():
-    with pytest.raises(RuntimeError, match='^mat1 and mat2 shapes'), rank_errors():
+    with pytest.raises(RuntimeError, match='^mat1 and mat2 shapes'), torch_errors():
         raise RuntimeError('mat1 and mat2 shapes cannot be multiplied')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -18,10 +17,8 @@ from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.sweep import PlannedRun, planned_runs
 from composer_clr.train import main
-from composer_clr.training import study_devices
-from composer_clr.training.study import StudyRunner
-from composer_clr.training.study_devices import check_devices
-from composer_clr.training.study_run import StudyRun
+from composer_clr.training import study
+from composer_clr.training.study import StudyRun, StudyRunner, check_devices
 from tests.helpers.curves import point
 from tests.helpers.untimed_points import untimed_points
 
@@ -34,7 +31,7 @@ def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
 
 
 @pytest.fixture(scope='module')
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, StudyRun]]:
+def whole_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, StudyRun]]:
     """Runs a study, two runs side by side: three succeed, one diverges, one has no data, one is killed."""
     folder = tmp_path_factory.mktemp('study')
     with pytest.MonkeyPatch.context() as patch:
@@ -42,22 +39,22 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Stu
         planned = [
             *short_runs(kinds=['cyclic', 'standard']),
             *short_runs('run_name=diverges', 'optimizer.lr=1e20', kinds=['cyclic']),
-            *short_runs('run_name=killed', kinds=['cyclic']),
+            *short_runs('run_name=killed', 'max_duration=64ep', kinds=['cyclic']),
             *planned_runs(['resnet56_cifar10/baseline'], ['data.path=nowhere', 'run_name=no-data'], kinds=['cyclic']),
         ]
         runner = StudyRunner(planned, jobs=2)
 
         def kill() -> None:
             for started in runner._started:
-                if started.run.name == 'killed' and started.run.progress:
-                    os.kill(started.process._process.pid, signal.SIGKILL)
+                if started.run.name == 'killed' and started.run.points:
+                    started.process.send(signal.SIGKILL)
 
         runner.run(kill)
     return folder, {run.name: run for run in runner.runs}
 
 
-def test_the_others_are_complete_and_each_failure_has_its_reason(study):
-    _, runs = study
+def test_the_others_are_complete_and_each_failure_has_its_reason(whole_study):
+    _, runs = whole_study
     reasons = {name: run.reason for name, run in runs.items() if run.state == 'failed'}
     assert reasons.keys() == {'diverges', 'no-data', 'killed'}
     assert reasons['diverges'].startswith('diverged by epoch ')
@@ -66,8 +63,8 @@ def test_the_others_are_complete_and_each_failure_has_its_reason(study):
     assert [run.state for run in runs.values()].count('done') == len(runs) - 3
 
 
-def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(study, tmp_path, monkeypatch):
-    folder, runs = study
+def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(whole_study, tmp_path, monkeypatch):
+    folder, runs = whole_study
     monkeypatch.chdir(tmp_path)
     for run in runs.values():
         if run.state != 'done':
@@ -80,16 +77,16 @@ def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(study, t
             assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_output_is_in_the_runs_folder_and_no_checkpoints_are_left_of_complete_runs(study):
-    folder, runs = study
+def test_output_is_in_the_runs_folder_and_no_checkpoints_are_left_of_complete_runs(whole_study):
+    folder, runs = whole_study
     for run in runs.values():
         assert '$ python -m composer_clr.train' in (folder / run.log).read_text().splitlines()[0]
         assert run.log.parent == Path(run.planned.folder)
         assert not (folder / run.planned.folder / 'checkpoints').exists() or run.state == 'failed'
 
 
-def test_called_again_only_the_failed_runs_run_and_one_that_diverged_is_named_again(study, monkeypatch):
-    folder, runs = study
+def test_called_again_only_the_failed_runs_run_and_one_that_diverged_is_named_again(whole_study, monkeypatch):
+    folder, runs = whole_study
     monkeypatch.chdir(folder)
     again = StudyRunner([run.planned for run in runs.values()])
     states = {run.name: run.state for run in again.runs}
@@ -125,11 +122,11 @@ def test_branches_wait_for_their_trunk(tmp_path, monkeypatch):
 )
 def test_devices_are_shared_out(jobs, ranks, devices, expected):
     runner = StudyRunner([], jobs=jobs, ranks=ranks, devices=devices)
-    assert [slot.devices for slot in runner._slots] == expected
+    assert runner._slots == expected
 
 
 def test_devices_that_pytorch_does_not_find_are_refused(monkeypatch):
-    monkeypatch.setattr(study_devices, '_COUNT', 'import os; print(os.environ["CUDA_VISIBLE_DEVICES"].count("0"))')
+    monkeypatch.setattr(study, '_COUNT_GPUS', 'import os; print(os.environ["CUDA_VISIBLE_DEVICES"].count("0"))')
     check_devices(['0'])
     with pytest.raises(RecipeError, match='--devices 0,1: PyTorch finds 1 of these 2 GPUs: name those that nvidia-smi'):
         check_devices(['0', '1'])
@@ -160,24 +157,56 @@ def test_a_run_that_another_runner_has_completed_meanwhile_is_not_repeated(tmp_p
     assert not runner.runs[0].log.exists()
 
 
-def test_a_folder_that_another_run_writes_to_fails_its_run_and_leaves_the_log(tmp_path, monkeypatch):
+def test_a_run_waits_for_the_process_that_writes_to_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (planned,) = short_runs('max_duration=2ep', kinds=['cyclic'])
     folder = Path(planned.folder)
     folder.mkdir(parents=True)
     code = f'import time; from composer_clr.recording.folder_lock import *; l = FolderLock({folder!r}); '
     hold = ['-c', f'from pathlib import *; {code} print(flush=True); time.sleep(60)']
+    reasons, completed = [], TradeoffCurve(Run(planned.recipe.run_name, 'cyclic', 'baseline'), [point(epoch=2.0)])
     with subprocess.Popen([sys.executable, *hold], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         runner = StudyRunner([planned])
-        runner.run(lambda: None)
-        holder.kill()
-    assert re.fullmatch(
-        rf"folder='.*' is being written to by a live run \(process {holder.pid} on .*\): wait for it to end, .*",
-        runner.runs[0].reason,
-    )
+
+        def end() -> None:
+            reasons.append(runner.runs[0].reason)
+            completed.write(folder / 'curve.json')
+            holder.kill()
+
+        runner.run(end)
+    assert re.fullmatch(rf"waits for .* \(folder='.*' is .* by a live run \(process {holder.pid} on .*\)\)", reasons[0])
+    assert (runner.runs[0].state, runner.runs[0].reason) == ('done', '')
     assert not runner.runs[0].log.exists()
+
+
+def test_two_runners_started_together_share_the_study_and_one_survives_the_end_of_its_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('TMPDIR', str(tmp_path / 'temporary'))
+    (tmp_path / 'temporary').mkdir()
+    planned = short_runs('max_duration=16ep', 'schedule.t_0=2ep', kinds=['standard'])
+    code = 'import sys; from composer_clr.cli.app import main; main()'
+    words = ['run', *DIGITS, *SHORT, 'max_duration=16ep', 'schedule.t_0=2ep', '--kinds', 'standard']
+    other = subprocess.Popen([sys.executable, '-c', code, *words], stdout=subprocess.PIPE, text=True)
+    runner = StudyRunner(planned)
+    killed = []
+
+    def kill_the_server() -> None:
+        server = runner._server._process
+        if server is not None and not killed and any(started.process.pid for started in runner._started):
+            killed.append(server.pid)
+            server.kill()
+
+    runner.run(kill_the_server)
+    output, _ = other.communicate(timeout=120)
+    assert other.returncode == 0, output
+    assert killed
+    assert [run.state for run in runner.runs] == ['done'] * len(planned)
+    starts = [run.log.read_text().count('$ python -m') for run in runner.runs]
+    # One each, and one again after the end of the server.
+    assert sorted(starts) == [1] * (len(planned) - 1) + [2]
+    assert not any((tmp_path / 'temporary').iterdir())
 
 
 def test_a_folder_that_cannot_be_written_to_fails_its_run_alone(tmp_path, monkeypatch):

@@ -46,11 +46,12 @@ def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any
     """Calls a class or function; an error becomes a RecipeError of one line, after the key.
 
     Raises:
-        RecipeError: If the call raises a ``TypeError``, ``ValueError`` or ``OSError``.
+        RecipeError: If the call raises a ``TypeError``, ``ValueError``, ``OSError``, or an ``ImportError`` of a package
+            that is not installed.
     """
     try:
         return maker(**arguments)
     except RecipeError:
         raise
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError, OSError, ImportError) as error:
         raise RecipeError(f'{key}: {one_line(error)}') from error

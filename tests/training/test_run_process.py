@@ -2,17 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.training.study_log import failure, open_log
+from composer_clr.training.run_process import failure, open_log
 
 ERROR = 'composer_clr.train: data.imagefolder: /nowhere/train: no such folder\n'
-FULL = 'RuntimeError: [enforce fail at inline_container.cc:659] . unexpected pos 182208 vs 182104'
 
 
 def log_of(folder: Path, *starts: str) -> Path:
     path = folder / 'run/train.log'
     for output in starts:
-        with open_log(path, ['composer_clr.train', 'quickstart/digits']) as log:
-            log.write(output.encode())
+        with open_log(path) as log:
+            log.write(f'2026-01-01 00:00:00 $ python -m composer_clr.train quickstart/digits\n{output}'.encode())
     return path
 
 
@@ -22,20 +21,21 @@ def log_of(folder: Path, *starts: str) -> Path:
         ([ERROR], 2, ERROR.partition(' ')[2].strip()),
         ([f'a warning\n{ERROR}exiting\n'], 2, ERROR.partition(' ')[2].strip()),
         (['Traceback:\n  File x\nRuntimeError: out of memory\n'], 1, 'RuntimeError: out of memory'),
-        ([FULL], 1, f'a file could not be written, make room for it ({FULL})'),
         # The output of an earlier start does not explain this one.
         ([ERROR, ''], 1, 'ended with status 1'),
         ([ERROR], -9, 'killed by SIGKILL, which the kernel sends when memory runs out'),
         ([ERROR], -15, 'killed by SIGTERM'),
         (['evil\x1b[2J' + 'x' * 400], 1, 'evil [2J' + 'x' * 289 + '...'),
     ],
-    ids=['error', 'last-of-its-lines', 'traceback', 'full-disk', 'earlier-start', 'SIGKILL', 'SIGTERM', 'hostile'],
+    ids=['error', 'last-of-its-lines', 'traceback', 'earlier-start', 'SIGKILL', 'SIGTERM', 'hostile'],
 )
 def test_the_reason_of_a_failure(tmp_path, starts, code, expected):
     assert failure(code, log_of(tmp_path, *starts)) == expected
 
 
-def test_a_log_keeps_the_output_of_earlier_starts(tmp_path):
-    lines = log_of(tmp_path, 'one\n', 'two\n').read_text().splitlines()
-    assert [line for line in lines if '$' not in line] == ['one', 'two']
-    assert all('$ python -m composer_clr.train quickstart/digits' in line for line in lines[::2])
+def test_a_log_keeps_the_output_of_earlier_starts_and_is_locked_while_it_is_open(tmp_path):
+    path = log_of(tmp_path, 'one\n', 'two\n')
+    assert [line for line in path.read_text().splitlines() if '$' not in line] == ['one', 'two']
+    with open_log(path), pytest.raises(BlockingIOError):
+        open_log(path)
+    open_log(path).close()

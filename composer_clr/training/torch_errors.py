@@ -1,0 +1,88 @@
+"""Errors of torch's loader processes, ranks and files, in one line that a user can act on."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.serialization
+from torch.utils.data import dataloader
+
+__all__ = ['lost_rank', 'torch_errors']
+
+# As torch words the errors of its backends, on the CPU and on GPUs, of its loaders, and of its files.
+_LOST = re.compile(r'gloo/transport/\S+\] (?P<gloo>[^\[\n]*)|(?P<nccl>ncclRemoteError)')
+_ENDED = re.compile(r'DataLoader worker \(.*?\) (?:is killed by signal: (?P<signal>[^.]*)|exited unexpectedly)')
+_TIMED_OUT = re.compile(r'DataLoader timed out after (?P<seconds>\S+) seconds')
+_NOT_WRITTEN = re.compile(r'inline_container\.cc|PytorchStreamWriter failed')
+
+
+@contextmanager
+def torch_errors() -> Iterator[None]:
+    """Raises torch's errors of lost ranks, ended loader processes and full disks as errors of one line.
+
+    Raises:
+        OSError: If another rank has ended or no longer answers, a loader process ended or gave no batch in time, or a
+            file could not be written.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        message = _ended_loader(error)
+        if isinstance(error, RuntimeError):
+            message = message or _lost(error) or _not_written(error)
+        if message is None:
+            raise
+        raise OSError(message) from error
+
+
+def lost_rank(error: Exception) -> str | None:
+    """Returns how the connection to another rank was lost, in torch's words; ``None`` for any other error.
+
+    Example:
+        >>> lost_rank(RuntimeError('[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:56194'))
+        'Connection closed by peer'
+    """
+    lost = _LOST.search(str(error)) if isinstance(error, RuntimeError) else None
+    return None if lost is None else (lost['gloo'] or lost['nccl']).strip()
+
+
+def _lost(error: RuntimeError) -> str | None:
+    if (how := lost_rank(error)) is None:
+        return None
+    return f'another rank has ended ({how}): its output has the reason; resume from the last checkpoint'
+
+
+def _ended_loader(error: Exception) -> str | None:
+    if timed_out := _TIMED_OUT.search(str(error)):
+        return (
+            f'data.timeout_s={timed_out["seconds"]}: no batch came from the loader processes for so long: check the '
+            'storage of the data, or pass a larger data.timeout_s'
+        )
+    ended = _ENDED.search(str(error))
+    # The end of a process may also show while a batch is received.
+    if not ended and (isinstance(error, RuntimeError) or not _frames(error, dataloader.__file__)):
+        return None
+    how = f' ({ended["signal"]})' if ended and ended['signal'] else ''
+    return (
+        f'data.num_workers: a loader process ended unexpectedly{how}, often because memory ran out: resume, perhaps '
+        'with fewer data.num_workers'
+    )
+
+
+def _not_written(error: BaseException) -> str | None:
+    if not _NOT_WRITTEN.search(str(error)):
+        return None
+    saves = [frame for frame in _frames(error, torch.serialization.__file__) if frame.f_code.co_name == 'save']
+    file = saves[0].f_locals.get('f') if saves else None
+    reason = error
+    while reason is not None and not isinstance(reason, OSError):
+        reason = reason.__context__
+    why = error if reason is None or reason.strerror is None else reason.strerror
+    return f'{getattr(file, "name", file) or "a file"}: cannot be written ({why}): make room for it, and resume'
+
+
+def _frames(error: BaseException, file: str | None) -> list:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
