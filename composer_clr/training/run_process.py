@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import runpy
 import shlex
 import signal
 import subprocess
@@ -246,7 +247,7 @@ def _serve(runner: connection.Connection) -> Any:
         from composer.utils.collect_env import get_cpu_model
 
         import composer_clr.data.digits
-        import composer_clr.train  # noqa: F401
+        import composer_clr.training.build  # noqa: F401
 
         tempfile.tempdir = None
     # Takes a second; Composer caches the result, also for forked processes.
@@ -303,10 +304,8 @@ def _train(server: int, words: list[str], log: str, environment: dict[str, str],
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.update(environment)
     if ranks == 1:
-        from composer_clr.train import main
-
         sys.argv = ['composer_clr.train', *words]
-        return main(words)
+        return runpy.run_module('composer_clr.train', run_name='__main__', alter_sys=True)
     from composer.cli import launcher
 
     os.environ[_LAUNCHER] = str(os.getpid())
