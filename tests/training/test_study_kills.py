@@ -131,7 +131,8 @@ def test_a_signal_ends_the_children_and_the_same_command_continues(whole, tmp_pa
 @pytest.mark.slow
 def test_a_signal_while_the_imports_run(tmp_path):
     process = started(tmp_path)
-    time.sleep(1.5)
+    while not any(tmp_path.rglob('train.log')):
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)
     assert finished(process, 20)[0] == 128 + signal.SIGTERM
 
