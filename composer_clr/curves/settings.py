@@ -52,6 +52,7 @@ _EFFECTS: tuple[tuple[Effect, tuple[str, ...]], ...] = (
         # sees), but not what is optimized: other work in other time, which the curve records.
         Effect.PACE,
         (
+            *(f'optimizer*.{name}' for name in ('foreach', 'fused', 'capturable', 'differentiable')),
             *('device', 'host', 'world_size', 'parallelism', 'precision', 'compile', 'loader.*', 'versions.*'),
             *(f'{RECIPE}.{name}' for name in ('precision', 'compile', 'data.num_workers')),
         ),
@@ -176,7 +177,11 @@ def settings_of(run: Run) -> dict[str, Any]:
         **flat(run.versions, 'versions'),
     }
     known = {name: value for name, value in recorded.items() if value is not None}
-    return {**known, **flat(run.schedule, 'schedule'), **(run.settings or {})}
+    schedule = dict(run.schedule)
+    if run.settings is not None:
+        # Its arguments are under averages.
+        schedule.pop('average', None)
+    return {**known, **flat(schedule, 'schedule'), **(run.settings or {})}
 
 
 def differences(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from composer.core import State
+from composer.utils import dist
 
 from composer_clr.curves.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.peak_window import PeakWindow
@@ -108,6 +109,7 @@ class CurveRecorder:
             checkpoint=measurement.checkpoint,
             extra=measurement.extra,
             diverged=has_diverged(state),
+            world_size=dist.get_world_size(),
         )
         self.kept.points.extend(replace(point, cycle=cycle) for cycle in cycles)
         self.window.restart()

@@ -38,8 +38,9 @@ from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
 from composer_clr.recording.snapshot_files import save_file, save_weights
+from composer_clr.recording.trainer_settings import optimizer_settings
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import parse_time
+from composer_clr.schedule.times import parse_time, spell
 from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
@@ -181,7 +182,11 @@ class ParetoSnapshot(Callback):
         self.on_change = on_change
         self.log_artifact = log_artifact
 
+        # A run from a recipe keeps it, resolved and plain, among its settings.
+        self.recipe: dict[str, Any] | None = None
+
         self._kept = RunState()
+        self._passed: dict[str, Any] = {}
         self._ignored_settings: IgnoredSettings | None = None
         self._measurement = Measurement()
         self._recorder: CurveRecorder | None = None  # from FIT_START on
@@ -210,6 +215,7 @@ class ParetoSnapshot(Callback):
     def init(self, state: State, logger: Logger) -> None:
         del logger
         self._ignored_settings = IgnoredSettings(state)
+        self._passed = optimizer_settings(state)
 
     def after_load(self, state: State, logger: Logger) -> None:
         """Warns of settings that the checkpoint has replaced."""
@@ -323,7 +329,16 @@ class ParetoSnapshot(Callback):
     def _open(self, state: State, logger: Logger, start: Start, schedule: TrainerSchedule) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
-        run = describe_run(state, schedule, method=self.method, kind=self.kind, started_at=kept.started_at)
+        run = describe_run(
+            state,
+            schedule,
+            method=self.method,
+            kind=self.kind,
+            started_at=kept.started_at,
+            peak_window=spell(self.peak_window) if self.peak_window.value else '0ep',
+            passed=self._passed,
+            recipe=self.recipe,
+        )
         if resumed:
             for warning in continue_points(
                 kept, run, schedule, state, on_change=self.on_change, kind_given=self.kind is not None

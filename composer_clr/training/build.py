@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
@@ -188,7 +188,10 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
     arguments |= {'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
-    return built('snapshot', ParetoSnapshot, arguments)
+    snapshot = built('snapshot', ParetoSnapshot, arguments)
+    # Without loggers, whose arguments may be secret, and which change nothing.
+    snapshot.recipe = {name: value for name, value in asdict(recipe).items() if name != 'loggers'}
+    return snapshot
 
 
 def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:

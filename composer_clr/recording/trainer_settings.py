@@ -1,0 +1,262 @@
+"""Reads off a Trainer all that makes its curve what it is, as plain values by dotted name."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from importlib import metadata
+from typing import Any, cast
+
+import composer
+import numpy as np
+import torch
+from composer import Trainer
+from composer.core import Evaluator, State, TimeUnit
+from composer.utils import dist
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+)
+from torchmetrics import Metric, MetricCollection
+
+from composer_clr import __version__
+from composer_clr.curves.settings import flat
+from composer_clr.utils.arguments import arguments_of, digest, plain
+from composer_clr.utils.models import network_name, without_ddp
+
+__all__ = ['evaluation_sizes', 'optimizer_settings', 'trainer_settings', 'versions']
+
+# Libraries that a run may use, by module, and their packages.
+_IF_IMPORTED = {'llmfoundry': 'llm-foundry', 'streaming': 'mosaicml-streaming', 'transformers': 'transformers'}
+# What the optimizers of schedulefree count while training, among their settings.
+_COUNTED = ('k', 'lr_max', 'scheduled_lr', 'train_mode', 'weight_sum')
+# What an algorithm of this package changes during training is not what the user passed.
+_DRIVEN = {'momentum': ('momentum', 'betas'), 'weight decay': ('weight_decay',)}
+# Arguments that say where and with what, not which weights: troughs are compared by themselves.
+_NOT_OF_WEIGHTS = ('scheduler', 'train_data', 'save_weights', 'device')
+# Arguments of a sampler that the run has anyway: its ranks, its seed, its data.
+_NOT_OF_ORDER = ('data_source', 'dataset', 'generator', 'num_replicas', 'num_samples', 'rank', 'sampler', 'seed')
+
+
+def trainer_settings(state: State, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the settings of a Trainer by dotted name.
+
+    Args:
+        state (State): The trainer's state, at or after ``FIT_START``.
+        passed (Mapping | None): :func:`optimizer_settings` at ``INIT``, for what algorithms change while training.
+            Default: ``None``, what the optimizers have now.
+    """
+    loader = state.train_dataloader
+    settings = {
+        **_model(state),
+        **_optimizer(state, passed or {}),
+        **_algorithms(state),
+        **_averages(state),
+        **_named('data', _data(loader)),
+        'microbatch_size': _microbatch_size(state),
+        'precision': state.precision.value,
+        # Composer and torch.compile put the compiled one in the place of the class's.
+        'compile': 'forward' in vars(without_ddp(state.model)),
+        'parallelism': 'fsdp' if state.fsdp_enabled else 'ddp',
+        'world_size': dist.get_world_size(),
+        'device': torch.cuda.get_device_name() if state.device.name == 'gpu' else state.device.name,
+        'host': platform.node(),
+        **_named('versions', versions()),
+    }
+    if state.dataloader_len is not None:
+        settings['data.loader_length'] = int(state.dataloader_len)
+    for evaluator in state.evaluators:
+        settings |= _named(f'evaluation.{evaluator.label}', _evaluated(evaluator))
+    trainer = _trainer_of(state)
+    if trainer is not None:
+        settings['step_schedulers_every_batch'] = trainer._scheduler_step_frequency is TimeUnit.BATCH
+    for name in ('num_workers', 'prefetch_factor', 'pin_memory', 'persistent_workers'):
+        if hasattr(loader, name):
+            settings[f'loader.{name}'] = getattr(loader, name)
+    return settings
+
+
+def optimizer_settings(state: State, rate: str = 'lr') -> dict[str, Any]:
+    """Returns the settings of the optimizers' groups by dotted name: ``optimizer.lr``, or ``optimizer.group0.lr``.
+
+    Args:
+        state (State): The trainer's state.
+        rate (str): Where a group has its learning rate: in ``'lr'`` as it was passed, until the scheduler multiplies
+            it; then in ``'initial_lr'``. Default: ``'lr'``.
+    """
+    # SAM keeps the one that it steps with.
+    optimizers = [getattr(one, 'base_optimizer', one) for one in state.optimizers]
+    groups = [group for one in optimizers for group in one.param_groups]
+    settings: dict[str, Any] = {'optimizer': '+'.join(type(one).__name__ for one in optimizers)}
+    for number, group in enumerate(groups):
+        left_out = ('params', 'lr', 'initial_lr', *(_COUNTED if 'train_mode' in group else ()))
+        kept = {name: plain(value) for name, value in group.items() if name not in left_out}
+        kept['lr'] = float(group.get(rate, group['lr']))
+        settings |= _named('optimizer' if len(groups) == 1 else f'optimizer.group{number}', kept)
+    return settings
+
+
+def evaluation_sizes(evaluators: Sequence[Evaluator]) -> dict[str, dict[str, int]]:
+    """Returns the sizes of what each evaluator runs on and of its data set, so that a subset is recognized."""
+    sizes = {one.label: _evaluation_sizes(one) for one in evaluators}
+    return {label: {'samples': one[0], 'of': one[1]} for label, one in sizes.items() if one is not None}
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of this package and of the libraries that a run's numbers come from."""
+    imported = {package: metadata.version(package) for module, package in _IF_IMPORTED.items() if module in sys.modules}
+    own = {'composer_clr': __version__, 'mosaicml': composer.__version__, 'torch': torch.__version__}
+    return {**own, 'python': platform.python_version(), **imported}
+
+
+def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return flat({prefix: values})
+
+
+def _trainer_of(state: State) -> Trainer | None:
+    """Returns the Trainer under whose event this is called: its state does not show how schedulers are stepped."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get('self')
+        if isinstance(caller, Trainer) and caller.state is state:
+            return caller
+        frame = frame.f_back
+    return None
+
+
+def _model(state: State) -> dict[str, Any]:
+    model = without_ddp(state.model)
+    settings: dict[str, Any] = {'model': network_name(model), 'loss': _loss(model)}
+    if not state.fsdp_enabled:
+        settings['model.parameters'] = sum(parameter.numel() for parameter in model.parameters())
+        settings['model.structure'] = digest('\n'.join(_structure(model)))
+    return settings
+
+
+def _structure(model: torch.nn.Module) -> Iterable[str]:
+    """Yields a line per module with its arguments, such as the rate of dropout; metrics are no part of a network."""
+    metrics = [name for name, one in model.named_modules() if isinstance(one, (Metric, MetricCollection))]
+    for name, module in model.named_modules():
+        if not any(name == metric or name.startswith(f'{metric}.') for metric in metrics):
+            yield f'{name} {type(module).__name__}({module.extra_repr()})'
+
+
+def _loss(model: torch.nn.Module) -> str:
+    function = getattr(model, '_loss_fn', None) or getattr(model, 'loss_fn', None)
+    return str(plain(function or getattr(type(model), 'loss', None)))
+
+
+def _optimizer(state: State, passed: Mapping[str, Any]) -> dict[str, Any]:
+    driven = {name for one in state.algorithms for name in _DRIVEN.get(getattr(one, 'drives', ''), ())}
+    now = optimizer_settings(state, 'initial_lr')
+    return now | {name: value for name, value in passed.items() if name in now and name.rpartition('.')[2] in driven}
+
+
+def _algorithms(state: State) -> dict[str, Any]:
+    names, arguments = [], {}
+    for algorithm in state.algorithms:
+        # InCycles(EMA()) wraps one.
+        inner = getattr(algorithm, 'algorithm', algorithm)
+        names.append(type(inner).__name__)
+        arguments[names[-1]] = _without(arguments_of(inner), 'scheduler') | {'in_cycles': inner is not algorithm}
+    return {'algorithms': names, **flat(arguments, 'algorithms')}
+
+
+def _averages(state: State) -> dict[str, Any]:
+    """Returns the callbacks that evaluate weights of their own, and those that describe what they do to weights."""
+    described = {}
+    for callback in state.callbacks:
+        if hasattr(callback, 'describe_settings'):
+            described[type(callback).__name__] = plain(callback.describe_settings())  # type: ignore[attr-defined]
+        elif hasattr(callback, 'make_weights'):
+            described[type(callback).__name__] = _without(arguments_of(callback), *_NOT_OF_WEIGHTS)
+    return {'averages': sorted(described), **flat(described, 'averages')}
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _data(loader: object) -> dict[str, Any]:
+    """Returns what is known of the data that a loader reads and of their order, over all ranks."""
+    if not isinstance(loader, DataLoader):
+        return {'loader': type(loader).__name__}
+    dataset, settings = loader.dataset, {}
+    if isinstance(loader.batch_size, int):
+        settings['batch_size'] = loader.batch_size * dist.get_world_size()
+    if isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset):
+        settings['samples'] = len(dataset)
+    if not isinstance(dataset, IterableDataset):
+        settings['sampler'] = _order(loader.sampler)
+    settings['part'] = 'the whole set'
+    while isinstance(dataset, Subset):
+        settings['part'] = f'indices:{digest(np.asarray(dataset.indices).tobytes())}'
+        dataset = dataset.dataset
+    settings['dataset'] = type(dataset).__name__
+    settings['collate'] = plain(loader.collate_fn)
+    for name in ('transform', 'target_transform', 'transforms'):
+        transform = getattr(dataset, name, getattr(dataset, f'_{name}', None))
+        if transform is not None:
+            settings[name] = plain(transform)
+    return settings
+
+
+def _order(sampler: object) -> str:
+    """Returns how samples are drawn: the samplers of one rank and of several draw alike."""
+    if isinstance(sampler, SequentialSampler) or (isinstance(sampler, DistributedSampler) and not sampler.shuffle):
+        return 'in order'
+    if isinstance(sampler, DistributedSampler) or (isinstance(sampler, RandomSampler) and not sampler.replacement):
+        return 'shuffled'
+    arguments = _without(arguments_of(sampler), *_NOT_OF_ORDER)
+    return f'{type(sampler).__name__}({", ".join(f"{name}={value!r}" for name, value in arguments.items())})'
+
+
+def _microbatch_size(state: State) -> object:
+    if state.auto_microbatching:
+        return 'auto'
+    size, batch_size = state.device_train_microbatch_size, getattr(state.train_dataloader, 'batch_size', None)
+    return 'whole batch' if size is None or (isinstance(batch_size, int) and size >= batch_size) else size
+
+
+def _evaluated(evaluator: Evaluator) -> dict[str, Any]:
+    data = _data(evaluator.dataloader.dataloader)
+    settings = {name: data[name] for name in ('dataset', 'transform', 'transforms') if name in data}
+    sizes = _evaluation_sizes(evaluator)
+    if sizes is not None:
+        settings |= {'samples': sizes[0], 'of': sizes[1]}
+        # A mean over batches of unequal sizes depends on the size.
+        if 'batch_size' in data:
+            settings['batch_size'] = data['batch_size'] if sizes[0] % data['batch_size'] else 'divides the set'
+    return settings
+
+
+def _evaluation_sizes(evaluator: Evaluator) -> tuple[int, int] | None:
+    loader = evaluator.dataloader.dataloader
+    sizes = _sizes(getattr(loader, 'dataset', None))
+    if not isinstance(loader, DataLoader) or sizes is None:
+        return None
+    samples, whole = sizes
+    if loader.batch_size is not None and evaluator.subset_num_batches not in (None, -1):
+        samples = min(samples, evaluator.subset_num_batches * loader.batch_size * dist.get_world_size())
+    return samples, whole
+
+
+def _sizes(dataset: object) -> tuple[int, int] | None:
+    """Returns the samples that a loader of all the data set goes through on all ranks, and those of the whole set."""
+    if isinstance(dataset, IterableDataset):
+        # The length of an iterable data set may be that of one rank, and may be wrong. StreamingDataset has both.
+        samples, whole = getattr(dataset, 'epoch_size', None), getattr(dataset, 'size', None)
+        return (samples, whole) if isinstance(samples, int) and isinstance(whole, int) else None
+    if not isinstance(dataset, Sized):
+        return None
+    samples = len(dataset)
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    # Images in memory may be read in part.
+    return samples, getattr(dataset, 'whole', None) or len(cast(Sized, dataset))

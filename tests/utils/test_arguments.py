@@ -1,0 +1,162 @@
+"""The arguments that an object was made with, and values as plain ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import partial, wraps
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from composer.algorithms import EMA, BlurPool, LabelSmoothing, MixUp
+from composer.core import Event, Time
+from composer.loss import soft_cross_entropy
+from composer.optim import ComposerScheduler
+
+from composer_clr.utils.arguments import arguments_of, defaults_of, plain
+
+
+def experimental(cls):
+    """Decorates a class as LLM Foundry does its scheduler: the constructor no longer shows its arguments."""
+    original_init = cls.__init__
+
+    def new_init(self, *args, **kwargs):
+        original_init(self, *args, **kwargs)
+
+    cls.__init__ = new_init
+    return cls
+
+
+@experimental
+class Decorated(ComposerScheduler):
+    def __init__(self, t_warmup: str, alpha_f: float = 0.0, scale=1):
+        self.t_warmup, self.alpha_f, self._scale = Time.from_timestring(t_warmup), alpha_f, scale
+
+    def __call__(self, state, ssr=1.0):
+        return 1.0
+
+
+def logged(init):
+    @wraps(init)
+    def inner(*args, **kwargs):
+        return init(*args, **kwargs)
+
+    return inner
+
+
+class Wrapped(Decorated):
+    @logged
+    def __init__(self, t_warmup, alpha_f=0.0, scale=1):
+        super().__init__(t_warmup, alpha_f, scale)
+
+
+class PassesOn(Decorated):
+    def __init__(self, extra=3, **kwargs):
+        super().__init__(**kwargs)
+        self.extra = extra
+
+
+class Hidden:
+    """Its constructor shows no names at all."""
+
+    def __init__(self, **kwargs):
+        self.rate, self.counts, self._private, self.network = kwargs['rate'], [1, 2], 1, torch.nn.Linear(1, 1)
+
+
+class Plain:
+    def method(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('one', 'expected'),
+    [
+        (Decorated('1ep', 0.1), {'t_warmup': '1ep', 'alpha_f': 0.1, 'scale': 1}),
+        (Wrapped('1ep', 0.1), {'t_warmup': '1ep', 'alpha_f': 0.1, 'scale': 1}),
+        (PassesOn(t_warmup='1ep'), {'t_warmup': '1ep', 'alpha_f': 0.0, 'scale': 1, 'extra': 3}),
+        (Hidden(rate=0.5), {'rate': 0.5, 'counts': [1, 2]}),
+        (Plain(), {}),
+        (LabelSmoothing(0.3), {'smoothing': 0.3, 'target_key': 1}),
+        (MixUp(0.3), {'alpha': 0.3, 'interpolate_loss': False, 'input_key': 0, 'target_key': 1}),
+        (torch.nn.L1Loss(), {'reduction': 'mean', 'size_average': None, 'reduce': None}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_arguments(one, expected):
+    arguments = arguments_of(one)
+    assert {name: arguments.get(name) for name in expected} == expected
+    assert arguments.keys() <= expected.keys()
+    assert json.loads(json.dumps(arguments)) == arguments
+
+
+def test_arguments_that_are_times_and_defaults():
+    assert arguments_of(EMA(half_life='5ba'))['half_life'] == '5ba'
+    assert defaults_of(EMA())['half_life'] == '1000ba'
+    assert defaults_of(BlurPool()) == arguments_of(BlurPool())
+    assert defaults_of(Decorated('1ep')) == {'alpha_f': 0.0, 'scale': 1}
+
+
+def local(factor):
+    return lambda outputs, targets: factor * outputs
+
+
+@pytest.mark.parametrize(
+    ('value', 'expected'),
+    [
+        (1.5, 1.5),
+        (float('nan'), 'nan'),
+        (np.float32(0.5), 0.5),
+        (Event.INIT, 'init'),
+        ({3, 1, 2}, [1, 2, 3]),
+        (Path('/data/images'), 'images'),
+        ('/data/images', 'images'),
+        ('data/images', 'data/images'),
+        (soft_cross_entropy, 'soft_cross_entropy'),
+        (partial(soft_cross_entropy, reduction='sum'), "soft_cross_entropy(reduction='sum')"),
+        (torch.nn.ReLU, 'ReLU'),
+        (torch.Generator(), 'Generator'),
+    ],
+)
+def test_plain_values(value, expected):
+    assert plain(value) == expected
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        (torch.ones(3), torch.zeros(3)),
+        (torch.ones(3), torch.ones(4)),
+        (torch.nn.CrossEntropyLoss(weight=torch.ones(2)), torch.nn.CrossEntropyLoss(weight=torch.zeros(2))),
+        (local(1.0), local(2.0)),
+        (lambda x: x + 1, lambda x: x + 2),
+        ('x' * 200, 'y' * 200),
+        (list(range(100)), list(range(101))),
+        (partial(soft_cross_entropy, weight=torch.ones(2)), partial(soft_cross_entropy, weight=torch.zeros(2))),
+    ],
+)
+def test_what_differs_has_another_digest(one, other):
+    assert plain(one) != plain(other)
+    assert len(str(plain(one))) < 200
+    json.dumps(plain(one))
+
+
+PROGRAM = """
+import torch
+from functools import partial
+from composer_clr.utils.arguments import plain
+class Loss(torch.nn.Module):
+    def __init__(self, inner, options): super().__init__(); self.inner, self.options = inner, options
+def made(n): return lambda x: [Loss for _ in range(n)]
+print(plain([Loss(torch.nn.CrossEntropyLoss(torch.ones(3)), {'a', 'b', 'c'}), made(3), partial(made, object())]))
+print(plain(Loss(made(2), object())))
+"""
+
+
+def test_digests_are_the_same_in_every_process(capsys):
+    told = subprocess.run([sys.executable, '-c', PROGRAM], capture_output=True, text=True, check=True).stdout
+    exec(compile(PROGRAM, 'elsewhere', 'exec'), {'__name__': 'elsewhere'})
+    assert capsys.readouterr().out == told
+    assert '0x' not in told
