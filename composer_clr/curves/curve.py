@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,6 +68,11 @@ class TradeoffPoint:
     diverged: bool = False
     own_decay: bool = False
     world_size: _Count | None = None
+
+    @cached_property
+    def line(self) -> str:
+        """The point as strict JSON on one line, made once: a curve is written whole at each of its points."""
+        return _POINT.dump_json(self).decode()
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -146,7 +152,9 @@ class TradeoffCurve:
 
     def to_json(self) -> str:
         """Returns the curve as strict JSON; values that are not finite become ``"NaN"``, ``"Infinity"`` and so on."""
-        return _CURVE.dump_json(self, indent=1).decode() + '\n'
+        run = _RUN.dump_json(self.run, indent=1).decode().replace('\n', '\n ')
+        points = ','.join(f'\n  {point.line}' for point in self.points)
+        return f'{{\n "format": {self.format},\n "run": {run},\n "points": [{points}\n ]\n}}\n'
 
     @classmethod
     def from_json(cls, text: str, source: str = 'the text') -> TradeoffCurve:
@@ -192,4 +200,4 @@ class TradeoffCurve:
         write_whole(Path(path), self.to_json())
 
 
-_CURVE = TypeAdapter(TradeoffCurve)
+_POINT, _RUN, _CURVE = TypeAdapter(TradeoffPoint), TypeAdapter(Run), TypeAdapter(TradeoffCurve)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import asdict, dataclass, field
+import json
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
 from composer.core import State
 
-from composer_clr.curves.curve import Run, TradeoffPoint
+from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.recording.training_clock import TrainingClock
 
 __all__ = ['RunState', 'Start']
@@ -35,14 +35,13 @@ class RunState:
         parent (dict[str, Any] | None): The run that it was branched off, and where.
         clock (TrainingClock): Training time so far.
         seen (list[tuple[int, dict[str, float]]]): The evaluations that the next trough's peak may look at.
-        run (Run | None): The run as it was when training last started; ``None`` in older checkpoints.
+        run (Run | None): The run as it was when training last started; ``None`` before that.
         ends (list[int]): Its start of cycle 0 and the ends of its cycles, in its schedule's unit.
         offset (int): Added to a cycle's number in the schedule for its number in the curve; 0 unless the schedule was
             changed under way.
         changes (list[dict[str, Any]]): Settings that changed under way: the ``batch``, and by key the values before
             and after it.
-        fast_forward_s (float | None): Where training time so far is Composer's, since the run was recorded by an older
-            version or not at all: what to subtract.
+        recorded (bool): Whether training so far was timed here; Composer's clock is all there is of it otherwise.
     """
 
     points: list[TradeoffPoint] = field(default_factory=list)
@@ -55,40 +54,42 @@ class RunState:
     ends: list[int] = field(default_factory=list)
     offset: int = 0
     changes: list[dict[str, Any]] = field(default_factory=list)
-    fast_forward_s: float | None = 0.0
+    recorded: bool = False
 
     def as_plain(self) -> dict[str, Any]:
-        """Returns the state as plain values, so that a checkpoint loads with ``weights_only=True``."""
+        """Returns the state as plain values under plain names, so that a checkpoint loads with ``weights_only=True``.
+
+        Composer takes a slash, as in a metric's name, for a level of names when it leaves out parts of a checkpoint.
+        """
         return {
-            'points': [asdict(point) for point in self.points],
+            'curve': None if self.run is None else TradeoffCurve(self.run, self.points).to_json(),
             'started_at': self.started_at,
             'run_name': self.run_name,
             'parent': self.parent,
             'train_s': self.clock.train_s,
             'paused_s': self.clock.paused_s,
-            'seen': [[t, dict(metrics)] for t, metrics in self.seen],
-            'run': None if self.run is None else asdict(self.run),
+            'seen': json.dumps(self.seen),
             'ends': list(self.ends),
             'offset': self.offset,
-            'changes': copy.deepcopy(self.changes),
+            'changes': json.dumps(self.changes),
         }
 
     @classmethod
     def from_plain(cls, state: dict[str, Any]) -> RunState:
-        """Reads what :meth:`as_plain` returned, in this version or an earlier one."""
-        run = state.get('run')
+        """Reads what :meth:`as_plain` returned."""
+        curve = None if state['curve'] is None else TradeoffCurve.from_json(state['curve'], 'the checkpoint')
         return cls(
-            points=[TradeoffPoint(**point) for point in state['points']],
+            points=[] if curve is None else curve.points,
             started_at=state['started_at'],
-            run_name=state.get('run_name'),
-            parent=state.get('parent'),
-            clock=TrainingClock(state.get('train_s', 0.0), state['paused_s']),
-            seen=[(t, dict(metrics)) for t, metrics in state['seen']],
-            run=None if run is None else Run(**run),
-            ends=list(state.get('ends', ())),
-            offset=state.get('offset', 0),
-            changes=copy.deepcopy(state.get('changes', [])),
-            fast_forward_s=None if 'train_s' in state else state.get('spinning_s', 0.0),
+            run_name=state['run_name'],
+            parent=state['parent'],
+            clock=TrainingClock(state['train_s'], state['paused_s']),
+            seen=[(t, metrics) for t, metrics in json.loads(state['seen'])],
+            run=None if curve is None else curve.run,
+            ends=list(state['ends']),
+            offset=state['offset'],
+            changes=json.loads(state['changes']),
+            recorded=True,
         )
 
     @property
@@ -104,10 +105,9 @@ class RunState:
         Args:
             state (State): The trainer's state at ``FIT_START``.
         """
-        if self.fast_forward_s is not None:
-            total_s = state.timestamp.total_wct.total_seconds()
-            self.clock = TrainingClock(total_s - self.fast_forward_s, self.clock.paused_s)
-            self.fast_forward_s = None
+        if not self.recorded:
+            self.clock = TrainingClock(state.timestamp.total_wct.total_seconds())
+            self.recorded = True
         start = Start.RESUMED
         if state.timestamp.batch.value == 0:
             start = Start.ANEW

@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+from pydantic import TypeAdapter
 
 from composer_clr import TradeoffCurve
 from composer_clr.curves.curve import CurveError
@@ -141,3 +142,9 @@ def test_a_curve_knows_the_file_that_it_was_read_from_and_does_not_record_it(tmp
     assert read == written
     assert read.to_json() == written.to_json()
     assert TradeoffCurve.from_json(written.to_json()[:-3] + ', "source": "elsewhere"}').source is None
+
+
+def test_the_text_is_that_of_the_whole_record_at_once():
+    odd = point(1, epoch=None, lr=math.nan, metrics={'a"b': 1e-300, 'ü\n': -math.inf}, checkpoint=None, own_decay=True)
+    for one in (curve(), curve(point(), odd), TradeoffCurve(curve().run, [])):
+        assert json.loads(one.to_json()) == json.loads(TypeAdapter(TradeoffCurve).dump_json(one))
