@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from composer_clr.analysis.comparison_record import bound_record, speedup_record
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
+from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.queries import Answer, FrontierPoint, frontier, time_to_reach, value_within
 from composer_clr.analysis.resampling import Speedup, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
-from composer_clr.curves.axes import Axis, differing_ranks, shown_axis
+from composer_clr.curves.axes import Axis, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE, study_baseline
@@ -156,7 +157,7 @@ def answer(
         axis=axis,
         curves=answers,
         frontier=frontier(means.values(), lower_is_better=lower),
-        warning=differing_ranks(runs),
+        warning=differing_pace(runs),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from composer_clr.analysis.pairing import Alignment
-from composer_clr.curves.axes import Count, differing_epochs, differing_ranks
+from composer_clr.analysis.pooling import differing_pace
+from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.methods import study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
@@ -65,7 +66,7 @@ def basis_of(
         lower_is_better=study_direction(runs, name, lower_is_better),
         axis=axis,
         is_ratio=is_perplexity(name),
-        warnings=tuple(filter(None, (differing_epochs(runs) if axis == 'epoch' else None, differing_ranks(runs)))),
+        warnings=tuple(filter(None, (differing_epochs(runs) if axis == 'epoch' else None, differing_pace(runs)))),
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from composer_clr.analysis.pooling import check_one_curve
 from composer_clr.curves.axes import Count, check_counts, default_axis, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
@@ -112,7 +113,8 @@ def mean_curves(
 
     Raises:
         CurveError: If a point lacks the metric, or its value, time or count cannot be compared; if two runs of one
-            method, kind and seed reach the same count, or a run does not count what the axis shows.
+            method, kind and seed reach the same count, runs of one method and kind differ in more than the seed, or a
+            run does not count what the axis shows.
     """
     curves = list(curves)
     if axis is not None:
@@ -124,6 +126,8 @@ def mean_curves(
             # A run without a seed pairs with no other.
             label = f'run {index} of {", ".join(key)}' if curve.run.seed is None else f'seed {curve.run.seed}'
             groups[key].append((label, curve))
+    for runs in groups.values():
+        check_one_curve([curve for _, curve in runs])
     axis = axis or _common_axis(curves)
     return {
         key: _mean(*key, runs, metric, axis or default_axis([run for _, run in runs]), peak, allow_nan)

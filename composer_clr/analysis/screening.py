@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from composer_clr.analysis.mean_curve import is_amount, is_value
+from composer_clr.analysis.pooling import without_odd_runs
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, full_name, measured
@@ -24,9 +25,10 @@ def usable_curves(
 ) -> tuple[list[TradeoffCurve], str, list[CurveError]]:
     """Leaves out what cannot be compared, so that one bad run does not hide the others.
 
-    Left out are points that diverged, that lack the metric or have no finite value, time or count of it, a run with
-    different values at one count, and a second run of a method, kind and seed that reaches the same count as the first.
-    Runs without a point left are left out too.
+    Left out are runs of other settings than most runs of their method and kind (:func:`without_odd_runs`), points that
+    diverged, that lack the metric or have no finite value, time or count of it, a run with different values at one
+    count, and a second run of a method, kind and seed that reaches the same count as the first. Runs without a point
+    left are left out too.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -40,13 +42,15 @@ def usable_curves(
         and the remedy.
 
     Raises:
-        CurveError: If nothing is left, no metric can be chosen, or ``strict`` and something is left out.
+        CurveError: If nothing is left, no metric can be chosen, most runs of a method and kind do not agree in their
+            settings, or ``strict`` and something is left out.
     """
-    with_points = [curve for curve in curves if curve.points]
+    with_points, errors = without_odd_runs(curve for curve in curves if curve.points)
+    if errors and strict:
+        raise errors[0]
     metric = full_name(with_points, metric, peak=peak) if metric else default_metric(with_points, peak=peak)
     counted = None if axis == 'time' else axis
     kept: list[TradeoffCurve] = []
-    errors: list[CurveError] = []
     places: dict[tuple[str, str, int, float], str] = {}
     for curve in with_points:
         axis = counted or default_axis([curve])

@@ -24,7 +24,7 @@ from composer_clr.cli.options import (
     with_averaged,
     write_picture,
 )
-from composer_clr.curves.axes import differing_epochs, differing_ranks, shown_axis
+from composer_clr.curves.axes import differing_epochs, shown_axis
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.text import printable
 
@@ -81,6 +81,7 @@ def plot(
 
     mpl.use('agg')
     from composer_clr.analysis.pairing import Alignment
+    from composer_clr.analysis.pooling import differing_pace
     from composer_clr.figures.layout import finish
     from composer_clr.figures.paper import draw, takes_axis
     from composer_clr.figures.style import paper_style
@@ -92,10 +93,11 @@ def plot(
     options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
     chosen = {name: value for name, value in options.items() if value is not None}
     curves = read_curves(runs, strict, slow_start)
-    differing = {'epoch': differing_epochs, 'time': differing_ranks}.get(shown_axis(curves, axis))  # type: ignore[arg-type]
+    against = shown_axis(curves, axis)  # type: ignore[arg-type]
+    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
+    differing = {'epoch': differing_epochs, 'time': differing_pace}.get(against)
     if differing is not None and (warning := differing(curves)):
         typer.echo(f'composer-clr: {printable(warning)}', err=True)
-    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
     shown = curves
     if figure in ('1C', '2', 'S2', 'gap'):
         # These figures show the curves of averaged weights too.

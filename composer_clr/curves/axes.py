@@ -19,7 +19,6 @@ __all__ = [
     'count_labels',
     'default_axis',
     'differing_epochs',
-    'differing_ranks',
     'distinct_points',
     'point_count',
     'read_count',
@@ -170,24 +169,6 @@ def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:
                 f'--axis {axis} pairs equal numbers of {axis}s'
             )
     return None
-
-
-def differing_ranks(curves: Iterable[TradeoffCurve]) -> str | None:
-    """Returns a sentence where two runs have different numbers of ranks, so that their times are not comparable.
-
-    Example:
-        >>> from composer_clr.curves.curve import Run
-        >>> differing_ranks([TradeoffCurve(Run(f'on-{n}', 'cyclic', 'A', world_size=n), []) for n in (8, 1, 8)])
-        "training times are not comparable: run 'on-1' has 1 rank, run 'on-8' 8"
-    """
-    places = {curve.run.world_size: curve.place for curve in curves if curve.run.world_size is not None}
-    if len(places) < 2:
-        return None
-    fewest, most = min(places), max(places)
-    ranks = 'rank' if fewest == 1 else 'ranks'
-    return (
-        f'training times are not comparable: run {places[fewest]!r} has {fewest} {ranks}, run {places[most]!r} {most}'
-    )
 
 
 def _differ(curves: Sequence[TradeoffCurve], axis: str) -> tuple[tuple[str, float], tuple[str, float]] | None:

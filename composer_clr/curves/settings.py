@@ -223,8 +223,7 @@ def differences(
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         if not (_has_effect(name, effect) and _matters(name, sides)):
             continue
-        missing = defaults.get(name, None if name.startswith(f'{RECIPE}.') else _UNKNOWN)
-        values = [side.get(name, missing) for side in sides]
+        values = [side[name] if name in side else _missing(name, side, defaults) for side in sides]
         if not any(value is _UNKNOWN for value in values) and not _same(name, *values):
             found.append(Difference(name, *values))
     return found
@@ -245,6 +244,14 @@ _UNKNOWN = object()
 
 def _has_effect(name: str, wanted: Effect) -> bool:
     return effect(name) is wanted
+
+
+def _missing(name: str, side: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+    """Returns the value of a name that a side lacks: of a recipe or schedule that it lacks, none is known."""
+    section = name.partition('.')[0]
+    if section in (RECIPE, 'schedule') and not any(other.startswith(f'{section}.') for other in side):
+        return _UNKNOWN
+    return defaults.get(name, None if section == RECIPE else _UNKNOWN)
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, Any]:

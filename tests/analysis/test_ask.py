@@ -59,7 +59,7 @@ def test_times_on_different_numbers_of_ranks_are_said_not_to_be_comparable():
     on_eight = TradeoffCurve(replace(STUDY[0].run, world_size=8, run_name='eight'), STUDY[0].points)
     answers = answer([on_eight, *STUDY[1:]], reach=[0.4])
     assert answers_notes(answers)[0].startswith('training times are not comparable: run ')
-    assert answers_record(answers)['warning'].endswith("run 'eight' 8")
+    assert answers_record(answers)['warning'].endswith("run 'eight' has world_size=8, run 'r' 1")
 
 
 class TestAnswer:

@@ -223,7 +223,7 @@ class TestCost:
         cost = study.with_standard['cyclic'].methods['m'].cost
         assert (cost.one_run_gpu_h, cost.separate_gpu_h) == (pytest.approx(2), None)
         assert record_study(study)['warnings'] == [
-            "training times are not comparable: run 's72' has 1 rank, run 's36' 8"
+            "training times are not comparable: run 'r' has world_size=1, run 's36' 8"
         ]
 
     def test_an_unknown_number_of_gpus_has_no_gpu_hours(self):

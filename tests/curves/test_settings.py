@@ -49,7 +49,11 @@ def test_what_a_difference_means(names, expected):
         ({'schedule.troughs': [2, 4]}, {'schedule.troughs': [2, 4, 8]}, []),
         ({'schedule.troughs': [2, 4]}, {'schedule.troughs': [2, 5, 8]}, [('schedule.troughs', [2, 4], [2, 5, 8])]),
         ({'schedule.troughs': [4]}, {'schedule.troughs': [8]}, []),
-        ({}, {'schedule.shape': 'linear'}, [('schedule.shape', 'cosine', 'linear')]),
+        (
+            {'schedule.t_hold': 0.1},
+            {'schedule.t_hold': 0.1, 'schedule.shape': 'linear'},
+            [('schedule.shape', 'cosine', 'linear')],
+        ),
         ({'schedule.t_hold': None}, {'schedule.alpha_f': 0}, []),
     ],
 )
@@ -102,6 +106,12 @@ def test_a_key_added_later_is_at_its_default():
     assert named(then, now, defaults=flat(recipe())) == []
     now['recipe']['optimizer']['weight_decay'] = 0.1
     assert named(then, now, defaults=flat(recipe())) != []
+
+
+def test_a_recipe_or_schedule_that_one_side_lacks_is_not_known_there():
+    assert named({'method': 'a'}, {'method': 'a', **recipe()}) == []
+    assert named({'method': 'a', 'schedule.alpha_f': 0.1}, {'method': 'a'}) == []
+    assert named({'schedule.alpha_f': 0.1}, {'schedule.shape': 'linear'}) != []
 
 
 def test_what_the_trainer_shows_is_not_named_twice():

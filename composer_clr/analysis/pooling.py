@@ -1,0 +1,175 @@
+"""Decides which runs are seeds of one curve, and whose training times are comparable: those whose settings agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.settings import (
+    RECIPE,
+    Difference,
+    Effect,
+    differences,
+    effect,
+    listed_differences,
+    settings_of,
+)
+
+__all__ = ['check_one_curve', 'differing_pace', 'without_odd_runs']
+
+_MOST_NAMED = 3
+_MOST_KEPT = 16
+
+
+class _Setting(NamedTuple):
+    """A setting in which runs differ: its name, and each run that records it with its value."""
+
+    name: str
+    values: list[tuple[TradeoffCurve, Any]]
+
+    def agreeing(self, value: Any) -> int:
+        """Returns how many runs have a value."""
+        return sum(other == value for _, other in self.values)
+
+    @property
+    def usual(self) -> Any:
+        """The value of most runs.
+
+        Raises:
+            CurveError: If no value is that of more than half of them.
+        """
+        value = max((value for _, value in self.values), key=self.agreeing)
+        if 2 * self.agreeing(value) <= len(self.values):
+            raise self.refusal()
+        return value
+
+    def __str__(self) -> str:
+        (run, value), *others = self.values
+        other, its_value = next(one for one in others if one[1] != value)
+        return f'run {run.place!r} has {Difference(self.name, value, its_value).text(f"run {other.place!r}")}'
+
+    def refusal(self) -> CurveError:
+        """Returns the error that names two runs and their values."""
+        run = self.values[0][0].run
+        return CurveError(
+            f'{self}, so they are not seeds of one curve ({run.method}, {run.kind}): name the runs of one of them, or '
+            'give each a method of its own (snapshot.method)'
+        )
+
+
+def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Leaves out the runs whose settings are not those of most runs of their method and kind.
+
+    Two runs are seeds of one curve if all settings that make another curve agree. A setting that a run does not record
+    is not compared.
+
+    Args:
+        curves (Iterable[TradeoffCurve]): The runs.
+
+    Returns:
+        tuple[list[TradeoffCurve], list[CurveError]]: The other runs, and what was left out, with the difference.
+
+    Raises:
+        CurveError: If runs of a method and kind differ, and most of them do not agree.
+    """
+    curves = list(curves)
+    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
+    for curve in curves:
+        groups[curve.run.method, curve.run.kind].append(curve)
+    odd: dict[int, list[Difference]] = defaultdict(list)
+    for runs in groups.values():
+        settings = _differing(runs, Effect.CURVE)
+        for setting in settings:
+            usual = setting.usual
+            for run, value in setting.values:
+                if value != usual:
+                    odd[id(run)].append(Difference(setting.name, value, usual))
+        if settings and 2 * sum(id(run) in odd for run in runs) >= len(runs):
+            raise settings[0].refusal()
+    errors = [_left_out(curve, odd[id(curve)]) for curve in curves if id(curve) in odd]
+    return [curve for curve in curves if id(curve) not in odd], errors
+
+
+def _left_out(curve: TradeoffCurve, found: Sequence[Difference]) -> CurveError:
+    others = f'most runs of {curve.run.method}, {curve.run.kind}'
+    more = f' and {len(found) - _MOST_NAMED} more' if len(found) > _MOST_NAMED else ''
+    return CurveError(
+        f'run {curve.place!r} has {listed_differences(found[:_MOST_NAMED], others)}{more}: give it a method of its own '
+        '(snapshot.method), or leave it out'
+    )
+
+
+def check_one_curve(runs: Sequence[TradeoffCurve]) -> None:
+    """Refuses runs of one method and kind that differ in more than the seed.
+
+    Raises:
+        CurveError: If two of them differ in a setting that makes another curve.
+    """
+    for setting in _differing(runs, Effect.CURVE):
+        raise setting.refusal()
+
+
+def differing_pace(curves: Iterable[TradeoffCurve]) -> str | None:
+    """Returns a sentence where runs were timed under different settings, so that their times are not comparable.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> differing_pace([TradeoffCurve(Run(f'on-{n}', 'cyclic', 'A', world_size=n), []) for n in (8, 1, 8)])
+        "training times are not comparable: run 'on-8' has world_size=8, run 'on-1' 1"
+    """
+    for setting in _differing(list(curves), Effect.PACE):
+        return f'training times are not comparable: {setting}'
+    return None
+
+
+def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
+    """Returns the settings of one effect in which runs differ, as far as each run records them."""
+    recorded = [(run, settings) for run in runs for settings in _recorded(run, wanted)]
+    # Troughs are compared as far as both runs go, so with those of the run that has most.
+    recorded.sort(key=lambda one: -len(one[0].points))
+    known: dict[str, Any] = {}
+    found: list[dict[str, Difference]] = []
+    alike: list[tuple[dict[str, Any], dict[str, Difference]]] = []
+    for _, settings in recorded:
+        compared = _compared(settings)
+        of_run = next((those for other, those in alike if other == compared), None)
+        if of_run is None:
+            of_run = {one.name: one for one in differences(known, settings, effect=wanted)}
+            known = {**settings, **known}
+            alike = [(compared, of_run), *alike[: _MOST_KEPT - 1]]
+        found.append(of_run)
+    names = {name: one.then for of_run in found for name, one in of_run.items()}
+    return [
+        _Setting(
+            name,
+            [
+                (run, of_run[name].now if name in of_run else then)
+                for (run, settings), of_run in zip(recorded, found, strict=True)
+                if name in of_run or _is_known(name, settings)
+            ],
+        )
+        for name, then in names.items()
+    ]
+
+
+def _recorded(curve: TradeoffCurve, wanted: Effect) -> Iterator[dict[str, Any]]:
+    """Yields a run's settings, and if it was resumed on other ranks, those from there on."""
+    settings = settings_of(curve.run)
+    yield settings
+    if wanted is Effect.PACE:
+        for ranks in {point.world_size for point in curve.points} - {None, curve.run.world_size}:
+            yield {**settings, 'world_size': ranks}
+
+
+def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a comparison reads: most runs of a curve have the same, and it need not be made again."""
+    recipe = settings.get(RECIPE)
+    sections = {f'{RECIPE}.{name}': of_name for name, of_name in recipe.items()} if isinstance(recipe, dict) else {}
+    named = {**settings, **sections, RECIPE: None}
+    return {name: value for name, value in named.items() if effect(name) is not Effect.NONE}
+
+
+def _is_known(name: str, settings: Mapping[str, Any]) -> bool:
+    return name in settings or (name.startswith(f'{RECIPE}.') and RECIPE in settings)

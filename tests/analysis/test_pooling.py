@@ -1,0 +1,166 @@
+"""Runs that differ in more than the seed are not seeds of one curve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from composer_clr.analysis.compare import compare
+from composer_clr.analysis.mean_curve import mean_curves
+from composer_clr.analysis.pooling import differing_pace, without_odd_runs
+from composer_clr.analysis.screening import usable_curves
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from tests.helpers.runs_and_lines import ACC, run, standard_runs
+
+POINTS = [(16, 0.70), (32, 0.74), (64, 0.76)]
+
+
+def seeds(*changes: dict, kind: str = 'cyclic', method: str = 'A') -> list[TradeoffCurve]:
+    """Returns a run per change of its record, seeds from 1."""
+    found = []
+    for seed, change in enumerate(changes, start=1):
+        curve = run(method, kind, [(e, v + 0.01 * seed) for e, v in POINTS], seed, f'{method}{seed}')
+        found.append(replace(curve, run=replace(curve.run, **change)))
+    return found
+
+
+def names(curves):
+    return [curve.run.run_name for curve in curves]
+
+
+MOST = 'most runs of A, cyclic'
+OLDER = {
+    'model': ({'model': 'ResNet'}, {'model': 'ViT'}, f"model='ViT', {MOST} 'ResNet'"),
+    'parameters': ({'parameters': 100}, {'parameters': 270}, f'model.parameters=270, {MOST} 100'),
+    'batch size': (
+        {'training': {'batch_size': 50}},
+        {'training': {'batch_size': 500}},
+        f'data.batch_size=500, {MOST} 50',
+    ),
+    'algorithms': (
+        {'training': {'algorithms': ['MixUp', 'EMA']}},
+        {'training': {'algorithms': ['MixUp']}},
+        f"algorithms=['MixUp'], {MOST} ['MixUp', 'EMA']",
+    ),
+}
+
+
+class TestOlderFiles:
+    @pytest.mark.parametrize(('usual', 'odd', 'said'), OLDER.values(), ids=OLDER)
+    def test_the_one_that_differs_is_left_out_with_both_values(self, usual, odd, said):
+        curves = seeds(usual, odd, usual)
+        kept, _, (error,) = usable_curves(curves)
+        assert names(kept) == ['A1', 'A3']
+        assert str(error).startswith(f"run 'A2' has {said}: ")
+        (mean,) = mean_curves(kept, ACC).values()
+        assert mean.value == pytest.approx(np.mean([[v + 0.01 * s for _, v in POINTS] for s in (1, 3)], axis=0))
+        with pytest.raises(CurveError, match="run 'A2' has "):
+            usable_curves(curves, strict=True)
+        with pytest.raises(CurveError, match="run 'A1' has .*, run 'A2' .*, so they are not seeds of one curve"):
+            mean_curves(curves, ACC)
+
+    def test_what_a_file_does_not_record_is_not_compared(self):
+        curves = seeds({}, {'parameters': 100}, {'training': {'batch_size': 5}}, {'parameters': 100, 'model': 'X'})
+        assert without_odd_runs(curves) == (curves, [])
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ('name', 'usual', 'odd'),
+        [
+            ('optimizer.lr', 0.1, 0.05),
+            ('algorithms.MixUp.alpha', 0.2, 0.3),
+            ('averages.TroughAverage.window', 0.25, 0.5),
+            ('a.name.of.a.later.version', 'x', 'y'),
+        ],
+    )
+    def test_what_makes_another_curve_is_left_out(self, name, usual, odd):
+        kept, _, (error,) = usable_curves(seeds(*({'settings': {name: value}} for value in (usual, usual, odd))))
+        assert names(kept) == ['A1', 'A2']
+        assert f'has {name}={odd!r}, most runs of A, cyclic {usual!r}: ' in str(error)
+
+    def test_the_recipe_is_compared_and_named_as_the_user_wrote_it(self):
+        changes = (
+            {'settings': {'recipe': {'seed': seed, 'optimizer': {'lr': 0.1 * (seed != 3)}}}} for seed in range(5)
+        )
+        kept, _, (error,) = usable_curves(seeds(*changes))
+        assert names(kept) == ['A1', 'A2', 'A3', 'A5']
+        assert "run 'A4' has optimizer.lr=0.0, most runs of A, cyclic 0.1: " in str(error)
+
+    def test_what_makes_no_other_curve_is_pooled(self):
+        changes = (
+            {
+                'settings': {
+                    'seed': seed,
+                    'run_name': f'r{seed}',
+                    'host': f'node{seed}',
+                    'optimizer.lr': 1.0 + (seed > 5),
+                }
+            }
+            for seed in range(3)
+        )
+        curves = [*seeds(*changes), *seeds({})]
+        assert without_odd_runs(curves) == (curves, [])
+
+    def test_runs_with_settings_and_older_ones_are_compared_by_what_both_record(self):
+        curves = seeds({'parameters': 5}, {'parameters': 5, 'settings': {'optimizer.lr': 0.1}}, {'parameters': 6}, {})
+        (error,) = without_odd_runs(curves)[1]
+        assert "'A3' has model.parameters=6" in str(error)
+
+    def test_other_troughs_are_another_curve_and_a_longer_run_is_not(self):
+        troughs = [16, 32], [16, 32, 64], [16, 32], [8, 16, 32, 64]
+        curves = seeds(*({'schedule': {'scheduler': 'S', 'troughs': ends}} for ends in troughs))
+        (error,) = without_odd_runs(curves)[1]
+        assert "'A4' has schedule.troughs=[8, 16, 32, 64], most runs of A, cyclic [16, 32" in str(error)
+
+    def test_three_differences_are_named_and_the_others_counted(self):
+        usual = {f's{i}': 0 for i in range(5)}
+        curves = seeds(*({'settings': values} for values in (usual, usual, dict.fromkeys(usual, 1))))
+        (error,) = without_odd_runs(curves)[1]
+        assert 's0=1, most runs of A, cyclic 0; s1=1, ' in str(error)
+        assert ' and 2 more: ' in str(error)
+
+
+class TestMajority:
+    def test_without_one_nothing_is_compared(self):
+        for changes in (({'parameters': 1}, {'parameters': 2}), [{'parameters': n} for n in (1, 1, 2, 3)]):
+            with pytest.raises(CurveError, match=r"'A1' has model.parameters=1, run '.*' 2, so they .* \(A, cyclic\)"):
+                usable_curves(seeds(*changes))
+
+    def test_a_run_that_does_not_record_it_has_no_vote(self):
+        with pytest.raises(CurveError, match="run 'A2' has model.parameters=1, run 'A3' 2"):
+            usable_curves(seeds({}, {'parameters': 1}, {'parameters': 2}))
+
+    def test_runs_that_are_each_odd_in_their_own_way_have_none(self):
+        odd = {'model': 'X'}, {'parameters': 2}, {'training': {'batch_size': 9}}
+        usual = {'model': 'M', 'parameters': 1, 'training': {'batch_size': 8}}
+        with pytest.raises(CurveError, match="has model='X', run 'A2' 'M'"):
+            usable_curves(seeds(*(usual | one for one in odd)))
+
+    def test_each_method_and_kind_has_its_own(self):
+        curves = [
+            *seeds({'parameters': 1}, {'parameters': 1}),
+            *seeds({'parameters': 2}, {'parameters': 2}, method='B'),
+            *seeds({'parameters': 3}, kind='standard'),
+        ]
+        assert without_odd_runs(curves) == (curves, [])
+
+    def test_a_run_of_the_same_seed_is_named_with_what_differs(self):
+        first, second, third = seeds({'parameters': 2}, {'parameters': 1}, {'parameters': 1})
+        twin = replace(first, run=replace(first.run, seed=2, run_name='twin'))
+        kept, _, (error,) = usable_curves([twin, second, third])
+        assert names(kept) == ['A2', 'A3']
+        assert "'twin' has model.parameters=2, most runs of A, cyclic 1" in str(error)
+
+
+def test_a_comparison_refuses_runs_that_are_no_seeds_of_one_curve():
+    standard = [one for seed in (1, 2) for one in standard_runs('baseline', POINTS, seed)]
+    cyclic = seeds({'model': 'X'}, {'model': 'Y'}, method='baseline')
+    with pytest.raises(CurveError, match="has model='X'"):
+        compare([*cyclic, *standard])
+
+
+def test_times_are_comparable_where_all_that_is_known_agrees():
+    assert differing_pace(seeds({'world_size': 8}, {'world_size': 8}, {'world_size': None})) is None
