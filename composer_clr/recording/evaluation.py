@@ -9,14 +9,16 @@ from itertools import islice
 from typing import Literal
 
 import torch
+from composer.callbacks import EarlyStopper, ThresholdStopper
 from composer.core import Evaluator, Event, State
 from composer.utils import dist
 
+from composer_clr.recording.random_state import RandomState
 from composer_clr.utils.text import did_you_mean
 
 __all__ = [
+    'AddedEvaluations',
     'AtTroughsToo',
-    'ask_at_troughs_too',
     'check_evaluators',
     'check_metric_names',
     'give_evaluators_back',
@@ -37,38 +39,33 @@ class AtTroughsToo:
     Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment. At the end
     of training it gives the evaluator its own interval back. Another Trainer's calls get the user's own interval.
 
-    Args:
-        evaluator (Evaluator): The evaluator, whose interval this takes the place of.
-        trainer_state (State): The state of the Trainer that the evaluator runs in.
-        at_trough (Callable[[State], bool]): Whether the last batch reached a trough without a point.
-        just_recorded (Callable[[State], bool]): Whether the last point was recorded at the present batch.
+    Attributes:
+        users (Callable[[State, Event], bool]): The user's own interval.
+        asked (bool): Whether it asks for the evaluation at hand.
+        began (RandomState | None): The random state that the last evaluation, if it was added, started from.
+        ended (RandomState | None): The one that it left.
     """
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        trainer_state: State,
-        at_trough: Callable[[State], bool],
-        just_recorded: Callable[[State], bool],
-    ):
+    def __init__(self, evaluator: Evaluator, trainer_state: State, added: AddedEvaluations):
         assert evaluator.eval_interval is not None, 'the Trainer has set every eval_interval by FIT_START'
         self.users = evaluator.eval_interval
+        self.asked = False
+        self.began: RandomState | None = None
+        self.ended: RandomState | None = None
         self._evaluator = evaluator
         self._trainer_state = weakref.ref(trainer_state)
-        self._at_trough = at_trough
-        self._just_recorded = just_recorded
+        self._added = added
+        self.label = evaluator.label
         evaluator.eval_interval = self
 
     def __call__(self, state: State, event: Event) -> bool:
         # Called first and always, since it may keep count.
-        due = bool(self.users(state, event))
+        self.asked = bool(self.users(state, event))
         if state is not self._trainer_state():
-            return due
+            return self.asked
         if event == Event.FIT_END:
             self.give_back()
-        if self._at_trough(state):
-            return True
-        return due and not self._just_recorded(state)
+        return self._added.at_trough(state) or (self.asked and not self._added.has_been_made(state, event, self))
 
     def give_back(self) -> None:
         """Restores the evaluator's own interval."""
@@ -76,13 +73,101 @@ class AtTroughsToo:
             self._evaluator.eval_interval = self.users
 
 
-def ask_at_troughs_too(
-    state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]
-) -> None:
-    """Makes every evaluator run at troughs too, until training ends."""
-    give_evaluators_back(state)
-    for evaluator in state.evaluators:
-        AtTroughsToo(evaluator, state, at_trough, just_recorded)
+class AddedEvaluations:
+    """Makes every evaluator run at troughs too, and leaves training as it is without these evaluations.
+
+    An evaluation draws random numbers: for the order and the workers of its loader, in transforms, or in a collator
+    that masks tokens. What an added one has drawn is undone at its end. What the user's own interval asks for stays as
+    the Trainer makes it, and draws what it draws; one that it asks for right after an added one, as at an epoch's end,
+    would be the same again, so that only what it draws is made up for. Composer's ``EarlyStopper`` and
+    ``ThresholdStopper`` see the evaluations that they see without this.
+
+    Args:
+        state (State): The trainer's state.
+        at_trough (Callable[[State], bool]): Whether the last batch reached a trough without a point.
+        just_recorded (Callable[[State], bool]): Whether the last point was recorded at the present batch.
+    """
+
+    def __init__(self, state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]):
+        give_evaluators_back(state)
+        self.at_trough = at_trough
+        self._just_recorded = just_recorded
+        self._intervals = {one.label: AtTroughsToo(one, state, self) for one in state.evaluators}
+        # At a trough: what training goes on with, and the evaluator that runs.
+        self._training: RandomState | None = None
+        self._modes: dict[torch.nn.Module, bool] = {}
+        self._running: tuple[AtTroughsToo | None, RandomState] | None = None
+        self._hidden: list[tuple[EarlyStopper | ThresholdStopper, str]] = []
+
+    def begin(self, state: State) -> None:
+        """Keeps what training goes on with, before the evaluations at a trough."""
+        self._training, self._running = RandomState.now(state), None
+        self._modes = {module: module.training for module in state.model.modules()}
+        for interval in self._intervals.values():
+            interval.began = interval.ended = None
+
+    def begin_one(self, state: State) -> None:
+        """Starts an evaluator from the random state that it starts from without the added ones."""
+        if self._training is None:
+            return
+        now = self._end_one(state)
+        label = state.dataloader_label or ''
+        interval = self._intervals.get(label)
+        if interval is not None and interval.asked:
+            self._training.load()
+        elif interval is not None:
+            for stopper in _stoppers(state, label):
+                stopper.dataloader_label = ''
+                self._hidden.append((stopper, label))
+        self._running = interval, now
+
+    def end(self, state: State) -> None:
+        """Ends the last evaluation, before its point is recorded."""
+        self._end_one(state)
+        if not self._user_asked():
+            for module, mode in self._modes.items():  # the Trainer puts all of them into one mode
+                module.training = mode
+
+    def leave(self, state: State, *, for_good: bool) -> None:
+        """Leaves to training what it goes on with, ``for_good`` after other callbacks have had their turn too."""
+        if self._training is None:
+            return
+        if for_good and not self._training.is_alike(RandomState.now(state)):
+            for interval in self._intervals.values():  # others have drawn too: an evaluation asked for is another one
+                interval.began = None
+        self._training.load()
+        if for_good or self._user_asked():
+            self._training = None
+
+    def has_been_made(self, state: State, event: Event, interval: AtTroughsToo) -> bool:
+        """Returns whether an evaluation would repeat that of the last point; if so, what it would draw is drawn."""
+        if not self._just_recorded(state):
+            return False
+        if interval.began is None or interval.ended is None:
+            return event == Event.FIT_END  # asked for at the trough, and training is over
+        if _stoppers(state, interval.label) or not interval.began.is_alike(RandomState.now(state)):
+            return False
+        interval.ended.load()
+        state.model.train(state.model.training)
+        return True
+
+    def _user_asked(self) -> bool:
+        return any(interval.asked for interval in self._intervals.values())
+
+    def _end_one(self, state: State) -> RandomState:
+        """Ends the evaluator that has run, if any, and returns the random state that it has left."""
+        now = RandomState.now(state)
+        if self._running is not None:
+            interval, began = self._running
+            if interval is not None and not interval.asked:
+                interval.began, interval.ended = began, now
+            elif interval is not None or not began.is_alike(now):  # or another callback's, which undoes its own
+                self._training = now
+        while self._hidden:
+            stopper, label = self._hidden.pop()
+            stopper.dataloader_label = label
+        self._running = None
+        return now
 
 
 def give_evaluators_back(state: State) -> None:
@@ -90,6 +175,11 @@ def give_evaluators_back(state: State) -> None:
     for evaluator in state.evaluators:
         if isinstance(evaluator.eval_interval, AtTroughsToo):
             evaluator.eval_interval.give_back()
+
+
+def _stoppers(state: State, label: str) -> list[EarlyStopper | ThresholdStopper]:
+    stoppers = (one for one in state.callbacks if isinstance(one, (EarlyStopper, ThresholdStopper)))
+    return [one for one in stoppers if one.dataloader_label == label]
 
 
 def check_evaluators(state: State) -> None:

@@ -17,7 +17,7 @@ from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
 from composer_clr.recording.divergence import stop_if_diverged
 from composer_clr.recording.evaluation import (
-    ask_at_troughs_too,
+    AddedEvaluations,
     check_metric_names,
     give_evaluators_back,
     scalars,
@@ -33,6 +33,7 @@ from composer_clr.recording.preconditions import (
     check_trainer,
     window_length,
 )
+from composer_clr.recording.random_state import RandomState
 from composer_clr.recording.resume_check import ON_CHANGE, continue_points, ends_so_far
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_record import describe_run
@@ -189,7 +190,9 @@ class ParetoSnapshot(Callback):
         self._passed: dict[str, Any] = {}
         self._ignored_settings: IgnoredSettings | None = None
         self._measurement = Measurement()
-        self._recorder: CurveRecorder | None = None  # from FIT_START on
+        # From FIT_START on.
+        self._recorder: CurveRecorder | None = None
+        self._added: AddedEvaluations | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
@@ -225,6 +228,7 @@ class ParetoSnapshot(Callback):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuses what cannot work, before the first batch; then makes every evaluator run at troughs."""
+        random_state = RandomState.now(state)
         check_trainer(self, state, save_weights=self.save_weights)
         start = self._kept.start(state)
         if self.on_nan == 'stop':
@@ -236,8 +240,11 @@ class ParetoSnapshot(Callback):
         if self._recorder is not None:
             self._recorder.folder.close()
         recorder = self._recorder = self._open(state, logger, start, schedule)
-        ask_at_troughs_too(state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded)
+        self._added = AddedEvaluations(
+            state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded
+        )
         self._kept.clock.start(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
+        random_state.load()
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         del logger
@@ -249,12 +256,16 @@ class ParetoSnapshot(Callback):
         self._measurement = Measurement()
         cycles = self._cycles_completed(state)
         if cycles:
+            assert self._added is not None
+            self._added.begin(state)
             on_rank_zero(lambda: self._started().check_folder(cycles[-1]))
             share_buffers(state.model)
 
     def eval_start(self, state: State, logger: Logger) -> None:
         """Saves the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
         del logger
+        if self._added is not None:
+            self._added.begin_one(state)
         cycles = self._cycles_completed(state)
         # Once, whether it succeeds or not: only rank 0 knows, and all ranks save together.
         if self.save_weights and cycles and not self._measurement.save_tried:
@@ -279,11 +290,21 @@ class ParetoSnapshot(Callback):
         """Records the point if this evaluation is at a trough."""
         del logger
         cycles = self._cycles_completed(state)
+        recorder = self._recorder
         if cycles:
-            stop_if_diverged(state, self._started().record(state, cycles, self._measurement), self.on_nan)
-        elif self._recorder is not None and self._kept.clock.goes_on:
-            self._recorder.note(state, self._measurement)
+            assert self._added is not None
+            self._added.end(state)
+            point = self._started().record(state, cycles, self._measurement)
+            self._added.leave(state, for_good=False)
+            stop_if_diverged(state, point, self.on_nan)
+        elif recorder is not None and self._kept.clock.goes_on and not recorder.has_just_recorded(state):
+            recorder.note(state, self._measurement)
         self._kept.clock.resume()
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        del logger
+        if self._added is not None:
+            self._added.leave(state, for_good=True)
 
     def close(self, state: State, logger: Logger) -> None:
         del logger

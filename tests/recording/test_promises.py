@@ -4,7 +4,6 @@ import inspect
 from pathlib import Path
 
 import pytest
-import torch
 from composer import Callback, Event
 from composer.core import Engine, State
 from composer.loggers import Logger
@@ -78,13 +77,3 @@ def test_nothing_is_left_open(make_trainer, recwarn):
     assert not [w for w in recwarn if issubclass(w.category, ResourceWarning)]
     open_here = [str(link.resolve()) for link in Path('/proc/self/fd').iterdir() if link.exists()]
     assert not [name for name in open_here if 'curve' in name or name.endswith('.pt')]
-
-
-def test_training_with_the_parts_is_training_without_them(make_trainer):
-    def final(**changes) -> dict[str, torch.Tensor]:
-        trainer = make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), max_duration='4ep', **changes)
-        trainer.fit()
-        return trainer.state.model.state_dict()
-
-    plain, watched = final(), final(callbacks=ParetoSnapshot(folder='out'))
-    assert all(torch.equal(plain[name], watched[name]) for name in plain)
