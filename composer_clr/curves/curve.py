@@ -51,6 +51,10 @@ class TradeoffPoint:
         own_decay (bool): Whether the run was made longer after this point: it ended a decay of its own, which the
             run's later points do not share. Default: ``False``.
         world_size (int | None): Number of ranks that trained the last batch; ``None``: the run's.
+        scheduled_lr (float | None): The rate that the schedule asked for, where the optimizer had another in ``lr``.
+            Default: ``None``, the same.
+        stopped (bool): Whether a run with one decay was stopped here, before its trough: no point of a tradeoff curve.
+            Default: ``False``.
     """
 
     cycle: int
@@ -68,6 +72,8 @@ class TradeoffPoint:
     diverged: bool = False
     own_decay: bool = False
     world_size: _Count | None = None
+    scheduled_lr: float | None = None
+    stopped: bool = False
 
     @cached_property
     def line(self) -> str:
@@ -103,6 +109,8 @@ class Run:
         settings (dict | None): What made the curve, as plain values by dotted name, with the resolved recipe under
             ``recipe`` where there is one; see :mod:`composer_clr.curves.settings`. ``None``: not known, as of records
             made before there were settings.
+        ended_at (dict | None): Where training was stopped before the trough that was to come: the ``batch``, the
+            ``epoch`` and that ``trough`` as a time string. ``None`` where it was not, or has not ended.
     """
 
     run_name: str
@@ -121,6 +129,7 @@ class Run:
     changes: list[dict[str, Any]] = field(default_factory=list)
     parameters: int | None = None
     settings: dict[str, Any] | None = None
+    ended_at: dict[str, Any] | None = None
 
 
 @dataclass(config=_RECORD)
