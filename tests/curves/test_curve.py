@@ -37,6 +37,7 @@ def test_the_file_as_documented():
         'changes',
         'parameters',
         'settings',
+        'ended_at',
     }
     assert record['points'][0] == {
         'cycle': 0,
@@ -54,6 +55,8 @@ def test_the_file_as_documented():
         'diverged': False,
         'own_decay': False,
         'world_size': None,
+        'scheduled_lr': None,
+        'stopped': False,
     }
 
 
