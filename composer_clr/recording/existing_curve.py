@@ -1,11 +1,12 @@
-"""Decides, before the first batch, what to do with a curve already in the folder."""
+"""Decides, before the first batch, what becomes of a curve already in the folder."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 
-from composer_clr.curves.curve import CURVE_FILE, CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.settings import differences, listed_differences, settings_of
 from composer_clr.recording.run_folder import RunFolder
 
 __all__ = ['take_over', 'with_later']
@@ -22,7 +23,8 @@ def take_over(
     no curve, or one without points        the run's is written
     the curve of this same run, resumed    the checkpoint's points win; later ones stay until recorded again
     one of this name, resumed otherwise    kept aside if it has points that the checkpoint lacks, with a warning
-    one of this name, ``autoresume``       kept aside: without a checkpoint the run starts over, with a warning
+    one of this name, ``autoresume``       kept aside: without a checkpoint the run starts over, with a warning;
+                                           refused if its settings make another curve, but for ``overwrite``
     any other                              replaced with ``overwrite``, else refused
     =====================================  =====================================================================
 
@@ -39,30 +41,38 @@ def take_over(
         list[TradeoffPoint]: Points of this run that were recorded after its checkpoint was saved.
 
     Raises:
-        FileExistsError: If the curve belongs to another run, and ``overwrite`` is false.
+        FileExistsError: If the curve belongs to another run, or was made by other settings, and ``overwrite`` is false.
         CurveError: If the file cannot be read, and ``overwrite`` is false.
         OSError: If the curve cannot be written.
     """
     run = curve.run
     existing = _read(folder, resumed, overwrite)
-    named_alike = existing is not None and existing.run.run_name == run.run_name
-    later: list[TradeoffPoint] = []
     if existing is None or not existing.points:
-        pass
-    elif resumed and named_alike:
+        folder.write_curve(curve)
+        return []
+    then = existing.run
+    later: list[TradeoffPoint] = []
+    changed = differences(settings_of(then), settings_of(run))
+    held = f"of run '{then.run_name}' with {len(existing.points)} points"
+    if resumed and then.run_name == run.run_name:
         later = [point for point in existing.points if point.cycle > _last(curve.points)]
-        if later and not _same_run(existing.run, run):
+        if later and (changed or then.started_at != run.started_at or then.changes != run.changes):
             _keep_aside(folder, existing, 'was recorded under other settings, after this checkpoint was saved')
             later = []
-    elif autoresume and named_alike:
+    elif autoresume and then.run_name == run.run_name and changed and not overwrite:
+        raise FileExistsError(
+            f"folder='{folder.uri}' already holds the {CURVE_FILE} {held}, recorded under other settings: "
+            f'{listed_differences(changed)}: name another folder or run_name, or set overwrite=True'
+        )
+    elif autoresume and then.run_name == run.run_name:
         _keep_aside(folder, existing, 'has no checkpoint to resume from, so the run starts over')
     elif not overwrite:
         raise FileExistsError(
-            f"folder='{folder.uri}' already holds the {CURVE_FILE} of run '{existing.run.run_name}' with "
-            f'{len(existing.points)} points: name another folder or run_name, or set overwrite=True to replace it'
+            f"folder='{folder.uri}' already holds the {CURVE_FILE} {held}: name another folder or run_name, or set "
+            'overwrite=True to replace it'
         )
     folder.write_curve(TradeoffCurve(run, with_later(curve.points, later)))
-    if overwrite and not resumed and not autoresume and existing is not None:
+    if overwrite and not resumed and not autoresume:
         folder.remove_snapshots(existing)
     return later
 
@@ -94,15 +104,3 @@ def _keep_aside(folder: RunFolder, existing: TradeoffCurve, reason: str) -> None
         UserWarning,
         stacklevel=2,
     )
-
-
-def _same_run(existing: Run, run: Run) -> bool:
-    """Returns whether both are one run, as long as both have trained; either may have been made longer."""
-    # An argument that one leaves out is at its default; if the other sets it, that change is in `changes`.
-    settings = (existing.schedule.keys() & run.schedule.keys()) - {'max_duration', 'troughs'}
-    troughs, troughs_now = (one.schedule.get('troughs') or [] for one in (existing, run))
-    shared = min(len(troughs), len(troughs_now))
-    same_schedule = troughs[:shared] == troughs_now[:shared] and all(
-        existing.schedule[key] == run.schedule[key] for key in settings
-    )
-    return existing.started_at == run.started_at and existing.changes == run.changes and same_schedule

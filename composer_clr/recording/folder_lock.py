@@ -24,10 +24,8 @@ class FolderInUseError(OSError):
 class FolderLock:
     """Locks a local folder for this process until :meth:`release`, or until the process ends in any way.
 
-    The operating system drops the lock with the process, so a file left behind by a killed run keeps nobody out. It
-    holds against other processes, also on other machines where the file system passes locks on (NFS since version 4
-    does). Within a process the newest lock of a folder replaces the one before: a Trainer that ended with an error
-    does not keep out the next one.
+    The operating system drops the lock with the process, so a killed run's file keeps nobody out. Within a process the
+    newest lock of a folder replaces the one before: a Trainer that ended with an error does not keep out the next one.
 
     Args:
         folder (Path): An existing folder.
@@ -102,9 +100,11 @@ def _opened(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise OSError(f"'{path}' is a symbolic link, which a run's lock never is: remove it") from error
+        if error.errno == errno.ELOOP:
+            raise OSError(f"'{path}' is a symbolic link, which a run's lock never is: remove it") from error
+        raise type(error)(
+            f"folder='{path.parent}' cannot be written to ({error.strerror}): name a folder that this user may write to"
+        ) from error
     status = os.fstat(descriptor)
     content = os.pread(descriptor, 200, 0) if stat.S_ISREG(status.st_mode) else None
     if content is None or status.st_nlink > 1 or (content and not content.startswith(_HOLDER.encode())):

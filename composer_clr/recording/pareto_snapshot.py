@@ -35,10 +35,9 @@ from composer_clr.recording.preconditions import (
 )
 from composer_clr.recording.random_state import RandomState
 from composer_clr.recording.resume_check import ON_CHANGE, continue_points, ends_so_far
-from composer_clr.recording.run_folder import RunFolder
+from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
-from composer_clr.recording.snapshot_files import save_file, save_weights
 from composer_clr.recording.trainer_settings import optimizer_settings
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.schedule.times import parse_time, spell

@@ -1,4 +1,4 @@
-"""The folder of a run's curve and snapshots, local or in an object store."""
+"""The folder of a run's curve and snapshots, local or in an object store: what is written under which name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from composer.utils import maybe_create_object_store_from_uri, parse_uri, retry
+from composer.core import State
+from composer.utils import dist, maybe_create_object_store_from_uri, parse_uri, retry
+from composer.utils.checkpoint import save_checkpoint
 from rich.filesize import decimal
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
@@ -20,7 +22,7 @@ from composer_clr.curves.metric_sets import METRIC_SETS
 from composer_clr.recording.folder_lock import FolderLock
 from composer_clr.utils.files import PART, part_of, put_in_place
 
-__all__ = ['RunFolder', 'snapshot_name', 'snapshot_path']
+__all__ = ['RunFolder', 'save_file', 'save_weights', 'snapshot_path']
 
 # Before the second attempt at an upload; doubled before each of the next two.
 PAUSE_S = 1.0
@@ -31,24 +33,8 @@ _SNAPSHOT = re.compile(r'cycle\d+-ba\d+\.pt')
 _OWN = re.compile(r'curve(-\d+)?\.json|cycle\d+-ba\d+(-[a-z-]+)?\.pt|branch-to-[\w.]+\.pt')
 
 
-def snapshot_name(cycle: int, batch: int, suffix: str = '') -> str:
-    """Returns the file name of the weights at a trough, with a suffix for other weights than those in training.
-
-    Example:
-        >>> snapshot_name(2, 80)
-        'cycle2-ba80.pt'
-        >>> snapshot_name(2, 80, '-averaged')
-        'cycle2-ba80-averaged.pt'
-    """
-    return f'cycle{cycle}-ba{batch}{suffix}.pt'
-
-
 def snapshot_path(folder: Path, name: str) -> Path:
     """Returns the path of a point's snapshot, whose name may come from a stranger's ``curve.json``.
-
-    Args:
-        folder (Path): The folder of the curve.
-        name (str): The point's ``checkpoint``.
 
     Raises:
         CurveError: If it is not the bare name of a snapshot, or the file is not a regular file.
@@ -61,26 +47,78 @@ def snapshot_path(folder: Path, name: str) -> Path:
     return path
 
 
+def save_file(state: State, folder: RunFolder, name: str, *, weights_only: bool) -> None:
+    """Saves a checkpoint into a folder, on all ranks together; only rank 0 writes a file.
+
+    Raises:
+        OSError | RuntimeError: If the file cannot be written; ``torch`` reports it as either.
+    """
+    try:
+        path = save_checkpoint(
+            state, str(folder.aside(name)), weights_only=weights_only, ignore_keys=_make_loadable_without_pickle
+        )
+    except (OSError, RuntimeError):
+        if dist.get_global_rank() == 0:
+            # The other ranks wait, at the end of save_checkpoint, for the file.
+            dist.barrier()
+        raise
+    if path is not None:
+        folder.publish(name)
+
+
+def save_weights(state: State, folder: RunFolder, cycle: int, suffix: str = '') -> str | None:
+    """Saves the weights at a trough, on all ranks together, and returns the file's name.
+
+    A failure is a warning, and ``None``: training continues.
+    """
+    name = f'cycle{cycle}-ba{state.timestamp.batch.value}{suffix}.pt'
+    try:
+        save_file(state, folder, name, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        if dist.get_global_rank() > 0:
+            raise
+        with suppress(OSError):
+            folder.discard(name)
+        reason = str(error).partition('\n')[0]
+        warnings.warn(
+            f"folder='{folder.uri}': the weights of cycle {cycle} are NOT saved ({reason}): training continues, "
+            'and the point names no checkpoint',
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    return name
+
+
 class RunFolder:
     """A folder whose files appear under their names only when they are complete.
 
-    A file is written at :meth:`aside` and then published under its name by :meth:`publish`: by a rename in a local
-    folder, by an upload to an object store, which shows only complete objects.
-
-    A local folder is locked for one process. Object stores have no locks; there :meth:`write_curve` refuses to replace
-    a curve that it did not write last, so that of two runs one stops at its next trough.
+    A file is written :meth:`aside` and then published: by a rename, or by an upload to an object store, which shows
+    complete objects only. A local folder is locked for one process. Object stores have no locks; there a curve that
+    another run has written since is not replaced, so that of two runs one stops at its next trough.
 
     Args:
         uri (str): A local path, or a URI that Composer has an object store for, such as ``s3://bucket/study/run``.
+
+    Raises:
+        ValueError: If Composer has no object store for the URI.
     """
 
     def __init__(self, uri: str):
         self.uri = uri
+        self._store, self._prefix, self._staging = None, '', None
+        self._local = Path(uri)
         # Composer takes all before a colon for a backend, also in the run name 'lr:0.1'.
-        self._store = maybe_create_object_store_from_uri(uri) if '://' in uri else None
-        self._prefix = parse_uri(uri)[2].strip('/')
-        self._staging = tempfile.TemporaryDirectory(prefix='composer_clr-') if self._store is not None else None
-        self._local = Path(self._staging.name) if self._staging is not None else Path(uri)
+        if '://' in uri:
+            try:
+                self._store = maybe_create_object_store_from_uri(uri)
+            except NotImplementedError as error:
+                raise ValueError(
+                    f"folder='{uri}': Composer has no such object store: name a local folder, or a URI as s3://bucket/run"
+                ) from error
+            self._prefix = parse_uri(uri)[2].strip('/')
+            self._staging = tempfile.TemporaryDirectory(prefix='composer_clr-')
+            self._local = Path(self._staging.name)
         self._lock: FolderLock | None = None
         self._written: str | None = None
 
@@ -88,8 +126,8 @@ class RunFolder:
         """Creates and locks a local folder, and removes half-written files that a crash has left.
 
         Raises:
-            NotADirectoryError: If a file is in its place.
             FolderInUseError: If a live process has locked it.
+            OSError: If it cannot be created or written to.
         """
         if self._store is not None:
             return
@@ -99,17 +137,17 @@ class RunFolder:
             raise NotADirectoryError(
                 f"folder='{self.uri}' cannot be created, a file is in its place: move the file or name another folder"
             ) from error
+        except OSError as error:
+            raise type(error)(
+                f"folder='{self.uri}' cannot be created ({error.strerror}): name a folder that this user may write to"
+            ) from error
         self._lock = FolderLock(self._local)
         for part in self._local.glob(f'{PART}*'):
             if _OWN.fullmatch(part.name.removeprefix(PART)) and _is_regular(part):
                 part.unlink(missing_ok=True)
 
     def check_room(self, needed_bytes: int) -> None:
-        """Refuses a local folder without room for a file of this size.
-
-        Raises:
-            OSError: If its disk has less free space.
-        """
+        """Refuses a local folder whose disk has no room for a file of this size."""
         if self._store is None and (free_bytes := shutil.disk_usage(self._local).free) < needed_bytes:
             raise OSError(
                 f"folder='{self.uri}': the first snapshot takes {decimal(needed_bytes)}, but {decimal(free_bytes)} "
@@ -143,11 +181,7 @@ class RunFolder:
         self._written = text
 
     def keep_aside(self, curve: TradeoffCurve) -> str:
-        """Keeps a curve as ``curve-1.json``, ``curve-2.json`` and so on, which no command reads as a run's curve.
-
-        Returns:
-            str: The name.
-        """
+        """Keeps a curve as ``curve-1.json``, ``curve-2.json`` and so on, which no command reads; returns the name."""
         number = 1
         while self._exists(name := f'curve-{number}.json'):
             number += 1
@@ -155,10 +189,7 @@ class RunFolder:
         return name
 
     def check_in_place(self) -> None:
-        """Notices that a local folder or its lock was removed while the run had it.
-
-        The folder is created and locked again, with a warning, unless another run has written to it since. The curve
-        is complete with the next point; snapshots that were removed with the folder are lost.
+        """Creates and locks again, with a warning, a local folder that was removed while the run had it.
 
         Raises:
             OSError: If another run has locked the folder, or has written a curve to it.
@@ -178,11 +209,7 @@ class RunFolder:
         )
 
     def remove_snapshots(self, curve: TradeoffCurve) -> None:
-        """Removes the weights that a curve's points name from a local folder; object stores cannot delete.
-
-        Args:
-            curve (TradeoffCurve): The curve. Weights of averages that were saved beside a snapshot go with it.
-        """
+        """Removes the weights that a curve's points name, and averages beside them; object stores cannot delete."""
         if self._store is not None:
             return
         for name in {point.checkpoint for point in curve.points if point.checkpoint is not None}:
@@ -200,11 +227,7 @@ class RunFolder:
         return str(self._local / name) if self._store is None else f'{self.uri.rstrip("/")}/{name}'
 
     def publish(self, name: str) -> None:
-        """Publishes the file written to :meth:`aside` under its name, on disk before it is visible.
-
-        Raises:
-            OSError: If it cannot be published.
-        """
+        """Publishes the file written :meth:`aside` under its name, on disk before it is visible."""
         if self._store is None:
             put_in_place(self._local / name)
             return
@@ -215,7 +238,7 @@ class RunFolder:
         self.aside(name).unlink()
 
     def discard(self, name: str) -> None:
-        """Removes what was written to :meth:`aside`, if anything, to free the disk."""
+        """Removes what was written :meth:`aside`, if anything, to free the disk."""
         self.aside(name).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -269,3 +292,9 @@ def _is_regular(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def _make_loadable_without_pickle(state_dict: dict[str, Any]) -> None:
+    """Replaces torch's version, an object of torch's own that ``weights_only=True`` refuses, by its text."""
+    metadata = state_dict['state']['metadata']
+    metadata['torch_version'] = str(metadata['torch_version'])

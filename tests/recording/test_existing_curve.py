@@ -18,7 +18,9 @@ from tests.helpers.curves import point
 from tests.helpers.launcher import PROCESSES
 from tests.helpers.recorded_runs import doubling
 
-RUN = Run('mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep'})
+RUN = Run(
+    'mine', 'cyclic', 'baseline', started_at='2022-06-02T00:00:00+00:00', schedule={'t_0': '8ep', 'troughs': [10, 20]}
+)
 LATER_START = replace(RUN, started_at='2022-06-03T00:00:00+00:00')
 OTHER = replace(RUN, run_name='other')
 
@@ -73,7 +75,7 @@ def test_resumed_the_checkpoints_points_win_and_later_ones_stay(folder, overwrit
 
 
 def test_resumed_as_another_run_of_the_name_keeps_points_of_its_own_aside(folder):
-    folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep'}), 0, 1, 2, time_s=9.0))
+    folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep', 'troughs': [5, 10, 20]}), 0, 1, 2, time_s=9.0))
     with pytest.warns(UserWarning, match='curve.json there, with 3 points, was recorded under .* kept as curve-1.json'):
         assert start(folder, made(RUN, 0), resumed=True) == []
     assert recorded(folder) == (RUN.started_at, [(0, 1.0)])
@@ -97,6 +99,33 @@ def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_ov
         assert recorded(folder) == (LATER_START.started_at, [])
         assert recorded(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
     assert (tmp_path / 'run' / 'cycle0-ba10.pt').exists()
+
+
+@pytest.mark.parametrize(
+    ('then', 'now', 'difference'),
+    [
+        ({'settings': {'optimizer.lr': 0.2}}, {'settings': {'optimizer.lr': 0.05}}, 'optimizer.lr=0.2, now 0.05'),
+        ({'schedule': {'t_0': '8ep', 'alpha_f': 0.1}}, {}, 'schedule.alpha_f=0.1, now 0.0'),
+        ({'method': 'BP'}, {'settings': {}}, "method='BP', now 'baseline'"),
+    ],
+)
+@pytest.mark.parametrize('finished', [True, False])
+def test_a_curve_of_other_settings_is_not_started_over(folder, then, now, difference, finished):
+    found, run = replace(RUN, **then), replace(RUN, **now)
+    folder.write_curve(made(found, 0, 1) if finished else made(found, 0))
+    with pytest.raises(FileExistsError, match=f'other settings: {difference}: name another folder or run_name, or set'):
+        start(folder, made(run), autoresume=True)
+    assert [cycle for cycle, _ in recorded(folder)[1]] == [0, 1][: 1 + finished]
+    with pytest.warns(UserWarning, match='starts over: it is kept as curve-1.json'):
+        start(folder, made(run), autoresume=True, overwrite=True)
+    assert recorded(folder)[1] == []
+
+
+def test_another_pace_and_what_is_not_known_are_no_other_settings(folder):
+    folder.write_curve(made(replace(RUN, settings={'device': 'a', 'optimizer.lr': 0.2}, world_size=1), 0))
+    now = replace(RUN, settings={'device': 'b', 'optimizer.lr': 0.2, 'loss': 'mse'}, world_size=2, seed=18)
+    with pytest.warns(UserWarning, match='starts over'):
+        start(folder, made(now), autoresume=True)
 
 
 @pytest.mark.parametrize('how', [{}, {'autoresume': True}, {'resumed': True}], ids=['new', 'autoresume', 'resumed'])
@@ -146,6 +175,32 @@ def test_a_file_that_is_no_curve(folder, tmp_path, how):
         start(folder, made(RUN), **how)
     start(folder, made(RUN), overwrite=True, **how)
     assert recorded(folder) == (RUN.started_at, [])
+
+
+@pytest.mark.parametrize('exists', [True, False])
+def test_a_folder_that_may_not_be_written_to_is_one_line(make_trainer, monkeypatch, exists):
+    # Simulated, since a superuser may write anywhere.
+    refused = PermissionError(13, 'Permission denied')
+
+    def refuse(*_, **__):
+        raise refused
+
+    if exists:
+        Path('out').mkdir()
+        monkeypatch.setattr('composer_clr.recording.folder_lock.os.open', refuse)
+    else:
+        monkeypatch.setattr('composer_clr.recording.run_folder.Path.mkdir', refuse)
+    match = r"folder='.*out' cannot be (created|written to) \(Permission denied\): name a folder that this user may"
+    with pytest.raises(PermissionError, match=match) as raised:
+        make_trainer(schedulers=doubling(), callbacks=ParetoSnapshot(folder='out')).fit()
+    assert '\n' not in str(raised.value)
+
+
+def test_a_store_that_composer_does_not_know_is_one_line():
+    with pytest.raises(
+        ValueError, match="folder='nfs://x/y': Composer has no such object store: name a local folder, or"
+    ):
+        RunFolder('nfs://x/y')
 
 
 def test_what_a_crash_left_half_made_is_cleared_away(tmp_path):

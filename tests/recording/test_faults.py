@@ -17,7 +17,6 @@ import torch
 from composer import Callback, Evaluator, Event
 
 import composer_clr.recording.run_folder
-import composer_clr.recording.snapshot_files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier, loader
 from tests.helpers.object_store import names
@@ -107,15 +106,15 @@ def torch_cannot_write(*_args, **_keywords):
 
 @pytest.mark.parametrize('fails', [full_disk, torch_cannot_write], ids=['disk', 'torch'])
 def test_weights_that_cannot_be_saved_are_warned_of_and_the_point_stays(make_trainer, monkeypatch, fails):
-    save = composer_clr.recording.snapshot_files.save_checkpoint
+    save = composer_clr.recording.run_folder.save_checkpoint
 
     def fails_once(state, path, **arguments):
-        monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', save)
+        monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', save)
         Path(path).write_text('half')
         fails()
 
     def fill():
-        monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', fails_once)
+        monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', fails_once)
 
     trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(), At(25, fill)])
     with pytest.warns(
@@ -134,7 +133,7 @@ def test_weights_that_cannot_be_saved_are_tried_once_whatever_the_number_of_eval
         tried.append(state.timestamp.batch.value)
         full_disk()
 
-    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', fails)
+    monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', fails)
     evaluators = [
         Evaluator(label=label, dataloader=loader(20), metric_names=['MulticlassAccuracy']) for label in ('a', 'b')
     ]

@@ -19,7 +19,7 @@ from composer.optim import (
 )
 
 from composer_clr import CyclicCosineScheduler
-from composer_clr.recording import snapshot_files
+from composer_clr.recording import run_folder
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
@@ -60,7 +60,7 @@ def test_training_time_leaves_evaluation_out_and_total_time_does_not(make_traine
 
 def test_saving_snapshots_is_left_out_and_the_trainers_own_checkpoints_are_not(make_trainer, monkeypatch):
     clock = FakeClock(monkeypatch, batch_s=1, evaluation_s=0)
-    clock.takes(snapshot_files, 'save_checkpoint', 100)
+    clock.takes(run_folder, 'save_checkpoint', 100)
     clock.takes(composer.utils.checkpoint, 'save_checkpoint', 1000)
     make_trainer(schedulers=doubling(), callbacks=snapshot(), save_folder='own', save_interval='2ep').fit()
     # Those of epochs 2, 4 and 6 come before the last point, each after the point at its epoch.

@@ -11,7 +11,7 @@ import torch
 from composer import Callback, Event
 from torch.utils.data import DataLoader, default_collate
 
-import composer_clr.recording.snapshot_files
+import composer_clr.recording.run_folder
 from composer_clr import TradeoffCurve
 from tests.conftest import classifier, loader
 from tests.helpers.killed_runs import ARGUMENTS, check_same, check_whole, points, train, train_ranks
@@ -86,7 +86,7 @@ def test_interrupted_anywhere(trainer, moment):
 
 def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
     trainer('whole').fit()
-    save = composer_clr.recording.snapshot_files.save_checkpoint
+    save = composer_clr.recording.run_folder.save_checkpoint
 
     def cut_off(state, path, **arguments):
         if state.timestamp.batch == 40:
@@ -96,12 +96,12 @@ def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
             raise Stop
         return save(state, path, **arguments)
 
-    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', cut_off)
+    monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', cut_off)
     with pytest.raises(Stop):
         trainer('out').fit()
     assert not Path('out/cycle1-ba40.pt').exists()
     assert Path('out/.part-cycle1-ba40.pt').exists()
-    monkeypatch.setattr(composer_clr.recording.snapshot_files, 'save_checkpoint', save)
+    monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', save)
     second = trainer('out')
     second.fit()
     second.close()
