@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from composer.metrics import CrossEntropy, LanguageCrossEntropy
 from torchvision.datasets import cifar
 
 from composer_clr import TradeoffCurve
+from composer_clr.recipes.families import samples_per_batch
 from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.train import main
@@ -118,6 +121,33 @@ def test_the_papers_run():
     assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.weight_decay) == ('DecoupledSGDW', 2.048, 5e-4)
     assert (recipe.optimizer.arguments, recipe.data.batch_size) == ({'momentum': 0.875}, 2048)
     assert (recipe.precision, recipe.device_train_microbatch_size) == ('amp_fp16', 64)
+
+
+# Images that a data set has for evaluation.
+EVALUATED = {'digits': 900, 'cifar10': 10_000, 'imagefolder': 50_000}
+
+
+@pytest.mark.parametrize('name', shipped_recipes())
+def test_no_recorded_loss_depends_on_the_evaluation_batch(name):
+    recipe = load_recipe(name, [] if name.startswith('quickstart/') else ['data.path=/data'])
+    assert recipe.snapshot.metrics
+    if any(metric.endswith('/CrossEntropy') for metric in recipe.snapshot.metrics):
+        images = recipe.data.arguments.get('eval_images') or EVALUATED[recipe.data.name]
+        assert images % samples_per_batch(recipe, 'eval_batch_size') == 0
+
+
+def test_composers_cross_entropy_is_a_mean_of_batch_means_and_that_of_language_models_is_not():
+    logits, labels = torch.randn(11, 5, generator=torch.Generator().manual_seed(0)), torch.arange(11) % 5
+
+    def recorded(metric: CrossEntropy | LanguageCrossEntropy, size: int) -> float:
+        for batch in range(0, 11, size):
+            metric.update(logits[batch : batch + size], labels[batch : batch + size])
+        return float(metric.compute())
+
+    mean = float(torch.nn.functional.cross_entropy(logits, labels))
+    assert recorded(CrossEntropy(), 11) == pytest.approx(mean, abs=1e-6)
+    assert recorded(CrossEntropy(), 4) != pytest.approx(mean, abs=1e-2)
+    assert recorded(LanguageCrossEntropy(), 4) == pytest.approx(mean, abs=1e-6)
 
 
 @pytest.mark.parametrize(
