@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence, Sized
 from hashlib import sha256
-from typing import Any, cast
+from multiprocessing.util import Finalize
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -13,6 +18,7 @@ from composer.utils import dist
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, default_collate
 
 __all__ = [
+    'Loader',
     'SampleOrder',
     'check_batch',
     'check_ranks',
@@ -25,6 +31,51 @@ __all__ = [
     'sampled',
     'start_ranks',
 ]
+
+
+class Loader(DataLoader):
+    """torch's ``DataLoader``, which also ends where a loader process is stopped, after ``timeout`` seconds.
+
+    torch waits so long for word of a batch, but without end for a process to hand the batch over, or to end itself.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        if self.num_workers:
+            Finalize(None, _end_loader_processes, exitpriority=0)  # before Python waits for them
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        batches = super().__iter__()
+        watched = self.num_workers and threading.current_thread() is threading.main_thread()
+        return _in_time(batches, self.timeout) if watched else batches
+
+
+def _in_time(batches: Iterator[Any], timeout_s: float) -> Iterator[Any]:
+    def end(*_: object) -> NoReturn:
+        raise RuntimeError(f'DataLoader timed out after {timeout_s} seconds')  # torch's own words
+
+    while True:
+        before = signal.signal(signal.SIGALRM, end)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, timeout_s)
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError):
+            time.sleep(1)  # for torch's handler of ended processes, which raises an error that says how one ended
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        yield batch
+
+
+def _end_loader_processes() -> None:
+    """Ends them as they would be, but by the one signal that a stopped process receives."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error for each
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def dataspecs(
@@ -61,7 +112,7 @@ def sampled(
     """
     sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
     return DataSpec(
-        DataLoader(dataset, batch_size, sampler=sampler, drop_last=train, **loader), microbatch_transforms=on_device
+        Loader(dataset, batch_size, sampler=sampler, drop_last=train, **loader), microbatch_transforms=on_device
     )
 
 

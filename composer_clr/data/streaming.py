@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from composer_clr.data.images import (
     EvalTransform,
@@ -23,6 +23,7 @@ from composer_clr.data.images import (
     decode_rgb,
 )
 from composer_clr.data.loaders import (
+    Loader,
     check_batch,
     check_ranks,
     collate_images,
@@ -197,7 +198,7 @@ def streaming_dataspecs(
     loader = loader_arguments(num_workers, collate_images)
     return (
         DataSpec(
-            DataLoader(train, batch_size, drop_last=True, **loader),
+            Loader(train, batch_size, drop_last=True, **loader),
             num_samples=train.epoch_size,
             microbatch_transforms=Normalize(),
         ),
