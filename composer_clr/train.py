@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --traceback, or key=value')
         recipe = load_recipe(name, overrides)
         if '--check' in flags:
-            from composer_clr.training.try_out import check_recipe
+            from composer_clr.training.check import check_recipe
 
             cost = check_recipe(recipe)
             if dist.get_global_rank() == 0:

@@ -109,7 +109,7 @@ def sweep(
     """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
     from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
-    from composer_clr.recipes.sweep import study
+    from composer_clr.recipes.study import study
 
     arguments = study_arguments(recipes, seeds, kinds, methods)
     words = shlex.split(launcher)

@@ -38,7 +38,7 @@ def run(
     """
     from composer_clr.cli.run_display import displayed, print_failures
     from composer_clr.recipes.launcher import Ranks
-    from composer_clr.recipes.sweep import planned_runs
+    from composer_clr.recipes.study import planned_runs
     from composer_clr.training.study import StudyRunner, check_devices
 
     for word in recipes:

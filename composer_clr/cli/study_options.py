@@ -19,7 +19,7 @@ Methods = Annotated[
 
 
 def study_arguments(recipes: list[str], seeds: str, kinds: str, methods: str | None) -> dict[str, Any]:
-    """Returns the arguments of :func:`~composer_clr.recipes.sweep.planned_runs` from those of a command.
+    """Returns the arguments of :func:`~composer_clr.recipes.study.planned_runs` from those of a command.
 
     Raises:
         RecipeError: If no recipe is named, or a seed is not a whole number.

@@ -10,7 +10,7 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import CheckpointRecipe
-from composer_clr.recipes.sweep import run_folder
+from composer_clr.recipes.study import run_folder
 from composer_clr.training.build import build_trainer
 
 __all__ = ['ensembles_of_recipe']

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import PlannedRun
+from composer_clr.recipes.study import PlannedRun
 from composer_clr.training.study import resumable
 from composer_clr.utils.files import write_whole
 

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import PlannedRun
+from composer_clr.recipes.study import PlannedRun
 from composer_clr.recording.folder_lock import FolderInUseError, FolderLock
 from composer_clr.training.run_process import LOG_FILE, RunProcess, RunServer, failure, open_log
 

@@ -35,7 +35,7 @@ from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
 from composer_clr.curves.sources import read_sources
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.sweep import study
+from composer_clr.recipes.study import study
 
 RECIPE = 'quickstart/digits'
 HOLD_AND_DECAY = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']

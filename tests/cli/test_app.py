@@ -278,7 +278,7 @@ def test_schedule_previews_what_will_run(monkeypatch, capsys, words, messages):
     assert all(message in out for message in messages)
 
 
-def test_sweep(monkeypatch, capsys):
+def test_study(monkeypatch, capsys):
     arguments = ['quickstart/digits', 'max_duration=8ep', '--launcher', 'composer -n 2 -m', '--seeds', '1,2']
     assert call(monkeypatch, 'sweep', *arguments) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -10,7 +10,7 @@ from composer.optim import CosineAnnealingScheduler
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import study
+from composer_clr.recipes.study import study
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import planned_runs
+from composer_clr.recipes.study import planned_runs
 from composer_clr.training.slurm import write_job_array
 
 SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'data.arguments.train_images=100']

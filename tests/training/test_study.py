@@ -15,7 +15,7 @@ import torch
 
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import PlannedRun, planned_runs
+from composer_clr.recipes.study import PlannedRun, planned_runs
 from composer_clr.train import main
 from composer_clr.training import study
 from composer_clr.training.study import StudyRun, StudyRunner, check_devices

@@ -11,7 +11,7 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.cli.tables import ensemble_table
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import study
+from composer_clr.recipes.study import study
 from composer_clr.train import main
 from composer_clr.training.families import build_data, build_model
 from tests.helpers.launcher import launch

@@ -14,7 +14,7 @@ from composer_clr import FastCycles, TroughAverage
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
-from composer_clr.training.try_out import check_recipe
+from composer_clr.training.check import check_recipe
 from tests.helpers.launcher import launch
 from tests.helpers.photographs import write_folder
 from tests.helpers.recipes import MINIMAL
@@ -113,9 +113,7 @@ def test_what_cannot_be_run_is_one_line_and_status_2(override, message, flags, c
 
 
 def test_a_full_disk_is_seen_before_the_run(monkeypatch):
-    monkeypatch.setattr(
-        'composer_clr.training.try_out.shutil.disk_usage', lambda folder: SimpleNamespace(free=1_000_000)
-    )
+    monkeypatch.setattr('composer_clr.training.check.shutil.disk_usage', lambda folder: SimpleNamespace(free=1_000_000))
     with pytest.raises(RecipeError, match=r'^snapshot.folder=.*: needs 1.6 MB, but only 1.0 MB are free$'):
         check_recipe(load_recipe(DIGITS[0], [DIGITS[1]]))
 

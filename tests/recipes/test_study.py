@@ -10,7 +10,7 @@ from composer_clr.recipes import load
 from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.sweep import planned_runs, study
+from composer_clr.recipes.study import planned_runs, study
 from tests.helpers.curves import point
 
 DIGITS = ['quickstart/digits']

@@ -27,10 +27,10 @@ from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
-__all__ = ['TryOut', 'check_recipe']
+__all__ = ['Check', 'check_recipe']
 
 
-class TryOut(Callback):
+class Check(Callback):
     """Ends training after a few batches, the last of which completes a cycle; measures what the run's cost depends on.
 
     Before the last batch the clock is set forward to one batch before the next trough. So everything at a trough
@@ -42,7 +42,7 @@ class TryOut(Callback):
 
     Example:
         >>> from composer import Trainer
-        >>> callbacks = [TryOut(batches=2)]  # Trainer(callbacks=callbacks, max_duration='512ep', ...).fit()
+        >>> callbacks = [Check(batches=2)]  # Trainer(callbacks=callbacks, max_duration='512ep', ...).fit()
     """
 
     def __init__(self, batches: int = 2):
@@ -130,7 +130,7 @@ def check_recipe(recipe: Recipe) -> str:
         digits-baseline-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
         points            4ep, 8ep, 16ep, 32ep, 64ep
     """
-    try_out = TryOut()
+    check = Check()
     build_loggers(recipe)
     with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:
         temporary = replace(
@@ -139,19 +139,19 @@ def check_recipe(recipe: Recipe) -> str:
             checkpoint=CheckpointRecipe(),
             loggers={},
         )
-        trainer = build_trainer(temporary, callbacks=[try_out], eval_subset_num_batches=1)
+        trainer = build_trainer(temporary, callbacks=[check], eval_subset_num_batches=1)
         state = trainer.state
         try:
             fit(trainer)
-            if not try_out.eval_batches:
+            if not check.eval_batches:
                 trainer.eval()
         except ValueError as error:
             # Raised at the trough, after the first batch.
             raise RecipeError(one_line(error)) from error
         finally:
             trainer.close()
-    assert try_out.max_duration is not None
-    cost = _cost(recipe, state, try_out)
+    assert check.max_duration is not None
+    cost = _cost(recipe, state, check)
     optimizer_bytes = sum(
         tensor.nbytes
         for tensors in state.optimizers[0].state.values()
@@ -170,38 +170,38 @@ def check_recipe(recipe: Recipe) -> str:
         f'{recipe.run_name} can be started: {recipe.model.name}, {weights:,} weights, '
         f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
     )
-    troughs = ', '.join(spell(trough, state) for trough in try_out.troughs)
+    troughs = ', '.join(spell(trough, state) for trough in check.troughs)
     return '\n'.join([head, f'points            {troughs or "none"}', *cost.lines(), *notes]) + '\n'
 
 
-def _cost(recipe: Recipe, state: State, try_out: TryOut) -> RunCost:
-    assert try_out.max_duration is not None
-    batches = _in_batches(try_out.max_duration, try_out, state, 0)
-    evaluated = {round(_in_batches(trough, try_out, state, 0)) for trough in try_out.troughs}
-    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), try_out, state, batches)
+def _cost(recipe: Recipe, state: State, check: Check) -> RunCost:
+    assert check.max_duration is not None
+    batches = _in_batches(check.max_duration, check, state, 0)
+    evaluated = {round(_in_batches(trough, check, state, 0)) for trough in check.troughs}
+    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), check, state, batches)
     if interval:
         # Composer also evaluates at the end.
         evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
     loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
     return RunCost(
         batches=math.ceil(batches),
-        waiting_s=try_out.waiting_s,
-        computing_s=try_out.computing_s,
+        waiting_s=check.waiting_s,
+        computing_s=check.computing_s,
         evaluations=len(evaluated),
         eval_batches=sum(len(loader) for loader in loaders),  # type: ignore[arg-type]
-        eval_batch_s=try_out.eval_batch_s,
-        snapshots=len(try_out.troughs) if recipe.snapshot.save_weights else 0,
+        eval_batch_s=check.eval_batch_s,
+        snapshots=len(check.troughs) if recipe.snapshot.save_weights else 0,
         snapshot_bytes=sum(tensor.nbytes for tensor in state.model.state_dict().values()),
     )
 
 
-def _in_batches(time: Time, try_out: TryOut, state: State, run_batches: float) -> float:
+def _in_batches(time: Time, check: Check, state: State, run_batches: float) -> float:
     if time.unit == TimeUnit.DURATION:
         return time.value * run_batches
     if time.unit == TimeUnit.EPOCH:
         assert state.dataloader_len is not None
         return time.value * int(state.dataloader_len)
-    return time.value / try_out.per_batch[time.unit]
+    return time.value / check.per_batch[time.unit]
 
 
 def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
