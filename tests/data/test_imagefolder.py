@@ -20,7 +20,7 @@ from torchvision import transforms
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.data.images import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, ImageFolderDataset, TrainTransform
 from composer_clr.data.loaders import collate_images
-from composer_clr.training.networks import SmallResNet
+from composer_clr.training.models import SmallResNet
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import batches, end
 from tests.helpers.photographs import photographs, write_folder

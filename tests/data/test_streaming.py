@@ -24,7 +24,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from composer_clr.data.conversion.convert import Conversion, convert_images
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.data.images import EvalTransform, ImageFolderDataset, TrainTransform
-from composer_clr.training.networks import SmallResNet
+from composer_clr.training.models import SmallResNet
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import end_workers
 

@@ -15,7 +15,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
-from composer_clr.training.families import build_model
+from composer_clr.training.models import build_model
 from tests.helpers.launcher import launch, launch_by_composer
 from tests.helpers.recipes import MINIMAL
 

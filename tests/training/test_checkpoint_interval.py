@@ -1,12 +1,12 @@
 from composer.core import Event
 
-from composer_clr.training import checkpoint_interval
-from composer_clr.training.checkpoint_interval import EpochEndsAfter
+from composer_clr.training import build
+from composer_clr.training.build import EpochEndsAfter
 
 
 def test_the_first_end_of_an_epoch_after_so_long_and_the_end(make_state, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(checkpoint_interval.time, 'monotonic', lambda: clock[0])
+    monkeypatch.setattr(build.time, 'monotonic', lambda: clock[0])
     state, interval = make_state('6ep', batches=2), EpochEndsAfter(60)
     saved = []
     for batch in range(1, 13):

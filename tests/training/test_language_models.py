@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from composer_clr.training.language_models import LanguageModel, SmallTransformer
+from composer_clr.training.models import LanguageModel, SmallTransformer
 
 
 def batch(tokens: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -13,7 +13,8 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.study import study
 from composer_clr.train import main
-from composer_clr.training.families import build_data, build_model
+from composer_clr.training.build import build_data
+from composer_clr.training.models import build_model
 from tests.helpers.launcher import launch
 
 LOSS = 'eval/LanguageCrossEntropy'
