@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from composer.utils import dist
 
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
-from composer_clr.recipes.schema import RecipeError
-from composer_clr.training.build import build_trainer, fit
+from composer_clr.recipes.preview import planned_run
+from composer_clr.recipes.schema import Recipe, RecipeError
+from composer_clr.recipes.study import check_same_settings, run_folder
+from composer_clr.training.build import build_trainer, fit, snapshot_of
 from composer_clr.training.run_process import end_with_launcher
 from composer_clr.utils.errors import UserError, one_line
 
@@ -38,25 +43,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if '--check' in flags:
             from composer_clr.training.check import check_recipe
 
-            cost = check_recipe(recipe)
-            if dist.get_global_rank() == 0:
-                print(cost, end='')
+            _say(check_recipe(recipe).rstrip())
             return 0
         end_with_launcher()
-        trainer = build_trainer(recipe)
-        try:
-            fit(trainer)
-        except BaseException:
-            # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
-            trainer.engine.close()
-            raise
-        trainer.close()
+        _train(recipe)
         return 0
     except (UserError, OSError) as error:
         if '--traceback' in flags:
             raise
         print(f'composer_clr.train: {one_line(error)}', file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+
+
+def _train(recipe: Recipe) -> None:
+    folder = run_folder(recipe, Ranks(dist.get_world_size(), dist.get_local_world_size()))
+    resumes = recipe.checkpoint.autoresume
+    curve = _recorded(recipe, folder)
+    if curve is not None and _has_all_points(curve):
+        is_whole = resumes and _is_whole(recipe, curve)
+        if is_whole or recipe.snapshot.on_change != 'continue':
+            check_same_settings(curve.run, recipe, f'{folder}: complete', places=not resumes)
+        if is_whole:
+            _say(f'{recipe.run_name} is complete: {_points(curve)} in {folder}/{CURVE_FILE}')
+            return
+    trainer = build_trainer(recipe)
+    try:
+        batch, loaded = trainer.state.timestamp.batch.value, snapshot_of(trainer).loaded_run
+        if batch:
+            if loaded is not None and loaded.run_name == recipe.run_name and recipe.snapshot.on_change != 'continue':
+                check_same_settings(loaded, recipe, f'{recipe.checkpoint.folder}: trained to batch {batch}')
+            _say(f'{recipe.run_name} goes on from batch {batch}')
+        elif curve is not None and curve.points and resumes:
+            _say(f'{recipe.run_name} starts over, since {recipe.checkpoint.folder} has no checkpoint')
+        was_complete = not fit(trainer)
+    except BaseException:
+        # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
+        trainer.engine.close()
+        raise
+    curve = snapshot_of(trainer).curve
+    trainer.close()
+    _say(f'{recipe.run_name}{" is complete" if was_complete else ""}: {_points(curve)} in {folder}/{CURVE_FILE}')
+
+
+def _recorded(recipe: Recipe, folder: str) -> TradeoffCurve | None:
+    """Returns the curve of a run of this name that is in a local folder."""
+    try:
+        curve = TradeoffCurve.read(Path(folder))
+    except CurveError:
+        return None
+    return curve if curve.run.run_name == recipe.run_name else None
+
+
+def _has_all_points(curve: TradeoffCurve) -> bool:
+    """Returns whether the run of a curve was trained to its end."""
+    troughs = curve.run.schedule.get('troughs')
+    return isinstance(troughs, list) and 0 < len(troughs) <= len(curve.points)
+
+
+def _is_whole(recipe: Recipe, curve: TradeoffCurve) -> bool:
+    """Returns whether a curve has the points of the recipe's run, where the recipe alone tells how many it has."""
+    try:
+        return len(curve.points) == len(planned_run(recipe).troughs)
+    except RecipeError:
+        return False
+
+
+def _points(curve: TradeoffCurve) -> str:
+    return f'{len(curve.points)} point{"s" * (len(curve.points) != 1)}'
+
+
+def _say(line: str) -> None:
+    if dist.get_global_rank() == 0:
+        print(line, flush=True)
 
 
 if __name__ == '__main__':

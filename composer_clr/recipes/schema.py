@@ -13,7 +13,7 @@ recipe before running it:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from omegaconf import MISSING
@@ -290,3 +290,10 @@ class Recipe:
     def curve_kind(self) -> str:
         """The kind of the run's curve, as recorded in it."""
         return self.snapshot.kind or self.schedule.curve_kind
+
+    def plain(self) -> dict[str, Any]:
+        """Returns what a curve keeps of the recipe, as nested plain values.
+
+        That is without ``loggers``, whose arguments may be secret, and which change nothing.
+        """
+        return {name: value for name, value in asdict(self).items() if name != 'loggers'}

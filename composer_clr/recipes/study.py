@@ -11,18 +11,20 @@ from typing import Any
 
 import yaml
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, kind_without_shape
 from composer_clr.curves.methods import method_algorithms, method_name
 from composer_clr.curves.names import branch_file, filled_in
+from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import RecipeTemplate
 from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
 
-__all__ = ['PlannedRun', 'planned_runs', 'run_folder', 'study']
+__all__ = ['PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study']
 
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
+_PLACES = ('max_duration', *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks')))
 _COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 
 
@@ -161,7 +163,8 @@ class PlannedRun:
         A run that diverged is not repeated: it would diverge again.
 
         Raises:
-            RecipeError: If the folder holds the curve of another run.
+            RecipeError: If the folder holds the curve of another run, or of this one under other settings. A run that
+                is not complete may go on under others with ``snapshot.on_change=continue``.
         """
         try:
             curve = TradeoffCurve.read(Path(self.folder))
@@ -177,13 +180,48 @@ class PlannedRun:
                 f'{times}, not of {method}, {kind}, with points at {self.troughs} ({self.unit}): '
                 'pass another run_name or snapshot.folder'
             )
-        return len(times) == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
+        complete = len(times) == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
+        if complete or self.recipe.snapshot.on_change != 'continue':
+            check_same_settings(curve.run, self.recipe, f'{self.folder}: {"complete" if complete else "begun"}')
+        return complete
 
     def _has_passed(self, times: Sequence[float | None]) -> bool:
         """Returns whether the times are the first troughs, or those of the batches that passed them."""
         return len(times) <= len(self.troughs) and all(
             time is not None and trough <= time < following
             for time, (trough, following) in zip(times, pairwise([*self.troughs, inf]), strict=False)
+        )
+
+
+def check_same_settings(run: Run, recipe: Recipe, what: str, *, places: bool = False) -> None:
+    """Refuses a record that was made under other settings than a recipe's.
+
+    Both recipes are completed by today's defaults. A record that does not keep its recipe passes.
+
+    Args:
+        run (Run): The record.
+        recipe (Recipe): The recipe that is asked for.
+        what (str): The record's folder and state, for the error: ``'runs/a: complete'``.
+        places (bool): Whether to compare the duration and the places of troughs by their keys too. Default:
+            ``False``, since a run that goes on may change them.
+
+    Raises:
+        RecipeError: If they differ in what makes a curve, or in the seed.
+    """
+    then, now = (run.settings or {}).get(RECIPE), recipe.plain()
+    if not isinstance(then, Mapping):
+        return
+    defaults = flat(Recipe().plain(), RECIPE)
+    found = differences({RECIPE: then}, {RECIPE: now}, defaults=defaults)
+    # Curves of several seeds are pooled, but each is a run of its own.
+    names = ['seed', *(_PLACES if places else ())]
+    sides = [{**defaults, **flat(side, RECIPE)} for side in (then, now)]
+    pairs = {name: [side.get(f'{RECIPE}.{name}') for side in sides] for name in names}
+    found += [Difference(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    if found:
+        raise RecipeError(
+            f'{what} under {listed_differences(found, "asked for")}: choose another folder, or a method name '
+            '(snapshot.method=...)'
         )
 
 

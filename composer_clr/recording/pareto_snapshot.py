@@ -10,7 +10,7 @@ from typing import Any
 from composer.core import Callback, Event, State, Time
 from composer.loggers import Logger
 
-from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import filled_in
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
@@ -213,6 +213,11 @@ class ParetoSnapshot(Callback):
         """Passes every event to the clock first."""
         self._kept.clock.on(event)
         super().run_event(event, state, logger)
+
+    @property
+    def loaded_run(self) -> Run | None:
+        """The record in the checkpoint that the Trainer has loaded, before training starts."""
+        return self._kept.run
 
     def init(self, state: State, logger: Logger) -> None:
         del logger

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -22,7 +21,9 @@ from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, DistributedSampler
 
+from composer_clr.curves.curve import Run
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
+from composer_clr.curves.settings import RECIPE
 from composer_clr.data import data_set
 from composer_clr.data.loaders import SampleOrder
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
@@ -42,7 +43,7 @@ from composer_clr.utils.errors import one_line
 from composer_clr.utils.models import is_schedule_free
 from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
-__all__ = ['EpochEndsAfter', 'build_data', 'build_loggers', 'build_trainer', 'fit', 'save_interval']
+__all__ = ['EpochEndsAfter', 'build_data', 'build_loggers', 'build_trainer', 'fit', 'save_interval', 'snapshot_of']
 
 _SECONDS = re.compile(r'(\d+)s')
 
@@ -111,7 +112,10 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
         'autoresume': recipe.checkpoint.autoresume,
         'load_path': recipe.checkpoint.load_path,
     }
-    return built('Trainer', partial(load_trainer, start), arguments)
+    trainer = built('Trainer', partial(load_trainer, start), arguments)
+    snapshot = snapshot_of(trainer)
+    snapshot.recipe = _as_loaded(recipe.plain(), snapshot.loaded_run)
+    return trainer
 
 
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
@@ -133,26 +137,33 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     return destinations
 
 
-def fit(trainer: Trainer) -> None:
-    """Trains, unless the run was resumed at its end.
+def fit(trainer: Trainer) -> bool:
+    """Trains, unless the run was resumed at its end; returns whether it has trained.
 
     Raises:
-        RecipeError: If the run is refused before the end of its first batch.
+        RecipeError: If the run is refused before the end of its first batch, or was trained under other settings.
         OSError: If it fails later: an image cannot be read, a file cannot be written, another rank or a loader process
             has ended, or no batch came for ``data.timeout_s``.
     """
-    starts_at, duration = trainer.state.timestamp.batch, trainer.state.max_duration
-    if duration is not None and trainer.state.timestamp >= duration:
-        # A job may be restarted until it succeeds.
-        print(f'composer_clr.train: {trainer.state.run_name} is complete: trained for {duration}', file=sys.stderr)
-        return
+    state = trainer.state
+    starts_at, duration = state.timestamp.batch, state.max_duration
     try:
         with torch_errors():
+            if duration is not None and state.timestamp >= duration:
+                # A job may be restarted until it succeeds. The settings are compared as for a run that goes on.
+                snapshot_of(trainer).fit_start(state, trainer.logger)
+                return False
             trainer.fit()
+            return True
     except (ValueError, OSError) as error:
-        if trainer.state.timestamp.batch == starts_at:
+        if state.timestamp.batch == starts_at:
             raise RecipeError(one_line(error)) from error
         raise
+
+
+def snapshot_of(trainer: Trainer) -> ParetoSnapshot:
+    """Returns the callback that records a Trainer's curve."""
+    return next(callback for callback in trainer.state.callbacks if isinstance(callback, ParetoSnapshot))
 
 
 def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
@@ -324,10 +335,16 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
     arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
     arguments |= {'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
-    snapshot = built('snapshot', ParetoSnapshot, arguments)
-    # Without loggers, whose arguments may be secret, and which change nothing.
-    snapshot.recipe = {name: value for name, value in asdict(recipe).items() if name != 'loggers'}
-    return snapshot
+    return built('snapshot', ParetoSnapshot, arguments)
+
+
+def _as_loaded(recipe: dict[str, Any], loaded: Run | None) -> dict[str, Any]:
+    """Returns a plain recipe with the optimizer's settings and the seed of a checkpoint, which Composer puts in."""
+    then = (loaded.settings or {}).get(RECIPE) if loaded is not None else None
+    if not isinstance(then, dict):
+        return recipe
+    optimizer = {**recipe['optimizer'], **then['optimizer'], 'name': recipe['optimizer']['name']}
+    return {**recipe, 'seed': then['seed'], 'optimizer': optimizer}
 
 
 def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:

@@ -123,8 +123,10 @@ def test_a_load_path_that_is_no_file(copy, path, capsys):
 
 @pytest.mark.parametrize('key', ['autoresume', 'load_path'])
 def test_another_network_is_one_line(copy, key, capsys):
-    start = OWN if key == 'autoresume' else ['snapshot.folder=other', f'checkpoint.load_path={NEWEST}']
-    assert main([*RECIPE, *start, 'max_duration=8ep', 'model.arguments.depth=14']) == 2
+    start = OWN if key == 'autoresume' else [f'checkpoint.load_path={NEWEST}']
+    # Into another folder: the curve of the first one has other settings, which is refused before.
+    other = ['snapshot.folder=other', 'max_duration=8ep', 'model.arguments.depth=14']
+    assert main([*RECIPE, *start, *other]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f'composer_clr.train: checkpoint.{key}=')
     assert f'{NEWEST}: does not fit this run (RuntimeError: ' in line
