@@ -39,12 +39,17 @@ class CurveAnswers:
         speedups (tuple[Speedup | None, ...]): The speedup over the baseline's curve of the same kind for each;
             ``None`` without such a curve.
         values (tuple[Answer, ...]): :func:`value_within` for each budget.
+        unlike_times (str | None): Why the times of its runs, or of these and the baseline's, are not comparable.
+        reached_counts (tuple[Answer, ...]): As ``reached``, in what the curve counts; empty where times are comparable,
+            or not asked for.
     """
 
     curve: MeanCurve
     reached: tuple[Answer, ...]
     speedups: tuple[Speedup | None, ...]
     values: tuple[Answer, ...]
+    unlike_times: str | None
+    reached_counts: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ def answer(
         for _, on in budgets
         if on != 'time' and any(curve.axis != on for curve in means.values())
     }
-    counted = axis != 'time'
+    counted, warning = axis != 'time', differing_pace(runs)
     lowest = min(float(curve.value.min()) for curve in means.values())
     targets = [_target(asked, metric, fraction=fraction, lowest=lowest) for asked in reach]
     methods = list(dict.fromkeys(method for method, _ in means))
@@ -131,6 +136,7 @@ def answer(
     answers = []
     for (_, kind), curve in sorted(means.items(), key=lambda item: _place(item[0], baseline, methods)):
         base = means.get((baseline, kind))
+        timed = [*(() if base is None else base.timed), *curve.timed]
         pair = None if base is None else pair_of(curve, base, seeds)
         answers.append(
             CurveAnswers(
@@ -145,6 +151,10 @@ def answer(
                     )
                     for amount, on in budgets
                 ),
+                differing_pace(timed),
+                tuple(time_to_reach(curve, target, lower_is_better=lower, counted=True) for target in targets)
+                if warning and not counted
+                else (),
             )
         )
     return Answers(
@@ -157,7 +167,7 @@ def answer(
         axis=axis,
         curves=answers,
         frontier=frontier(means.values(), lower_is_better=lower),
-        warning=differing_pace(runs),
+        warning=warning,
     )
 
 
@@ -194,7 +204,8 @@ def answers_record(answers: Answers) -> dict[str, Any]:
 
     Returns:
         dict: ``time_s``, ``speedup`` and ``value`` are ``null`` unless they lie in the measured range. ``state`` is
-        ``'reached'``, ``'bound'`` or ``'not reached'``, and ``bound`` is such as ``{'<=': 3294.0}``.
+        ``'reached'``, ``'bound'`` or ``'not reached'``, and ``bound`` is such as ``{'<=': 3294.0}``. Where times are
+        not comparable, ``unlike_times`` says why, and what is reached has its count, such as ``epoch``, too.
     """
     return {
         'metric': answers.metric,
@@ -212,8 +223,11 @@ def answers_record(answers: Answers) -> dict[str, Any]:
                         'state': reached.state,
                         'bound': bound_record(reached),
                         **_speedup_keys(speedup),
+                        **({found.curve.axis: found.reached_counts[i].exact} if found.reached_counts else {}),
                     }
-                    for value, reached, speedup in zip(answers.reach, found.reached, found.speedups, strict=True)
+                    for i, (value, reached, speedup) in enumerate(
+                        zip(answers.reach, found.reached, found.speedups, strict=True)
+                    )
                 ],
                 'within': [
                     {
@@ -224,6 +238,7 @@ def answers_record(answers: Answers) -> dict[str, Any]:
                     }
                     for budget, best in zip(answers.within, found.values, strict=True)
                 ],
+                'unlike_times': found.unlike_times,
             }
             for found in answers.curves
         ],

@@ -15,6 +15,7 @@ from composer_clr.analysis.differences import Differences, as_ratio, gap, improv
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
+from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.uncertainty import Estimate, Seeds
 from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
@@ -48,6 +49,7 @@ class MethodComparison:
 
     See :func:`gap`, :func:`cosine_estimate`, :func:`study_cost`. The baseline has no cosine. With a fit,
     ``fit_residuals`` are the standard curve's, measured minus fitted, by count or time as it was fitted.
+    ``unlike_times`` says why the times of the two curves are not comparable.
     """
 
     cyclic: MeanCurve
@@ -57,6 +59,7 @@ class MethodComparison:
     cosine: Estimate | None
     cost: StudyCost
     fit_residuals: dict[float, float] | None = None
+    unlike_times: str | None = None
 
     @property
     def cosine_similarity(self) -> float | None:
@@ -166,6 +169,7 @@ def compare(
                 cosine=None if method == baseline else improved.cosine,
                 cost=study_cost(cyclic, standard, alignment, gpus),
                 fit_residuals=_residuals(standard, alignment, scale) if alignment.mode == 'fit' else None,
+                unlike_times=differing_pace([*standard.timed, *cyclic.timed]),
             )
         except CurveError as error:
             if strict or method == baseline:

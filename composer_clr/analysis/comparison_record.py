@@ -29,8 +29,9 @@ def record(comparison: Comparison, *, resolve: float | None = None, price: float
         ``cosine_seeds``, ``cost_ratio``, ``counted_cost_ratio``, ``cost`` (with the ``interval`` and ``seeds`` of the
         ratio), the ``improvement`` over the baseline on either kind of curve, and with a fit its ``fit_residuals``;
         ``ranking_agreement`` and ``ranking_agreement_intervals`` by epoch; the methods ``skipped``, with the reason;
-        ``axis`` and ``is_ratio``. Epochs, or the counts of another axis (``by_token``), are strings, ``'32'``; an
-        interval is ``[low, high]``; what is not known is ``null``.
+        ``axis`` and ``is_ratio``; by method ``unlike_times``, why its times are not comparable. Epochs, or the counts
+        of another axis (``by_token``), are strings, ``'32'``; an interval is ``[low, high]``; what is not known is
+        ``null``.
     """
     return {
         'metric': comparison.metric,
@@ -124,6 +125,7 @@ def _method_record(figures: MethodComparison, axis: str, resolve: float | None, 
         'cost_ratio': figures.cost_ratio,
         'counted_cost_ratio': figures.counted_cost_ratio,
         'cost': _cost_record(figures.cost, price),
+        'unlike_times': figures.unlike_times,
         'improvement': {
             'cyclic': _by_count(improvement.count, improvement.cyclic.tolist()),
             'standard': _by_count(improvement.count, improvement.standard.tolist()),
@@ -169,6 +171,7 @@ def _over_record(figures: MethodOverBaseline, axis: str, resolve: float | None) 
         'at_equal_counts': _differences_record(figures.at_equal_counts, axis, resolve),
         'at_equal_time': _differences_record(figures.at_equal_time, axis, resolve),
         'speedup': [speedup_record(found) for found in figures.speedups],
+        'unlike_times': figures.unlike_times,
         'crossings': {
             axis: [_crossing_record(found) for found in figures.crossings_in_counts],
             'time_s': [_crossing_record(found) for found in figures.crossings_in_time],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,7 +90,7 @@ class StudyCost:
         ratio (float): The second over the first.
         counted_ratio (float): The same in what the curves count, such as epochs, whatever the runs' paces.
         pace_spread (float): The slowest run's seconds per count over the fastest's; 1 without paces.
-        one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks is not known, or not the same for all.
+        one_run_gpu_h (float | None): GPU-hours; ``None`` if the number of ranks of a run is not known.
         separate_gpu_h (float | None): GPU-hours.
         seeds (int): The number of seeds that the ratio rests on, at the point with the fewest.
         interval (tuple[float, float] | None): 95% interval of the ratio over seeds; ``None`` with one seed.
@@ -143,24 +144,32 @@ def study_cost(
     separate_s = float(_separate_cost(standard.time_s, pairing))
     of_ratio = _ratio_over_seeds(separate_s / one_run_s, cyclic, standard, pairing)
     paces = [*cyclic.paces, *standard.paces]
-    of_one, of_separate = (_gpus(curve, gpus) for curve in (cyclic, standard))
+    gpu_s = _gpu_seconds(cyclic, gpus), _gpu_seconds(standard, gpus)
     return StudyCost(
         one_run_s=one_run_s,
         separate_s=separate_s,
         ratio=separate_s / one_run_s,
         counted_ratio=counted_cost_ratio(cyclic, standard, alignment),
         pace_spread=max(paces) / min(paces) if paces else 1.0,
-        one_run_gpu_h=None if of_one is None else one_run_s * of_one / 3600,
-        separate_gpu_h=None if of_separate is None else separate_s * of_separate / 3600,
+        one_run_gpu_h=None if gpu_s[0] is None else curve_cost(gpu_s[0], pairing.kept) / 3600,
+        separate_gpu_h=None if gpu_s[1] is None else float(_separate_cost(gpu_s[1].time_s, pairing)) / 3600,
         seeds=of_ratio.seeds,
         interval=None if of_ratio.low is None or of_ratio.high is None else (of_ratio.low, of_ratio.high),
     )
 
 
-def _gpus(curve: MeanCurve, unrecorded: int | None) -> int | None:
-    """Returns the number of GPUs of a curve's runs, if it is the same for all."""
-    sizes = {size or unrecorded for size in curve.world_sizes}
-    return sizes.pop() if len(sizes) == 1 else None
+def _gpu_seconds(curve: MeanCurve, unrecorded: int | None) -> MeanCurve | None:
+    """Returns a curve with GPU-seconds in place of seconds; ``None`` if the number of ranks of a run is not known."""
+    if not curve.ranks:
+        return None
+    totals = []
+    for times, ranks in zip(curve.times, curve.ranks, strict=True):
+        known = [time_s * (ranks[seed] or unrecorded or math.nan) for seed, time_s in times.items()]
+        totals.append(math.fsum(known) / len(known))
+    if any(map(math.isnan, totals)):
+        return None
+    gpu_s = np.array(totals)
+    return replace(curve, time_s=gpu_s, shared_s=_shared(curve) * gpu_s / curve.time_s)
 
 
 def _separate_cost(time_s: Array, pairing: Pairing) -> Array:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.pooling import check_one_curve
+from composer_clr.analysis.pooling import check_one_curve, of_each_pace
 from composer_clr.curves.axes import Count, check_counts, default_axis, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
@@ -45,7 +45,9 @@ class MeanCurve:
             after a trough are shown at the trough. Default: ``None``, the counts.
         times (tuple[dict[str, float], ...]): As ``samples``, the seconds of training. Default: ``()``, not known.
         paces (tuple[float, ...]): Seconds per count of each run. Default: ``()``.
-        world_sizes (frozenset[int | None]): The numbers of ranks of the runs; ``None`` is not known. Default: empty.
+        ranks (tuple[dict[str, float | None], ...]): As ``samples``, the mean number of ranks over the time; ``None`` is
+            not known. Default: ``()``, not known.
+        timed (tuple[TradeoffCurve, ...]): :func:`of_each_pace` of the runs. Default: ``()``.
     """
 
     method: str
@@ -60,7 +62,8 @@ class MeanCurve:
     trained_count: Array | None = None
     times: tuple[dict[str, float], ...] = ()
     paces: tuple[float, ...] = ()
-    world_sizes: frozenset[int | None] = frozenset()
+    ranks: tuple[dict[str, float | None], ...] = ()
+    timed: tuple[TradeoffCurve, ...] = ()
 
     @property
     def seeds(self) -> set[str]:
@@ -156,7 +159,7 @@ def _mean(
     paces = []
     trunks = {curve.run.parent.get('run_name') for _, curve in runs if curve.run.parent is not None}
     for seed, curve in runs:
-        points = distinct_points(curve, axis)
+        points, ranks = distinct_points(curve, axis), _mean_ranks(curve)
         for count, point in points.items():
             if seed in at[count]:
                 raise CurveError(
@@ -165,7 +168,8 @@ def _mean(
                 )
             time_s = _time(curve.place, point, axis, count)
             value = _value(curve.place, point, metric, f'{axis} {count:g}', peak, allow_nan)
-            at[count][seed] = _Reached(curve.place, time_s, value, *_shared(curve, point, axis, count, trunks))
+            shared = _shared(curve, point, axis, count, trunks)
+            at[count][seed] = _Reached(curve.place, time_s, value, ranks.get(time_s), *shared)
         last = at[max(points)][seed]
         paces.append(last.time_s / last.trained_count)
     counts = sorted(at)
@@ -187,7 +191,8 @@ def _mean(
         trained_count=means('trained_count'),
         times=tuple({seed: one.time_s for seed, one in by_seed.items()} for by_seed in reached),
         paces=tuple(paces),
-        world_sizes=frozenset(curve.run.world_size for _, curve in runs),
+        ranks=tuple({seed: one.ranks for seed, one in by_seed.items()} for by_seed in reached),
+        timed=of_each_pace([curve for _, curve in runs]),
     )
 
 
@@ -197,9 +202,22 @@ class _Reached(NamedTuple):
     run: str
     time_s: float
     value: float
+    ranks: float | None
     shared_s: float
     shared_count: float
     trained_count: float
+
+
+def _mean_ranks(curve: TradeoffCurve) -> dict[float, float | None]:
+    """Returns the mean number of ranks over the time up to each point; a stretch's ranks are those at its end."""
+    ranks: dict[float, float | None] = {}
+    rank_s, last_s = 0.0, 0.0
+    for point in curve.points:
+        size, time_s = point.world_size or curve.run.world_size, point.wall_clock_train_s
+        rank_s += (time_s - last_s) * (math.nan if size is None else size)
+        ranks[time_s] = None if math.isnan(rank_s) or time_s <= 0 else rank_s / time_s
+        last_s = time_s
+    return ranks
 
 
 def _shared(
@@ -238,9 +256,11 @@ def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, 
     if metric not in values:
         others = listed(sorted(values)) or 'none'
         raise CurveError(f'run {run!r} has no metric {label!r} at {place}, only {others}: name a shared metric')
-    usable = is_value(values[metric]) and not point.diverged
+    usable = is_value(values[metric]) and not (point.diverged or point.stopped)
     if not (allow_nan or usable):
-        fault = 'has diverged' if point.diverged else f'{label} is {values[metric]}'
+        fault = f'{label} is {values[metric]}'
+        if point.diverged or point.stopped:
+            fault = 'has diverged' if point.diverged else 'was stopped before its trough'
         raise CurveError(f'run {run!r}: {fault} at {place}: leave the run out')
     return values[metric] if usable else math.nan
 

@@ -11,6 +11,7 @@ from composer_clr.analysis.agreement import ranks
 from composer_clr.analysis.differences import Differences, improvement
 from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
+from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.resampling import Crossing, Speedup, crossings, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.curve import CurveError
@@ -30,6 +31,7 @@ class MethodOverBaseline:
         speedups (list[Speedup]): How many times sooner it reaches the value of each of the baseline's points.
         crossings_in_counts (list[Crossing]): The counts from which on one of the two is better than the other.
         crossings_in_time (list[Crossing]): The same in seconds of training.
+        unlike_times (str | None): Why the times of the two are not comparable.
     """
 
     curve: MeanCurve
@@ -38,6 +40,7 @@ class MethodOverBaseline:
     speedups: list[Speedup]
     crossings_in_counts: list[Crossing]
     crossings_in_time: list[Crossing]
+    unlike_times: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,7 @@ def over_baseline(
             speedups_with_interval(pair, lower_is_better=lower_is_better),
             crossings(pair, by_time=False, lower_is_better=lower_is_better),
             crossings(pair, by_time=True, lower_is_better=lower_is_better),
+            differing_pace([*base.timed, *curve.timed]),
         )
         at_base = improvement(curve, base, base.count, by_count, **common)
         if at_base is not None:

@@ -17,7 +17,7 @@ from composer_clr.curves.settings import (
     settings_of,
 )
 
-__all__ = ['check_one_curve', 'differing_pace', 'without_odd_runs']
+__all__ = ['check_one_curve', 'differing_pace', 'of_each_pace', 'without_odd_runs']
 
 _MOST_NAMED = 3
 _MOST_KEPT = 16
@@ -122,6 +122,15 @@ def differing_pace(curves: Iterable[TradeoffCurve]) -> str | None:
     for setting in _differing(list(curves), Effect.PACE):
         return f'training times are not comparable: {setting}'
     return None
+
+
+def of_each_pace(runs: Sequence[TradeoffCurve]) -> tuple[TradeoffCurve, ...]:
+    """Returns runs that stand for all of them in :func:`differing_pace`: the first of each setting that sets a pace."""
+    chosen = {id(runs[0]): runs[0]}
+    for _, values in _differing(runs, Effect.PACE):
+        firsts = {repr(value): run for run, value in reversed(values)}
+        chosen |= {id(run): run for run in firsts.values()}
+    return tuple(chosen.values())
 
 
 def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:

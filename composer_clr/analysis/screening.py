@@ -26,9 +26,9 @@ def usable_curves(
     """Leaves out what cannot be compared, so that one bad run does not hide the others.
 
     Left out are runs of other settings than most runs of their method and kind (:func:`without_odd_runs`), points that
-    diverged, that lack the metric or have no finite value, time or count of it, a run with different values at one
-    count, and a second run of a method, kind and seed that reaches the same count as the first. Runs without a point
-    left are left out too.
+    diverged, that were stopped before their trough, that lack the metric or have no finite value, time or count of it,
+    a run with different values at one count, and a second run of a method, kind and seed that reaches the same count as
+    the first. Runs without a point left are left out too.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -82,6 +82,8 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     label = f'peak:{metric}' if peak else metric
     if point.diverged:
         return 'has diverged: it is left out; train the run again with a lower learning rate'
+    if point.stopped:
+        return 'was stopped before its trough: it is left out; start the run again with its checkpoints, to its end'
     if metric not in values:
         others = f', only {listed(sorted(values))}' if values else ''
         return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'

@@ -10,7 +10,7 @@ from rich.table import Table
 from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Speedup
-from composer_clr.cli.numbers import better, interval, interval_heading, safe, without_interval
+from composer_clr.cli.numbers import better, interval, interval_heading, marked, marks, safe, without_interval
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.utils.durations import readable_duration, unit_of
 
@@ -26,9 +26,13 @@ def answers_table(answers: Answers) -> Table:
     table.add_column('method')
     table.add_column('kind')
     of_methods = _speedups_of_methods(answers)
+    # Counts stand first where times are not comparable.
+    counts_first = any(answer.reached_counts for answer in answers.curves)
     compared = any(speedup and speedup.answer.value for answer in answers.curves for speedup in answer.speedups)
     for value in answers.reach:
         table.add_column(f'to reach {_value(answers, value, digits=4)}', justify='right')
+        if counts_first:
+            table.add_column('in time', justify='right')
         if compared:
             table.add_column(
                 f'speedup over {safe(answers.baseline)}{interval_heading(speedup for _, speedup in of_methods)}',
@@ -42,16 +46,22 @@ def answers_table(answers: Answers) -> Table:
         max((found.value for answer in answers.curves for found in answer.reached if found.value), default=0.0)
     )
     for answer in answers.curves:
-        row = [safe(answer.curve.method), safe(answer.curve.kind)]
-        for reached, speedup in zip(answer.reached, answer.speedups, strict=True):
-            row.append(_bounded(reached, lambda amount: _amount(amount, answers.axis, unit)))
+        row, curve = [safe(answer.curve.method), safe(answer.curve.kind)], answer.curve
+        unlike = answer.unlike_times if answers.axis == 'time' else None
+        for i, (reached, speedup) in enumerate(zip(answer.reached, answer.speedups, strict=True)):
+            if counts_first:
+                row.append(_bounded(answer.reached_counts[i], lambda amount, axis=curve.axis: _amount(amount, axis)))
+            row.append(marked(_bounded(reached, lambda amount: _amount(amount, answers.axis, unit)), unlike))
             if compared and (speedup is None or speedup.answer.value is None):
                 row.append('')
             elif compared and speedup is not None:
-                row.append(_speedup(speedup, is_baseline=answer.curve.method == answers.baseline))
+                row.append(marked(_speedup(speedup, is_baseline=curve.method == answers.baseline), unlike))
         if compared:
             row.append(str(next((speedup.seeds for speedup in answer.speedups if speedup), '')))
-        row.extend(_bounded(best, lambda value: _value(answers, value)) for best in answer.values)
+        row.extend(
+            marked(_bounded(best, lambda value: _value(answers, value)), answer.unlike_times if on == 'time' else None)
+            for best, (_, on) in zip(answer.values, answers.within, strict=True)
+        )
         table.add_row(*row)
     return table
 
@@ -59,7 +69,9 @@ def answers_table(answers: Answers) -> Table:
 def answers_notes(answers: Answers) -> list[str]:
     """Returns why figures are not comparable or missing, and the measured range of each curve without an answer."""
     counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
-    notes = [*frontier_notes(answers), *_speedup_notes(answers)]
+    of_rows = [answer.unlike_times for answer in answers.curves]
+    notes = [*map(safe, marks(of_rows)), *([] if answers.warning in of_rows else frontier_notes(answers))]
+    notes.extend(_speedup_notes(answers))
     for answer in answers.curves:
         if all(found.state == 'reached' for found in (*answer.reached, *answer.values)):
             continue

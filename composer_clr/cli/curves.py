@@ -91,7 +91,9 @@ def compare(
     )
     write_json(json_file, record_study(study, resolve=resolve, price=price))
     comparisons = study.with_standard
-    notes = list(map(safe, study.warnings))
+    of_rows = {figures.unlike_times for one in comparisons.values() for figures in one.methods.values()}
+    of_rows |= {figures.unlike_times for one in study.over_baseline.values() for figures in one.methods.values()}
+    notes = [safe(warning) for warning in study.warnings if warning not in of_rows]
     notes.extend(
         note if len(comparisons) == 1 else f'{safe(kind)}: {note}'
         for kind, comparison in comparisons.items()

@@ -15,6 +15,8 @@ from composer_clr.cli.numbers import (
     better,
     interval,
     interval_heading,
+    marked,
+    marks,
     plus_minus,
     plus_minus_heading,
     resolved,
@@ -41,7 +43,10 @@ def improvements_table(study: StudyComparison, found: OverBaseline) -> Table:
     rows = [
         (method, at, differences)
         for method, figures in found.methods.items()
-        for at, differences in ((PLURALS[study.axis], figures.at_equal_counts), ('time', figures.at_equal_time))
+        for at, differences in (
+            (PLURALS[study.axis], figures.at_equal_counts),
+            (marked('time', figures.unlike_times), figures.at_equal_time),
+        )
     ]
     counts = sorted({float(count) for _, _, differences in rows if differences for count in differences.count})
     spread = plus_minus_heading(one for _, _, differences in rows if differences for one in differences.estimates)
@@ -85,7 +90,7 @@ def speedups_table(study: StudyComparison, found: OverBaseline) -> Table:
         cells = [
             f'{_bounded(speedup.answer)} {interval(speedup, "{:.2f}".format)}'.strip() for speedup in figures.speedups
         ]
-        table.add_row(safe(method), *cells, str(figures.speedups[0].seeds))
+        table.add_row(marked(safe(method), figures.unlike_times), *cells, str(figures.speedups[0].seeds))
     return table
 
 
@@ -102,13 +107,12 @@ def methods_notes(study: StudyComparison, found: OverBaseline, *, resolve: float
 
 
 def _notes(study: StudyComparison, found: OverBaseline) -> Iterator[str]:
+    yield from marks(figures.unlike_times for figures in found.methods.values())
     for method, figures in found.methods.items():
         both = f'{method} and {study.baseline}'
-        for crossings, unit, spelled in (
-            (figures.crossings_in_counts, f' {PLURALS[study.axis]}', '{:.4g}'.format),
-            (figures.crossings_in_time, '', readable_duration),
-        ):
-            yield from _crossing_notes(both, crossings, unit, spelled)
+        yield from _crossing_notes(both, figures.crossings_in_counts, f' {PLURALS[study.axis]}', '{:.4g}'.format)
+        for note in _crossing_notes(both, figures.crossings_in_time, '', readable_duration):
+            yield marked(note, figures.unlike_times)
         overlap = figures.at_equal_counts is not None and len(figures.at_equal_counts.count) > 1
         if overlap and not (figures.crossings_in_counts or figures.crossings_in_time):
             yield f'{both} do not cross'

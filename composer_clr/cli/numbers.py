@@ -16,6 +16,8 @@ __all__ = [
     'estimated',
     'interval',
     'interval_heading',
+    'marked',
+    'marks',
     'plain',
     'plus_minus',
     'plus_minus_heading',
@@ -126,6 +128,21 @@ def resolved(found: Estimate, resolve: float) -> str:
     if seeds is None:
         return f'to find a difference of {resolve:g}: not known from one seed, train two or more'
     return f'to find a difference of {resolve:g} in 4 of 5 studies: {seeds} seeds'
+
+
+def marked(text: str, unlike_times: str | None) -> str:
+    """Returns what rests on times with a mark where they are not comparable; :func:`marks` says why.
+
+    Example:
+        >>> marked('1.94', None), marked('1.94', 'training times are not comparable: ...')
+        ('1.94', '1.94 *')
+    """
+    return f'{text} *' if text and unlike_times else text
+
+
+def marks(unlike_times: Iterable[str | None]) -> list[str]:
+    """Returns the notes on what :func:`marked` marks."""
+    return [f'* {why}' for why in dict.fromkeys(filter(None, unlike_times))]
 
 
 def safe(text: str) -> str:

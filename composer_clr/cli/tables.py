@@ -16,6 +16,8 @@ from composer_clr.cli.numbers import (
     better,
     estimated,
     interval,
+    marked,
+    marks,
     plain,
     plus_minus,
     plus_minus_heading,
@@ -55,7 +57,10 @@ def comparison_table(*comparisons: Comparison) -> Table:
         table.add_column('kind')
     for heading in _count_headings(counts, first.axis):
         table.add_column(heading, justify='right')
-    for heading in ('mean gap', '95% interval', 'seeds', 'cosine', 'cost ratio', f'in {UNITS[first.axis]}'):
+    # The cost in counts stands first where times are not comparable.
+    unlike, unit = any(figures.unlike_times for figures in every), UNITS[first.axis]
+    costs = [f'cost ratio in {unit}', 'in time'] if unlike else ['cost ratio', f'in {unit}']
+    for heading in ('mean gap', '95% interval', 'seeds', 'cosine', *costs):
         table.add_column(heading, justify='right')
     methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
     rows = [
@@ -63,23 +68,25 @@ def comparison_table(*comparisons: Comparison) -> Table:
     ]
     for method, kind, figures in rows:
         at = dict(zip(figures.gap.count.tolist(), figures.gap.estimates, strict=True))
+        in_time = marked(estimated(figures.cost_ratio, figures.cost), figures.unlike_times)
+        in_counts = plain(figures.counted_cost_ratio)
         table.add_row(
-            safe(method),
+            marked(safe(method), figures.unlike_times if first.alignment.axis == 'time' else None),
             *([safe(kind)] if len(comparisons) > 1 else []),
             *(_gap_at(first, at.get(count)) for count in counts),
             _gap(first, figures.gap.mean),
             interval(figures.gap.average, lambda value: _gap(first, value)),
             str(figures.gap.average.seeds),
             estimated(figures.cosine_similarity, figures.cosine),
-            estimated(figures.cost_ratio, figures.cost),
-            plain(figures.counted_cost_ratio),
+            *((in_counts, in_time) if unlike else (in_time, in_counts)),
         )
     return table
 
 
 def comparison_notes(comparison: Comparison, *, resolve: float | None = None, price: float | None = None) -> list[str]:
     """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
-    notes = [f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}']
+    notes = marks(figures.unlike_times for figures in comparison.methods.values())
+    notes.append(f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}')
     taus = [
         f'{_count(comparison, count)}: {estimated(tau.value, tau, "{:.2f}".format)}'
         for count, tau in comparison.rankings.items()
@@ -138,7 +145,7 @@ def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
         one_run, separate = figures.cost.one_run_gpu_h, figures.cost.separate_gpu_h
         if one_run is None or separate is None:
             if price is not None:
-                notes.append(f'{method}: no cost in money, its runs do not record one number of GPUs: give --gpus')
+                notes.append(f'{method}: no cost in money, its runs do not record their number of GPUs: give --gpus')
         elif price is not None or one_run * 3600 > 1.5 * figures.cost.one_run_s:
             paid = '' if price is None else f'; at {price:g} each {price * one_run:.2f} and {price * separate:.2f}'
             notes.append(f'{method}: {comparison.kind} {one_run:.4g} GPU-hours, separate runs {separate:.4g}{paid}')

@@ -83,8 +83,8 @@ def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]
 def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     """Returns curves as text that :func:`read_long_csv` reads: the columns are exact, other fields are not kept.
 
-    A value that is not finite, or is of a point that diverged, leaves its cell empty, as one that was not measured
-    does. Points of cycles that end with the same batch are one row.
+    A value that is not finite, or is of a point that diverged or was stopped before its trough, leaves its cell empty,
+    as one that was not measured does. Points of cycles that end with the same batch are one row.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -116,7 +116,7 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
                     point.wall_clock_train_s,
                     *(getattr(point, name) or None for name in counts),
                     *(run.world_size for _ in ranks),
-                    *('' if point.diverged else _spelled(value) for value in values),
+                    *('' if point.diverged or point.stopped else _spelled(value) for value in values),
                 ]
             )
     return table.getvalue()

@@ -58,7 +58,7 @@ def test_runs_that_count_epochs_beside_runs_that_count_batches():
 def test_times_on_different_numbers_of_ranks_are_said_not_to_be_comparable():
     on_eight = TradeoffCurve(replace(STUDY[0].run, world_size=8, run_name='eight'), STUDY[0].points)
     answers = answer([on_eight, *STUDY[1:]], reach=[0.4])
-    assert answers_notes(answers)[0].startswith('training times are not comparable: run ')
+    assert answers_notes(answers)[0].startswith('* training times are not comparable: run ')
     assert answers_record(answers)['warning'].endswith("run 'eight' has world_size=8, run 'r' 1")
 
 
@@ -184,6 +184,7 @@ def test_the_record_is_strict_json():
                     }
                 ],
                 'within': [{'time_s': 1, 'value': None, 'state': 'not reached', 'bound': None}],
+                'unlike_times': None,
             }
             for method, time_s, speedup in (('baseline', 1000, 1), ('MX', 500, 2))
         ],

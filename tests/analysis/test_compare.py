@@ -125,6 +125,7 @@ class TestCompare:
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
                     'cost': cost,
+                    'unlike_times': None,
                     'improvement': improvement([0, 0], [0, 0]),
                 },
                 'MX': {
@@ -135,6 +136,7 @@ class TestCompare:
                     'cost_ratio': pytest.approx(1.5),
                     'counted_cost_ratio': pytest.approx(1.5),
                     'cost': cost,
+                    'unlike_times': None,
                     'improvement': improvement([3, 6], [2, 1]),
                 },
             },

@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from composer_clr.analysis.ask import answer
 from composer_clr.analysis.compare import compare
+from composer_clr.analysis.comparison_record import record_study
 from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.pooling import differing_pace, without_odd_runs
 from composer_clr.analysis.screening import usable_curves
+from composer_clr.analysis.study import compare_study
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.long_csv import long_csv
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 POINTS = [(16, 0.70), (32, 0.74), (64, 0.76)]
@@ -162,5 +166,73 @@ def test_a_comparison_refuses_runs_that_are_no_seeds_of_one_curve():
         compare([*cyclic, *standard])
 
 
-def test_times_are_comparable_where_all_that_is_known_agrees():
-    assert differing_pace(seeds({'world_size': 8}, {'world_size': 8}, {'world_size': None})) is None
+class TestPace:
+    @pytest.mark.parametrize(
+        ('name', 'one', 'other'),
+        [('device', 'A100', 'H100'), ('host', 'a', 'b'), ('precision', 'fp32', 'amp_bf16'), ('world_size', 8, 4)],
+    )
+    def test_methods_timed_under_different_settings_are_named_with_both(self, name, one, other):
+        baseline = seeds({'settings': {name: one}}, {'settings': {name: one}}, method='baseline')
+        b, c = (seeds({'settings': {name: value}}, method=method) for method, value in (('B', other), ('C', one)))
+        study = compare_study([*baseline, *b, *c])
+        why = f"training times are not comparable: run 'baseline1' has {name}={one!r}, run 'B1' {other!r}"
+        found = study.over_baseline['cyclic'].methods
+        assert (found['B'].unlike_times, found['C'].unlike_times) == (why, None)
+        assert study.warnings == (why,)
+        written = record_study(study)['over_baseline']['cyclic']['methods']
+        assert [written[method]['unlike_times'] for method in 'BC'] == [why, None]
+
+    def test_cyclic_and_standard_runs_likewise(self):
+        cyclic = seeds({'settings': {'device': 'A100'}}, method='baseline')
+        standard = [
+            replace(one, run=replace(one.run, settings={'device': 'H100'}))
+            for one in standard_runs('baseline', POINTS, 1)
+        ]
+        figures = compare([*cyclic, *standard]).methods['baseline']
+        assert figures.unlike_times == (
+            "training times are not comparable: run 'baseline1' has device='A100', run 's16' 'H100'"
+        )
+
+    def test_runs_of_one_method_are_pooled_and_named(self):
+        curves = seeds({'settings': {'device': 'A100'}}, {'settings': {'device': 'H100'}})
+        assert without_odd_runs(curves) == (curves, [])
+        (found,) = answer(curves, reach=[0.75]).curves
+        assert found.unlike_times.endswith("run 'A1' has device='A100', run 'A2' 'H100'")
+        # The mean is 75.5% at 32 epochs and 71.5% at 16.
+        assert found.reached_counts[0].value == pytest.approx(16 * 2 ** (3.5 / 4))
+
+    def test_a_run_that_was_resumed_on_other_ranks_is_not_timed_alike(self):
+        (curve,) = seeds({'world_size': 8})
+        curve = replace(curve, points=[*curve.points[:2], replace(curve.points[2], world_size=4)])
+        why = "training times are not comparable: run 'A1' has world_size=8, run 'A1' 4"
+        assert differing_pace([curve]) == why
+        assert [found.unlike_times for found in answer([curve], reach=[0.7]).curves] == [why]
+
+    def test_all_that_is_known_agrees(self):
+        assert differing_pace(seeds({'world_size': 8}, {'world_size': 8}, {'world_size': None})) is None
+        found = answer(seeds({}, {}), reach=[0.7])
+        assert (found.warning, [one.reached_counts for one in found.curves]) == (None, [()])
+
+
+def test_gpu_hours_follow_the_ranks_of_each_stretch():
+    def stopped_and_resumed(curve):
+        points = [replace(point, world_size=ranks) for point, ranks in zip(curve.points, (8, 4, 4), strict=True)]
+        return replace(curve, points=points)
+
+    cyclic = list(map(stopped_and_resumed, seeds({}, {}, method='baseline')))
+    standard = [replace(one, run=replace(one.run, world_size=2)) for one in standard_runs('baseline', POINTS, 1)]
+    cost = compare([*cyclic, *standard]).methods['baseline'].cost
+    # 100 s per epoch: 16 epochs on eight GPUs, 48 more on four; and 16, 32 and 64 on two.
+    assert cost.one_run_gpu_h == pytest.approx((1600 * 8 + 4800 * 4) / 3600)
+    assert cost.separate_gpu_h == pytest.approx((1600 + 3200 + 6400) * 2 / 3600)
+
+
+def test_a_point_that_was_stopped_before_its_trough_is_left_out_with_the_reason():
+    ended, stopped = standard_runs('baseline', POINTS[:2], 1)
+    stopped = replace(stopped, points=[replace(stopped.points[0], stopped=True)])
+    kept, _, (error,) = usable_curves([ended, stopped])
+    assert kept == [ended]
+    assert str(error).startswith("run 's32': its point at epoch 32 was stopped before its trough: it is left out; ")
+    with pytest.raises(CurveError, match="run 's32': was stopped before its trough at epoch 32: leave the run out"):
+        mean_curves([ended, stopped], ACC)
+    assert [row.split(',')[-1] for row in long_csv([ended, stopped]).splitlines()[1:]] == ['0.7', '']

@@ -216,12 +216,13 @@ class TestCost:
         assert (cost['one_run_gpu_h'], cost['separate_gpu_h']) == pytest.approx((16, 24))
         assert (cost['one_run_price'], cost['separate_price']) == pytest.approx((40, 60))
 
-    def test_runs_on_different_numbers_of_gpus_have_no_gpu_hours_and_are_named(self):
+    def test_gpu_hours_of_runs_on_different_numbers_of_gpus_are_added_up_and_the_runs_named(self):
         curves = [run('m', 'cyclic', [(36, 0.5), (72, 0.6)]), *standard_runs('m', [(36, 0.5), (72, 0.6)])]
         curves[1] = TradeoffCurve(replace(curves[1].run, world_size=8), curves[1].points)
         study = compare_study(curves, gpus=4)
         cost = study.with_standard['cyclic'].methods['m'].cost
-        assert (cost.one_run_gpu_h, cost.separate_gpu_h) == (pytest.approx(2), None)
+        # One run of 2 hours; 1 hour on eight GPUs, and 2 hours on one.
+        assert (cost.one_run_gpu_h, cost.separate_gpu_h) == pytest.approx((2, 10))
         assert record_study(study)['warnings'] == [
             "training times are not comparable: run 'r' has world_size=1, run 's36' 8"
         ]

@@ -93,3 +93,57 @@ def test_the_numbers_are_those_without_the_odd_runs(monkeypatch, folder, capsys)
     # Seeds 1 and 2, standard: 0.535 after 12 s and 0.655 after 22 s.
     (reached,) = json.loads((folder.parent / 'with-ask.json').read_text())['curves'][0]['reach']
     assert reached['time_s'] == pytest.approx(12 * (22 / 12) ** ((0.6 - 0.535) / 0.12))
+
+
+def lines(capsys) -> list[str]:
+    return [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+class TestPace:
+    @pytest.fixture(autouse=True)
+    def methods(self, folder):
+        """Two methods of one seed on either kind, the second method on another device."""
+        for method, device, faster in (('baseline', 'A100', 1.0), ('MX', 'H100', 0.5)):
+            for kind, *points in (('cyclic', (4, 10, 0.5), (8, 20, 0.6)), ('standard', (4, 12, 0.52), (8, 22, 0.64))):
+                curve = run(kind, 1, *((e, s * faster, v) for e, s, v in points), method=method)
+                path = folder / f'{method}-{kind}' / 'curve.json'
+                path.parent.mkdir()
+                record = replace(curve.run, settings={'device': device})
+                TradeoffCurve(record, curve.points).write(path)
+
+    WHY = (
+        "* training times are not comparable: run 'baseline-{0}/curve.json' has device='A100', "
+        "run 'MX-{0}/curve.json' 'H100'"
+    )
+
+    def test_compare_marks_what_rests_on_time(self, monkeypatch, folder, capsys):
+        assert call(monkeypatch, 'compare', '.') == 0
+        printed = lines(capsys)
+        assert [line for line in printed if line.startswith('* ')] == [
+            self.WHY.format(kind) for kind in ('standard', 'cyclic')
+        ]
+        # Of the kinds, which were timed alike; of either kind at equal epochs, at equal time, and the speedup.
+        rows = [line.split()[1:3] for line in printed if line.startswith('MX ') and 'baseline' not in line]
+        assert rows == [['-2.00', '-4.00'], *[['epochs', '0.00'], ['time', '*'], ['*', '2.00']] * 2]
+
+    def test_the_cost_in_epochs_stands_first_where_the_kinds_differ(self, monkeypatch, folder, capsys):
+        assert call(monkeypatch, 'compare', 'baseline-cyclic', 'MX-standard', '--json', '../out.json') == 2
+        record = TradeoffCurve.read('MX-standard')
+        TradeoffCurve(replace(record.run, method='baseline'), record.points).write('MX-standard/curve.json')
+        capsys.readouterr()
+        assert call(monkeypatch, 'compare', 'baseline-cyclic', 'MX-standard') == 0
+        printed = lines(capsys)
+        assert any(line.endswith('cost ratio in ep in time') for line in printed)
+        # 4 and 8 epochs over 8; 6 and 11 s over 20 s.
+        assert any(line.startswith('baseline ') and line.endswith(' 1.500 0.850 *') for line in printed)
+
+    def test_ask_answers_in_epochs_first(self, monkeypatch, folder, capsys):
+        assert call(monkeypatch, 'ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--within', '10') == 0
+        printed = lines(capsys)
+        assert self.WHY.format('cyclic') in printed
+        assert 'baseline cyclic 8 ep 20 s 1.00 1 50.00%' in printed
+        assert 'MX cyclic 8 ep 10 s * 2.00 * 1 60.00% *' in printed
+
+    def test_in_epochs_nothing_is_marked(self, monkeypatch, folder, capsys):
+        assert call(monkeypatch, 'ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--axis', 'epoch') == 0
+        assert not any(' *' in line for line in lines(capsys))
