@@ -1,4 +1,4 @@
-"""The order of the training samples: different for each seed, the same after a resume."""
+"""The order of the training samples, different for each seed and the same after a resume; parts of a set."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 from composer import Trainer
 from torch.utils.data import TensorDataset
 
-from composer_clr.data.loaders import dataspecs, order_seed
+from composer_clr.data.loaders import class_balanced, dataspecs, order_seed
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
 
@@ -67,3 +67,20 @@ def test_a_resumed_run_keeps_its_order_whatever_the_recipes_seed(checkpoint, tmp
         trainer = build('seed=4', f'checkpoint.load_path={checkpoint}')
     assert sampler_seed(trainer) == order_seed(3)
     trainer.close()
+
+
+def test_a_fixed_part_has_every_class_alike():
+    labels = torch.arange(1000) % 10
+    part = class_balanced(labels, 200, 'train_images')
+    assert labels[part].bincount().tolist() == [20] * 10
+    assert len(part.unique()) == 200
+    assert torch.equal(part, class_balanced(labels, 200, 'train_images'))
+    assert labels[class_balanced(labels, 23, 'n')].bincount().tolist() == [3, 3, 3, 2, 2, 2, 2, 2, 2, 2]
+    assert class_balanced(labels, None, 'n').tolist() == list(range(1000))
+    assert len(class_balanced([0] * 5 + [1] * 3, 6, 'n')) == 6
+
+
+@pytest.mark.parametrize('count', [0, 1001, True, 2.5])
+def test_a_part_that_there_is_not(count):
+    with pytest.raises(ValueError, match=r'eval_images=.*: must be between 1 and 1000'):
+        class_balanced(torch.arange(1000) % 10, count, 'eval_images')
