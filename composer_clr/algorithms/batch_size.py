@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from composer.algorithms import SAM, GradientClipping
-from composer.core import Event, Precision, State, TimeUnit
+from composer.core import Event, Precision, State
 from composer.loggers import Logger
 
 from composer_clr.algorithms.in_step import CyclicGradientClipping, InStep
-from composer_clr.schedule.trainer_schedule import Troughs
+from composer_clr.schedule.scheduler import Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['CyclicBatchSize']
@@ -107,12 +107,9 @@ class CyclicBatchSize(InStep):
         return self.gathered >= round(self.value) or bool(self._schedule.cycles.crossed(t, t + 1)) or self._ends(state)
 
     def _ends(self, state: State) -> bool:
-        duration, timestamp = state.max_duration, state.timestamp
-        if duration is None:
-            return False
-        if duration.unit == TimeUnit.EPOCH and state.dataloader_len is not None:
-            return timestamp.batch.value + 1 >= duration.value * int(state.dataloader_len)
-        return duration.unit == TimeUnit.BATCH and timestamp.batch.value + 1 >= duration.value
+        assert self._schedule is not None
+        until = self._schedule.until
+        return until is not None and state.timestamp.batch.value + 1 >= until
 
     def _checked(self, name: str, value: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -133,9 +130,9 @@ class CyclicBatchSize(InStep):
             )
         if state.fsdp_enabled:
             raise ValueError('CyclicBatchSize under FSDP is not supported: use DistributedDataParallel')
-        if self._schedule.unit != TimeUnit.BATCH:
+        if self._schedule.unit != 'ba':
             raise ValueError(
-                f'CyclicBatchSize with a schedule counted in {self._schedule.unit.value!r} cannot find the last batch '
+                f'CyclicBatchSize with a schedule counted in {self._schedule.unit!r} cannot find the last batch '
                 "before a trough: give the schedule in 'ep' or 'ba'"
             )
         # After a batch Composer runs algorithms in reverse order.

@@ -10,9 +10,8 @@ from composer.loggers import Logger
 
 from composer_clr.algorithms.frozen_layers import FrozenLayers
 from composer_clr.algorithms.run_clocks import check_leaves_rate, clock_times
-from composer_clr.schedule.cycle_clock import CycleClock
-from composer_clr.schedule.times import spell
-from composer_clr.schedule.trainer_schedule import Troughs, trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import Troughs
 
 __all__ = ['InCycles']
 
@@ -87,14 +86,14 @@ class InCycles(Algorithm):
         for key, time in clock_times(algorithm).items():
             if time.unit != TimeUnit.DURATION:
                 raise ValueError(
-                    f"{name}: {key}='{spell(time)}' does not follow the clock of a cycle: "
+                    f"{name}: {key}='{time}' does not follow the clock of a cycle: "
                     "give it as a part of the cycle, in 'dur'"
                 )
         check_leaves_rate(algorithm)
         self.algorithm = algorithm
         self.scheduler = scheduler
         self._frozen = FrozenLayers()
-        self._clock: CycleClock | None = None
+        self._schedule: RunSchedule | None = None
         # The cycle of the last batch started, and the elapsed part at which stochastic depth last set its rate.
         self._cycle: int | None = None
         self._warming: float | None = None
@@ -151,7 +150,7 @@ class InCycles(Algorithm):
             raise ValueError(
                 f'{type(self.algorithm).__name__} is listed twice, in InCycles and by itself: give it once'
             )
-        self._clock = CycleClock(trainer_schedule(state, self.scheduler), state)
+        self._schedule = RunSchedule.of_trainer(state, self.scheduler)
         if state.timestamp.batch.value == 0:
             self._cycle, self._warming, self._frozen.names = None, None, []
             return
@@ -162,13 +161,13 @@ class InCycles(Algorithm):
             self.algorithm.apply(Event.BATCH_START, seen, Logger(state))
 
     def _restarted(self, event: Event, state: State) -> bool:
-        if event != Event.BATCH_START or self._clock is None:
+        if event != Event.BATCH_START or self._schedule is None:
             return False
-        return self._clock.elapsed(state, after_batch=False)[0] != self._cycle
+        return self._schedule.elapsed(state, after_batch=False)[0] != self._cycle
 
     def _restart(self, state: State) -> None:
-        assert self._clock is not None
-        before, self._cycle = self._cycle, self._clock.elapsed(state, after_batch=False)[0]
+        assert self._schedule is not None
+        before, self._cycle = self._cycle, self._schedule.elapsed(state, after_batch=False)[0]
         if before is None:
             return
         algorithm = self.algorithm
@@ -187,9 +186,9 @@ class InCycles(Algorithm):
                 self._warming = float(elapsed)
 
     def _seen(self, event: Event, state: State) -> Any:
-        if self._clock is None:
+        if self._schedule is None:
             return state
-        return _CycleState(state, self._clock.elapsed(state, after_batch=event in _AFTER_A_BATCH)[1])
+        return _CycleState(state, self._schedule.elapsed(state, after_batch=event in _AFTER_A_BATCH)[1])
 
 
 class _CycleState:

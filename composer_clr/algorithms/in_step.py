@@ -9,7 +9,8 @@ from composer.algorithms import GradientClipping
 from composer.core import Algorithm, Event, State
 from composer.loggers import Logger
 
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs, trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import Troughs
 
 __all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InStep']
 
@@ -43,7 +44,7 @@ class InStep(Algorithm):
         self.at_trough = self._checked('at_trough', at_trough)
         self.scheduler = scheduler
         self.value = math.nan
-        self._schedule: TrainerSchedule | None = None
+        self._schedule: RunSchedule | None = None
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(at_peak={self.at_peak!r}, at_trough={self.at_trough!r})'
@@ -61,11 +62,11 @@ class InStep(Algorithm):
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         if event == Event.FIT_START:
-            self._schedule = trainer_schedule(state, self.scheduler)
+            self._schedule = RunSchedule.of_trainer(state, self.scheduler)
             if not self._schedule.knows_rate:
                 raise ValueError(
                     f'{type(self).__name__} moves with cycles of known shape, which '
-                    f'{self._schedule.description["scheduler"]} does not have: train with CyclicCosineScheduler, or '
+                    f'{self._schedule.scheduler["scheduler"]} does not have: train with CyclicCosineScheduler, or '
                     'pass cycles as its scheduler'
                 )
             self._check_alone(state)

@@ -12,10 +12,9 @@ from composer.loggers import Logger
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.averaging.trough_average import AveragedIterates
 from composer_clr.recording.evaluation import AtTroughsToo
-from composer_clr.schedule.averages import check_average
-from composer_clr.schedule.times import horizon
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
-from composer_clr.schedule.windows import tail
+from composer_clr.schedule.averages import check_average, tail
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import Troughs
 
 __all__ = ['AnytimeAverage']
 
@@ -101,24 +100,18 @@ class AnytimeAverage(AveragedIterates):
         return self.describe_average()
 
     def _new_averages(
-        self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]
+        self, state: State, schedule: RunSchedule, kept: dict[str, Any]
     ) -> TailAverages | DecayingAverage:
         if schedule.decays:
             raise ValueError(
                 f'AnytimeAverage averages a run whose learning rate does not decay, as that of '
-                f'{schedule.description["scheduler"]} does: train with AnytimeScheduler, or average over the ends of '
+                f'{schedule.scheduler["scheduler"]} does: train with AnytimeScheduler, or average over the ends of '
                 'cycles with TroughAverage'
             )
         if self.half_life is not None:
             return DecayingAverage(self.half_life, self.device)
         assert self.window is not None
-        until = horizon(state, schedule.unit)
-        if until is None:
-            raise ValueError(
-                f'max_duration={state.max_duration} cannot be counted in {schedule.unit.value!r}, the unit of the '
-                'marks: give both in the same unit'
-            )
-        windows = [tail(mark, self.window) for mark in schedule.cycles.troughs(until)]
+        windows, until = [tail(mark, self.window) for mark in schedule.troughs], schedule.end
         # Windows that reach beyond the end of training, for a run that is prolonged.
         following = schedule.cycles.next_trough(until)
         while following is not None and self.window < 1 and tail(following, self.window).start < until:
@@ -129,7 +122,7 @@ class AnytimeAverage(AveragedIterates):
     def _check_loaded(
         self,
         state: State,
-        schedule: TrainerSchedule,
+        schedule: RunSchedule,
         averages: TailAverages | DecayingAverage,
         loaded: dict[str, Any],
     ) -> None:
@@ -137,7 +130,7 @@ class AnytimeAverage(AveragedIterates):
         missing = averages.missing(now)
         if not missing:
             return
-        unit, other = schedule.unit.value, loaded.get('average')
+        unit, other = schedule.unit, loaded.get('average')
         if other not in (None, self._arguments()):
             raise ValueError(
                 f'the checkpoint at {now}{unit} holds averages of {other}, and this run takes those of '

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from composer_clr.schedule.averages import decay_named
-from composer_clr.schedule.windows import Window
+from composer_clr.schedule.averages import Window, decay_named
 
 __all__ = ['DecayingAverage', 'Mean', 'TailAverages', 'share', 'to_average']
 

@@ -16,7 +16,7 @@ from torch.torch_version import TorchVersion
 
 from composer_clr.averaging.averages import TailAverages
 from composer_clr.curves.curve import CurveError
-from composer_clr.schedule.windows import Window, tail
+from composer_clr.schedule.averages import Window, tail
 
 __all__ = ['Checkpoint', 'Merged', 'averages_at', 'read_checkpoints']
 

@@ -14,8 +14,8 @@ from composer.utils import reproducibility
 from composer_clr.averaging.averages import Mean, to_average
 from composer_clr.averaging.batch_norm import check_readable, train_batches
 from composer_clr.averaging.trough_weights import TroughWeights
-from composer_clr.schedule.times import in_unit, parse_time, spell
-from composer_clr.schedule.trainer_schedule import Troughs
+from composer_clr.schedule.scheduler import Troughs
+from composer_clr.schedule.times import Lengths, read_time
 from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.models import without_ddp
 
@@ -66,10 +66,10 @@ class FastCycles(TroughWeights):
         scheduler: Troughs | None = None,
     ):
         super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler, save_weights=save_weights)
-        self.period, self.amplitude, self.cycles = parse_time('period', period), amplitude, cycles
-        if self.period.value <= 0 or self.period.unit.value not in ('ep', 'ba'):
+        self.period, self.amplitude, self.cycles = read_time('period', period), amplitude, cycles
+        if self.period.value <= 0 or self.period.unit not in ('ep', 'ba'):
             raise ValueError(
-                f"period='{spell(self.period)}': give the period of a fast cycle in epochs or batches, such as '1ep'"
+                f"period='{self.period}': give the period of a fast cycle in epochs or batches, such as '1ep'"
             )
         if not 0 < amplitude <= 1:
             raise ValueError(f"{amplitude=}: give a fraction of the optimizer's own rate, above 0 and at most 1")
@@ -79,7 +79,7 @@ class FastCycles(TroughWeights):
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
         check_readable(state, 'FastCycles')
-        in_unit('period', self.period, state)  # an epoch needs a loader with a length
+        Lengths.of_state(state).count('period', self.period)  # an epoch needs a loader with a length
         if len(state.optimizers) != 1:
             raise ValueError(
                 f'FastCycles trains with one optimizer, and the Trainer has {len(state.optimizers)}: give it one'
@@ -90,7 +90,7 @@ class FastCycles(TroughWeights):
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Counts the period while the state's loader is that of training; an evaluator puts its own there."""
         del logger
-        self._period = round(in_unit('period', self.period, state))
+        self._period = round(Lengths.of_state(state).count('period', self.period))
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Trains a copy of the network and averages its minima."""

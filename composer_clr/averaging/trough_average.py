@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from composer.core import DataSpec, State, Time, TimeUnit
+from composer.core import DataSpec, State, Time
 from composer.loggers import Logger
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.averaging.trough_weights import TroughWeights
-from composer_clr.schedule.averages import decay_named
-from composer_clr.schedule.times import horizon, parse_time, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs
-from composer_clr.schedule.windows import Window
+from composer_clr.schedule.averages import Window, decay_named
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import Troughs
+from composer_clr.schedule.times import ScheduleTime, read_time
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['AveragedIterates', 'TroughAverage']
@@ -70,14 +70,14 @@ class AveragedIterates(TroughWeights):
         raise NotImplementedError
 
     def _new_averages(
-        self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]
+        self, state: State, schedule: RunSchedule, kept: dict[str, Any]
     ) -> TailAverages | DecayingAverage:
         raise NotImplementedError
 
     def _check_loaded(
         self,
         state: State,
-        schedule: TrainerSchedule,
+        schedule: RunSchedule,
         averages: TailAverages | DecayingAverage,
         loaded: dict[str, Any],
     ) -> None:
@@ -157,14 +157,14 @@ class TroughAverage(AveragedIterates):
     def _arguments(self) -> dict[str, object]:
         return {'window': str(self.window), 'half_life': str(self.half_life), 'decay': self.decay}
 
-    def _new_averages(self, state: State, schedule: TrainerSchedule, kept: dict[str, Any]) -> TailAverages:
-        until = horizon(state, schedule.unit)
+    def _new_averages(self, state: State, schedule: RunSchedule, kept: dict[str, Any]) -> TailAverages:
+        until = schedule.until
         for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
             period = trough - schedule.cycles.bounds(cycle)[0]
             if self._length('window', self.window, trough, state) > period:
-                length = spell(Time(period, schedule.unit), state)
+                length = schedule.spell(period)
                 raise ValueError(
-                    f"window='{spell(self.window) if isinstance(self.window, Time) else self.window}' is longer than "
+                    f"window='{self.window}' is longer than "
                     f"cycle {cycle}, which lasts '{length}': weights are averaged within a cycle, give at most "
                     f"'{length}' or a fraction of the cycle"
                 )
@@ -193,25 +193,25 @@ class TroughAverage(AveragedIterates):
         if self._averages is not None and self._schedule is not None:
             self._averages.close(self._schedule.now(state))
 
-    def _length(self, name: str, length: Time | float, trough: int, state: State) -> float:
+    def _length(self, name: str, length: ScheduleTime | float, trough: int, state: State) -> float:
         """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""
         assert self._schedule is not None
-        if isinstance(length, Time):
-            return float(self._schedule.count(name, length, state))
+        if isinstance(length, ScheduleTime):
+            return float(self._schedule.count(name, length))
         cycle = self._schedule.cycles.index(trough - 1)
         assert cycle is not None
         return length * (trough - self._schedule.cycles.bounds(cycle)[0])
 
 
-def _time_or_fraction(name: str, value: str | Time | float) -> Time | float:
+def _time_or_fraction(name: str, value: str | Time | float) -> ScheduleTime | float:
     if isinstance(value, (int, float)):
         if isinstance(value, bool) or not value > 0 or (name == 'window' and value > 1):
             allowed = 'above 0 and at most 1' if name == 'window' else 'above 0'
             raise ValueError(f"{name}={value}: a fraction of the cycle is {allowed}; give a time such as '2ep'")
         return float(value)
-    time = parse_time(name, value)
+    time = read_time(name, value)
     if time.value <= 0:
-        raise ValueError(f'{name}={spell(time)!r}: it must be above 0')
-    if time.unit == TimeUnit.DURATION:
-        raise ValueError(f'{name}={spell(time)!r}: give a time such as 2ep, or a fraction of the cycle such as 0.25')
+        raise ValueError(f"{name}='{time}': it must be above 0")
+    if time.unit == 'dur':
+        raise ValueError(f"{name}='{time}': give a time such as 2ep, or a fraction of the cycle such as 0.25")
     return time

@@ -14,7 +14,8 @@ from composer.utils import reproducibility
 from composer_clr.averaging.batch_norm import check_readable, has_running_statistics, measure_statistics
 from composer_clr.recording.evaluation import share_buffers
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, Troughs, trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import Troughs
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['TroughWeights', 'load_tensors']
@@ -56,7 +57,7 @@ class TroughWeights(Callback):
         self.train_data = train_data
         self.scheduler = scheduler
         self.save_weights = save_weights
-        self._schedule: TrainerSchedule | None = None
+        self._schedule: RunSchedule | None = None
         self._second: list[Evaluator] = []
         # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training meanwhile.
         self._own: dict[str, torch.Tensor] | None = None
@@ -203,12 +204,12 @@ class TroughWeights(Callback):
             del state.eval_metrics[evaluator.label]
         self._second = []
 
-    def _troughs(self, state: State) -> TrainerSchedule:
+    def _troughs(self, state: State) -> RunSchedule:
         """Returns the schedule whose troughs are evaluated: those that the snapshot records."""
         snapshot = self._snapshot(state)
         own = self.scheduler if snapshot is None or self.scheduler is not None else snapshot.scheduler
-        schedule = trainer_schedule(state, own)
-        if snapshot is not None and not schedule.same_troughs(trainer_schedule(state, snapshot.scheduler), state):
+        schedule = RunSchedule.of_trainer(state, own)
+        if snapshot is not None and not schedule.same_troughs(RunSchedule.of_trainer(state, snapshot.scheduler)):
             raise ValueError(
                 f'{type(self).__name__}(scheduler=...) has other troughs than ParetoSnapshot, whose points it '
                 'evaluates: pass the troughs to ParetoSnapshot alone'

@@ -84,7 +84,7 @@ def schedule(
         with paper_style():
             figure, _ = learning_rate(
                 planned.cycles,
-                planned.until,
+                planned.end,
                 planned.unit,
                 loaded.optimizer.lr,
                 loaded.schedule.alpha_f,

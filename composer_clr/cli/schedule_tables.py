@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from composer_clr.recipes.planned_cycles import RecipeCycles
 from composer_clr.recipes.preview import Branch, Extension
-from composer_clr.schedule.averages import read_average
-from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.windows import most_open, tail
+from composer_clr.schedule.averages import most_open, read_average, tail
+from composer_clr.schedule.run_schedule import RunSchedule
 
 __all__ = ['branch_notes', 'branch_table', 'copies_note', 'extension_note', 'schedule_notes', 'schedule_table']
 
@@ -21,10 +19,10 @@ _FINE = 1000
 _MOSTLY_WARMUP = 0.7
 
 
-def schedule_table(planned: RecipeCycles) -> Table:
+def schedule_table(planned: RunSchedule) -> Table:
     """Returns a row per cycle: its restart, its trough and its period; of a run without decay, a row per mark."""
     table = Table(box=SIMPLE_HEAD)
-    if isinstance(planned.cycles, Marks):
+    if not planned.cycles.decays:
         for heading in ('point', 'mark', 'rate / its peak'):
             table.add_column(heading, justify='right')
         for point, mark in enumerate(planned.troughs):
@@ -38,39 +36,39 @@ def schedule_table(planned: RecipeCycles) -> Table:
     return table
 
 
-def schedule_notes(planned: RecipeCycles) -> list[str]:
+def schedule_notes(planned: RunSchedule) -> list[str]:
     """Returns the cost of the curve beside one run per point, and where training ends."""
     troughs: Sequence[int] = planned.troughs
-    name = 'mark' if isinstance(planned.cycles, Marks) else 'trough'
+    name = planned.cycles.end_name
     if not troughs:
-        first = planned.cycles.next_trough(planned.until)
-        return [f'max_duration={planned.until}{planned.unit} reaches no {name}: the first is at {first}{planned.unit}']
+        first = planned.cycles.next_trough(planned.end)
+        return [f'max_duration={planned.end}{planned.unit} reaches no {name}: the first is at {first}{planned.unit}']
     separate = sum(troughs)
     notes = [
-        f'{len(troughs)} points from one run of {planned.until}{planned.unit}; a run for each: '
-        f'{" + ".join(map(str, troughs))} = {separate}{planned.unit}, {separate / planned.until:.3f} times as much'
+        f'{len(troughs)} points from one run of {planned.end}{planned.unit}; a run for each: '
+        f'{" + ".join(map(str, troughs))} = {separate}{planned.unit}, {separate / planned.end:.3f} times as much'
     ]
     if len(troughs) == 1:
-        notes = [f'1 point from one run of {planned.until}{planned.unit}']
+        notes = [f'1 point from one run of {planned.end}{planned.unit}']
     warmup = planned.cycles.start
     if warmup > _MOSTLY_WARMUP * troughs[0]:
         notes.append(
             f'the warmup takes {warmup} of the {troughs[0]}{planned.unit} to the first point, which says little about '
             'the recipe: shorten schedule.t_warmup, or let the first point come later'
         )
-    if troughs[-1] != planned.until:
+    if troughs[-1] != planned.end:
         notes.append(
-            f'max_duration={planned.until}{planned.unit} is not a {name}: the last is at {troughs[-1]}{planned.unit}, '
+            f'max_duration={planned.end}{planned.unit} is not a {name}: the last is at {troughs[-1]}{planned.unit}, '
             'and the time after it has no point'
         )
     return notes
 
 
-def copies_note(planned: RecipeCycles, average: Mapping[str, object]) -> str:
+def copies_note(planned: RunSchedule, average: Mapping[str, object]) -> str:
     """Returns how many copies of the weights an anytime run keeps at most.
 
     Args:
-        planned (RecipeCycles): The run.
+        planned (RunSchedule): The run.
         average (Mapping): The arguments of its average.
     """
     window, _ = read_average(average)
@@ -92,7 +90,7 @@ def branch_table(branches: Sequence[Branch], unit: str) -> Table:
     return table
 
 
-def branch_notes(branches: Sequence[Branch], planned: RecipeCycles) -> list[str]:
+def branch_notes(branches: Sequence[Branch], planned: RunSchedule) -> list[str]:
     """Returns the cost of trunk and branches beside one run per point."""
     trained = [branch.end - branch.starts for branch in branches]
     total, separate, unit = sum(trained), sum(branch.end for branch in branches), planned.unit

@@ -18,8 +18,7 @@ from composer_clr.figures.legend import legend_of, legend_outside
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.looks import method_colour, method_marker
 from composer_clr.figures.style import axes_or_new, draw_points, figure_of
-from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.multiplier_line import multiplier_line
+from composer_clr.schedule.cycles import Cycles, multiplier_line
 
 __all__ = ['constant_periods', 'learning_rate', 'learning_rate_and_accuracy']
 
@@ -184,8 +183,7 @@ def learning_rate(
     troughs = [*branches, *cycles.troughs(until)]
     ax.plot(times, [lr * multiplier for multiplier in multipliers], color='#0072B2')
     for end in branches:
-        assert cycles.shape is not None, 'a trunk holds its peak'
-        leaves = cycles.start + cycles.shape.corners(0, end - cycles.start)[1]
+        leaves = cycles.decay_start(end)
         line = zip(*multiplier_line(Cycles(cycles.start, [end], cycles.shape), end, alpha_f), strict=True)
         decay = [(time, lr * multiplier) for time, multiplier in line if time >= leaves]
         ax.plot(*zip(*decay, strict=True), color='#0072B2', linestyle='--')

@@ -12,9 +12,10 @@ from yaml import YAMLError
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.names import check_run_name
-from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.files import bounded_text
 
 __all__ = ['is_llm_foundry', 'llm_foundry_study']
@@ -75,7 +76,7 @@ def llm_foundry_study(
     cycles = _cycles(path, config)
     folder = _folder(path, config)
     others = [override for override in overrides if not override.startswith('run_name=')]
-    durations = {'cyclic': [(cycles.until, cycles.troughs)], 'standard': [(t, [t]) for t in cycles.troughs]}
+    durations = {'cyclic': [(cycles.end, cycles.troughs)], 'standard': [(t, [t]) for t in cycles.troughs]}
     for seed in seeds:
         for kind in kinds:
             for until, troughs in durations[kind]:
@@ -116,7 +117,7 @@ def _resolved(config: Any, key: str) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _cycles(path: str, config: dict[str, Any]) -> RecipeCycles:
+def _cycles(path: str, config: dict[str, Any]) -> RunSchedule:
     scheduler = dict(config['scheduler'] or {})
     if scheduler.pop('name', None) != _SCHEDULER:
         raise RecipeError(f'{path}: scheduler.name must be {_SCHEDULER}, which a standard run uses with one cycle')

@@ -27,7 +27,7 @@ from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import KINDS, ON_NAN, OptimizerRecipe, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
 from composer_clr.schedule.averages import read_average
-from composer_clr.schedule.time_strings import read_duration
+from composer_clr.schedule.times import read_duration
 from composer_clr.utils.files import bounded_text
 from composer_clr.utils.text import did_you_mean
 

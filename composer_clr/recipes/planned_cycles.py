@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-
 from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
-from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.schedule.arguments import Count, ScheduleArguments
-from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import Marks, check_rate, in_words_of_marks, read_marks
-from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
+from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
+from composer_clr.schedule.arguments import ScheduleArguments
+from composer_clr.schedule.cycle_ends import read_marks
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import Lengths, read_duration
 
-__all__ = ['RecipeCycles', 'recipe_cycles']
+__all__ = ['recipe_arguments', 'recipe_cycles']
 
 # A boundary that lies on a whole epoch does so on this finer grid too.
 _FINER = 10**6
 
 
-@dataclass(frozen=True)
-class RecipeCycles:
-    """A recipe's cyclic schedule, in the unit of its ``max_duration``.
+def recipe_arguments(schedule: ScheduleRecipe) -> ScheduleArguments:
+    """Returns the arguments of the scheduler that a recipe asks for.
 
-    Attributes:
-        cycles (Cycles): Where the cycles start and end.
-        until (int): ``max_duration``.
-        unit (str): What both are counted in: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
+    Raises:
+        ValueError: If they are out of range, or do not go together.
     """
-
-    cycles: Cycles
-    until: int
-    unit: str
-
-    @property
-    def troughs(self) -> list[int]:
-        """The troughs up to ``max_duration``: the points of the curve."""
-        return self.cycles.troughs(self.until)
+    if schedule.kind not in (ANYTIME, SCHEDULE_FREE):
+        return ScheduleArguments.of(schedule, rate=None, a=None, marks=None)
+    marks = read_marks(schedule.marks)
+    places = {} if marks is None else {'t_0': None, 't_mult': 2.0, 'cycle_ends': None}
+    return ScheduleArguments.of(schedule, **places, marks=marks)
 
 
-def recipe_cycles(recipe: Recipe) -> RecipeCycles:
-    """Returns the cycles of a recipe's cyclic schedule.
+def recipe_cycles(recipe: Recipe) -> RunSchedule:
+    """Returns the schedule of a recipe's run, counted in the unit of its ``max_duration``.
 
     Raises:
         RecipeError: If its times are not all in the unit of ``max_duration`` or fractions of it, or do not make a
@@ -55,53 +45,30 @@ def recipe_cycles(recipe: Recipe) -> RecipeCycles:
         duration = read_duration('max_duration', recipe.max_duration)
     except ValueError as error:
         raise RecipeError(str(error)) from error
-
-    def count(name: str, time: ScheduleTime) -> Fraction:
-        if time.unit == 'dur':
-            return Fraction(time.value) * Fraction(duration.value)
-        if time.unit != duration.unit:
-            raise RecipeError(
-                f'schedule.{name}={time} and max_duration={duration}: give both in one unit, so that the troughs are '
-                'known before the run is built'
-            )
-        return Fraction(time.value)
-
-    schedule = recipe.schedule
-    decays = schedule.kind not in (ANYTIME, SCHEDULE_FREE)
     try:
-        marks = None if decays else read_marks(schedule.marks)
-        arguments = ScheduleArguments.read(
-            t_0=schedule.t_0 if marks is None else None,
-            t_mult=schedule.t_mult if marks is None else 2.0,
-            t_warmup=schedule.t_warmup,
-            alpha_f=schedule.alpha_f,
-            cycle_ends=schedule.cycle_ends if marks is None else marks,
-            shape=schedule.shape,
-            peak_decay=schedule.peak_decay,
-            t_rewarmup=schedule.t_rewarmup,
-            t_hold=schedule.t_hold,
-        )
+        arguments = recipe_arguments(recipe.schedule)
+        for name, time in arguments.times().items():
+            if time.value and time.unit not in ('dur', duration.unit):
+                raise RecipeError(
+                    f'schedule.{name}={time} and max_duration={duration}: give both in one unit, so that the '
+                    f'{arguments.end_name}s are known before the run is built'
+                )
+        lengths = Lengths(duration, epoch=1, epoch_unit='ep') if duration.unit == 'ep' else Lengths(duration)
         if duration.unit == 'ep':
-            _check_whole_epochs(arguments, count, int(duration.value))
-        cycles = arguments.cycles(count, duration.unit)
-        if not decays:
-            check_rate(schedule.rate, schedule.a)
-            a = None if schedule.a is None else float(count('a', read_time('a', schedule.a)))
-            cycles = Marks.of(cycles, a)
-        planned = RecipeCycles(cycles, int(duration.value), duration.unit)
-        planned.cycles.check_shape(planned.until, arguments.alpha_f)
-        planned.cycles.troughs(planned.until)
+            _check_whole_epochs(arguments, lengths)
+        planned = RunSchedule.of_arguments(arguments, lengths, unit=duration.unit)
+        planned.cycles.check_shape(int(duration.value), arguments.alpha_f)
+        planned.cycles.troughs(int(duration.value))
     except ValueError as error:
-        message = str(error) if isinstance(error, RecipeError) else f'schedule: {error}'
-        # Without marks of its own, a run without decay has them at the troughs of the keys that the recipe has.
-        listed = not decays and schedule.marks is not None
-        raise RecipeError(in_words_of_marks(message) if listed else message) from error
+        raise RecipeError(str(error) if isinstance(error, RecipeError) else f'schedule: {error}') from error
     return planned
 
 
-def _check_whole_epochs(arguments: ScheduleArguments, count: Count, until: int) -> None:
+def _check_whole_epochs(arguments: ScheduleArguments, lengths: Lengths) -> None:
     """Refuses troughs within an epoch: a run rounds them to batches, whose number per epoch is unknown here."""
-    fine = arguments.cycles(lambda name, time: _FINER * count(name, time), 'ep').troughs(_FINER * until)
+    until = lengths.until('ep')
+    assert until is not None
+    fine = arguments.cycles(lambda name, time: _FINER * lengths.count(name, time), 'ep').troughs(_FINER * until)
     within = next((trough for trough in fine if trough % _FINER), None)
     if within is not None:
         raise RecipeError(

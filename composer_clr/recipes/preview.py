@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.schedule.time_strings import ScheduleTime, read_duration, read_time
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import ScheduleTime, read_duration, read_time
 
 __all__ = ['Branch', 'Extension', 'extended', 'fitting_overrides', 'planned_branches', 'planned_run']
 
 
-def planned_run(recipe: Recipe) -> RecipeCycles:
+def planned_run(recipe: Recipe) -> RunSchedule:
     """Returns the cycles that the recipe's own run goes through: one for a standard run or a branch.
 
     Raises:
@@ -57,15 +58,14 @@ def planned_branches(recipe: Recipe) -> list[Branch]:
         [(64, 64.0), (4, 0.4), (8, 1.2), (16, 2.8), (32, 6.0)]
     """
     trunk = planned_run(recipe)
-    cycles, shape = trunk.cycles, trunk.cycles.shape
-    if shape is None or not any(shape.hold):
+    if not trunk.cycles.holds_peak:
         raise RecipeError(
             'schedule.kind=branch: a branch leaves a trunk of constant rate: pass schedule.t_hold=0.8, to decay over '
             'the last fifth of the time after the warmup, or another part'
         )
     branches = []
-    for end in [trunk.until, *(trough for trough in recipe_cycles(recipe).troughs if trough < trunk.until)]:
-        decays = cycles.start + shape.corners(0, end - cycles.start)[1]
+    for end in [trunk.end, *(trough for trough in recipe_cycles(recipe).troughs if trough < trunk.end)]:
+        decays = trunk.cycles.decay_start(end)
         starts = decays if trunk.unit == 'ep' else math.floor(decays)
         branches.append(Branch(starts if branches else 0.0, decays, end))
     return branches
@@ -160,18 +160,15 @@ def extended(recipe: Recipe, start: str) -> Extension:
             'train it as a run of its own'
         )
     planned = recipe_cycles(recipe)
-    names = ('t_0', 't_warmup', 't_rewarmup', 't_hold', 'a')
-    lengths = [(name, getattr(schedule, name)) for name in names]
-    lengths += [('cycle_ends', end) for end in schedule.cycle_ends or ()]
-    for name, length in lengths:
-        if isinstance(length, str) and (read := read_time(name, length)).unit == 'dur' and read.value:
+    for name, length in recipe_arguments(schedule).times().items():
+        if length.unit == 'dur' and length.value:
             raise RecipeError(
                 f'--from {time}: schedule.{name}={length} is a fraction of max_duration, so a longer run would have '
                 f'other troughs: count it in {planned.unit!r}'
             )
     if time.unit != planned.unit:
         raise RecipeError(f'--from {time} and max_duration={recipe.max_duration}: give both in one unit')
-    start_at, until = int(time.value), planned.until
+    start_at, until = int(time.value), planned.end
     if until <= start_at:
         later = planned.cycles.next_trough(start_at)
         if later is None:

@@ -18,8 +18,9 @@ from composer_clr.curves.names import branch_file, filled_in
 from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import RecipeTemplate
-from composer_clr.recipes.planned_cycles import RecipeCycles, recipe_cycles
+from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
+from composer_clr.schedule.run_schedule import RunSchedule
 
 __all__ = ['PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study']
 
@@ -292,7 +293,7 @@ def _check_not_swept(overrides: Sequence[str]) -> None:
                 raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
 
 
-def _check_lengths(recipe: Recipe, planned: RecipeCycles) -> None:
+def _check_lengths(recipe: Recipe, planned: RunSchedule) -> None:
     for key in ('t_warmup', 't_hold'):
         length = str(getattr(recipe.schedule, key))
         if length.endswith('dur') and not length.startswith('0dur'):

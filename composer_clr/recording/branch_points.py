@@ -10,8 +10,8 @@ from composer.loggers import Logger
 
 from composer_clr.curves.names import branch_file
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.schedule.times import parse_time, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import ScheduleTime, read_time
 
 __all__ = ['BranchPoints']
 
@@ -42,9 +42,9 @@ class BranchPoints(Callback):
     """
 
     def __init__(self, durations: Sequence[str | Time]):
-        self.durations = [parse_time(f'durations[{i}]', duration) for i, duration in enumerate(durations)]
+        self.durations = [read_time(f'durations[{i}]', duration) for i, duration in enumerate(durations)]
         self._at: dict[int, list[str]] = {}
-        self._schedule: TrainerSchedule | None = None
+        self._schedule: RunSchedule | None = None
         self._snapshot: ParetoSnapshot | None = None
 
     def fit_start(self, state: State, logger: Logger) -> None:
@@ -54,7 +54,7 @@ class BranchPoints(Callback):
             raise ValueError('BranchPoints saves into the folder of ParetoSnapshot: give the Trainer one')
         self._at = {}
         for t, duration in self._places(state):
-            self._at.setdefault(t, []).append(branch_file(spell(duration)))
+            self._at.setdefault(t, []).append(branch_file(str(duration)))
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         """Saves where a branch leaves; every epoch's end is a batch's end too."""
@@ -70,16 +70,15 @@ class BranchPoints(Callback):
                 for name in names:
                     self._snapshot.save_file(state, name, weights_only=False)
 
-    def _places(self, state: State) -> Iterator[tuple[int, Time]]:
-        schedule = self._schedule = trainer_schedule(state)
+    def _places(self, state: State) -> Iterator[tuple[int, ScheduleTime]]:
+        schedule = self._schedule = RunSchedule.of_trainer(state)
         cycles = schedule.cycles
         own_end = cycles.next_trough(cycles.start)
-        if cycles.shape is None or not any(cycles.shape.hold):
+        if not cycles.holds_peak:
             raise ValueError(
                 'branches leave a trunk of constant rate, and this schedule does not hold its peak: give it t_hold'
             )
         for duration in self.durations:
-            end = round(schedule.count('durations', duration, state))
+            end = round(schedule.count('durations', duration))
             if own_end is not None and end < own_end:
-                _, decay_starts = cycles.shape.corners(0, end - cycles.start)
-                yield cycles.start + math.floor(decay_starts), duration
+                yield math.floor(cycles.decay_start(end)), duration

@@ -15,7 +15,7 @@ from composer_clr.recording.divergence import has_diverged
 from composer_clr.recording.existing_curve import with_later
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.recording.run_state import RunState
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.ranks import on_rank_zero
 
 __all__ = ['CurveRecorder', 'Measurement']
@@ -45,7 +45,7 @@ class CurveRecorder:
     Attributes:
         kept (RunState): What checkpoints keep, the points among it.
         run (Run): The run.
-        schedule (TrainerSchedule): Its cycles.
+        schedule (RunSchedule): Its cycles.
         folder (RunFolder): Where its curve is written.
         window (PeakWindow): The evaluations that the next trough's peak may look at.
         logger (CurveLogger): Logs the points.
@@ -56,7 +56,7 @@ class CurveRecorder:
 
     kept: RunState
     run: Run
-    schedule: TrainerSchedule
+    schedule: RunSchedule
     folder: RunFolder
     window: PeakWindow
     logger: CurveLogger

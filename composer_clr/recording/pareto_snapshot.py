@@ -39,9 +39,9 @@ from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
 from composer_clr.recording.trainer_settings import optimizer_settings
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import parse_time, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.schedule.times import read_time
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['ParetoSnapshot']
@@ -171,7 +171,7 @@ class ParetoSnapshot(Callback):
         self.metrics = metrics
         self.directions = dict(directions or {})
         self.save_weights = save_weights
-        self.peak_window = parse_time('peak_window', peak_window)
+        self.peak_window = read_time('peak_window', peak_window)
         if self.peak_window.value < 0:
             raise ValueError(f'{peak_window=!s}: must not be negative')
         self.method = method
@@ -237,7 +237,7 @@ class ParetoSnapshot(Callback):
         start = self._kept.start(state)
         if self.on_nan == 'stop':
             check_not_diverged(self._kept.points)
-        schedule = trainer_schedule(state, self.scheduler)
+        schedule = RunSchedule.of_trainer(state, self.scheduler)
         check_schedule(schedule, state)
         check_metric_names('metrics', self.metrics or (), state)
         check_metric_names('directions', self.directions, state)
@@ -351,7 +351,7 @@ class ParetoSnapshot(Callback):
     def _cycles_completed(self, state: State) -> list[int]:
         return self._recorder.cycles_completed(state) if self._recorder is not None else []
 
-    def _open(self, state: State, logger: Logger, start: Start, schedule: TrainerSchedule) -> CurveRecorder:
+    def _open(self, state: State, logger: Logger, start: Start, schedule: RunSchedule) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
         run = describe_run(
@@ -360,7 +360,7 @@ class ParetoSnapshot(Callback):
             method=self.method,
             kind=self.kind,
             started_at=kept.started_at,
-            peak_window=spell(self.peak_window) if self.peak_window.value else '0ep',
+            peak_window=str(self.peak_window) if self.peak_window.value else '0ep',
             passed=self._passed,
             recipe=self.recipe,
         )
@@ -373,7 +373,7 @@ class ParetoSnapshot(Callback):
         run = replace(run, parent=kept.parent, directions=directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)
         curve = TradeoffCurve(run, list(kept.points))
-        window = PeakWindow(window_length(self.peak_window, schedule, state), directions, kept.seen)
+        window = PeakWindow(window_length(self.peak_window, schedule), directions, kept.seen)
         folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
         def claim() -> list[TradeoffPoint]:

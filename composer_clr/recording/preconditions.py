@@ -5,15 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from composer.core import Callback, State, Time, TimeUnit
+from composer.core import Callback, State, TimeUnit
 
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.recording.evaluation import check_evaluators
-from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.scheduler import warn_if_cut
-from composer_clr.schedule.time_strings import read_duration
-from composer_clr.schedule.times import horizon, plain
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import ScheduleTime, read_duration
 from composer_clr.utils.models import is_schedule_free
 
 __all__ = ['check_epoch_length', 'check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
@@ -59,18 +56,18 @@ def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> No
         )
 
 
-def check_schedule(schedule: TrainerSchedule, state: State) -> None:
+def check_schedule(schedule: RunSchedule, state: State) -> None:
     """Warns of a run that is cut within a cycle, and refuses algorithms that do not go with its cycles or marks.
 
     Raises:
         ValueError: If ``max_duration`` is not above 0 or in ``iter``, or an algorithm does not go with the cycles.
     """
     if state.max_duration is not None and state.max_duration.unit != TimeUnit.SECOND:
-        read_duration('max_duration', plain(state.max_duration))
-    warn_if_cut(schedule.cycles, schedule.unit, state)
-    if isinstance(schedule.cycles, Marks):
+        read_duration('max_duration', state.max_duration)
+    schedule.warn_if_cut()
+    if not schedule.cycles.decays:
         _check_no_cycles(state)
-    until = horizon(state, schedule.unit)
+    until = schedule.until
     if state.algorithms and (until is None or schedule.cycles.bounds(0)[1] < until):
         # Imported for runs that use algorithms: Composer's take longer to import than the rest of this package.
         from composer_clr.algorithms.run_clocks import check_run_clocks
@@ -121,10 +118,10 @@ def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:
         )
 
 
-def window_length(window: Time, schedule: TrainerSchedule, state: State) -> int:
+def window_length(window: ScheduleTime, schedule: RunSchedule) -> int:
     """Returns the length of the peak window in the unit of the schedule.
 
     Raises:
         ValueError: If it cannot be counted in that unit.
     """
-    return round(schedule.count('peak_window', window, state))
+    return round(schedule.count('peak_window', window))

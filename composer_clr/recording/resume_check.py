@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composer.core import State, Time, TimeUnit
+from composer.core import State
 
 from composer_clr.curves.curve import Run, TradeoffPoint
 from composer_clr.recording.run_state import RunState
-from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import COUNTED, horizon, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.text import listed
 
 __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far']
@@ -33,7 +31,7 @@ class _Change:
 
 
 def continue_points(
-    kept: RunState, run: Run, schedule: TrainerSchedule, state: State, *, on_change: str, kind_given: bool
+    kept: RunState, run: Run, schedule: RunSchedule, state: State, *, on_change: str, kind_given: bool
 ) -> list[str]:
     """Decides whether a resumed run may add points to those of its checkpoint.
 
@@ -45,7 +43,7 @@ def continue_points(
     Args:
         kept (RunState): The state from the checkpoint; its changes and cycle numbers are updated.
         run (Run): The run with the present settings.
-        schedule (TrainerSchedule): Its cycles.
+        schedule (RunSchedule): Its cycles.
         state (State): The trainer's state at ``FIT_START``.
         on_change (str): ``'refuse'`` any other change, or ``'continue'`` with it and record it.
         kind_given (bool): Whether the kind was given, rather than derived from the number of troughs.
@@ -82,28 +80,28 @@ def continue_points(
     return [change, *_passed_by(kept, schedule, state, now)]
 
 
-def ends_so_far(schedule: TrainerSchedule, state: State) -> list[int]:
+def ends_so_far(schedule: RunSchedule, state: State) -> list[int]:
     """Returns the start of cycle 0 and the ends of the cycles up to ``max_duration`` and the first one after it."""
     cycles = schedule.cycles
-    until = horizon(state, schedule.unit)
+    until = schedule.until
     until = max(cycles.start if until is None else until, schedule.now(state))
     coming = cycles.next_trough(until)
     return [cycles.start, *cycles.troughs(until), *([] if coming is None else [coming])]
 
 
-def _passed_by(kept: RunState, schedule: TrainerSchedule, state: State, now: int) -> list[str]:
+def _passed_by(kept: RunState, schedule: RunSchedule, state: State, now: int) -> list[str]:
     passed = schedule.cycles.troughs(now)[kept.last_cycle + 1 - kept.offset :]
     if not passed:
         return []
-    ends = listed([spell(Time(end, schedule.unit), state) for end in passed])
-    name = 'mark' if isinstance(schedule.cycles, Marks) else 'trough'
+    ends = listed([schedule.spell(end) for end in passed])
+    name = schedule.cycles.end_name
     return [
         f'the curve has no point at {ends}, a {name} that has passed: its evaluation was interrupted, or the run was '
         'trained without ParetoSnapshot'
     ]
 
 
-def _settings_changed(then: Run, now: Run, schedule: TrainerSchedule) -> list[_Change]:
+def _settings_changed(then: Run, now: Run, schedule: RunSchedule) -> list[_Change]:
     pairs = [('method', then.method, now.method), ('model', then.model, now.model), ('kind', then.kind, now.kind)]
     pairs += [(key, then.training.get(key), now.training.get(key)) for key in then.training]
     arguments, arguments_now = schedule.completed(then.schedule), schedule.completed(now.schedule)
@@ -117,13 +115,13 @@ def _settings_changed(then: Run, now: Run, schedule: TrainerSchedule) -> list[_C
     return [_Change(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
-def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, now: int) -> list[_Change]:
+def _moved(kept: RunState, run: Run, schedule: RunSchedule, state: State, now: int) -> list[_Change]:
     """Returns what has moved a trough, a restart or the warmup before the present time."""
-    if kept.run is None or kept.run.schedule.get('unit') != schedule.unit.value:
+    if kept.run is None or kept.run.schedule.get('unit') != schedule.unit:
         return _points_moved(kept, schedule, state)
     then_ends, now_ends = kept.ends, ends_so_far(schedule, state)
     # The cycle under way counts too, since its decay has begun; a mark to come changes nothing in training.
-    under_way = not isinstance(schedule.cycles, Marks)
+    under_way = schedule.cycles.decays
     passed = sum(end < now if under_way else end <= now for end in then_ends) + under_way
     if then_ends[:passed] == now_ends[:passed]:
         return []
@@ -132,36 +130,36 @@ def _moved(kept: RunState, run: Run, schedule: TrainerSchedule, state: State, no
     places = [key for key in keys if key != 'max_duration'] or keys
     if places:
         return [_Change(key, then.get(key), arguments_now.get(key)) for key in places]
-    return [_Change(f'ends of cycles in {schedule.unit.value}', then_ends[1:passed], now_ends[1:passed])]
+    return [_Change(f'ends of cycles in {schedule.unit}', then_ends[1:passed], now_ends[1:passed])]
 
 
-def _points_moved(kept: RunState, schedule: TrainerSchedule, state: State) -> list[_Change]:
+def _points_moved(kept: RunState, schedule: RunSchedule, state: State) -> list[_Change]:
     """Returns the first recorded point that is not at its cycle's end, all that an older checkpoint shows."""
     loader_length = None if state.dataloader_len is None else int(state.dataloader_len)
     for point in kept.points:
         if point.epoch and loader_length and round(point.batch / point.epoch) != loader_length:
             return [_Change('loader_length', round(point.batch / point.epoch), loader_length)]
-        count = getattr(point, COUNTED[schedule.unit])
+        count = getattr(point, schedule.counter)
         try:
             end = schedule.cycles.bounds(point.cycle)[1]
         except IndexError:
-            return [_Change(f'end of cycle {point.cycle} in {schedule.unit.value}', count, None)]
+            return [_Change(f'end of cycle {point.cycle} in {schedule.unit}', count, None)]
         # A batch may end after the trough that it passes.
-        if not end <= count < end + max(1.0, 2 * count / point.batch if schedule.unit != TimeUnit.BATCH else 1.0):
-            return [_Change(f'end of cycle {point.cycle} in {schedule.unit.value}', count, end)]
+        if not end <= count < end + max(1.0, 2 * count / point.batch if schedule.unit != 'ba' else 1.0):
+            return [_Change(f'end of cycle {point.cycle} in {schedule.unit}', count, end)]
     return []
 
 
-def _longer_decay(kept: RunState, run: Run, schedule: TrainerSchedule, state: State) -> _Change | None:
+def _longer_decay(kept: RunState, run: Run, schedule: RunSchedule, state: State) -> _Change | None:
     """Returns the longer ``max_duration`` of a run whose one decay lasts as long as the run."""
-    until = horizon(state, schedule.unit)
+    until = schedule.until
     if until is None or schedule.cycles.troughs(until) != [until]:
         return None
     if kept.run is None:
-        then = _only_end(kept.points, schedule.unit)
+        then = _only_end(kept.points, schedule.counter)
         if then is None or then >= until:
             return None
-        return _Change('max_duration', f'{then}{schedule.unit.value}', run.schedule.get('max_duration'))
+        return _Change('max_duration', f'{then}{schedule.unit}', run.schedule.get('max_duration'))
     then, arguments_now = schedule.completed(kept.run.schedule), schedule.completed(run.schedule)
     troughs = then.get('troughs')
     if not isinstance(troughs, list) or len(troughs) != 1 or kept.ends[1:] != troughs or troughs[0] >= until:
@@ -171,5 +169,5 @@ def _longer_decay(kept: RunState, run: Run, schedule: TrainerSchedule, state: St
     return _Change('max_duration', then.get('max_duration'), arguments_now.get('max_duration'))
 
 
-def _only_end(points: Sequence[TradeoffPoint], unit: TimeUnit) -> int | None:
-    return getattr(points[0], COUNTED[unit]) if len(points) == 1 else None
+def _only_end(points: Sequence[TradeoffPoint], counter: str) -> int | None:
+    return getattr(points[0], counter) if len(points) == 1 else None

@@ -12,9 +12,7 @@ from composer_clr.curves.kinds import run_kind
 from composer_clr.curves.methods import method_name
 from composer_clr.curves.settings import RECIPE
 from composer_clr.recording.trainer_settings import evaluation_sizes, trainer_settings, versions
-from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import horizon, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.models import is_schedule_free
 
 __all__ = ['describe_run']
@@ -22,7 +20,7 @@ __all__ = ['describe_run']
 
 def describe_run(
     state: State,
-    schedule: TrainerSchedule,
+    schedule: RunSchedule,
     *,
     method: str | None,
     kind: str | None,
@@ -35,7 +33,7 @@ def describe_run(
 
     Args:
         state (State): The trainer's state.
-        schedule (TrainerSchedule): Its cycles.
+        schedule (RunSchedule): Its cycles.
         method (str | None): Name of the method; ``None`` derives it from the Trainer's algorithms.
         kind (str | None): Kind of curve; ``None`` gives :func:`run_kind` of its troughs.
         started_at (str | None): When the run first started, UTC, ISO 8601.
@@ -46,14 +44,12 @@ def describe_run(
     settings = trainer_settings(state, passed)
     settings['peak_window'] = peak_window
     # As a part of the duration it is another count in runs of another length, and the same schedule.
-    warmup = str(schedule.description.get('t_warmup'))
+    warmup = str(schedule.scheduler.get('t_warmup'))
     if not warmup.endswith('dur'):
-        warmup = f'{schedule.cycles.start}{schedule.unit.value}'
+        warmup = f'{schedule.cycles.start}{schedule.unit}'
     settings['schedule.warmup'] = warmup
     if recipe is not None:
         settings[RECIPE] = dict(recipe)
-    until = horizon(state, schedule.unit)
-    troughs = None if until is None else schedule.cycles.troughs(until)
     # Of a run whose points are averaged weights: which average.
     average = next((one.describe_average() for one in state.callbacks if hasattr(one, 'describe_average')), None)  # type: ignore[attr-defined]
     schedule_free = any(map(is_schedule_free, state.optimizers))
@@ -61,10 +57,10 @@ def describe_run(
         run_name=state.run_name,
         kind=kind
         or run_kind(
-            None if troughs is None else len(troughs),
-            {**schedule.description, 'average': average},
-            decays=schedule.decays if schedule_free else average is None and not isinstance(schedule.cycles, Marks),
-            comes_down=schedule.comes_down,
+            None if schedule.until is None else len(schedule.troughs),
+            {**schedule.scheduler, 'average': average},
+            decays=schedule.decays if schedule_free else average is None and schedule.cycles.decays,
+            comes_down=schedule.comes_down is not False,
             averaged=average is not None,
             schedule_free=schedule_free,
         ),
@@ -73,10 +69,7 @@ def describe_run(
         model=settings['model'],
         world_size=settings['world_size'],
         schedule={
-            **schedule.description,
-            'max_duration': None if state.max_duration is None else spell(state.max_duration),
-            'unit': schedule.unit.value,
-            'troughs': troughs,
+            **schedule.record,
             **({} if average is None else {'average': average}),
         },
         evaluation=evaluation_sizes(state.evaluators),

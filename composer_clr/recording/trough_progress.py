@@ -9,9 +9,8 @@ from datetime import timedelta
 from composer.core import Callback, State, Time
 from composer.loggers import Logger, ProgressBarLogger
 
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import horizon, spell
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
 
 __all__ = ['TroughProgress']
 
@@ -36,15 +35,15 @@ class TroughProgress(Callback):
 
     def __init__(self, scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None):
         self.scheduler = scheduler
-        self._schedule: TrainerSchedule | None = None
+        self._schedule: RunSchedule | None = None
         self._until: int | None = None
         self._bars: list[ProgressBarLogger] = []
         self._first: tuple[float, int] | None = None
         self._last = (0.0, 0)
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        self._schedule = trainer_schedule(state, self.scheduler)
-        self._until = horizon(state, self._schedule.unit)
+        self._schedule = RunSchedule.of_trainer(state, self.scheduler)
+        self._until = self._schedule.until
         self._bars = [bar for bar in logger.destinations if isinstance(bar, ProgressBarLogger)]
         self._first = None
 
@@ -59,7 +58,7 @@ class TroughProgress(Callback):
             shown = 'none left'
             if trough is not None:
                 left = timedelta(seconds=round(seconds))
-                shown = f'{spell(Time(trough, self._schedule.unit), state)} in {left}'
+                shown = f'{self._schedule.spell(trough)} in {left}'
             for bar in self._bars:
                 if bar.train_pbar is not None:
                     # First in line, since a narrow bar cuts the end; drawn with the bar's next update.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import ClassVar
 
-from composer.core import State, Time, TimeUnit
+from composer.core import Time
 
-from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.marks import Marks, check_rate, in_words_of_marks
+from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import common_unit, in_unit, parse_time, spell
+from composer_clr.schedule.shapes import check_rate
 
 __all__ = ['AnytimeScheduler']
 
@@ -53,8 +50,6 @@ class AnytimeScheduler(CyclicCosineScheduler):
         arXiv:2602.03702: the constant rate and the one over the square root of time, with averaged weights.
     """
 
-    decays: ClassVar[bool] = False
-
     def __init__(
         self,
         marks: Sequence[str | Time] | None = None,
@@ -66,39 +61,4 @@ class AnytimeScheduler(CyclicCosineScheduler):
         t_mult: float | Fraction = 2.0,
     ):
         check_rate(rate, a)
-        self.rate = rate
-        self.a = None if a is None else parse_time('a', a)
-        if self.a is not None and self.a.value <= 0:
-            raise ValueError(f"a='{spell(self.a)}': must be above 0")
-        with _own_words():
-            super().__init__(t_0, t_mult, t_warmup, cycle_ends=marks)
-
-    def describe(self) -> dict[str, object]:
-        """Returns the arguments as plain values, for the record of a run."""
-        arguments = super().describe()
-        del arguments['alpha_f']
-        if 'cycle_ends' in arguments:
-            arguments = {'marks': arguments.pop('cycle_ends'), **arguments}
-        arguments['rate'] = self.rate
-        if self.a is not None:
-            arguments['a'] = spell(self.a)
-        return arguments
-
-    def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
-        with _own_words():
-            cycles, unit = super()._resolve(state, ssr)
-        a = None
-        if self.a is not None:
-            if common_unit({'a': self.a}, state) != unit:
-                raise ValueError(f"a='{spell(self.a)}' cannot be counted in {unit.value!r}, the unit of the marks")
-            a = float(in_unit('a', self.a, state, ssr))
-        return Marks.of(cycles, a), unit
-
-
-@contextmanager
-def _own_words() -> Iterator[None]:
-    """Words the errors of the base class for marks."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(in_words_of_marks(str(error))) from error
+        self._set(ScheduleArguments.read(t_0=t_0, t_mult=t_mult, t_warmup=t_warmup, marks=marks, rate=rate, a=a))

@@ -1,28 +1,33 @@
-"""A schedule's arguments, read and checked in one place, and the cycles that they make."""
+"""A schedule's arguments, listed, read and checked in one place, and the cycles that they make."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.schedule.shapes import NONE, CycleShape, Stretch, cycle_shape
-from composer_clr.schedule.time_strings import ScheduleTime, read_time
+from composer_clr.schedule.shapes import NONE, CycleShape, SteadyRate, Stretch, check_rate, cycle_shape
+from composer_clr.schedule.times import NO_TIME, ScheduleTime, read_time
 
 __all__ = ['Count', 'ScheduleArguments']
 
-# Counts a time, given with its name, in the unit of the cycles: a run, a recipe and a record each know how.
+# Counts a time, given with its name, in the unit of the cycles.
 Count = Callable[[str, ScheduleTime], Fraction]
 Length = ScheduleTime | float | None
-PeakDecay = float | Sequence[float] | str | None
+# What has no meaning without a decay.
+_OF_DECAYS = ('alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
 
 
 @dataclass(frozen=True)
 class ScheduleArguments:
-    """The arguments of :class:`~composer_clr.CyclicCosineScheduler`, which documents them.
+    """The arguments of :class:`~composer_clr.CyclicCosineScheduler`, which documents them, and their defaults.
+
+    ``rate``, ``a`` and ``marks``, in place of ``cycle_ends``, are those of :class:`~composer_clr.AnytimeScheduler`.
+    With a ``rate`` the cycles do not decay.
 
     Example:
         The paper's schedule, counted in epochs:
@@ -32,56 +37,59 @@ class ScheduleArguments:
         [16, 32, 64, 128, 256, 512]
     """
 
-    t_0: ScheduleTime | None
-    t_mult: float | Fraction
-    t_warmup: ScheduleTime
-    alpha_f: float
-    cycle_ends: tuple[ScheduleTime, ...] | None
-    shape: str
-    peak_decay: PeakDecay
-    t_rewarmup: Length
-    t_hold: Length
+    t_0: ScheduleTime | None = None
+    t_mult: float | Fraction = 2.0
+    t_warmup: ScheduleTime = NO_TIME
+    alpha_f: float = 0.0
+    cycle_ends: tuple[ScheduleTime, ...] | None = None
+    shape: str = 'cosine'
+    peak_decay: float | Sequence[float] | str | None = None
+    t_rewarmup: Length = None
+    t_hold: Length = None
+    rate: str | None = None
+    a: ScheduleTime | None = None
+    marks: tuple[ScheduleTime, ...] | None = None
 
     @classmethod
-    def read(
-        cls,
-        t_0: object = None,
-        t_mult: object = 2.0,
-        t_warmup: object = '0ba',
-        alpha_f: object = 0.0,
-        cycle_ends: object = None,
-        shape: str = 'cosine',
-        peak_decay: PeakDecay = None,
-        t_rewarmup: object = None,
-        t_hold: object = None,
-    ) -> ScheduleArguments:
-        """Reads arguments as a user, a recipe or a record gives them; times are time strings or times read before.
+    def read(cls, **given: Any) -> ScheduleArguments:
+        """Reads arguments as a user, a recipe or a record gives them; times are time strings, ``Time`` or read before.
 
         Raises:
             ValueError: If one cannot be read or is out of range, or two do not go together.
         """
-        warmup = read_time('t_warmup', t_warmup)
+        raw = cls(**given)
+        if raw.rate is not None or raw.a is not None:
+            check_rate(raw.rate, raw.a)
+        warmup = read_time('t_warmup', raw.t_warmup)
         if warmup.value < 0:
             raise ValueError(f"t_warmup='{warmup}': the warmup cannot be negative; 0ba is none")
+        alpha_f = raw.alpha_f
         if isinstance(alpha_f, bool) or not isinstance(alpha_f, (int, float)) or not 0 <= alpha_f <= 1:
             raise ValueError(f'{alpha_f=}: a multiplier to decay to lies between 0 and 1')
-        arguments = cls(
-            t_0=None if t_0 is None else _read_period(t_0),
-            t_mult=_read_growth(t_mult),
+        arguments = replace(
+            raw,
+            t_0=None if raw.t_0 is None else _read_above_0('t_0', raw.t_0, 'the first cycle needs a length above 0'),
+            t_mult=_read_growth(raw.t_mult),
             t_warmup=warmup,
-            alpha_f=alpha_f,
-            cycle_ends=None if cycle_ends is None else _read_ends(cycle_ends, warmup),
-            shape=shape,
-            peak_decay=peak_decay,
-            t_rewarmup=_read_length('t_rewarmup', t_rewarmup),
-            t_hold=_read_length('t_hold', t_hold),
+            **{raw._ends_name: None if raw._listed is None else raw._read_ends(raw._listed, warmup)},
+            t_rewarmup=_read_length('t_rewarmup', raw.t_rewarmup),
+            t_hold=_read_length('t_hold', raw.t_hold),
+            a=None if raw.a is None else _read_above_0('a', raw.a, 'must be above 0'),
         )
-        if cycle_ends is not None and (t_0 is not None or t_mult != 2.0):
-            extra = f't_mult={t_mult}' if t_0 is None else f"t_0='{t_0}'"
-            raise ValueError(f'cycle_ends replaces t_0 and t_mult: leave out {extra} or cycle_ends')
+        if raw._listed is not None and (raw.t_0 is not None or raw.t_mult != 2.0):
+            extra = f't_mult={raw.t_mult}' if raw.t_0 is None else f"t_0='{arguments.t_0}'"
+            ends = raw._ends_name
+            raise ValueError(f'{ends} replaces t_0 and t_mult: leave out {extra} or {ends}')
         # A shape that is wrong in every run is refused now; its lengths are counted later.
-        arguments._cycle_shape(lambda name, time: Fraction(time.value))
+        arguments._shape(lambda name, time: Fraction(time.value))
         return arguments
+
+    @classmethod
+    def of(cls, given: object, **others: Any) -> ScheduleArguments:
+        """Reads those arguments that a mapping has as items, or another object as attributes; ``others`` come first."""
+        named = given if isinstance(given, Mapping) else vars(given)
+        names = {field.name for field in fields(cls)}
+        return cls.read(**{name: value for name, value in named.items() if name in names} | others)
 
     def check_troughs(self) -> None:
         """Refuses arguments that have neither ``t_0`` nor ``cycle_ends``.
@@ -89,14 +97,17 @@ class ScheduleArguments:
         Raises:
             ValueError: If both are missing.
         """
-        if self.t_0 is None and self.cycle_ends is None:
-            raise ValueError("t_0 is missing: give the period of the first cycle ('8ep'), or the troughs as cycle_ends")
+        if self.t_0 is None and self._listed is None:
+            raise ValueError(
+                f"t_0 is missing: give the period of the first cycle ('8ep'), or the {self.end_name}s as "
+                f'{self._ends_name}'
+            )
 
     def times(self) -> dict[str, ScheduleTime]:
         """Returns every argument that is a time, by name."""
-        ends = {f'cycle_ends[{i}]': end for i, end in enumerate(self.cycle_ends or ())}
-        others = {'t_0': self.t_0, 't_warmup': self.t_warmup, 't_rewarmup': self.t_rewarmup, 't_hold': self.t_hold}
-        return ends | {name: time for name, time in others.items() if isinstance(time, ScheduleTime)}
+        ends = {f'{self._ends_name}[{i}]': end for i, end in enumerate(self._listed or ())}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ends | {name: time for name, time in named.items() if isinstance(time, ScheduleTime)}
 
     def cycles(self, count: Count, unit: str, ends: Iterable[int] | None = None) -> Cycles:
         """Returns the cycles, every boundary rounded once from exact numbers.
@@ -113,29 +124,35 @@ class ScheduleArguments:
         warmup = _counted('t_warmup', self.t_warmup, count)
         if ends is None:
             ends = self._ends(warmup, count, unit)
-        return Cycles(round(warmup), ends, self._cycle_shape(count))
+        return Cycles(round(warmup), ends, self._shape(count))
 
     def describe(self) -> dict[str, object]:
-        """Returns the arguments as plain values, for the record of a run; :meth:`read` reads them back."""
-        if self.cycle_ends is not None:
-            periods: dict[str, object] = {'cycle_ends': [str(end) for end in self.cycle_ends]}
-        else:
-            periods = {
-                't_0': str(self.t_0),
-                't_mult': self.t_mult if isinstance(self.t_mult, int) else float(self.t_mult),
-            }
-        shape = {
-            'shape': self.shape if self.shape != 'cosine' else None,
-            'peak_decay': _plain(self.peak_decay),
-            't_rewarmup': _plain(self.t_rewarmup),
-            't_hold': _plain(self.t_hold),
-        }
-        not_plain = {name: value for name, value in shape.items() if value is not None}
-        return {**periods, 't_warmup': str(self.t_warmup), 'alpha_f': self.alpha_f, **not_plain}
+        """Returns the arguments as plain values, without those that are ``None``; :meth:`of` reads them back."""
+        plain: dict[str, object] = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        if self._listed is not None:
+            del plain['t_0'], plain['t_mult']
+            plain = {self._ends_name: plain[self._ends_name], **plain}
+        if self.rate is not None:
+            for name in _OF_DECAYS:
+                del plain[name]
+        return {name: value for name, value in plain.items() if value is not None}
+
+    @property
+    def _ends_name(self) -> str:
+        return 'cycle_ends' if self.cycle_ends is not None or (self.rate is None and self.marks is None) else 'marks'
+
+    @property
+    def end_name(self) -> str:
+        """What the end of a cycle is called in errors."""
+        return 'trough' if self._ends_name == 'cycle_ends' else 'mark'
+
+    @property
+    def _listed(self) -> tuple[ScheduleTime, ...] | None:
+        return self.cycle_ends if self.marks is None else self.marks
 
     def _ends(self, warmup: Fraction, count: Count, unit: str) -> Iterable[int]:
         self.check_troughs()
-        if self.cycle_ends is None:
+        if self._listed is None:
             assert self.t_0 is not None
             period = count('t_0', self.t_0)
             if period < 1:
@@ -144,18 +161,18 @@ class ScheduleArguments:
                     'long'
                 )
             return geometric_ends(warmup, period, self.t_mult)
-        times = self.cycle_ends
-        ends = [round(count(f'cycle_ends[{i}]', end)) for i, end in enumerate(times)]
+        times, name = self._listed, self._ends_name
+        ends = [round(count(f'{name}[{i}]', end)) for i, end in enumerate(times)]
         if round(warmup) >= ends[0]:
-            raise ValueError(_late_warmup(self.t_warmup, times[0]))
+            raise ValueError(self._late_warmup(self.t_warmup, times[0]))
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise ValueError(
-                f'cycle_ends={[*map(str, times)]} come to {[f"{end}{unit}" for end in ends]}: '
-                'list the troughs in strictly increasing order'
+                f'{name}={[*map(str, times)]} come to {[f"{end}{unit}" for end in ends]}: '
+                f'list the {self.end_name}s in strictly increasing order'
             )
         return ends
 
-    def _cycle_shape(self, count: Count) -> CycleShape | None:
+    def _shape(self, count: Count) -> CycleShape | SteadyRate:
         def stretch(name: str, length: Length) -> Stretch:
             if length is None:
                 return NONE
@@ -163,12 +180,38 @@ class ScheduleArguments:
                 return Stretch(units=float(_counted(name, length, count)))
             return Stretch(part=length)
 
-        return cycle_shape(
+        shape = cycle_shape(
             self.shape,
             self.peak_decay,
             stretch('t_rewarmup', self.t_rewarmup),
             stretch('t_hold', self.t_hold),
             warmed_up=bool(self.t_warmup.value),
+        )
+        if self.rate is None:
+            return shape
+        return SteadyRate(None if self.a is None else float(count('a', self.a)))
+
+    def _read_ends(self, given: object, warmup: ScheduleTime) -> tuple[ScheduleTime, ...]:
+        name = self._ends_name
+        if isinstance(given, (str, ScheduleTime)) or not isinstance(given, Sequence) or not given:
+            raise ValueError(
+                f"{name}={given!r}: give a list with at least one {self.end_name}, such as ['16ep', '24ep']"
+            )
+        ends = tuple(read_time(f'{name}[{i}]', end) for i, end in enumerate(given))
+        if ends[0].value <= 0:
+            raise ValueError(
+                f'{name}={[*map(str, ends)]}: the first {self.end_name} must come after the start of training'
+            )
+        if not all(_in_order(earlier, later) for earlier, later in pairwise(ends)):
+            raise ValueError(f'{name}={[*map(str, ends)]}: list the {self.end_name}s in strictly increasing order')
+        if warmup.value and not _in_order(warmup, ends[0]):
+            raise ValueError(self._late_warmup(warmup, ends[0]))
+        return ends
+
+    def _late_warmup(self, warmup: ScheduleTime, first: ScheduleTime) -> str:
+        return (
+            f"t_warmup='{warmup}' does not end before the first {self.end_name}, {self._ends_name}[0]='{first}': "
+            f'shorten the warmup or move the {self.end_name}'
         )
 
 
@@ -176,11 +219,11 @@ def _counted(name: str, time: ScheduleTime, count: Count) -> Fraction:
     return count(name, time) if time.value else Fraction(0)
 
 
-def _read_period(t_0: object) -> ScheduleTime:
-    period = read_time('t_0', t_0)
-    if period.value <= 0:
-        raise ValueError(f"t_0='{period}': the first cycle needs a length above 0")
-    return period
+def _read_above_0(name: str, value: object, reason: str) -> ScheduleTime:
+    time = read_time(name, value)
+    if time.value <= 0:
+        raise ValueError(f"{name}='{time}': {reason}")
+    return time
 
 
 def _read_growth(t_mult: object) -> float | Fraction:
@@ -189,29 +232,9 @@ def _read_growth(t_mult: object) -> float | Fraction:
     return t_mult
 
 
-def _read_ends(cycle_ends: object, warmup: ScheduleTime) -> tuple[ScheduleTime, ...]:
-    if isinstance(cycle_ends, (str, ScheduleTime)) or not isinstance(cycle_ends, Sequence) or not cycle_ends:
-        raise ValueError(f"{cycle_ends=}: give a list with at least one trough, such as ['16ep', '24ep']")
-    ends = tuple(read_time(f'cycle_ends[{i}]', end) for i, end in enumerate(cycle_ends))
-    if ends[0].value <= 0:
-        raise ValueError(f'cycle_ends={[*map(str, ends)]}: the first trough must come after the start of training')
-    if not all(_in_order(earlier, later) for earlier, later in pairwise(ends)):
-        raise ValueError(f'cycle_ends={[*map(str, ends)]}: list the troughs in strictly increasing order')
-    if warmup.value and not _in_order(warmup, ends[0]):
-        raise ValueError(_late_warmup(warmup, ends[0]))
-    return ends
-
-
 def _in_order(earlier: ScheduleTime, later: ScheduleTime) -> bool:
     """Returns whether one time comes before another, or may: times in two units are compared in a run."""
     return earlier.unit != later.unit or earlier.value < later.value
-
-
-def _late_warmup(warmup: ScheduleTime, first: ScheduleTime) -> str:
-    return (
-        f"t_warmup='{warmup}' does not end before the first trough, cycle_ends[0]='{first}': "
-        'shorten the warmup or move the trough'
-    )
 
 
 def _read_length(name: str, length: object) -> Length:
@@ -230,8 +253,10 @@ def _read_length(name: str, length: object) -> Length:
     return time
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     """Returns an argument as plain values, for the record of a run."""
     if isinstance(value, ScheduleTime):
         return str(value)
-    return [float(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if isinstance(value, (float, Fraction)):  # NumPy's are floats too
+        return float(value)
+    return [_plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

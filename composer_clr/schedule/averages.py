@@ -1,13 +1,14 @@
-"""The arguments of the average of an anytime run, checked before anything heavy is imported."""
+"""The average of an anytime run: its arguments, checked before anything heavy is imported, and its windows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from composer_clr.schedule.shapes import cosine, linear, one_minus_sqrt
 from composer_clr.utils.text import did_you_mean
 
-__all__ = ['DECAYS', 'check_average', 'decay_named', 'read_average']
+__all__ = ['DECAYS', 'Window', 'check_average', 'decay_named', 'most_open', 'read_average', 'tail']
 
 DECAYS: dict[str, Callable[[float], float]] = {'linear': linear, 'cosine': cosine, '1-sqrt': one_minus_sqrt}
 _WINDOW = 0.25
@@ -76,3 +77,38 @@ def _part(name: str, value: float, most: float = float('inf')) -> float:
         allowed = 'above 0' if most == float('inf') else f'above 0 and at most {most:g}'
         raise ValueError(f'{name}={value!r}: must be a part of the time so far, {allowed}')
     return float(value)
+
+
+class Window(NamedTuple):
+    """A stretch of training that an average is taken over: the steps that end after ``start``, up to ``end``."""
+
+    start: int
+    end: int
+
+
+def tail(end: int, fraction: float) -> Window:
+    """Returns the last fraction of training up to a mark, rounded to a whole length of at least 1.
+
+    Example:
+        >>> tail(40, 0.25), tail(2, 0.25)
+        (Window(start=30, end=40), Window(start=1, end=2))
+    """
+    return Window(end - max(1, round(fraction * end)), end)
+
+
+def most_open(windows: Iterable[Window]) -> int:
+    r"""Returns how many windows are open at once at most: the copies of the weights that an anytime run keeps.
+
+    Marks in the ratio :math:`r` with windows of the last fraction :math:`f` need
+    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil` copies: 1 for doubling marks, 5 for fifty marks from 16 to 512.
+
+    Example:
+        >>> most_open(tail(end, 0.25) for end in (16, 32, 64)), most_open(tail(end, 0.5) for end in (16, 20, 24, 28))
+        (1, 4)
+    """
+    edges = sorted(edge for window in windows for edge in ((window.start, 1), (window.end, -1)))
+    count = most = 0
+    for _, change in edges:
+        count += change
+        most = max(most, count)
+    return most

@@ -1,15 +1,16 @@
-"""Troughs to give to a schedule as ``cycle_ends``: in a constant ratio, or evenly spaced in log time."""
+"""Troughs or marks to give to a schedule: listed, in a constant ratio, or evenly spaced in log time."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
 from composer_clr.schedule.cycles import round_half_even
-from composer_clr.schedule.time_strings import read_duration
+from composer_clr.schedule.times import read_duration
 
-__all__ = ['ends_by_ratio', 'ends_log_spaced']
+__all__ = ['ends_by_ratio', 'ends_log_spaced', 'read_marks']
 
 
 def ends_by_ratio(first: str, last: str, ratio: float | Fraction = 2) -> list[str]:
@@ -69,6 +70,38 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
         raise ValueError(f'{n=}: must be a whole number, 2 or more, since both ends are included')
     inner = [round(start * (stop / start) ** (k / (n - 1))) for k in range(1, n - 1)]
     return _spelled([start, *inner, stop], unit, first, last)
+
+
+def read_marks(marks: object) -> list[str] | None:
+    """Returns marks as a list of times.
+
+    Args:
+        marks (Sequence[str] | Mapping | None): A list of times; or ``{first, last, ratio}``, each mark ``ratio`` times
+            the one before; or ``{first, last, n}``, ``n`` marks evenly spaced in the logarithm of time; or ``None``.
+
+    Raises:
+        ValueError: If it is something else, or makes no increasing times.
+
+    Example:
+        >>> read_marks({'first': '16ep', 'last': '64ep', 'ratio': 2}), read_marks(['4ep', '6ep'])
+        (['16ep', '32ep', '64ep'], ['4ep', '6ep'])
+    """
+    if marks is None:
+        return None
+    if isinstance(marks, Mapping):
+        if set(marks) == {'first', 'last', 'ratio'}:
+            return ends_by_ratio(marks['first'], marks['last'], marks['ratio'])
+        if set(marks) == {'first', 'last', 'n'}:
+            return ends_log_spaced(marks['first'], marks['last'], marks['n'])
+    elif isinstance(marks, Sequence) and not isinstance(marks, str) and marks:
+        listed = [str(mark) for mark in marks]
+        if any(a == b for a, b in pairwise(listed)):
+            raise ValueError(f'marks={listed}: names a time twice: list the marks in increasing order')
+        return listed
+    raise ValueError(
+        f"marks={marks!r}: must be a list of times such as ['4ep', '6ep'], or {{first: 4ep, last: 64ep, ratio: 2}}, or "
+        '{first: 4ep, last: 64ep, n: 50}'
+    )
 
 
 def _checked(first: str, last: str) -> tuple[int, int, str]:

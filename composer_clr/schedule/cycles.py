@@ -1,7 +1,6 @@
 """Where cycles start and end, and the multiplier at a time, in exact integers.
 
-This module alone computes boundaries: scheduler, snapshot, evaluation and command line all ask :class:`Cycles`. Times
-are whole numbers of one unit (batches, samples or tokens), which the caller chooses.
+This module alone computes boundaries. Times are whole numbers of one unit, which the caller chooses.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from composer_clr.schedule.shapes import CycleShape
+from composer_clr.schedule.shapes import COSINE, CycleShape, SteadyRate
 
-__all__ = ['Cycles', 'geometric_ends', 'nearest_end']
+__all__ = ['Cycles', 'geometric_ends', 'multiplier_line', 'round_half_even']
 
 Rational = int | Fraction
 
@@ -24,13 +23,14 @@ class Cycles:
     r"""The cycles of a schedule: a warmup from 0 to ``start``, then cycle after cycle.
 
     Cycle :math:`i` runs from its restart :math:`b_i` to its trough :math:`b_{i+1}`, and a time :math:`t` belongs to
-    it when :math:`b_i \le t < b_{i+1}`: at a trough the next cycle has already restarted.
+    it when :math:`b_i \le t < b_{i+1}`: at a trough the next cycle has already restarted. Under a rate without decay
+    the ends of cycles are marks, at which the multiplier does not come down.
 
     Args:
         start (int): End of the warmup and restart of cycle 0, :math:`b_0 \ge 0`.
         ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. May be an endless
             iterator, which is read only as far as needed.
-        shape (CycleShape | None): The multiplier within a cycle. Default: ``None``, the plain cosine.
+        shape (CycleShape | SteadyRate): The multiplier within a cycle, or without decay. Default: the plain cosine.
 
     Raises:
         ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle. An endless
@@ -46,16 +46,28 @@ class Cycles:
         (1, 2)
     """
 
-    def __init__(self, start: int, ends: Iterable[int], shape: CycleShape | None = None):
+    def __init__(self, start: int, ends: Iterable[int], shape: CycleShape | SteadyRate = COSINE):
         if start < 0:
             raise ValueError(f'the warmup ends at {start}, before training starts; give it a length of 0 or more')
         self.start = start
         self.shape = shape
+        # The plain cosine is computed here, without a call: once per batch.
+        self._is_plain = shape == COSINE
         # Bounds b_0, b_1, ... read so far. A table and a bisection find a cycle at the same cost wherever it lies, and
         # exactly; the closed form with a logarithm is neither near the boundaries.
         self._bounds = [start]
         self._unread = iter(ends)
         self._exhausted = False
+
+    @property
+    def decays(self) -> bool:
+        """Whether the multiplier comes down within each cycle."""
+        return self.shape.decays
+
+    @property
+    def end_name(self) -> str:
+        """What the end of a cycle is called: ``'trough'``, or ``'mark'`` where nothing decays."""
+        return 'trough' if self.decays else 'mark'
 
     def _read_past(self, t: float) -> None:
         """Reads troughs until one lies beyond ``t``, or all are read."""
@@ -78,7 +90,7 @@ class Cycles:
         return cycle if 0 <= cycle < len(self._bounds) - 1 else None
 
     def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
-        r"""Returns the learning rate multiplier at time ``t``.
+        r"""Returns the learning rate multiplier at a time, in [0, 1].
 
         .. math::
             \alpha(t) = \begin{cases}
@@ -88,18 +100,13 @@ class Cycles:
                 \alpha_f & \text{after the last trough}
             \end{cases}
 
-        where another shape takes the place of the second line, if the cycles have one: see
-        :class:`~composer_clr.schedule.shapes.CycleShape`.
-
-        The plain cosine's arithmetic is, operation for operation, that of Composer's
-        ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit for bit.
+        where another shape takes the place of the second line. The plain cosine's arithmetic is, operation for
+        operation, that of Composer's ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit
+        for bit.
 
         Args:
             t (float): Time since the start of training, :math:`\ge 0`.
             alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
-
-        Returns:
-            float: The multiplier, in [0, 1].
 
         Example:
             >>> cycles = Cycles(4, [8, 16])
@@ -109,17 +116,24 @@ class Cycles:
         bounds = self._bounds
         if t < self.start:
             return t / self.start
-        if bounds[-1] <= t:
-            self._read_past(t)
+        if self._is_plain:
             if bounds[-1] <= t:
-                return alpha_f
+                self._read_past(t)
+                if bounds[-1] <= t:
+                    return alpha_f
+            following = bisect_right(bounds, t)
+            restart = bounds[following - 1]
+            tau = (t - restart) / (bounds[following] - restart)
+            return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
+        if isinstance(self.shape, SteadyRate):
+            return self.shape.multiplier(t - self.start)
+        self._read_past(t)
+        if bounds[-1] <= t:
+            return alpha_f
         following = bisect_right(bounds, t)
         restart = bounds[following - 1]
-        if self.shape is not None:
-            period, first_period = bounds[following] - restart, bounds[1] - self.start
-            return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
-        tau = (t - restart) / (bounds[following] - restart)
-        return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
+        period, first_period = bounds[following] - restart, bounds[1] - self.start
+        return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
 
     def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
         """Refuses a shape that does not fit into every cycle that starts before ``until``.
@@ -127,7 +141,7 @@ class Cycles:
         Raises:
             ValueError: If rise and hold leave a cycle no decay, or its peak is missing or below ``alpha_f``.
         """
-        if self.shape is None:
+        if self._is_plain or isinstance(self.shape, SteadyRate):
             return
         self._read_past(until)
         for cycle, (restart, trough) in enumerate(pairwise(self._bounds)):
@@ -135,20 +149,28 @@ class Cycles:
                 self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
 
     def peak(self, cycle: int) -> float:
-        """Returns the multiplier that a cycle decays from.
+        """Returns the multiplier that a cycle decays from; without decay, that at its start.
 
         Raises:
             IndexError: If the schedule has fewer cycles.
         """
         restart, trough = self.bounds(cycle)
-        if self.shape is None:
-            return 1.0
+        if isinstance(self.shape, SteadyRate):
+            return self.multiplier(restart)
         return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
 
     def trough_multiplier(self, trough: int, alpha_f: float = 0.0) -> float:
-        """The multiplier that a cycle ends on."""
-        del trough
-        return alpha_f
+        """Returns the multiplier that a cycle ends on."""
+        return alpha_f if self.decays else self.multiplier(trough)
+
+    @property
+    def holds_peak(self) -> bool:
+        """Whether cycles stay at their peak for a time, so that branches can leave them."""
+        return isinstance(self.shape, CycleShape) and any(self.shape.hold)
+
+    def decay_start(self, end: int) -> float:
+        """Returns when the decay starts of a first cycle that would end at ``end``: where a branch leaves its trunk."""
+        return self.start + self.shape.corners(0, end - self.start)[1]
 
     def bounds(self, cycle: int) -> tuple[int, int]:
         """Returns the restart and the trough of a cycle.
@@ -187,6 +209,38 @@ class Cycles:
         self._read_past(max(t, self.start))
         following = bisect_right(self._bounds, t, lo=1)
         return self._bounds[following] if following < len(self._bounds) else None
+
+    def nearest_trough(self, t: int) -> int | None:
+        """Returns the trough nearest to ``t``, the earlier of two equally near; ``None`` without troughs."""
+        coming = self.next_trough(t)
+        candidates = [*self.troughs(until=t)[-1:], *([] if coming is None else [coming])]
+        return min(candidates, key=lambda trough: abs(trough - t), default=None)
+
+    def elapsed(self, t: int, *, after_batch: bool) -> tuple[int, float]:
+        r"""Returns the cycle that a time belongs to, and its elapsed part; after the last trough, the last one and 1.
+
+        .. math::
+            e(t) = \frac{t - r_i}{b_{i+1} - r_i}, \qquad r_0 = 0, \quad r_i = b_i
+
+        Args:
+            t (int): The time, >= 0.
+            after_batch (bool): Whether a trough belongs to the cycle that it ends, with the elapsed part 1, rather than
+                to the one that starts there.
+
+        Example:
+            >>> cycles = Cycles(8, [16, 32])
+            >>> cycles.elapsed(12, after_batch=False), cycles.elapsed(20, after_batch=False)
+            ((0, 0.75), (1, 0.25))
+            >>> cycles.elapsed(16, after_batch=True), cycles.elapsed(16, after_batch=False)
+            ((0, 1.0), (1, 0.0))
+        """
+        passed = len(self.troughs(t - after_batch))
+        if self.next_trough(t - after_batch) is None:
+            return passed - 1, 1.0
+        restart, trough = self.bounds(passed)
+        if passed == 0:
+            restart = 0
+        return passed, (t - restart) / (trough - restart)
 
 
 def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) -> Iterator[int]:
@@ -250,19 +304,37 @@ class _GeometricEnds(Iterator[int]):
         return trough
 
 
-def nearest_end(cycles: Cycles, t: int) -> int | None:
-    """Returns the trough nearest to ``t``, the earlier of two equally near; ``None`` without troughs.
-
-    Example:
-        >>> nearest_end(Cycles(0, [16, 32, 64]), 40), nearest_end(Cycles(0, [16, 32, 64]), 48)
-        (32, 32)
-    """
-    passed = cycles.troughs(until=t)[-1:]
-    coming = cycles.next_trough(t)
-    candidates = passed if coming is None else [*passed, coming]
-    return min(candidates, key=lambda end: abs(end - t), default=None)
-
-
 def round_half_even(numerator: int, denominator: int) -> int:
+    """Returns a fraction rounded as Python's ``round`` does."""
     whole, rest = divmod(numerator, denominator)
     return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
+
+
+def multiplier_line(
+    cycles: Cycles, until: int, alpha_f: float = 0.0, *, points_per_cycle: int = 200
+) -> tuple[list[float], list[float]]:
+    """Returns the multiplier from 0 to ``until`` as a line to draw: times, and the multiplier at each.
+
+    A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from. The
+    ends of rises and holds are included.
+
+    Example:
+        >>> multiplier_line(Cycles(4, [8, 16]), until=16, points_per_cycle=1)
+        ([0.0, 4.0, 8.0, 8.0, 16.0], [0.0, 1.0, 0.0, 1.0, 0.0])
+    """
+    if until < cycles.start:
+        return [0.0, float(until)], [0.0, cycles.multiplier(until, alpha_f)]
+    times, values = ([0.0], [0.0]) if cycles.start else ([], [])
+    for restart, trough in pairwise([cycles.start, *cycles.troughs(until), cycles.next_trough(until) or until]):
+        end = min(trough, until)
+        if restart >= end:
+            continue
+        inner = {restart + (trough - restart) * i / points_per_cycle for i in range(points_per_cycle)}
+        cycle = cycles.index(restart)
+        if cycle is not None:
+            inner.update(restart + corner for corner in cycles.shape.corners(cycle, trough - restart))
+        before_end = sorted(t for t in inner if t < end)
+        times += [*map(float, before_end), float(end)]
+        values += [cycles.multiplier(t, alpha_f) for t in before_end]
+        values.append(cycles.trough_multiplier(trough, alpha_f) if end == trough else cycles.multiplier(end, alpha_f))
+    return times, values

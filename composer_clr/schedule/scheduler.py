@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import ClassVar
-from weakref import WeakSet
 
-from composer.core import State, Time, TimeUnit
+from composer.core import State, Time
 from composer.optim import ComposerScheduler
 
 from composer_clr.schedule.arguments import ScheduleArguments
-from composer_clr.schedule.cycles import Cycles, nearest_end
-from composer_clr.schedule.marks import Marks
-from composer_clr.schedule.times import check_counted, common_unit, horizon, in_unit, now, plain, spell
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import Lengths
 
-__all__ = ['CyclicCosineScheduler', 'warn_if_cut']
-
-# ParetoSnapshot warns before the first batch, and the scheduler, which may be used without it, after.
-_WARNED_OF: WeakSet[Cycles] = WeakSet()
+__all__ = ['CyclicCosineScheduler', 'Troughs']
 
 
 class CyclicCosineScheduler(ComposerScheduler):
@@ -98,9 +91,6 @@ class CyclicCosineScheduler(ComposerScheduler):
         Hägele et al. 2024, arXiv:2405.18392.
     """
 
-    # Whether the rate comes down at the troughs.
-    decays: ClassVar[bool] = True
-
     def __init__(
         self,
         t_0: str | Time | None = None,
@@ -114,21 +104,26 @@ class CyclicCosineScheduler(ComposerScheduler):
         t_rewarmup: str | Time | float | None = None,
         t_hold: str | Time | float | None = None,
     ):
-        self.arguments = ScheduleArguments.read(
-            t_0=plain(t_0),
-            t_mult=t_mult,
-            t_warmup=plain(t_warmup),
-            alpha_f=alpha_f,
-            cycle_ends=cycle_ends if isinstance(cycle_ends, (str, Time, type(None))) else [*map(plain, cycle_ends)],
-            shape=shape,
-            peak_decay=peak_decay,
-            t_rewarmup=plain(t_rewarmup),
-            t_hold=plain(t_hold),
+        self._set(
+            ScheduleArguments.read(
+                t_0=t_0,
+                t_mult=t_mult,
+                t_warmup=t_warmup,
+                alpha_f=alpha_f,
+                cycle_ends=cycle_ends,
+                shape=shape,
+                peak_decay=peak_decay,
+                t_rewarmup=t_rewarmup,
+                t_hold=t_hold,
+            )
         )
-        self.arguments.check_troughs()
-        self.alpha_f = self.arguments.alpha_f
-        self._resolved: tuple[tuple, Cycles, TimeUnit] | None = None
-        self._attached_under: tuple | None = None
+
+    def _set(self, arguments: ScheduleArguments) -> None:
+        arguments.check_troughs()
+        self.arguments = arguments
+        self.alpha_f = arguments.alpha_f
+        self._resolved: tuple[tuple, RunSchedule] | None = None
+        self._checked: RunSchedule | None = None
 
     def __call__(self, state: State, ssr: float = 1.0) -> float:
         """Returns the multiplier alpha at ``state.timestamp``.
@@ -143,14 +138,17 @@ class CyclicCosineScheduler(ComposerScheduler):
         if ssr != 1.0 and not state.schedulers and self._mixes_dur():
             # The Trainer's constructor calls this before it scales max_duration, of which 'dur' is a fraction.
             return 0.0 if self.arguments.t_warmup.value else 1.0
-        cycles, unit = self.cycles(state, ssr)
-        t = now(state, unit)
+        schedule = self.schedule(state, ssr)
+        t = schedule.now(state)
         if state.schedulers:
-            self._check_attached(state, cycles, unit, t)
-        return cycles.multiplier(t, self.alpha_f)
+            schedule.check_counted(state, t)
+            if self._checked is not schedule:
+                self._checked = schedule
+                self._check_attached(state, schedule)
+        return schedule.cycles.multiplier(t, self.alpha_f)
 
-    def cycles(self, state: State, ssr: float = 1.0) -> tuple[Cycles, TimeUnit]:
-        """Returns the cycles of this run, and the unit that they are counted in.
+    def schedule(self, state: State, ssr: float = 1.0) -> RunSchedule:
+        """Returns the schedule of this run: its cycles, and the unit that they are counted in.
 
         Raises:
             ValueError: As listed at the class.
@@ -162,16 +160,8 @@ class CyclicCosineScheduler(ComposerScheduler):
             None if duration is None else (duration.value, duration.unit),
         )
         if self._resolved is None or self._resolved[0] != under:
-            cycles, unit = self._resolve(state, ssr)
-            # The Trainer's constructor calls this before it scales max_duration; the next call checks against that.
-            scaled = bool(state.schedulers) or ssr == 1.0
-            until = horizon(state, unit) if scaled else cycles.start + 1
-            if until is None:
-                # The number of cycles is not known; most errors show by the first restart.
-                until = (cycles.next_trough(cycles.start) or cycles.start) + 1
-            cycles.check_shape(until, self.alpha_f)
-            self._resolved = (under, cycles, unit)
-        return self._resolved[1], self._resolved[2]
+            self._resolved = (under, self._resolve(state, ssr))
+        return self._resolved[1]
 
     def troughs(self, state: State, ssr: float = 1.0) -> list[Time]:
         """Returns the troughs up to ``max_duration``, in the unit that they are counted in.
@@ -182,70 +172,44 @@ class CyclicCosineScheduler(ComposerScheduler):
         Raises:
             ValueError: If ``max_duration`` is not set or cannot be counted in the schedule's unit.
         """
-        cycles, unit = self.cycles(state, ssr)
-        until = horizon(state, unit)
-        if until is None:
-            raise ValueError(
-                f'max_duration={state.max_duration} cannot be counted in {unit.value!r}, the unit of the schedule: '
-                'give both in the same unit'
-            )
-        return [Time(trough, unit) for trough in cycles.troughs(until)]
+        schedule = self.schedule(state, ssr)
+        return [Time(trough, schedule.unit) for trough in schedule.troughs]
 
     def describe(self) -> dict[str, object]:
         """Returns the arguments as plain values, for the record of a run."""
         return self.arguments.describe()
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in self.describe().items())})'
+        shown = {name: value for name, value in self.describe().items() if (name, value) != ('shape', 'cosine')}
+        return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in shown.items())})'
 
     def _mixes_dur(self) -> bool:
         units = {time.unit for time in self.arguments.times().values() if time.value}
         return 'dur' in units and len(units) > 1
 
-    def _resolve(self, state: State, ssr: float) -> tuple[Cycles, TimeUnit]:
+    def _resolve(self, state: State, ssr: float) -> RunSchedule:
         if ssr <= 0:
             raise ValueError(f'scale_schedule_ratio={ssr}: give a ratio above 0')
-        times = {name: Time(time.value, time.unit) for name, time in self.arguments.times().items()}
-        unit = common_unit(times, state)
-        return self.arguments.cycles(lambda name, _: in_unit(name, times[name], state, ssr), unit.value), unit
+        schedule = RunSchedule.of_arguments(self.arguments, Lengths.of_state(state), ssr)
+        cycles, until = schedule.cycles, schedule.until
+        if until is None:
+            # The number of cycles is not known; most errors show by the first restart.
+            until = (cycles.next_trough(cycles.start) or cycles.start) + 1
+        elif ssr != 1.0 and not state.schedulers:
+            # The Trainer's constructor calls this before it scales max_duration; the next call checks against that.
+            until = cycles.start + 1
+        cycles.check_shape(until, self.alpha_f)
+        return schedule
 
-    def _check_attached(self, state: State, cycles: Cycles, unit: TimeUnit, t: int) -> None:
+    def _check_attached(self, state: State, schedule: RunSchedule) -> None:
         """Checks what is known only once the Trainer is set up, once per duration of the run."""
-        check_counted(state, unit, t)
-        assert self._resolved is not None
-        if self._attached_under == self._resolved[0]:
-            return
-        self._attached_under = self._resolved[0]
         if len(state.schedulers) > 1:
             raise ValueError(
                 f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: '
                 f'give {self!r} alone (its warmup is built in)'
             )
-        warn_if_cut(cycles, unit, state)
+        schedule.warn_if_cut()
 
 
-def warn_if_cut(cycles: Cycles, unit: TimeUnit, state: State) -> None:
-    """Warns, once per schedule, if training stops between two troughs: the time after the last one makes no point."""
-    until = horizon(state, unit)
-    if until is None:
-        return
-    passed = cycles.troughs(until)
-    if (passed and passed[-1] == until) or cycles in _WARNED_OF:
-        return
-    _WARNED_OF.add(cycles)
-    nearest = nearest_end(cycles, until)
-    spelled_max = spell(Time(until, unit), state)
-    name = 'mark' if isinstance(cycles, Marks) else 'trough'
-    last = (
-        f"the last whole {name} is at '{spell(Time(passed[-1], unit), state)}'" if passed else f'it reaches no {name}'
-    )
-    remedy = (
-        ''
-        if nearest is None
-        else f"; the nearest max_duration that ends on a {name} is '{spell(Time(nearest, unit), state)}'"
-    )
-    if name == 'mark':
-        where = 'between two marks' if cycles.next_trough(until) is not None else 'after the last mark'
-    else:
-        where = 'in the middle of a cycle' if cycles.next_trough(until) is not None else 'after the last cycle'
-    warnings.warn(f"max_duration='{spelled_max}' stops {where}: {last}{remedy}", UserWarning, stacklevel=2)
+# Troughs passed beside the Trainer's scheduler: a scheduler that has them, or the troughs themselves.
+Troughs = CyclicCosineScheduler | Sequence[str | Time]

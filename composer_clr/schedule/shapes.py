@@ -1,22 +1,23 @@
-r"""The shape of a cycle: how high it starts, whether it rises or holds first, and along which line it falls.
-
-Plain mathematics, in the unit that the cycles are counted in. :class:`~composer_clr.schedule.cycles.Cycles` uses it
-for every shape but the plain cosine.
-"""
+"""The shape of a cycle: how high it starts, whether it rises or holds first, and along which line it falls."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from composer_clr.utils.text import did_you_mean
 
 __all__ = [
+    'COSINE',
+    'NONE',
+    'RATES',
     'SHAPES',
     'CycleShape',
+    'SteadyRate',
     'Stretch',
+    'check_rate',
     'cosine',
     'cycle_shape',
     'linear',
@@ -25,50 +26,17 @@ __all__ = [
 
 
 def cosine(tau: float) -> float:
-    r"""Half a cosine, :math:`\frac{1}{2} (1 + \cos \pi \tau)`.
-
-    Args:
-        tau (float): Elapsed part of the decay, in [0, 1].
-
-    Example:
-        >>> cosine(0.0), cosine(0.5), cosine(1.0)
-        (1.0, 0.5, 0.0)
-
-    Source:
-        Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5.
-    """
+    r"""Half a cosine, :math:`\frac{1}{2} (1 + \cos \pi \tau)`, after Loshchilov and Hutter 2017, arXiv:1608.03983."""
     return (1 + math.cos(tau * math.pi)) / 2
 
 
 def linear(tau: float) -> float:
-    r"""A straight line, :math:`1 - \tau`.
-
-    Args:
-        tau (float): Elapsed part of the decay, in [0, 1].
-
-    Example:
-        >>> linear(0.25)
-        0.75
-
-    Source:
-        Smith 2017, arXiv:1506.01186, for either side of the triangle; as a decay, Hägele et al. 2024, arXiv:2405.18392.
-    """
+    r"""A straight line, :math:`1 - \tau`."""
     return 1 - tau
 
 
 def one_minus_sqrt(tau: float) -> float:
-    r"""Steep first, then ever flatter, :math:`1 - \sqrt{\tau}`.
-
-    Args:
-        tau (float): Elapsed part of the decay, in [0, 1].
-
-    Example:
-        >>> one_minus_sqrt(0.25)
-        0.5
-
-    Source:
-        Hägele et al. 2024, arXiv:2405.18392, section 3: the (1-sqrt) cooldown.
-    """
+    r"""Steep first, then ever flatter, :math:`1 - \sqrt{\tau}`, after Hägele et al. 2024, arXiv:2405.18392."""
     return 1 - math.sqrt(tau)
 
 
@@ -79,26 +47,17 @@ SHAPES: dict[str, Callable[[float], float]] = {
     '1-sqrt': one_minus_sqrt,
     'triangle': linear,
 }
+RATES = ('constant', '1/sqrt')
+PeakDecay = float | tuple[float, ...] | str | None
 
 
 class Stretch(NamedTuple):
-    """A length of time within a cycle: a part of the cycle's period, and a length of its own.
-
-    Attributes:
-        part (float): Part of the period, in [0, 1).
-        units (float): Length in the unit that the cycles are counted in, >= 0.
-    """
+    """A length of time within a cycle: a part of its period in [0, 1), and a number of its unit."""
 
     part: float = 0.0
     units: float = 0.0
 
     def of(self, period: int) -> float:
-        """Returns the length in a cycle of this period.
-
-        Example:
-            >>> Stretch(part=0.9).of(40), Stretch(units=6).of(40)
-            (36.0, 6.0)
-        """
         return self.part * period + self.units
 
 
@@ -107,7 +66,7 @@ NONE = Stretch()
 
 @dataclass(frozen=True)
 class CycleShape:
-    r"""The multiplier within each cycle, where that is not the plain cosine.
+    r"""The multiplier within each cycle.
 
     .. math::
         \alpha = \begin{cases}
@@ -121,29 +80,22 @@ class CycleShape:
 
     Attributes:
         decay (Callable[[float], float]): :math:`d`, from 1 at 0 to 0 at 1. Default: :func:`cosine`.
-        peak_decay (float | tuple[float, ...] | str | None): What makes :math:`p_i`, with :math:`p_0 = 1`: a factor at
-            every restart; a factor for each restart in turn; or ``'sqrt'``, :math:`p_i = \min(1, \sqrt{T_0 / T_i})`.
-            Default: ``None``, :math:`p_i = 1`.
+        peak_decay (PeakDecay): As for :class:`~composer_clr.CyclicCosineScheduler`. Default: ``None``.
         rise (Stretch): :math:`r`. Default: none.
         hold (Stretch): :math:`h`. Default: none.
         first_rises (bool): Whether cycle 0 rises too, which a warmup otherwise does for it. Default: ``False``.
     """
 
+    decays: ClassVar[bool] = True
+
     decay: Callable[[float], float] = cosine
-    peak_decay: float | tuple[float, ...] | str | None = None
+    peak_decay: PeakDecay = None
     rise: Stretch = NONE
     hold: Stretch = NONE
     first_rises: bool = False
 
     def peak(self, cycle: int, period: int, first_period: int) -> float:
-        """Returns the multiplier that a cycle decays from, :math:`p_i`.
-
-        Example:
-            >>> [CycleShape(peak_decay=0.5).peak(cycle, 10, 10) for cycle in range(3)]
-            [1.0, 0.5, 0.25]
-            >>> CycleShape(peak_decay='sqrt').peak(2, period=40, first_period=10)
-            0.5
-        """
+        """Returns the multiplier that a cycle decays from, :math:`p_i`."""
         if self.peak_decay is None or cycle == 0:
             return 1.0
         if isinstance(self.peak_decay, str):
@@ -164,14 +116,14 @@ class CycleShape:
                 f'cycle {cycle} is {period} long, of which t_rewarmup takes {rise:g} and t_hold {hold:g}, '
                 'which leaves no decay: shorten them or lengthen the cycle'
             )
-        if isinstance(self.peak_decay, tuple) and cycle > len(self.peak_decay):
+        factors = [*self.peak_decay] if isinstance(self.peak_decay, tuple) else self.peak_decay
+        if isinstance(factors, list) and cycle > len(factors):
             raise ValueError(
-                f'peak_decay={list(self.peak_decay)} has no factor for restart {cycle}: '
+                f'peak_decay={factors} has no factor for restart {cycle}: '
                 'give one for each restart, or a single one for all'
             )
         peak = self.peak(cycle, period, first_period)
         if peak < alpha_f:
-            factors = list(self.peak_decay) if isinstance(self.peak_decay, tuple) else self.peak_decay
             raise ValueError(
                 f'peak_decay={factors!r} brings the peak of cycle {cycle} down to {peak:g}, below {alpha_f=}: '
                 'decay less, or to a lower alpha_f'
@@ -196,6 +148,42 @@ class CycleShape:
         return self.rise.of(period) if cycle or self.first_rises else 0.0
 
 
+COSINE = CycleShape()
+
+
+@dataclass(frozen=True)
+class SteadyRate:
+    r"""A multiplier that does not come down: :math:`1`, or :math:`\sqrt{a / (t - t_{warmup} + a)}`.
+
+    Attributes:
+        a (float | None): :math:`a > 0`, in the unit of the cycles; ``None`` is the constant. Default: ``None``.
+    """
+
+    decays: ClassVar[bool] = False
+
+    a: float | None = None
+
+    def multiplier(self, since_warmup: float) -> float:
+        return 1.0 if self.a is None else math.sqrt(self.a / (since_warmup + self.a))
+
+    def corners(self, cycle: int, period: int) -> tuple[float, float]:
+        """Returns 0 twice: nothing rises, is held or decays."""
+        del cycle, period
+        return 0.0, 0.0
+
+
+def check_rate(rate: object, a: object) -> None:
+    """Refuses a rate that is unknown, or that ``a`` does not go with.
+
+    Raises:
+        ValueError: If the rate is not one of ``RATES``, or ``a`` is missing or has no place.
+    """
+    if rate not in RATES:
+        raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
+    if (a is not None) != (rate == '1/sqrt'):
+        raise ValueError(f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'")
+
+
 def cycle_shape(
     shape: str = 'cosine',
     peak_decay: float | Sequence[float] | str | None = None,
@@ -203,23 +191,13 @@ def cycle_shape(
     t_hold: Stretch = NONE,
     *,
     warmed_up: bool = False,
-) -> CycleShape | None:
-    """Returns the shape that a schedule's arguments describe; ``None`` for the plain cosine.
-
-    Args:
-        shape (str): ``'cosine'``, ``'linear'``, ``'1-sqrt'`` or ``'triangle'``: a line up through the first half of the
-            cycle, a line down through the second. After a warmup cycle 0 only falls.
-        peak_decay (float | Sequence[float] | str | None): As for :class:`CycleShape`; factors in (0, 1].
-        t_rewarmup (Stretch): The rise after each restart.
-        t_hold (Stretch): The constant part before each decay.
-        warmed_up (bool): Whether a warmup precedes cycle 0.
+) -> CycleShape:
+    """Returns the shape that a schedule's arguments describe; ``warmed_up`` is whether a warmup precedes cycle 0.
 
     Raises:
         ValueError: If the shape is unknown, a factor is out of range, or two arguments exclude each other.
 
     Example:
-        >>> cycle_shape('cosine') is None
-        True
         >>> triangle = cycle_shape('triangle')
         >>> [triangle.multiplier(s, cycle=1, period=8, first_period=8, alpha_f=0.0) for s in (0, 2, 4, 6)]
         [0.0, 0.5, 1.0, 0.5]
@@ -231,21 +209,19 @@ def cycle_shape(
             f't_rewarmup={t_rewarmup.part:g} and t_hold={t_hold.part:g} of a cycle leave no decay: '
             'their sum must be less than 1'
         )
-    peak_decay = _checked_peak_decay(peak_decay)
-    if shape == 'triangle':
-        for name, length in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
-            if any(length):
-                raise ValueError(
-                    f"{name} with shape='triangle', which rises through half of each cycle and falls through the "
-                    "other: leave it out, or give shape='linear' with t_rewarmup and t_hold"
-                )
-        return CycleShape(linear, peak_decay, Stretch(part=0.5), first_rises=not warmed_up)
-    if shape == 'cosine' and peak_decay is None and not any(t_rewarmup) and not any(t_hold):
-        return None
-    return CycleShape(SHAPES[shape], peak_decay, t_rewarmup, t_hold)
+    factors = _checked_peak_decay(peak_decay)
+    if shape != 'triangle':
+        return CycleShape(SHAPES[shape], factors, t_rewarmup, t_hold)
+    for name, length in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
+        if any(length):
+            raise ValueError(
+                f"{name} with shape='triangle', which rises through half of each cycle and falls through the other: "
+                "leave it out, or give shape='linear' with t_rewarmup and t_hold"
+            )
+    return CycleShape(linear, factors, Stretch(part=0.5), first_rises=not warmed_up)
 
 
-def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> float | tuple[float, ...] | str | None:
+def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> PeakDecay:
     if peak_decay is None or peak_decay == 'sqrt':
         return None if peak_decay is None else 'sqrt'
     if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str):

@@ -1,153 +1,195 @@
-"""Composer's times as exact numbers of batches, samples or tokens, and back as time strings."""
+"""Times of a schedule: read as Composer reads time strings, and counted in one unit."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, NamedTuple
 
-from composer.core import State, Time, TimeUnit
+__all__ = ['COUNTERS', 'NO_TIME', 'Lengths', 'ScheduleTime', 'read_duration', 'read_time']
 
-from composer_clr.schedule.time_strings import ScheduleTime, read_time
-
-__all__ = ['COUNTED', 'check_counted', 'common_unit', 'horizon', 'in_unit', 'now', 'parse_time', 'plain', 'spell']
-
-# Where Timestamp keeps the count of each unit that boundaries are counted in. Epochs and fractions of the training
-# duration are not among them: Composer's epoch counter does not move within an epoch.
-COUNTED = {TimeUnit.BATCH: 'batch', TimeUnit.SAMPLE: 'sample', TimeUnit.TOKEN: 'token'}
-
-T = TypeVar('T')
-
-
-def plain(value: T | Time) -> T | ScheduleTime:
-    """Returns a Composer time as a plain one, and anything else as it is."""
-    return ScheduleTime(value.value, value.unit.value) if isinstance(value, Time) else value
+# The units that cycles are counted in, and their counters in a timestamp and in a point. Epochs are not among them:
+# Composer's epoch counter does not move within an epoch.
+COUNTERS = {'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
+_UNITS = ('ep', *COUNTERS, 'dur')
+# Composer's own pattern (0.32.1, composer/core/time.py): whatever Python reads as a number, then a unit.
+_TIME = re.compile(r'(.+)(iter|ep|ba|sp|tok|dur|sec)$', re.IGNORECASE)
+_WALL_CLOCK = re.compile(r'(?=.)(\d+h)?(\d+m)?(\d+s)?')
+# Larger numbers are not all exact as floats, which epochs are in a curve.
+_LONGEST = 2**53
+_WHOLE = "write a whole number of epochs, batches, samples or tokens ('8ep', '500ba', '1000sp', '1000tok')"
 
 
-def parse_time(name: str, value: str | Time) -> Time:
-    """Reads an argument as a Composer time.
+class ScheduleTime(NamedTuple):
+    """A number, whole unless the unit is ``dur``, of ``ep``, ``ba``, ``sp``, ``tok`` or ``dur``."""
 
-    Args:
-        name (str): The argument's name, for the error.
-        value (str | Time): A time string such as ``'8ep'``, or a ``Time``.
+    value: int | float
+    unit: str
+
+    def __str__(self) -> str:
+        return f'{self.value}{self.unit}'
+
+
+NO_TIME = ScheduleTime(0, 'ba')
+
+
+def read_time(name: str, value: object) -> ScheduleTime:
+    """Reads an argument that is a time: a time string, Composer's ``Time``, or a time read before.
 
     Raises:
-        ValueError: If it cannot be read, or has a unit that no schedule can be counted in.
+        ValueError: If it cannot be read, is not finite, or has a unit that no schedule can be counted in.
 
     Example:
-        >>> parse_time('t_0', '8ep')
-        Time(8, TimeUnit.EPOCH)
+        >>> read_time('t_0', '8ep'), read_time('t_0', '.5dur'), read_time('t_0', '1_000ba')
+        (ScheduleTime(value=8, unit='ep'), ScheduleTime(value=0.5, unit='dur'), ScheduleTime(value=1000, unit='ba'))
     """
-    time = read_time(name, plain(value))
-    return Time(time.value, time.unit)
+    remedy = f"{_WHOLE} or a fraction of the training duration ('0.25dur')"
+    value = _without_composer(value)
+    if not isinstance(value, (str, ScheduleTime)):
+        raise ValueError(f'{name}={value!r} has no unit: {remedy}')
+    time = _parsed(value) if isinstance(value, str) else value
+    if time is None or not math.isfinite(time.value):
+        raise ValueError(f'{name}={str(value)!r} is not a time: {remedy}')
+    if time.unit not in _UNITS:
+        raise ValueError(f'{name}={str(value)!r}: no schedule can be counted in {time.unit!r}; {remedy}')
+    return time
 
 
-def common_unit(times: dict[str, Time], state: State) -> TimeUnit:
-    """Returns the unit in which all of a schedule's times can be counted during this run.
-
-    Epochs, and fractions of a duration given in epochs, count in batches; a fraction of any other duration counts in
-    that duration's unit.
+def read_duration(name: str, value: object) -> ScheduleTime:
+    """Reads how long to train: a number above 0 of epochs, batches, samples or tokens.
 
     Raises:
-        ValueError: If two of the times have no common unit. A time of 0 is compatible with every unit.
+        ValueError: If it cannot be read, is not above 0, is more than 2**53, or has another unit.
+
+    Example:
+        >>> str(read_duration('max_duration', '1e3ba'))
+        '1000ba'
     """
-    units = {name: _counted_unit(name, time, state) for name, time in times.items()}
-    chosen_name = next((name for name in units if times[name].value), next(iter(units)))
-    for name, unit in units.items():
-        if times[name].value and unit != units[chosen_name]:
-            raise ValueError(
-                f'{name}={spell(times[name])!r} and {chosen_name}={spell(times[chosen_name])!r} cannot be converted '
-                'into each other: give all times of the schedule in one unit (epochs and batches go together)'
-            )
-    return units[chosen_name]
+    value = _without_composer(value)
+    time = _parsed(value) if isinstance(value, str) else value
+    if not isinstance(time, ScheduleTime):
+        raise ValueError(f'{name}={value!r} is not a duration: {_WHOLE}')
+    if time.unit not in _UNITS[:-1]:
+        raise ValueError(f'{name}={str(value)!r}: no curve can be counted in {time.unit!r}; {_WHOLE}')
+    if time.value <= 0:
+        raise ValueError(f'{name}={str(value)!r} is not above 0: {_WHOLE}')
+    if time.value > _LONGEST:
+        raise ValueError(f'{name}={str(value)!r} is more than 2**53, the longest that curves can hold: {_WHOLE}')
+    return time
 
 
-def in_unit(name: str, time: Time, state: State, ssr: float = 1.0) -> Fraction:
-    """Returns a time as an exact number of its counted unit (see :func:`common_unit`), scaled by ``ssr``.
-
-    ``dur`` is not scaled: it is a fraction of ``max_duration``, which Composer has scaled already.
-
-    Raises:
-        ValueError: If the train dataloader has no length and the time needs one.
-    """
-    if time.unit == TimeUnit.DURATION:
-        whole = _max_duration(name, time, state)
-        if whole.unit == TimeUnit.EPOCH:
-            return Fraction(time.value) * whole.value * _loader_length(name, time, state)
-        return Fraction(time.value) * whole.value
-    batches_each = _loader_length(name, time, state) if time.unit == TimeUnit.EPOCH else 1
-    return time.value * batches_each * Fraction(ssr)
+def _without_composer(value: Any) -> Any:
+    """Returns a ``Time`` of Composer's, known without importing it, as a plain one."""
+    return ScheduleTime(value.value, value.unit.value) if hasattr(value, 'to_timestring') else value
 
 
-def horizon(state: State, unit: TimeUnit) -> int | None:
-    """Returns ``max_duration`` counted in ``unit``; ``None`` where it is not known before training."""
-    duration = state.max_duration
-    if duration is None:
+def _parsed(text: str) -> ScheduleTime | None:
+    if _WALL_CLOCK.fullmatch(text):
+        return ScheduleTime(0, 'sec')
+    match = _TIME.match(text)
+    if match is None:
         return None
-    if duration.unit == unit:
-        return duration.value
-    if duration.unit == TimeUnit.EPOCH and unit == TimeUnit.BATCH and state.dataloader_len is not None:
-        return duration.value * int(state.dataloader_len)
-    return None
+    try:
+        number, unit = float(match[1]), match[2].lower()
+    except ValueError:
+        return None
+    if unit == 'dur':
+        return ScheduleTime(number, unit)
+    return ScheduleTime(int(number), unit) if number.is_integer() else None
 
 
-def now(state: State, unit: TimeUnit) -> int:
-    """Returns the time since the start of training, in a counted unit."""
-    return getattr(state.timestamp, COUNTED[unit]).value
+@dataclass(frozen=True)
+class Lengths:
+    """How long a run and one epoch are, from which every time is counted.
 
-
-def check_counted(state: State, unit: TimeUnit, t: int) -> None:
-    """Refuses a schedule in a unit of which the batches have none, and in which time stands still.
-
-    Raises:
-        ValueError: If there have been batches, and ``t`` is still 0.
+    Attributes:
+        max_duration (ScheduleTime | None): Length of the run; ``None`` where it is not set.
+        epoch (int | Fraction | None): Length of an epoch; ``None`` where it is not known. Default: ``None``.
+        epoch_unit (str): What ``epoch`` is counted in. Default: ``'ba'``.
     """
-    if t == 0 and state.timestamp.batch.value > 0:
-        raise ValueError(
-            f'the schedule is counted in {unit.value!r}, but the batches so far have none: '
-            "give get_num_tokens_in_batch to the train DataSpec, or count the schedule in 'ba', 'ep' or 'sp'"
-        )
 
+    max_duration: ScheduleTime | None
+    epoch: int | Fraction | None = None
+    epoch_unit: str = 'ba'
 
-def spell(time: Time, state: State | None = None) -> str:
-    """Returns a time as its time string; given a state, batches that make whole epochs are written as epochs.
+    @classmethod
+    def of_state(cls, state: Any) -> Lengths:
+        """Returns those of a Trainer's state."""
+        duration, epoch = _without_composer(state.max_duration), state.dataloader_len
+        return cls(duration, None if epoch is None else int(epoch))
 
-    Example:
-        >>> spell(Time(8, 'ep')), spell(Time(0.5, 'dur'))
-        ('8ep', '0.5dur')
-    """
-    if state is not None and time.unit == TimeUnit.BATCH and state.dataloader_len is not None:
-        epochs, rest = divmod(time.value, int(state.dataloader_len))
-        if rest == 0:
-            return f'{epochs}ep'
-    return f'{time.value}{time.unit.value}'
+    def unit(self, times: Mapping[str, ScheduleTime]) -> str:
+        """Returns the unit in which all of a schedule's times can be counted; a time of 0 counts in every unit.
 
+        Epochs, and fractions of a duration in epochs, count in the unit of an epoch; a fraction of any other duration
+        counts in that duration's unit.
 
-def _counted_unit(name: str, time: Time, state: State) -> TimeUnit:
-    if time.unit == TimeUnit.EPOCH:
-        return TimeUnit.BATCH
-    if time.unit == TimeUnit.DURATION:
-        whole = _max_duration(name, time, state)
-        if whole.unit == TimeUnit.EPOCH:
-            return TimeUnit.BATCH
-        if whole.unit not in COUNTED:
+        Raises:
+            ValueError: If two of the times have no common unit.
+        """
+        units = {name: self._counted_in(name, time) for name, time in times.items()}
+        chosen = next((name for name in units if times[name].value), next(iter(units)))
+        for name, unit in units.items():
+            if times[name].value and unit != units[chosen]:
+                raise ValueError(
+                    f"{name}='{times[name]}' and {chosen}='{times[chosen]}' cannot be converted into each other: give "
+                    'all times of the schedule in one unit (epochs and batches go together)'
+                )
+        return units[chosen]
+
+    def count(self, name: str, time: ScheduleTime, ssr: float = 1.0) -> Fraction:
+        """Returns a time as an exact number of its unit (see :meth:`unit`), times ``ssr``.
+
+        ``dur`` is not scaled: it is a fraction of ``max_duration``, which Composer has scaled already.
+
+        Raises:
+            ValueError: If the time needs the length of an epoch or of the run, which is not known.
+        """
+        whole = self._whole(name, time) if time.unit == 'dur' else time
+        amount = Fraction(time.value) * Fraction(whole.value if time.unit == 'dur' else ssr)
+        if whole.unit != 'ep':
+            return amount
+        if self.epoch is None:
             raise ValueError(
-                f'{name}={spell(time)!r} is a fraction of max_duration={spell(whole)!r}, which no schedule can be '
+                f"{name}='{time}' needs a train dataloader with a length: give the time in 'ba', 'sp' or 'tok', or set "
+                'train_subset_num_batches'
+            )
+        return amount * self.epoch
+
+    def until(self, unit: str) -> int | None:
+        """Returns the length of the run in a unit; ``None`` where it is not known before training."""
+        duration = self.max_duration
+        if duration is not None and duration.unit == unit:
+            return int(duration.value)
+        if duration is None or duration.unit != 'ep' or unit != self.epoch_unit or self.epoch is None:
+            return None
+        return int(duration.value * self.epoch)
+
+    def spell(self, t: int, unit: str) -> str:
+        """Returns a time as a time string, in epochs where it makes whole ones.
+
+        Example:
+            >>> lengths = Lengths(read_time('max_duration', '8ep'), epoch=10)
+            >>> lengths.spell(40, 'ba'), lengths.spell(45, 'ba'), lengths.spell(40, 'sp')
+            ('4ep', '45ba', '40sp')
+        """
+        if self.epoch is not None and unit == self.epoch_unit and t % self.epoch == 0:
+            return f'{t // self.epoch}ep'
+        return f'{t}{unit}'
+
+    def _counted_in(self, name: str, time: ScheduleTime) -> str:
+        unit = self._whole(name, time).unit if time.unit == 'dur' else time.unit
+        if unit not in _UNITS:
+            raise ValueError(
+                f"{name}='{time}' is a fraction of max_duration='{self.max_duration}', which no schedule can be "
                 "counted in: give max_duration in 'ep', 'ba', 'sp' or 'tok'"
             )
-        return whole.unit
-    return time.unit
+        return self.epoch_unit if unit == 'ep' else unit
 
-
-def _max_duration(name: str, time: Time, state: State) -> Time:
-    if state.max_duration is None:
-        raise ValueError(f'{name}={spell(time)!r} is a fraction of max_duration, which is not set: give it to Trainer')
-    return state.max_duration
-
-
-def _loader_length(name: str, time: Time, state: State) -> int:
-    if state.dataloader_len is None:
-        raise ValueError(
-            f"{name}={spell(time)!r} needs a train dataloader with a length: give the time in 'ba', 'sp' or 'tok', "
-            'or set train_subset_num_batches'
-        )
-    return int(state.dataloader_len)
+    def _whole(self, name: str, time: ScheduleTime) -> ScheduleTime:
+        if self.max_duration is None:
+            raise ValueError(f"{name}='{time}' is a fraction of max_duration, which is not set: give it to Trainer")
+        return self.max_duration

@@ -33,7 +33,7 @@ from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
 from composer_clr.schedule.anytime import AnytimeScheduler
-from composer_clr.schedule.marks import read_marks
+from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.training.models import build_model
 from composer_clr.training.registry import all_named, built, classes, named

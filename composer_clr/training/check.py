@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from composer.core import Callback, State, Time, TimeUnit
+from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist, parse_uri
 from rich.filesize import decimal
@@ -20,8 +20,8 @@ from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.curves.names import filled_in
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError
 from composer_clr.recording.run_folder import RunFolder
-from composer_clr.schedule.times import COUNTED, horizon, spell
-from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.times import COUNTERS, ScheduleTime, read_time
 from composer_clr.training.build import build_loggers, build_trainer, fit
 from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
@@ -47,39 +47,34 @@ class Check(Callback):
 
     def __init__(self, batches: int = 2):
         self.batches = batches
-        self.troughs: list[Time] = []
-        self.max_duration: Time | None = None
+        self.schedule: RunSchedule | None = None
         self.waiting_s = self.computing_s = self.eval_batch_s = 0.0
         self.eval_batches = 0
         # Samples and tokens per batch, over all ranks.
-        self.per_batch: dict[TimeUnit, int] = {}
+        self.per_batch: dict[str, int] = {}
         self._trained = 0
         self._since_s = 0.0
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Records the run's full length, and shortens what takes long at a trough."""
         del logger
-        schedule = trainer_schedule(state)
-        until = horizon(state, schedule.unit)
-        assert until is not None, 'ParetoSnapshot has checked it'
-        self.max_duration = Time(until, schedule.unit)
-        self.troughs = [Time(trough, schedule.unit) for trough in schedule.cycles.troughs(until)]
+        self.schedule = RunSchedule.of_trainer(state)
         for callback in state.callbacks:
             if isinstance(callback, TroughWeights):
                 callback.bn_batches = min(callback.bn_batches, 1)
             if isinstance(callback, FastCycles):
-                callback.period, callback.cycles = Time(1, TimeUnit.BATCH), 1
+                callback.period, callback.cycles = ScheduleTime(1, 'ba'), 1
 
     def batch_start(self, state: State, logger: Logger) -> None:
         """Before the last batch, sets the clock to one batch before the next trough."""
         del logger
         if self._trained != self.batches - 1 or not self.per_batch:
             return
-        for trough in self.troughs:
-            count, batch = COUNTED[trough.unit], self.per_batch[trough.unit]
-            if getattr(state.timestamp, count).value + batch <= trough.value:
-                state.timestamp = state.timestamp.copy(**{count: trough.value - batch})  # type: ignore[arg-type]
-                return
+        assert self.schedule is not None
+        batch = self.per_batch[self.schedule.unit]
+        trough = next((t for t in self.schedule.troughs if self.schedule.now(state) + batch <= t), None)
+        if trough is not None:
+            state.timestamp = state.timestamp.copy(**{self.schedule.counter: trough - batch})  # type: ignore[arg-type]
 
     def before_dataloader(self, state: State, logger: Logger) -> None:
         del state, logger
@@ -94,7 +89,7 @@ class Check(Callback):
         self.computing_s = device_time_s() - self._since_s
         self._trained += 1
         if self._trained == 1:
-            self.per_batch = {unit: getattr(state.timestamp, count).value for unit, count in COUNTED.items()}
+            self.per_batch = {unit: getattr(state.timestamp, counter).value for unit, counter in COUNTERS.items()}
         if self._trained >= self.batches:
             state.stop_training()
 
@@ -212,8 +207,8 @@ def check_recipe(recipe: Recipe) -> str:
             raise RecipeError(one_line(error)) from error
         finally:
             trainer.close()
-    assert check.max_duration is not None
-    cost = _cost(recipe, state, check)
+    assert check.schedule is not None
+    cost = _cost(recipe, state, check, check.schedule)
     optimizer_bytes = sum(
         tensor.nbytes
         for tensors in state.optimizers[0].state.values()
@@ -232,15 +227,16 @@ def check_recipe(recipe: Recipe) -> str:
         f'{recipe.run_name} can be started: {recipe.model.name}, {weights:,} weights, '
         f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
     )
-    troughs = ', '.join(spell(trough, state) for trough in check.troughs)
+    troughs = ', '.join(map(check.schedule.spell, check.schedule.troughs))
     return '\n'.join([head, f'points            {troughs or "none"}', *cost.lines(), *notes]) + '\n'
 
 
-def _cost(recipe: Recipe, state: State, check: Check) -> RunCost:
-    assert check.max_duration is not None
-    batches = _in_batches(check.max_duration, check, state, 0)
-    evaluated = {round(_in_batches(trough, check, state, 0)) for trough in check.troughs}
-    interval = _in_batches(Time.from_timestring(recipe.evaluation.interval), check, state, batches)
+def _cost(recipe: Recipe, state: State, check: Check, schedule: RunSchedule) -> RunCost:
+    per_batch = check.per_batch[schedule.unit]
+    batches, evaluated = schedule.end / per_batch, {round(trough / per_batch) for trough in schedule.troughs}
+    every = read_time('evaluation.interval', recipe.evaluation.interval)
+    unit = schedule.lengths.unit({'evaluation.interval': every})
+    interval = float(schedule.lengths.count('evaluation.interval', every)) / check.per_batch[unit]
     if interval:
         # Composer also evaluates at the end.
         evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
@@ -252,18 +248,9 @@ def _cost(recipe: Recipe, state: State, check: Check) -> RunCost:
         evaluations=len(evaluated),
         eval_batches=sum(len(loader) for loader in loaders),  # type: ignore[arg-type]
         eval_batch_s=check.eval_batch_s,
-        snapshots=len(check.troughs) if recipe.snapshot.save_weights else 0,
+        snapshots=len(schedule.troughs) if recipe.snapshot.save_weights else 0,
         snapshot_bytes=sum(tensor.nbytes for tensor in state.model.state_dict().values()),
     )
-
-
-def _in_batches(time: Time, check: Check, state: State, run_batches: float) -> float:
-    if time.unit == TimeUnit.DURATION:
-        return time.value * run_batches
-    if time.unit == TimeUnit.EPOCH:
-        assert state.dataloader_len is not None
-        return time.value * int(state.dataloader_len)
-    return time.value / check.per_batch[time.unit]
 
 
 def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:

@@ -21,9 +21,8 @@ from composer_clr.recording.evaluation import scalars
 from composer_clr.recording.run_record import describe_run
 from composer_clr.schedule.anytime import AnytimeScheduler
 from composer_clr.schedule.averages import check_average
-from composer_clr.schedule.marks import read_marks
-from composer_clr.schedule.times import COUNTED, horizon
-from composer_clr.schedule.trainer_schedule import TrainerSchedule, trainer_schedule
+from composer_clr.schedule.cycle_ends import read_marks
+from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.training.build import build_trainer
 
 __all__ = ['merged_curve']
@@ -94,7 +93,7 @@ def merged_curve(
         state = trainer.state
         cycles = _marks(state, recipe.schedule, marks)
         _check_recipe(state, read)
-        count = COUNTED[cycles.unit]
+        count = cycles.counter
         at = _marks_reached(state, cycles, read[-1], marks is not None)
         points, averaged = [], []
         for number, merged in enumerate(averages_at(read, at, count, window, decay)):
@@ -126,7 +125,7 @@ def merged_curve(
         trainer.close()
 
 
-def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -> TrainerSchedule:
+def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -> RunSchedule:
     try:
         ends = planned.cycle_ends if planned.marks is None else read_marks(planned.marks)
         if marks is not None:
@@ -135,7 +134,7 @@ def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -
             scheduler = AnytimeScheduler(ends, planned.t_warmup)
         else:
             scheduler = AnytimeScheduler(None, planned.t_warmup, t_0=planned.t_0, t_mult=planned.t_mult)
-        return trainer_schedule(state, scheduler)
+        return RunSchedule.of_trainer(state, scheduler)
     except ValueError as error:
         raise RecipeError(f'marks: {error}') from error
 
@@ -159,9 +158,9 @@ def _check_recipe(state: State, read: Sequence[Checkpoint]) -> None:
             )
 
 
-def _marks_reached(state: State, cycles: TrainerSchedule, last: Checkpoint, asked: bool) -> list[int]:
-    count = COUNTED[cycles.unit]
-    end, until = last.counts[count], horizon(state, cycles.unit)
+def _marks_reached(state: State, cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[int]:
+    count = cycles.counter
+    end, until = last.counts[count], cycles.until
     at = cycles.cycles.troughs(end if asked or until is None else min(end, until))
     later = cycles.cycles.next_trough(end)
     if not at:

@@ -24,7 +24,6 @@ from torchvision.models.resnet import Bottleneck
 from composer_clr import CyclicCosineScheduler, InCycles, ParetoSnapshot
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.schedule.cycle_clock import elapsed_part
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.training.build import build_trainer
 
@@ -107,13 +106,13 @@ EACH = pytest.mark.parametrize('name', MAKE)
 )
 def test_the_elapsed_part_by_hand(t, before, after):
     cycles = Cycles(8, geometric_ends(8, 8, 2))
-    assert elapsed_part(cycles, t, after_batch=False) == before
-    assert elapsed_part(cycles, t, after_batch=True) == after
+    assert cycles.elapsed(t, after_batch=False) == before
+    assert cycles.elapsed(t, after_batch=True) == after
 
 
 def test_after_the_last_trough_the_last_cycle_is_over():
-    assert elapsed_part(Cycles(0, [4, 10]), 12, after_batch=False) == (1, 1.0)
-    assert elapsed_part(Cycles(0, [4, 10]), 10, after_batch=True) == (1, 1.0)
+    assert Cycles(0, [4, 10]).elapsed(12, after_batch=False) == (1, 1.0)
+    assert Cycles(0, [4, 10]).elapsed(10, after_batch=True) == (1, 1.0)
 
 
 @EACH

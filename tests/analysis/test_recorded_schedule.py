@@ -84,7 +84,7 @@ class TestMarks:
             ({'rate': 'linear'}, "rate='linear'"),
             ({'rate': '1/sqrt'}, "rate='1/sqrt' with a=None"),
             ({'rate': '1/sqrt', 'a': 'soon'}, "a='soon' is not a time"),
-            ({'rate': '1/sqrt', 'a': '0ba'}, 'a=0: must be above 0'),
+            ({'rate': '1/sqrt', 'a': '0ba'}, "a='0ba': must be above 0"),
         ],
         ids=['unknown', 'without-a', 'a-no-time', 'a-of-0'],
     )

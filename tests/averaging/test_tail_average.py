@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
-from composer_clr.schedule.averages import DECAYS
-from composer_clr.schedule.windows import Window, most_open, tail
+from composer_clr.schedule.averages import DECAYS, Window, most_open, tail
 
 
 def iterates(count: int) -> list[dict[str, torch.Tensor]]:

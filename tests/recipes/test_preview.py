@@ -43,7 +43,7 @@ def test_a_preview_is_the_run(kind):
     recipe = digits(f'schedule.kind={kind}', 'schedule.t_hold=0.5', 'max_duration=16ep')
     trainer = build_trainer(recipe)
     scheduler = trainer.state.schedulers[0].lr_lambdas[0].__closure__  # compiled by Composer
-    (cyclic,) = [cell.cell_contents for cell in scheduler if hasattr(cell.cell_contents, 'cycles')]
+    (cyclic,) = [cell.cell_contents for cell in scheduler if hasattr(cell.cell_contents, 'troughs')]
     planned = planned_run(recipe)
     assert [6 * trough for trough in planned.troughs] == [time.value for time in cyclic.troughs(trainer.state)]
     trainer.close()
@@ -147,7 +147,11 @@ def test_what_an_extension_adds(overrides, start, until, troughs):
     [
         (['schedule.kind=standard'], '64ep', 'schedule.kind=standard ends with its decay.*a run of its own'),
         (['schedule.t_0=0.25dur', 'schedule.t_warmup=0.25dur'], '64ep', 'schedule.t_0=0.25dur is a fraction of max_d'),
-        (['schedule.t_0=null', 'schedule.cycle_ends=[5ep,1dur]'], '64ep', 'schedule.cycle_ends=1dur is a fraction'),
+        (
+            ['schedule.t_0=null', 'schedule.cycle_ends=[5ep,1dur]'],
+            '64ep',
+            r'schedule.cycle_ends\[1\]=1.0dur is a fraction',
+        ),
         (['schedule.t_0=null', 'schedule.cycle_ends=[5ep,9ep]'], '64ep', 'no later trough: add one to'),
         ([], '384ba', '--from 384ba and max_duration=64ep: give both in one unit'),
         ([], 'long', "--from='long' is not a duration"),

@@ -16,7 +16,7 @@ from composer.algorithms import LabelSmoothing
 from composer.optim import CosineAnnealingScheduler, CosineAnnealingWarmRestartsScheduler
 
 from composer_clr import CyclicCosineScheduler
-from composer_clr.schedule.trainer_schedule import trainer_schedule
+from composer_clr.schedule.run_schedule import RunSchedule
 from tests.conftest import classifier, loader
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, snapshot
 
@@ -122,11 +122,11 @@ def check_pair(make_trainer, first: dict[str, Any], second: dict[str, Any], stop
     after, changes = points(name), curve(name).run.changes
     kept = [point for point in before if point[1] <= batch]
     assert after[: len(kept)] == kept, 'a point from before is lost or changed'
-    schedule = trainer_schedule(state)
-    now = counted(state, schedule.unit.value)
+    schedule = RunSchedule.of_trainer(state)
+    now = counted(state, schedule.unit)
     new = after[len(kept) :]
     assert all(point[1] > batch for point in new)
-    start = {'ba': batch, 'sp': batch * second['batch_size']}[schedule.unit.value] if batch else 0
+    start = {'ba': batch, 'sp': batch * second['batch_size']}[schedule.unit] if batch else 0
     troughs = [trough for trough in schedule.cycles.troughs(now) if trough > start]
     # Batches of another size before the change leave the count of samples to the checkpoint.
     if (first['batch_size'] == second['batch_size'] and first['images'] == second['images']) or not batch:

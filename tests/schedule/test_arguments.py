@@ -11,7 +11,7 @@ from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import Recipe, ScheduleRecipe
 from composer_clr.schedule.arguments import ScheduleArguments
-from composer_clr.schedule.time_strings import ScheduleTime
+from composer_clr.schedule.times import ScheduleTime
 from tests.helpers.reference import geometric_bounds
 
 # A run of 64 epochs of 10 batches, 4 samples and 70 tokens each, and how many of its unit are one epoch.
@@ -49,7 +49,8 @@ def test_three_readers_agree(make_state, case, duration, warmup, period, t_mult)
         Fraction(WARMUPS[warmup]) * per_epoch, Fraction(PERIODS[period]) * per_epoch, Fraction(t_mult), 64 * per_epoch
     )
     scheduler = CyclicCosineScheduler(**arguments)
-    cycles, unit = scheduler.cycles(state)
+    schedule = scheduler.schedule(state)
+    cycles, unit = schedule.cycles, schedule.unit
     until = 64 * per_epoch
     assert [cycles.start, *cycles.troughs(until)] == expected
 
@@ -57,14 +58,14 @@ def test_three_readers_agree(make_state, case, duration, warmup, period, t_mult)
         **scheduler.describe(),
         'scheduler': 'CyclicCosineScheduler',
         'max_duration': str(state.max_duration.to_timestring()),
-        'unit': unit.value,
+        'unit': unit,
         'troughs': cycles.troughs(until),
     }
     recorded = recorded_schedule(TradeoffCurve(Run('run', 'cyclic', 'baseline', 1, schedule=record), [point(duration)]))
     assert [recorded.cycles.start, *recorded.cycles.troughs(until)] == expected
 
     recipe = Recipe(max_duration=duration, schedule=ScheduleRecipe('cyclic', **arguments))
-    if unit.value == 'ba' and duration.endswith('ep') and any(trough % 10 for trough in expected[1:]):
+    if unit == 'ba' and duration.endswith('ep') and any(trough % 10 for trough in expected[1:]):
         with pytest.raises(ValueError, match='lies within an epoch'):
             recipe_cycles(recipe)
         return
@@ -90,7 +91,7 @@ ENDS = [
 def test_three_readers_agree_on_troughs_by_name(make_state, duration, ends, epochs):
     ends = [spelled(end, duration) for end in ends]
     per_epoch = 10 if duration.endswith('ep') else DURATIONS[duration]
-    cycles, _ = CyclicCosineScheduler(cycle_ends=ends).cycles(make_state(duration, batches=10))
+    cycles = CyclicCosineScheduler(cycle_ends=ends).schedule(make_state(duration, batches=10)).cycles
     assert cycles.troughs(10**6) == [epoch * per_epoch for epoch in epochs]
     recipe = Recipe(max_duration=duration, schedule=ScheduleRecipe('cyclic', cycle_ends=ends))
     assert recipe_cycles(recipe).cycles.troughs(10**6) == [epoch * DURATIONS[duration] for epoch in epochs]

@@ -4,7 +4,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from composer_clr.schedule.cycles import Cycles, geometric_ends, nearest_end
+from composer_clr.schedule.cycles import Cycles, geometric_ends
 from tests.helpers.reference import multipliers
 
 RATIOS = pytest.mark.parametrize('t_mult', [1, 1.5, 2, 3, math.sqrt(2)], ids=['1', '1.5', '2', '3', 'sqrt2'])
@@ -103,13 +103,13 @@ def test_crossed(before, now, crossed):
 @pytest.mark.parametrize(
     ('t', 'nearest'), [(1, 16), (16, 16), (23, 16), (24, 16), (25, 32), (400, 512), (384, 256)], ids=str
 )
-def test_nearest_end(t, nearest):
-    assert nearest_end(paper(), t) == nearest
+def test_nearest_trough(t, nearest):
+    assert paper().nearest_trough(t) == nearest
 
 
-def test_nearest_end_past_the_last():
-    assert nearest_end(Cycles(0, [16, 24]), 100) == 24
-    assert nearest_end(Cycles(0, []), 100) is None
+def test_nearest_trough_past_the_last():
+    assert Cycles(0, [16, 24]).nearest_trough(100) == 24
+    assert Cycles(0, []).nearest_trough(100) is None
 
 
 def test_no_such_cycle():

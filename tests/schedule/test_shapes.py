@@ -16,9 +16,8 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
-from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.schedule.multiplier_line import multiplier_line
-from composer_clr.schedule.shapes import SHAPES, Stretch, cycle_shape
+from composer_clr.schedule.cycles import Cycles, geometric_ends, multiplier_line
+from composer_clr.schedule.shapes import COSINE, SHAPES, Stretch, cycle_shape
 from composer_clr.training.build import _schedule
 from tests.conftest import at
 from tests.helpers.reference import shaped_multipliers
@@ -91,7 +90,7 @@ def test_a_triangle_starts_where_the_one_before_ended(make_state):
 def test_the_defaults_are_the_plain_cosine_bit_for_bit(make_state):
     plain, state = Cycles(20, geometric_ends(20, 20, 2)), make_state('16ep')
     named = CyclicCosineScheduler('2ep', 2, '2ep', shape='cosine', peak_decay=None, t_rewarmup=None, t_hold=None)
-    assert named.cycles(state)[0].shape is None
+    assert named.schedule(state).cycles.shape == COSINE
     for batch in range(160):
         assert named(at(state, batch=batch)) == plain.multiplier(batch)
 
