@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from composer_clr.analysis.pairing import Alignment
-from composer_clr.analysis.pooling import differing_pace
+from composer_clr.analysis.pooling import differing_kinds, differing_pace
 from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.methods import study_baseline
@@ -66,7 +66,12 @@ def basis_of(
         lower_is_better=study_direction(runs, name, lower_is_better),
         axis=axis,
         is_ratio=is_perplexity(name),
-        warnings=tuple(filter(None, (differing_epochs(runs) if axis == 'epoch' else None, differing_pace(runs)))),
+        warnings=tuple(
+            filter(
+                None,
+                (differing_epochs(runs) if axis == 'epoch' else None, differing_pace(runs), *differing_kinds(runs)),
+            )
+        ),
     )
 
 

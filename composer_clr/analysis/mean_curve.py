@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.pooling import check_one_curve, of_each_pace
+from composer_clr.analysis.pooling import mixed_curves, of_each_pace, rank_changes
 from composer_clr.curves.axes import Count, check_counts, default_axis, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
@@ -129,8 +129,8 @@ def mean_curves(
             # A run without a seed pairs with no other.
             label = f'run {index} of {", ".join(key)}' if curve.run.seed is None else f'seed {curve.run.seed}'
             groups[key].append((label, curve))
-    for runs in groups.values():
-        check_one_curve([curve for _, curve in runs])
+    for error in mixed_curves(curve for curve in curves if curve.points):
+        raise error
     axis = axis or _common_axis(curves)
     return {
         key: _mean(*key, runs, metric, axis or default_axis([run for _, run in runs]), peak, allow_nan)
@@ -209,11 +209,20 @@ class _Reached(NamedTuple):
 
 
 def _mean_ranks(curve: TradeoffCurve) -> dict[float, float | None]:
-    """Returns the mean number of ranks over the time up to each point; a stretch's ranks are those at its end."""
+    """Returns the mean number of ranks over the time up to each point.
+
+    Where the record does not say when they changed, a stretch between two points has those of its end.
+    """
+    changed = rank_changes(curve.run)
     ranks: dict[float, float | None] = {}
     rank_s, last_s = 0.0, 0.0
     for point in curve.points:
-        size, time_s = point.world_size or curve.run.world_size, point.wall_clock_train_s
+        time_s = point.wall_clock_train_s
+        for at_s, before in changed:
+            if last_s < at_s < time_s:
+                rank_s += (at_s - last_s) * before
+                last_s = at_s
+        size = point.world_size or curve.run.world_size
         rank_s += (time_s - last_s) * (math.nan if size is None else size)
         ranks[time_s] = None if math.isnan(rank_s) or time_s <= 0 else rank_s / time_s
         last_s = time_s

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.curves.kinds import STANDARD
 from composer_clr.curves.settings import (
     RECIPE,
     Difference,
@@ -17,10 +18,19 @@ from composer_clr.curves.settings import (
     settings_of,
 )
 
-__all__ = ['check_one_curve', 'differing_pace', 'of_each_pace', 'without_odd_runs']
+__all__ = [
+    'differing_kinds',
+    'differing_pace',
+    'mixed_curves',
+    'of_each_pace',
+    'rank_changes',
+    'without_odd_runs',
+]
 
 _MOST_NAMED = 3
 _MOST_KEPT = 16
+# In these, kinds of curve differ by what they are.
+_OF_THE_SCHEDULE = ('kind', 'schedule', 'averages', 'callbacks', 'step_schedulers')
 
 
 class _Setting(NamedTuple):
@@ -75,11 +85,8 @@ def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurv
         CurveError: If runs of a method and kind differ, and most of them do not agree.
     """
     curves = list(curves)
-    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
-    for curve in curves:
-        groups[curve.run.method, curve.run.kind].append(curve)
     odd: dict[int, list[Difference]] = defaultdict(list)
-    for runs in groups.values():
+    for runs in _groups(curves).values():
         settings = _differing(runs, Effect.CURVE)
         for setting in settings:
             usual = setting.usual
@@ -92,6 +99,13 @@ def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurv
     return [curve for curve in curves if id(curve) not in odd], errors
 
 
+def _groups(curves: Iterable[TradeoffCurve]) -> dict[tuple[str, str], list[TradeoffCurve]]:
+    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
+    for curve in curves:
+        groups[curve.run.method, curve.run.kind].append(curve)
+    return groups
+
+
 def _left_out(curve: TradeoffCurve, found: Sequence[Difference]) -> CurveError:
     others = f'most runs of {curve.run.method}, {curve.run.kind}'
     more = f' and {len(found) - _MOST_NAMED} more' if len(found) > _MOST_NAMED else ''
@@ -101,14 +115,31 @@ def _left_out(curve: TradeoffCurve, found: Sequence[Difference]) -> CurveError:
     )
 
 
-def check_one_curve(runs: Sequence[TradeoffCurve]) -> None:
-    """Refuses runs of one method and kind that differ in more than the seed.
+def mixed_curves(curves: Iterable[TradeoffCurve]) -> list[CurveError]:
+    """Returns an error for each method and kind whose runs differ in more than the seed."""
+    found = [_differing(runs, Effect.CURVE) for runs in _groups(curves).values()]
+    return [settings[0].refusal() for settings in found if settings]
 
-    Raises:
-        CurveError: If two of them differ in a setting that makes another curve.
+
+def differing_kinds(curves: Iterable[TradeoffCurve]) -> list[str]:
+    """Returns a sentence for each kind of curve that differs from the standard one in more than its schedule.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> runs = [Run(k, k, 'A', settings={'optimizer.lr': r}) for k, r in (('cyclic', 0.1), ('standard', 0.2))]
+        >>> differing_kinds([TradeoffCurve(run, []) for run in runs])
+        ['A: cyclic runs have optimizer.lr=0.1, standard runs 0.2: a gap is not that of the schedules alone']
     """
-    for setting in _differing(runs, Effect.CURVE):
-        raise setting.refusal()
+    groups = _groups(curves)
+    sentences = []
+    for (method, kind), runs in groups.items():
+        standard = groups.get((method, STANDARD), [])
+        found = differences(*(settings_of(one[0].run) for one in (runs, standard or runs)))
+        others = [one for one in found if not one.name.removeprefix(f'{RECIPE}.').startswith(_OF_THE_SCHEDULE)]
+        if others:
+            shown = listed_differences(others[:_MOST_NAMED], 'standard runs')
+            sentences.append(f'{method}: {kind} runs have {shown}: a gap is not that of the schedules alone')
+    return sentences
 
 
 def differing_pace(curves: Iterable[TradeoffCurve]) -> str | None:
@@ -131,6 +162,12 @@ def of_each_pace(runs: Sequence[TradeoffCurve]) -> tuple[TradeoffCurve, ...]:
         firsts = {repr(value): run for run, value in reversed(values)}
         chosen |= {id(run): run for run in firsts.values()}
     return tuple(chosen.values())
+
+
+def rank_changes(run: Run) -> list[tuple[float, int]]:
+    """Returns the seconds of training at which a run was resumed on other ranks, and how many it had until then."""
+    found = [(change.get('wall_clock_train_s'), one.then) for change, one in _changes(run) if one.name == 'world_size']
+    return sorted((at_s, ranks) for at_s, ranks in found if isinstance(at_s, (int, float)) and isinstance(ranks, int))
 
 
 def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
@@ -164,12 +201,27 @@ def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
 
 
 def _recorded(curve: TradeoffCurve, wanted: Effect) -> Iterator[dict[str, Any]]:
-    """Yields a run's settings, and if it was resumed on other ranks, those from there on."""
+    """Yields a run's settings with those that changed when it was resumed: of a pace, each that it was timed under."""
     settings = settings_of(curve.run)
+    changes = [(change.get('batch'), one) for change, one in _changes(curve.run) if effect(one.name) is wanted]
+    if wanted is not Effect.PACE:
+        yield {**settings, 'changes': [f'{one} from batch {batch}' for batch, one in changes]}
+        return
     yield settings
-    if wanted is Effect.PACE:
-        for ranks in {point.world_size for point in curve.points} - {None, curve.run.world_size}:
-            yield {**settings, 'world_size': ranks}
+    used = {(one.name, repr(value)): value for _, one in changes for value in (one.then, one.now)}
+    used |= {('world_size', repr(point.world_size)): point.world_size for point in curve.points if point.world_size}
+    for (name, _), value in used.items():
+        if settings.get(name) != value:
+            yield {**settings, name: value}
+
+
+def _changes(run: Run) -> Iterator[tuple[Mapping[str, Any], Difference]]:
+    for change in run.changes:
+        changed = change.get('changed')
+        for name, values in changed.items() if isinstance(changed, dict) else ():
+            # A run that was made longer has the same points up to there.
+            if isinstance(values, list) and len(values) == 2 and name != 'max_duration':
+                yield change, Difference(name, *values)
 
 
 def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:

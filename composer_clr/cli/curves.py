@@ -32,6 +32,7 @@ from composer_clr.cli.options import (
 from composer_clr.curves.axes import Axis, check_counts, read_count
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.durations import read_duration
+from composer_clr.utils.text import printable
 
 __all__ = ['ask', 'compare', 'export']
 
@@ -175,10 +176,15 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
+    from composer_clr.analysis.pooling import mixed_curves
     from composer_clr.curves.sources import read_sources
 
     with notes_on_stderr():
         curves, errors = read_sources(runs, strict=strict)
+    for error in mixed_curves(curves):
+        if strict:
+            raise error
+        typer.echo(f'composer-clr: a CSV keeps no settings: {printable(str(error))}', err=True)
     write_curves(output, curves, errors, strict=strict)
 
 

@@ -126,6 +126,14 @@ class TestSettings:
         assert 's0=1, most runs of A, cyclic 0; s1=1, ' in str(error)
         assert ' and 2 more: ' in str(error)
 
+    def test_a_run_that_went_on_under_other_settings_is_another_curve(self):
+        change = {'batch': 50, 'changed': {'optimizer.lr': [0.1, 0.05]}}
+        longer = {'batch': 50, 'changed': {'max_duration': ['4ep', '8ep']}}
+        curves = seeds({}, {'changes': [change]}, {'changes': [longer]}, {})
+        (error,) = without_odd_runs(curves)[1]
+        said = "run 'A2' has changes=['optimizer.lr=0.1, now 0.05 from batch 50'], most runs of A, cyclic []: give it"
+        assert str(error).startswith(said)
+
 
 class TestMajority:
     def test_without_one_nothing_is_compared(self):
@@ -197,7 +205,7 @@ class TestPace:
         curves = seeds({'settings': {'device': 'A100'}}, {'settings': {'device': 'H100'}})
         assert without_odd_runs(curves) == (curves, [])
         (found,) = answer(curves, reach=[0.75]).curves
-        assert found.unlike_times.endswith("run 'A1' has device='A100', run 'A2' 'H100'")
+        assert str(found.unlike_times).endswith("run 'A1' has device='A100', run 'A2' 'H100'")
         # The mean is 75.5% at 32 epochs and 71.5% at 16.
         assert found.reached_counts[0].value == pytest.approx(16 * 2 ** (3.5 / 4))
 
@@ -208,10 +216,28 @@ class TestPace:
         assert differing_pace([curve]) == why
         assert [found.unlike_times for found in answer([curve], reach=[0.7]).curves] == [why]
 
+    def test_a_run_that_was_resumed_on_another_device_likewise(self):
+        change = {'batch': 50, 'changed': {'device': ['A100', 'H100']}, 'pace': True, 'wall_clock_train_s': 2.0}
+        curves = seeds({'settings': {'device': 'H100'}, 'changes': [change]})
+        assert str(differing_pace(curves)).endswith("run 'A1' has device='H100', run 'A1' 'A100'")
+        assert without_odd_runs([*curves, *curves]) == ([*curves, *curves], [])
+
     def test_all_that_is_known_agrees(self):
         assert differing_pace(seeds({'world_size': 8}, {'world_size': 8}, {'world_size': None})) is None
         found = answer(seeds({}, {}), reach=[0.7])
         assert (found.warning, [one.reached_counts for one in found.curves]) == (None, [()])
+
+
+def test_kinds_that_differ_in_more_than_the_schedule_are_said_to():
+    cyclic = seeds({'settings': {'optimizer.lr': 0.1, 'schedule.shape': 'linear', 'averages': []}}, method='baseline')
+    standard = [
+        replace(
+            one, run=replace(one.run, settings={'optimizer.lr': 0.2, 'schedule.shape': 'cosine', 'averages': ['x']})
+        )
+        for one in standard_runs('baseline', POINTS, 1)
+    ]
+    said = 'baseline: cyclic runs have optimizer.lr=0.1, standard runs 0.2: a gap is not that of the schedules alone'
+    assert compare([*cyclic, *standard]).warnings == (said,)
 
 
 def test_gpu_hours_follow_the_ranks_of_each_stretch():
@@ -225,6 +251,10 @@ def test_gpu_hours_follow_the_ranks_of_each_stretch():
     # 100 s per epoch: 16 epochs on eight GPUs, 48 more on four; and 16, 32 and 64 on two.
     assert cost.one_run_gpu_h == pytest.approx((1600 * 8 + 4800 * 4) / 3600)
     assert cost.separate_gpu_h == pytest.approx((1600 + 3200 + 6400) * 2 / 3600)
+    change = {'batch': 50, 'changed': {'world_size': [8, 4]}, 'pace': True, 'wall_clock_train_s': 2000.0}
+    cyclic = [replace(one, run=replace(one.run, changes=[change])) for one in cyclic]
+    cost = compare([*cyclic, *standard]).methods['baseline'].cost
+    assert cost.one_run_gpu_h == pytest.approx((2000 * 8 + 4400 * 4) / 3600)
 
 
 def test_a_point_that_was_stopped_before_its_trough_is_left_out_with_the_reason():

@@ -95,6 +95,15 @@ def test_the_numbers_are_those_without_the_odd_runs(monkeypatch, folder, capsys)
     assert reached['time_s'] == pytest.approx(12 * (22 / 12) ** ((0.6 - 0.535) / 0.12))
 
 
+def test_export_keeps_every_point_and_says_that_a_csv_keeps_no_settings(monkeypatch, folder, capsys):
+    write(folder, [0.1, 0.05])
+    assert call(monkeypatch, 'export', '.', '-o', 'out.csv') == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line.startswith('composer-clr: a CSV keeps no settings: run ') for line in said] == [True, True]
+    assert len((folder / 'out.csv').read_text().splitlines()) == 1 + 2 * 4
+    assert call(monkeypatch, 'export', '.', '-o', 'strict.csv', '--strict') == 2
+
+
 def lines(capsys) -> list[str]:
     return [' '.join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
