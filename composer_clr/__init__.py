@@ -9,10 +9,10 @@ __version__ = '0.1.0'
 
 if TYPE_CHECKING:
     from composer_clr.algorithms.batch_size import CyclicBatchSize as CyclicBatchSize
+    from composer_clr.algorithms.hyperparameters import CyclicGradientClipping as CyclicGradientClipping
+    from composer_clr.algorithms.hyperparameters import CyclicMomentum as CyclicMomentum
+    from composer_clr.algorithms.hyperparameters import CyclicWeightDecay as CyclicWeightDecay
     from composer_clr.algorithms.in_cycles import InCycles as InCycles
-    from composer_clr.algorithms.in_step import CyclicGradientClipping as CyclicGradientClipping
-    from composer_clr.algorithms.in_step import CyclicMomentum as CyclicMomentum
-    from composer_clr.algorithms.in_step import CyclicWeightDecay as CyclicWeightDecay
     from composer_clr.averaging.anytime import AnytimeAverage as AnytimeAverage
     from composer_clr.averaging.fast_cycles import FastCycles as FastCycles
     from composer_clr.averaging.schedule_free import ScheduleFree as ScheduleFree
@@ -31,9 +31,9 @@ _HOMES = {
     'AnytimeScheduler': 'composer_clr.schedule.anytime',
     'CyclicBatchSize': 'composer_clr.algorithms.batch_size',
     'CyclicCosineScheduler': 'composer_clr.schedule.scheduler',
-    'CyclicGradientClipping': 'composer_clr.algorithms.in_step',
-    'CyclicMomentum': 'composer_clr.algorithms.in_step',
-    'CyclicWeightDecay': 'composer_clr.algorithms.in_step',
+    'CyclicGradientClipping': 'composer_clr.algorithms.hyperparameters',
+    'CyclicMomentum': 'composer_clr.algorithms.hyperparameters',
+    'CyclicWeightDecay': 'composer_clr.algorithms.hyperparameters',
     'InCycles': 'composer_clr.algorithms.in_cycles',
     'FastCycles': 'composer_clr.averaging.fast_cycles',
     'ParetoSnapshot': 'composer_clr.recording.pareto_snapshot',

@@ -9,7 +9,7 @@ from composer.algorithms import SAM, GradientClipping
 from composer.core import Event, Precision, State
 from composer.loggers import Logger
 
-from composer_clr.algorithms.in_step import CyclicGradientClipping, InStep
+from composer_clr.algorithms.hyperparameters import CyclicGradientClipping, InStep
 from composer_clr.schedule.scheduler import Troughs
 from composer_clr.utils.models import without_ddp
 

@@ -79,8 +79,8 @@ def _check_no_cycles(state: State) -> None:
     """Refuses algorithms that follow cycles in a run that has none: its marks would change how it trains."""
     if not state.algorithms:
         return
+    from composer_clr.algorithms.hyperparameters import InStep
     from composer_clr.algorithms.in_cycles import InCycles
-    from composer_clr.algorithms.in_step import InStep
 
     following = [type(one).__name__ for one in state.algorithms if isinstance(one, (InCycles, InStep))]
     if following:

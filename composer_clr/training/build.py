@@ -354,8 +354,8 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
     import composer.algorithms
 
     from composer_clr.algorithms.batch_size import CyclicBatchSize
+    from composer_clr.algorithms.hyperparameters import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
     from composer_clr.algorithms.in_cycles import InCycles
-    from composer_clr.algorithms.in_step import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
 
     own = (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
     known = classes(Algorithm, composer.algorithms) | {algorithm.__name__: algorithm for algorithm in own}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from composer.optim import DecoupledSGDW
 
-from composer_clr.algorithms.in_step import CyclicMomentum
+from composer_clr.algorithms.hyperparameters import CyclicMomentum
 from tests.conftest import classifier
 from tests.helpers.recorded_runs import doubling, snapshot
 
