@@ -23,18 +23,12 @@ class CyclicBatchSize(InStep):
         n(t) = \operatorname{round}(v(t)), \qquad g = \frac{1}{n} \sum_{j=1}^{n} g_j
 
     with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Between steps the gradients
-    are set aside after each batch, and the optimizer skips weights without gradients: neither weights nor momentum
-    change, and weight decay is not applied. So it works with every precision but ``amp_fp16``, with one rank or several
-    under ``DistributedDataParallel``, and with microbatches.
+    are set aside, and the optimizer skips weights without gradients: neither weights nor momentum change, and weight
+    decay is not applied. It works with microbatches and on several ranks, and a checkpoint keeps the gradients.
 
-    * Everything is still counted in the loader's batches: Composer's clock, the schedule, the points, the training
-      time. Only the number of optimizer steps shrinks. The learning rate follows the schedule.
-    * All batches have the same weight, whatever their number of samples.
-    * The last batch before a trough always makes a step, of the batches accumulated so far, so that a point has
-      learned from every batch.
-    * Batch norm's statistics are those of the loader's batches.
-
-    A checkpoint between steps keeps the gradients accumulated so far, beside plain values.
+    * Clock, schedule, points and training time are still counted in the loader's batches.
+    * All batches have the same weight, whatever their number of samples; batch norm's statistics are those of each.
+    * The last batch before a trough always makes a step, so that a point has learned from every batch.
 
     Args:
         at_peak (int): Batches per step at the peaks, >= 1. Default: ``1``.

@@ -38,6 +38,9 @@ class InStep(Algorithm):
     """
 
     drives = 'a value'
+    # What the hyperparameter can be, and the same in words.
+    least, most, range_of_values = -math.inf, math.inf, 'a value is a number'
+    arguments: tuple[str, ...] = ('at_peak', 'at_trough')
 
     def __init__(self, at_peak: float, at_trough: float, scheduler: Troughs | None = None):
         self.at_peak = self._checked('at_peak', at_peak)
@@ -47,7 +50,8 @@ class InStep(Algorithm):
         self._schedule: RunSchedule | None = None
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(at_peak={self.at_peak!r}, at_trough={self.at_trough!r})'
+        arguments = ', '.join(f'{name}={getattr(self, name)!r}' for name in self.arguments)
+        return f'{type(self).__name__}({arguments})'
 
     def state_dict(self) -> dict[str, Any]:
         """Returns plain values only."""
@@ -62,34 +66,34 @@ class InStep(Algorithm):
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         if event == Event.FIT_START:
-            self._schedule = RunSchedule.of_trainer(state, self.scheduler)
-            if not self._schedule.knows_rate:
+            self._schedule = schedule = RunSchedule.of_trainer(state, self.scheduler)
+            if not schedule.knows_rate:
                 raise ValueError(
                     f'{type(self).__name__} moves with cycles of known shape, which '
-                    f'{self._schedule.scheduler["scheduler"]} does not have: train with CyclicCosineScheduler, or '
-                    'pass cycles as its scheduler'
+                    f'{schedule.scheduler["scheduler"]} does not have: train with CyclicCosineScheduler, or pass '
+                    'cycles as its scheduler'
                 )
             self._check_alone(state)
             self._start(state)
             if state.timestamp.batch.value == 0 or math.isnan(self.value):
-                self.value = self._value_at(self._schedule.now(state))
+                self.value = self._value_at(schedule, schedule.now(state))
         elif event == Event.BATCH_END:
             assert self._schedule is not None
             assert state.previous_timestamp is not None
             # The scheduler was stepped before the clock advanced.
-            self.value = self._value_at(self._schedule.at(state.previous_timestamp))
+            self.value = self._value_at(self._schedule, self._schedule.at(state.previous_timestamp))
         else:
             return
         self._set(state, self.value)
         logger.log_metrics({f'in_step/{self.drives.replace(" ", "_")}': self.value})
 
-    def _value_at(self, t: int) -> float:
-        assert self._schedule is not None
-        return self.at_trough + (self.at_peak - self.at_trough) * self._schedule.cycles.multiplier(t)
+    def _value_at(self, schedule: RunSchedule, t: int) -> float:
+        return self.at_trough + (self.at_peak - self.at_trough) * schedule.cycles.multiplier(t)
 
     def _checked(self, name: str, value: float) -> float:
-        """Refuses a value that the hyperparameter cannot take."""
-        raise NotImplementedError
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.least <= value <= self.most:
+            raise ValueError(f'{type(self).__name__}: {name}={value!r}: {self.range_of_values}')
+        return float(value)
 
     def _start(self, state: State) -> None:
         """Checks at the start of training that the hyperparameter exists."""
@@ -135,6 +139,7 @@ class CyclicWeightDecay(InStep):
     """
 
     drives = 'weight decay'
+    least, range_of_values = 0.0, 'a part of the weight decay is 0 or more'
 
     def __init__(self, at_peak: float = 1.0, at_trough: float = 0.0, scheduler: Troughs | None = None):
         super().__init__(at_peak, at_trough, scheduler)
@@ -146,9 +151,6 @@ class CyclicWeightDecay(InStep):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._own = [float(decay) for decay in state['own']]
-
-    def _checked(self, name: str, value: float) -> float:
-        return _in_range(type(self).__name__, name, value, 0, math.inf, 'a part of the weight decay is 0 or more')
 
     def _start(self, state: State) -> None:
         # In a resumed run, or one trained for longer, the groups already have the scaled values.
@@ -188,13 +190,10 @@ class CyclicMomentum(InStep):
     """
 
     drives = 'momentum'
+    least, most, range_of_values = 0.0, math.nextafter(1.0, 0.0), 'a momentum is at least 0 and less than 1'
 
     def __init__(self, at_peak: float = 0.85, at_trough: float = 0.95, scheduler: Troughs | None = None):
         super().__init__(at_peak, at_trough, scheduler)
-
-    def _checked(self, name: str, value: float) -> float:
-        below_one = math.nextafter(1.0, 0.0)
-        return _in_range(type(self).__name__, name, value, 0, below_one, 'a momentum is at least 0 and less than 1')
 
     def _set(self, state: State, value: float) -> None:
         for group in _groups(state, 'momentum', 'betas'):
@@ -228,36 +227,26 @@ class CyclicGradientClipping(InStep):
     """
 
     drives = 'gradient clipping'
+    least, range_of_values = math.ulp(0.0), 'a threshold is above 0'
+    arguments = ('clipping_type', 'at_peak', 'at_trough')
 
-    def __init__(
-        self,
-        clipping_type: str,
-        at_peak: float,
-        at_trough: float,
-        scheduler: Troughs | None = None,
-    ):
+    def __init__(self, clipping_type: str, at_peak: float, at_trough: float, scheduler: Troughs | None = None):
         if clipping_type not in ('norm', 'value', 'adaptive'):
             raise ValueError(f"{clipping_type=}: give 'norm', 'value' or 'adaptive'")
         super().__init__(at_peak, at_trough, scheduler)
-        self.clipping = GradientClipping(clipping_type, self.at_peak)
-
-    def __repr__(self) -> str:
-        arguments = f'clipping_type={self.clipping.clipping_type!r}, at_peak={self.at_peak!r}'
-        return f'{type(self).__name__}({arguments}, at_trough={self.at_trough!r})'
+        self.clipping_type = clipping_type
+        self._clipping = GradientClipping(clipping_type, self.at_peak)
 
     def match(self, event: Event, state: State) -> bool:
-        return super().match(event, state) or self.clipping.match(event, state)
+        return super().match(event, state) or self._clipping.match(event, state)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         super().apply(event, state, logger)
-        if self.clipping.match(event, state):
-            self.clipping.apply(event, state, logger)
-
-    def _checked(self, name: str, value: float) -> float:
-        return _in_range(type(self).__name__, name, value, math.ulp(0.0), math.inf, 'a threshold is above 0')
+        if self._clipping.match(event, state):
+            self._clipping.apply(event, state, logger)
 
     def _set(self, state: State, value: float) -> None:
-        self.clipping.clipping_threshold = value
+        self._clipping.clipping_threshold = value
 
 
 def _groups(state: State, *keys: str) -> list[dict[str, Any]]:
@@ -266,9 +255,3 @@ def _groups(state: State, *keys: str) -> list[dict[str, Any]]:
         if not all(any(key in group for key in keys) for group in optimizer.param_groups):
             raise ValueError(f'{type(optimizer).__name__} has no {" or ".join(keys)} to move with the cycles')
     return groups
-
-
-def _in_range(part: str, name: str, value: float, least: float, most: float, remedy: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ValueError(f'{part}: {name}={value!r}: {remedy}')
-    return float(value)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
-from composer.algorithms import EMA, SWA, LayerFreezing, StochasticDepth
+import torch
+from composer.algorithms import EMA, SWA, LayerFreezing, ProgressiveResizing, SelectiveBackprop, StochasticDepth
 from composer.core import Algorithm, Event, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.algorithms.frozen_layers import FrozenLayers
-from composer_clr.algorithms.run_clocks import check_leaves_rate, clock_times
+from composer_clr.algorithms.hyperparameters import InStep
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import Troughs
+from composer_clr.utils.models import without_ddp
 
-__all__ = ['InCycles']
+__all__ = ['InCycles', 'check_algorithms']
 
 # At a trough, events after a batch or an epoch belong to the cycle that ends, others to the one that starts.
 _AFTER_A_BATCH = {event for event in Event if event.name.startswith('EVAL')} | {
@@ -83,16 +86,16 @@ class InCycles(Algorithm):
         if isinstance(algorithm, InCycles):
             raise ValueError(f'InCycles around {type(algorithm).__qualname__}: it follows the cycles already')
         name = type(algorithm).__name__
-        for key, time in clock_times(algorithm).items():
+        for key, time in _clock_times(algorithm).items():
             if time.unit != TimeUnit.DURATION:
                 raise ValueError(
                     f"{name}: {key}='{time}' does not follow the clock of a cycle: "
                     "give it as a part of the cycle, in 'dur'"
                 )
-        check_leaves_rate(algorithm)
+        _check_leaves_rate(algorithm)
         self.algorithm = algorithm
         self.scheduler = scheduler
-        self._frozen = FrozenLayers()
+        self._frozen: list[str] = []
         self._schedule: RunSchedule | None = None
         # The cycle of the last batch started, and the elapsed part at which stochastic depth last set its rate.
         self._cycle: int | None = None
@@ -111,15 +114,15 @@ class InCycles(Algorithm):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the algorithm's own state and, in plain values, its place in the cycle."""
-        state: dict[str, Any] = {'cycle': self._cycle, 'warming': self._warming, 'frozen': self._frozen.names}
+        state: dict[str, Any] = {'cycle': self._cycle, 'warming': self._warming, 'frozen': self._frozen}
         if not isinstance(self.algorithm, LayerFreezing):
-            # Its own state_dict warns that its checkpoints cannot be resumed from; with FrozenLayers they can.
+            # Its own state_dict warns that its checkpoints cannot be resumed from; those with frozen layers can.
             state['algorithm'] = self.algorithm.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._cycle, self._warming = state['cycle'], state['warming']
-        self._frozen.names = list(state['frozen'])
+        self._frozen = list(state['frozen'])
         if 'algorithm' in state:
             self.algorithm.load_state_dict(state['algorithm'])
 
@@ -132,8 +135,7 @@ class InCycles(Algorithm):
         if self._inner_matches(event, state):
             seen = self._seen(event, state)
             if isinstance(self.algorithm, LayerFreezing):
-                with self._frozen.kept_in_optimizers(state):
-                    self.algorithm.apply(event, seen, logger)
+                self._freeze(event, state, logger)
             else:
                 self.algorithm.apply(event, seen, logger)
             self._note_warmup(event, seen)
@@ -152,9 +154,9 @@ class InCycles(Algorithm):
             )
         self._schedule = RunSchedule.of_trainer(state, self.scheduler)
         if state.timestamp.batch.value == 0:
-            self._cycle, self._warming, self._frozen.names = None, None, []
+            self._cycle, self._warming, self._frozen = None, None, []
             return
-        self._frozen.freeze_again(state.model)
+        self._set_trained(state, False)
         if self._warming is not None:
             # The network's modules keep the rate, but checkpoints do not.
             seen: Any = _CycleState(state, self._warming)
@@ -177,7 +179,30 @@ class InCycles(Algorithm):
             algorithm.swa_started = algorithm.swa_completed = False
             algorithm.step_counter = 0
         elif isinstance(algorithm, LayerFreezing):
-            self._frozen.thaw(state.model)
+            self._set_trained(state, True)
+            self._frozen = []
+
+    def _freeze(self, event: Event, state: State, logger: Logger) -> None:
+        """Keeps in the optimizers what ``LayerFreezing`` takes out of them, whose state could then not be loaded.
+
+        Frozen weights get no gradients, and optimizers skip weights without gradients.
+        """
+        trained = {name for name, weight in _weights(state) if weight.requires_grad}
+        groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+        kept = [list(group['params']) for group in groups]
+        self.algorithm.apply(event, self._seen(event, state), logger)
+        for group, weights in zip(groups, kept, strict=True):
+            group['params'] = weights
+        for name, weight in _weights(state):
+            if name in trained and not weight.requires_grad:
+                weight.grad = None
+                self._frozen.append(name)
+
+    def _set_trained(self, state: State, trained: bool) -> None:
+        """Freezes or thaws what has been frozen."""
+        for name, weight in _weights(state):
+            if name in self._frozen:
+                weight.requires_grad = trained
 
     def _note_warmup(self, event: Event, seen: Any) -> None:
         if isinstance(self.algorithm, StochasticDepth) and event == Event.BATCH_START:
@@ -189,6 +214,54 @@ class InCycles(Algorithm):
         if self._schedule is None:
             return state
         return _CycleState(state, self._schedule.elapsed(state, after_batch=event in _AFTER_A_BATCH)[1])
+
+
+def check_algorithms(state: State, schedule: RunSchedule) -> None:
+    """Warns of algorithms by the clock of the whole run where it has several troughs, and refuses what drives the rate.
+
+    A run without cycles has no algorithms that follow them: its marks would change how it trains.
+    """
+    if not schedule.cycles.decays:
+        following = [type(one).__name__ for one in state.algorithms if isinstance(one, (InCycles, InStep))]
+        if following:
+            raise ValueError(
+                f'{following[0]} follows the cycles of the learning rate, of which a run with marks has none: leave it '
+                'out'
+            )
+    if schedule.until is not None and schedule.cycles.bounds(0)[1] >= schedule.until:
+        return
+    for algorithm in state.algorithms:
+        _check_leaves_rate(algorithm)
+        reads = isinstance(algorithm, (ProgressiveResizing, LayerFreezing, SelectiveBackprop, SWA)) or any(
+            time.unit == TimeUnit.DURATION and time.value > 0 for time in _clock_times(algorithm).values()
+        )
+        if reads:
+            name = type(algorithm).__name__
+            warnings.warn(
+                f'{name} follows the elapsed part of the whole run, not of the cycle: by the early troughs it has '
+                'hardly started, so their points differ from those of standard runs of that length; '
+                f'InCycles({name}(...)) makes it follow the cycles (in a recipe, algorithms.{name}.in_cycles=true)',
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _check_leaves_rate(algorithm: Algorithm) -> None:
+    if isinstance(algorithm, SWA) and algorithm.schedule_swa_lr:
+        raise ValueError(
+            'SWA: schedule_swa_lr=True drives the learning rate, as the schedule of the cycles does: leave it out'
+        )
+
+
+def _clock_times(algorithm: Algorithm) -> dict[str, Time]:
+    """Returns the arguments of an algorithm that say when in the run it acts, by name."""
+    if isinstance(algorithm, EMA):
+        return {'ema_start': algorithm.ema_start}
+    if isinstance(algorithm, SWA):
+        return {'swa_start': algorithm.swa_start, 'swa_end': algorithm.swa_end}
+    if isinstance(algorithm, StochasticDepth):
+        return {'drop_warmup': algorithm.drop_warmup} if isinstance(algorithm.drop_warmup, Time) else {}
+    return {}
 
 
 class _CycleState:
@@ -209,3 +282,8 @@ class _CycleState:
 
 def _same(other: Algorithm, algorithm: Algorithm) -> bool:
     return type(other.algorithm if isinstance(other, InCycles) else other) is type(algorithm)
+
+
+def _weights(state: State) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Returns the weights by names that are the same with and without ``DistributedDataParallel``."""
+    return without_ddp(state.model).named_parameters()

@@ -65,28 +65,11 @@ def check_schedule(schedule: RunSchedule, state: State) -> None:
     if state.max_duration is not None and state.max_duration.unit != TimeUnit.SECOND:
         read_duration('max_duration', state.max_duration)
     schedule.warn_if_cut()
-    if not schedule.cycles.decays:
-        _check_no_cycles(state)
-    until = schedule.until
-    if state.algorithms and (until is None or schedule.cycles.bounds(0)[1] < until):
+    if state.algorithms:
         # Imported for runs that use algorithms: Composer's take longer to import than the rest of this package.
-        from composer_clr.algorithms.run_clocks import check_run_clocks
+        from composer_clr.algorithms.in_cycles import check_algorithms
 
-        check_run_clocks(state)
-
-
-def _check_no_cycles(state: State) -> None:
-    """Refuses algorithms that follow cycles in a run that has none: its marks would change how it trains."""
-    if not state.algorithms:
-        return
-    from composer_clr.algorithms.hyperparameters import InStep
-    from composer_clr.algorithms.in_cycles import InCycles
-
-    following = [type(one).__name__ for one in state.algorithms if isinstance(one, (InCycles, InStep))]
-    if following:
-        raise ValueError(
-            f'{following[0]} follows the cycles of the learning rate, of which a run with marks has none: leave it out'
-        )
+        check_algorithms(state, schedule)
 
 
 def check_epoch_length(state: State) -> None:

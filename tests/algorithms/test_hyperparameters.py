@@ -23,6 +23,7 @@ from composer_clr import (
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer
+from composer_clr.utils.arguments import arguments_of
 from tests.conftest import classifier
 from tests.helpers.reference import multipliers
 
@@ -134,6 +135,14 @@ PARTS = {
     'batch size': lambda: CyclicBatchSize(at_trough=5),
 }
 EACH = pytest.mark.parametrize('make', PARTS.values(), ids=PARTS)
+
+
+def test_settings_find_the_arguments_under_their_names():
+    clipping = CyclicGradientClipping('norm', at_peak=0.5, at_trough=0.05)
+    assert arguments_of(clipping) == {'clipping_type': 'norm', 'at_peak': 0.5, 'at_trough': 0.05, 'scheduler': None}
+    for algorithm in (CyclicWeightDecay(2.0, 8.0), CyclicMomentum(0.5, 0.75), CyclicBatchSize(2, 8)):
+        at_peak, at_trough = algorithm.at_peak, algorithm.at_trough
+        assert arguments_of(algorithm) == {'at_peak': at_peak, 'at_trough': at_trough, 'scheduler': None}
 
 
 @EACH

@@ -224,10 +224,11 @@ def test_ema_and_swa_reset_at_each_trough(make_trainer):
             (algorithm,) = state.algorithms
             self.started.append(algorithm.algorithm.ema_started)  # type: ignore[attr-defined]
 
-    first = InCycles(MAKE['EMA']())
-    run(make_trainer, first, watch=Average())
+    trainer = run(make_trainer, InCycles(MAKE['EMA']()), watch=Average())
     # By whole epochs, 0.3 has elapsed at the end of the batch after the second epoch of 4, and of 6.
     assert Average.started == [False] * 21 + [True] * 19 + [False] * 21 + [True] * 39
+    settings = trainer.state.callbacks[0].curve.run.settings
+    assert (settings['algorithms.EMA.half_life'], settings['algorithms.EMA.in_cycles']) == ('3ba', True)
 
 
 @QUIET_SWA
