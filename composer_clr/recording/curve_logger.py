@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
 from composer.utils import MissingConditionalImportError, dist
 
-from composer_clr.curves.curve import TradeoffCurve
+from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
 from composer_clr.curves.rows import PREFIX, errors_as_warnings, point_line, point_numbers, points_table
 
 if TYPE_CHECKING:
@@ -15,37 +15,29 @@ if TYPE_CHECKING:
 
 __all__ = ['CurveLogger']
 
+# A table of all points at each of n troughs would come to n * n / 2 rows; after these, one at every eighth more comes
+# to 9 n.
+_TABLE_AT_EACH_OF = 32
+
 
 class CurveLogger:
-    """Logs each point, and a table of all points so far, to every logger of the Trainer.
+    """Logs each point to every logger of the Trainer, and now and then a table of all points so far.
 
     :class:`composer.loggers.WandBLogger` gets axes, a chart and more
     (:class:`~composer_clr.wandb_io.live.WandBCurve`). The console gets one line per point. Every other destination gets
-    the values through ``log_metrics``, at the step of their batch, and the table through ``log_table`` if it takes
-    tables. A logger that fails causes a warning, and training continues: the points are in ``curve.json``.
-
-    Args:
-        logger (Logger): The Trainer's logger.
-        curve (TradeoffCurve): The run, with the points that a resumed one already has.
-        resumed (bool): Whether training continues from a checkpoint. Default: ``False``.
-        log_artifact (bool): Whether snapshots will be logged as artifacts. Default: ``False``.
+    the values at the step of their batch, and the table if it takes tables: at each of the first 32 points, then with
+    every eighth more, and at the end. A logger that fails causes a warning, and training continues.
 
     Raises:
         ValueError: If snapshots are to be logged as artifacts, and the Trainer has no ``WandBLogger``.
     """
 
-    def __init__(
-        self,
-        logger: Logger,
-        curve: TradeoffCurve,
-        *,
-        resumed: bool = False,
-        log_artifact: bool = False,
-    ):
+    def __init__(self, logger: Logger, curve: TradeoffCurve, *, resumed: bool = False, log_artifact: bool = False):
         wandb_loggers = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
         if log_artifact and not wandb_loggers:
             raise ValueError("log_artifact=True logs snapshots to Weights & Biases: give the Trainer a 'WandBLogger'")
         self._others = [destination for destination in logger.destinations if destination not in wandb_loggers]
+        self._in_table = 0
         self._wandb: WandBCurve | None = None
         # Where each rank has its own W&B run, the curve goes to rank 0's.
         if wandb_loggers and dist.get_global_rank() == 0:
@@ -55,32 +47,45 @@ class CurveLogger:
                 self._wandb = open_curve(wandb_loggers, curve, resumed=resumed)
 
     def log(self, curve: TradeoffCurve, new: int, step: int, snapshot: str | None = None) -> None:
-        """Logs the last ``new`` points of a curve.
-
-        Args:
-            curve (TradeoffCurve): All points so far.
-            new (int): The number of points just recorded, >= 1.
-            step (int): The present batch.
-            snapshot (str | None): Path or URI of the last point's weights, to be logged as an artifact.
-        """
-        columns, rows = points_table(curve)
+        """Logs the last ``new`` points of a curve, at the present batch; ``snapshot`` is where the weights are."""
+        points = curve.points[-new:]
         for destination in self._others:
             if isinstance(destination, ConsoleLogger):
-                # It prints a line per value, and its tables again with every later line of the run.
-                if dist.get_global_rank() == 0:
-                    for point in curve.points[-new:]:
-                        print(f'{PREFIX}point: {point_line(point)}', file=cast(TextIO, destination.stream), flush=True)
+                _print(points, destination)
                 continue
             with errors_as_warnings(type(destination).__name__):
-                for point in curve.points[-new:]:
+                for point in points:
                     destination.log_metrics(point_numbers(point), step)
-            _log_table(destination, columns, rows, step)
         if self._wandb is not None:
             with errors_as_warnings('Weights & Biases'):
-                self._wandb.log(curve)
+                self._wandb.log(curve.run, points)
             if snapshot is not None:
                 with errors_as_warnings('Weights & Biases, for the snapshot'):
                     self._wandb.log_snapshot(curve, snapshot)
+        troughs = curve.run.schedule.get('troughs') or ()
+        count = len(curve.points)
+        if count <= _TABLE_AT_EACH_OF or count == len(troughs) or 8 * count >= 9 * self._in_table:
+            self.log_table(curve, step)
+
+    def log_table(self, curve: TradeoffCurve, step: int) -> None:
+        """Logs the table of all points, unless they have been logged."""
+        if len(curve.points) == self._in_table:
+            return
+        self._in_table = len(curve.points)
+        columns, rows = points_table(curve)
+        for destination in self._others:
+            # The console would print its tables again with every later line of the run.
+            if not isinstance(destination, ConsoleLogger):
+                _log_table(destination, columns, rows, step)
+        if self._wandb is not None:
+            with errors_as_warnings('Weights & Biases'):
+                self._wandb.log_pictures(curve)
+
+
+def _print(points: list[TradeoffPoint], console: ConsoleLogger) -> None:
+    if dist.get_global_rank() == 0:
+        for point in points:
+            print(f'{PREFIX}point: {point_line(point)}', file=cast(TextIO, console.stream), flush=True)
 
 
 def _log_table(destination: LoggerDestination, columns: list[str], rows: list[list[float | None]], step: int) -> None:

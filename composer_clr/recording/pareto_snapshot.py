@@ -310,6 +310,12 @@ class ParetoSnapshot(Callback):
         if self._added is not None:
             self._added.leave(state, for_good=True)
 
+    def fit_end(self, state: State, logger: Logger) -> None:
+        """Logs the table of all points, which may lack the last ones where training ends before its last trough."""
+        del logger
+        if self._kept.points:
+            self._started().logger.log_table(self.curve, state.timestamp.batch.value)
+
     def close(self, state: State, logger: Logger) -> None:
         del logger
         give_evaluators_back(state)

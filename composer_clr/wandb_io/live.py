@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import re
+import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import wandb
 from composer.loggers import WandBLogger
 from wandb.sdk.lib.sock_client import SockClientClosedError
@@ -26,6 +29,8 @@ __all__ = ['WandBCurve', 'open_curve']
 _TIME, _EPOCH, _CYCLE = f'{PREFIX}wall_clock_train_s', f'{PREFIX}epoch', f'{PREFIX}cycle'
 _BY_EPOCH = 'pareto-by-epoch/'
 _LOG_TIME = 'log10_wall_clock_train_s'
+# W&B's process may be stopped for so many looks at it.
+LOOK_EVERY_S, MOST_LOOKS = 5.0, 6
 
 
 def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool) -> WandBCurve | None:
@@ -35,6 +40,8 @@ def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed:
         return None
     for logger in loggers:
         _outlive_service(logger)
+    if services := tuple(child.pid for child in psutil.Process().children() if 'wandb' in child.name()):
+        _watch(services)
     return WandBCurve(run, curve, resumed=resumed)
 
 
@@ -56,8 +63,8 @@ class WandBCurve:
     Points are logged without a step, because W&B drops a step that was used before, and into the current row, so that
     Composer's values at the same step are not dropped either. Each batch is logged once: a resumed run reads from W&B,
     or from its folder if it is offline, which cycles are there. A point that W&B lost, because it was killed before
-    writing it, is logged again; a point that training repeats is not. Table and summary are always those of
-    ``curve.json``.
+    writing it, is logged again; a point that training repeats is not. Table and chart are those of ``curve.json`` at
+    each of the first 32 points, then with every eighth more, and at the end of training.
 
     Offline, tables are not saved as artifacts: wandb 0.18 would wait minutes for its server.
 
@@ -77,22 +84,47 @@ class WandBCurve:
         run.define_metric(f'{_BY_EPOCH}*', step_metric=_EPOCH)
         run.config.update({'pareto': _described(curve.run)}, allow_val_change=True)
         self._logged = _cycles_logged(run) if resumed else set()
+        self._waiting: list[TradeoffPoint] = []
+        self._metric: str | None = None
+        self._best: TradeoffPoint | None = None
         if curve.points:
-            self.log(curve)
+            self.log(curve.run, curve.points)
+            self.log_pictures(curve)
 
-    def log(self, curve: TradeoffCurve) -> None:
-        """Logs the points that the W&B run does not have yet, and the current table, chart and summary."""
+    def log(self, run: Run, new: Sequence[TradeoffPoint]) -> None:
+        """Logs the points that were just recorded, unless the W&B run has them, and the summary."""
         # Points of one batch are alike but for their cycle. They are one row, since a further one would take W&B past
         # the Trainer's batch, and it would drop Composer's values at that step.
-        logged = {point.batch for point in curve.points if point.cycle in self._logged}
-        missing = list({point.batch: point for point in curve.points if point.batch not in logged}.values())
-        for point in missing[:-1]:
+        logged = {point.batch for point in new if point.cycle in self._logged}
+        self._waiting += [point for point in new if point.batch not in logged]
+        rows = [_row(point) for point in {point.batch: point for point in self._waiting}.values()]
+        for row in rows[:-1]:
             # A row per point: in one row, values of one name would replace each other.
-            self._run.log(_row(point), commit=True)
-        row = _row(missing[-1]) if missing else {}
-        self._run.log({**row, **_pictures(curve)}, commit=False)
-        self._logged.update(point.cycle for point in curve.points)
-        self._run.summary.update(_summary(curve))
+            self._run.log(row, commit=True)
+        if rows:
+            self._run.log(rows[-1], commit=False)
+        self._logged.update(point.cycle for point in new)
+        self._waiting.clear()
+        self._metric = self._metric or charted(run, new)
+        self._best = best_point(run, [*([self._best] if self._best else []), *new], self._metric)
+        chosen = {'last': new[-1], 'best': self._best}
+        self._run.summary.update(
+            {
+                f'{PREFIX}{which}/{name}': value
+                for which, point in chosen.items()
+                if point is not None
+                for name, value in point_values(point).items()
+                if value is not None
+            }
+        )
+
+    def log_pictures(self, curve: TradeoffCurve) -> None:
+        """Logs the table and the chart of all points."""
+        columns, rows = points_table(curve)
+        pictures: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
+        if self._metric is not None:
+            pictures[f'{PREFIX}curve'] = _chart(curve, self._metric)
+        self._run.log(pictures, commit=False)
 
     def log_snapshot(self, curve: TradeoffCurve, snapshot: str) -> None:
         """Logs the last point's weights: a local file by content, one in an object store by reference."""
@@ -115,12 +147,7 @@ def _row(point: TradeoffPoint) -> dict[str, Any]:
     return row
 
 
-def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
-    columns, rows = points_table(curve)
-    pictures: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
-    metric = _charted(curve)
-    if metric is None:
-        return pictures
+def _chart(curve: TradeoffCurve, metric: str) -> Any:
     # W&B's line chart does not have a logarithmic axis, so the column is the logarithm; and a slash in a name is not
     # allowed in a field of its table.
     name = metric.rpartition('/')[2]
@@ -134,35 +161,24 @@ def _pictures(curve: TradeoffCurve) -> dict[str, Any]:
         ],
     )
     title = f'{metric} against training time'
-    pictures[f'{PREFIX}curve'] = wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
-    return pictures
+    return wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
 
 
-def _summary(curve: TradeoffCurve) -> dict[str, Any]:
-    chosen = {'last': curve.points[-1]}
-    metric = _charted(curve)
-    comparable = [
-        point
-        for point in curve.points
-        if metric and not point.diverged and math.isfinite(point.metrics.get(metric, math.nan))
-    ]
-    if metric is not None and comparable:
-        choose = min if is_lower_better(metric, curve.run.directions) else max
-        chosen['best'] = choose(comparable, key=lambda point: point.metrics[metric])
-    return {
-        f'{PREFIX}{which}/{name}': value
-        for which, point in chosen.items()
-        for name, value in point_values(point).items()
-        if value is not None
-    }
-
-
-def _charted(curve: TradeoffCurve) -> str | None:
+def charted(run: Run, points: Sequence[TradeoffPoint]) -> str | None:
     """Returns the metric of the chart and of the best point: an accuracy, else the first one, if there is any."""
     try:
-        return default_metric([curve])
+        return default_metric([TradeoffCurve(run, list(points))])
     except CurveError:
-        return next((name for point in curve.points for name in point.metrics), None)
+        return next((name for point in points for name in point.metrics), None)
+
+
+def best_point(run: Run, points: Sequence[TradeoffPoint], metric: str | None) -> TradeoffPoint | None:
+    """Returns the first of the points with the best value of a metric; ``None`` if none has one."""
+    if metric is None:
+        return None
+    comparable = [p for p in points if not p.diverged and math.isfinite(p.metrics.get(metric, math.nan))]
+    choose = min if is_lower_better(metric, run.directions) else max
+    return choose(comparable, key=lambda point: point.metrics[metric], default=None)
 
 
 def _described(run: Run) -> dict[str, Any]:
@@ -209,6 +225,33 @@ def _finite(metadata: Mapping[str, Any]) -> dict[str, Any]:
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in metadata.items()
     }
+
+
+@functools.cache
+def _watch(services: tuple[int, ...]) -> None:
+    """Has a process of W&B that stays stopped ended: logging and ``wandb.finish()`` would wait for it without end."""
+    threading.Thread(target=_end_stopped, args=(services,), name='composer_clr-wandb', daemon=True).start()
+
+
+def _end_stopped(services: Sequence[int]) -> None:
+    seen_stopped = 0
+    while True:
+        # Looks are counted, not seconds: a job that is suspended as a whole is not looking.
+        time.sleep(LOOK_EVERY_S)
+        try:
+            stopped = [one for one in map(psutil.Process, services) if one.status() == psutil.STATUS_STOPPED]
+            seen_stopped = seen_stopped + 1 if stopped else 0
+            if seen_stopped == MOST_LOOKS:
+                for one in stopped:
+                    one.kill()
+                warnings.warn(
+                    f'the process of Weights & Biases has been stopped for {LOOK_EVERY_S * MOST_LOOKS:.0f} s: it is '
+                    'ended, so that training does not wait for it',
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        except psutil.NoSuchProcess:
+            return
 
 
 def _outlive_service(logger: WandBLogger) -> None:

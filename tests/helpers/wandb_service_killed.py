@@ -1,4 +1,7 @@
-"""Trains, and kills W&B's process meanwhile: ``python -m tests.helpers.wandb_service_killed``."""
+"""Trains, and sends W&B's process a signal meanwhile: ``python -m tests.helpers.wandb_service_killed SIGNAL``."""
+
+import signal
+import sys
 
 import psutil
 import torch
@@ -6,19 +9,28 @@ from composer import Callback, Trainer
 from composer.loggers import WandBLogger
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from composer_clr.wandb_io import live
 from tests.conftest import classifier, loader
 
 
-class KillService(Callback):
+class SignalService(Callback):
+    """Sends the signal, then logs more than the socket holds, so that a stopped process would be waited for."""
+
+    def __init__(self, number: signal.Signals):
+        self.number = number
+
     def batch_start(self, state, logger):
         if state.timestamp.batch == 30:
             services = [child for child in psutil.Process().children() if 'wandb' in child.name()]
             for service in services:
-                service.kill()
-            print('killed', len(services))
+                service.send_signal(self.number)
+            print('sent to', len(services))
+        elif 30 < state.timestamp.batch < 35:
+            logger.log_metrics({'filler': 'x' * 4_000_000})  # pyright: ignore[reportArgumentType]
 
 
 def main() -> None:
+    live.LOOK_EVERY_S = 1 / live.MOST_LOOKS
     model = classifier()
     trainer = Trainer(
         model=model,
@@ -30,7 +42,7 @@ def main() -> None:
         schedulers=CyclicCosineScheduler('1ep', 2, '1ep'),
         max_duration='8ep',
         progress_bar=False,
-        callbacks=[ParetoSnapshot(folder='out'), KillService()],
+        callbacks=[ParetoSnapshot(folder='out'), SignalService(signal.Signals[sys.argv[1]])],
         loggers=WandBLogger(project='clr'),
     )
     trainer.fit()

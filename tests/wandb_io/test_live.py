@@ -152,11 +152,11 @@ def test_the_summary_holds_the_last_and_the_best_point(logged, curve):
 
 
 def test_the_best_point_of_a_loss_is_the_lowest():
-    lossy = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6)], metric='eval/loss_by_class/0')
-    assert live._summary(lossy)['pareto/best/epoch'] == 2
-    stated = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6)], metric='eval/F1')
-    stated = replace(stated, run=replace(stated.run, directions={'eval/F1': 'min'}))
-    assert live._summary(stated)['pareto/best/epoch'] == 2
+    for metric, directions in (('eval/loss_by_class/0', {}), ('eval/F1', {'eval/F1': 'min'})):
+        lossy = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6), (4, 0.4)], metric=metric)
+        assert live.charted(lossy.run, lossy.points) == metric
+        best = live.best_point(replace(lossy.run, directions=directions), lossy.points, metric)
+        assert best == lossy.points[1]
 
 
 def test_each_snapshot_is_an_artifact_with_its_point(logged, curve):
@@ -248,13 +248,20 @@ def test_a_metric_that_is_nan_is_logged_and_not_drawn(offline, make_trainer):
 
 
 @pytest.mark.slow
-def test_a_dead_service_is_warned_of_once_and_training_goes_on(offline):
+@pytest.mark.parametrize(
+    ('signal_name', 'warned'),
+    [
+        ('SIGKILL', 'process of Weights & Biases has died (BrokenPipeError'),
+        ('SIGSTOP', 'process of Weights & Biases has been stopped for 1 s: it is ended'),
+    ],
+)
+def test_a_dead_or_stopped_service_is_warned_of_once_and_training_goes_on(offline, signal_name, warned):
     """In a process of its own, which ends as it should too: W&B has hooks in a process's output and exit."""
-    done = in_its_own_process(offline, 'tests.helpers.wandb_service_killed')
+    done = in_its_own_process(offline, 'tests.helpers.wandb_service_killed', signal_name)
     assert done.returncode == 0, done.stderr
-    assert 'killed 1' in done.stdout
+    assert 'sent to 1' in done.stdout
     assert 'trained' in done.stdout
-    assert done.stderr.count('process of Weights & Biases has died (BrokenPipeError') == 1
+    assert done.stderr.count(warned) == 1
     assert [point.cycle for point in TradeoffCurve.read(offline / 'out').points] == [0, 1, 2]
 
 
