@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import wandb
+from composer import Callback
 from composer.algorithms import LabelSmoothing
 from composer.callbacks import LRMonitor, SpeedMonitor
 from composer.loggers import InMemoryLogger, LoggerDestination, WandBLogger
 from composer.models import ComposerClassifier
 from composer.optim import CosineAnnealingWarmRestartsScheduler, CosineAnnealingWithWarmupScheduler
+from pydantic import TypeAdapter
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -27,8 +30,10 @@ from composer_clr import (
     ParetoSnapshot,
     ScheduleFree,
     TradeoffCurve,
+    TradeoffPoint,
 )
 from composer_clr.cli import app as cli
+from composer_clr.curves import curve as curve_module
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.train import main
@@ -265,6 +270,15 @@ def test_a_dead_or_stopped_service_is_warned_of_once_and_training_goes_on(offlin
     assert [point.cycle for point in TradeoffCurve.read(offline / 'out').points] == [0, 1, 2]
 
 
+class EndsAt(Callback):
+    def __init__(self, batch: int):
+        self.batch = batch
+
+    def batch_checkpoint(self, state, logger):
+        if state.timestamp.batch == self.batch:
+            state.stop_training()
+
+
 class Complains(LoggerDestination):
     """A destination that fails whatever it is given."""
 
@@ -300,6 +314,46 @@ def test_a_table_goes_to_every_destination_that_takes_one(make_trainer):
     ]
     _, _, columns, rows = tables[-1]
     assert [row[columns.index(ACCURACY)] for row in rows] == [point.metrics[ACCURACY] for point in points]
+
+
+def test_a_point_costs_the_same_however_many_there_are(make_trainer, monkeypatch):
+    """What grows with the points is copied at most: a point is put into text once, and into few tables."""
+    texts, tables = [], []
+
+    class Adapter:
+        def dump_json(self, point: TradeoffPoint) -> bytes:
+            texts.append(point.cycle)
+            return TypeAdapter(TradeoffPoint).dump_json(point)
+
+    class Tables(LoggerDestination):
+        def log_table(self, columns, rows, name='Table', step=None):
+            tables.append((step, len(rows)))
+
+    monkeypatch.setattr(curve_module, '_POINT', Adapter())
+    trainer = make_trainer(
+        schedulers=CyclicCosineScheduler('1ba', 1.0),
+        callbacks=ParetoSnapshot(folder='out', save_weights=False),
+        loggers=Tables(),
+        save_folder='own',
+        save_interval='1ba',
+        save_num_checkpoints_to_keep=1,
+        max_duration='100ba',
+    )
+    trainer.fit()
+    assert texts == list(range(100))
+    assert tables[:33] == [(n, n) for n in [*range(1, 33), 36]]
+    assert tables[-1] == (100, 100)
+    assert all(8 * later >= 9 * earlier for (_, earlier), (_, later) in pairwise(tables[31:-1]))
+    tables.clear()
+    # Stopped between two tables, the points are in one all the same.
+    trainer = make_trainer(
+        schedulers=CyclicCosineScheduler('1ba', 1.0),
+        callbacks=[ParetoSnapshot(folder='out-2', save_weights=False), EndsAt(38)],
+        loggers=Tables(),
+        max_duration='100ba',
+    )
+    trainer.fit()
+    assert [rows for _, rows in tables][-2:] == [36, 38]
 
 
 def test_artifacts_are_refused_without_a_place_for_them(make_trainer):
