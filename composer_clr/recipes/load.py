@@ -128,6 +128,8 @@ class RecipeTemplate:
                     f'{self._name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE'
                 ) from error
         assert isinstance(recipe, Recipe)
+        # An override removes an argument of the base's optimizer, which another optimizer may lack.
+        recipe.optimizer.arguments = {k: v for k, v in recipe.optimizer.arguments.items() if v is not None}
         check_family(recipe, self._name)
         if recipe.schedule.kind not in KINDS:
             raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')

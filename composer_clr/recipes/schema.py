@@ -98,7 +98,8 @@ class OptimizerRecipe:
         name (str): A class of ``composer.optim`` or ``torch.optim``. Default: ``'DecoupledSGDW'``.
         lr (float): Learning rate at the top of a cycle.
         weight_decay (float): Weight decay. Default: ``0.0``.
-        arguments (dict): Further arguments of the optimizer, by name, such as ``momentum``.
+        arguments (dict): Further arguments of the optimizer, by name, such as ``momentum``; ``null`` removes one of
+            the base's.
     """
 
     name: str = 'DecoupledSGDW'

@@ -78,6 +78,7 @@ def test_the_parts_come_from_the_recipe():
         ('algorithms.BlurPol={}', "algorithms='BlurPol'.*did you mean 'BlurPool'"),
         ('algorithms.MixUp.alph=0.2', "algorithms.MixUp: .*'alph'"),
         ('loggers.WandbLogger={}', "loggers='WandbLogger'.*did you mean 'WandBLogger'"),
+        ('loggers.MLFlowLogger={}', 'loggers.MLFlowLogger: .*mlflow'),
         ('seed=-1', 'seed=-1: must be between 0 and 4294967295'),
         ('seed=4294967296', 'seed=4294967296: must be between 0 and 4294967295'),
         ('optimizer.lr=1e300', 'optimizer.lr=1e[+]300: must be between 0 and 3.4e[+]38'),
@@ -98,6 +99,17 @@ def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, c
         build_trainer(load_recipe('quickstart/digits', [override]))
     assert main(['quickstart/digits', override]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_another_optimizer_by_override():
+    words = ['optimizer.name=Adam', 'optimizer.lr=0.001', 'progress_bar=false']
+    with pytest.raises(RecipeError, match="optimizer.name.Adam: .*'momentum'"):
+        build_trainer(load_recipe('quickstart/digits', words))
+    recipe = load_recipe('quickstart/digits', [*words, 'optimizer.arguments.momentum=null'])
+    assert recipe.plain()['optimizer']['arguments'] == {}
+    trainer = build_trainer(recipe)
+    assert type(trainer.state.optimizers[0]) is torch.optim.Adam
+    trainer.close()
 
 
 def test_arguments_of_the_optimizer_that_the_schedule_free_one_lacks():
