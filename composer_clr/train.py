@@ -22,6 +22,7 @@ from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.recipes.study import check_same_settings, run_folder
 from composer_clr.training.build import build_trainer, fit, snapshot_of
 from composer_clr.training.run_process import end_with_launcher
+from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']
@@ -40,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --traceback, or key=value')
         recipe = load_recipe(name, overrides)
-        if '--check' in flags:
-            from composer_clr.training.check import check_recipe
-
-            _say(check_recipe(recipe).rstrip())
-            return 0
         end_with_launcher()
-        _train(recipe)
+        with torch_errors():
+            if '--check' in flags:
+                from composer_clr.training.check import check_recipe
+
+                _say(check_recipe(recipe).rstrip())
+            else:
+                _train(recipe)
         return 0
     except (UserError, OSError) as error:
         if '--traceback' in flags:

@@ -24,6 +24,7 @@ PACKAGE = Path(composer_clr.__file__).parent
 # Module and attribute, and the module of this package that relies on it, which must name the attribute.
 PRIVATE_PARTS = [
     ('composer.utils.checkpoint', 'save_checkpoint', 'recording/run_folder.py'),
+    ('composer.utils.checkpoint', '_write_checkpoint_file', 'training/torch_errors.py'),
     ('composer.loggers', 'ConsoleLogger.log_table', 'recording/curve_logger.py'),
     ('composer.loggers', 'WandBLogger.download_file', 'wandb_io/start.py'),
     ('composer.loggers', 'WandBLogger.upload_file', 'wandb_io/live.py'),

@@ -48,7 +48,6 @@ __all__ = ['EpochEndsAfter', 'build_data', 'build_loggers', 'build_trainer', 'fi
 _SECONDS = re.compile(r'(\d+)s')
 
 
-@torch_errors()
 @wandb_errors_in_one_line()
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
     """Builds the Trainer that a recipe describes; ``fit()`` runs it.

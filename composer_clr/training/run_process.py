@@ -221,10 +221,14 @@ def end_with_launcher() -> None:
         _end_with(int(launcher))
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, unless: threading.Event | None = None) -> None:
+    """Ends this process when its parent has ended, however it ended, unless an event comes first."""
+    unless = unless or threading.Event()
+
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_POLL_S)
+            if unless.wait(_POLL_S):
+                return
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_GRACE_S)
         os._exit(1)
@@ -240,6 +244,9 @@ def _serve(runner: connection.Connection) -> Any:
     # Makes torch ask the driver whether there is a GPU: CUDA, once started, does not survive a fork.
     os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # It cannot hear of the runner's end while it imports; a process that forks has one thread.
+    imported = threading.Event()
+    _end_with(os.getppid(), unless=imported)
     # Torch makes a folder for remote modules when it is imported, which would outlive a killed process.
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
@@ -252,6 +259,7 @@ def _serve(runner: connection.Connection) -> Any:
         tempfile.tempdir = None
     # Takes a second; Composer caches the result, also for forked processes.
     get_cpu_model()
+    imported.set()
     ended, wake = os.pipe()
     for end in (ended, wake):
         os.set_blocking(end, False)

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch.serialization
+from composer.utils import checkpoint
 from torch.utils.data import dataloader
 
 __all__ = ['lost_rank', 'torch_errors']
@@ -16,6 +16,8 @@ __all__ = ['lost_rank', 'torch_errors']
 _LOST = re.compile(r'gloo/transport/\S+\] (?P<gloo>[^\[\n]*)|(?P<nccl>ncclRemoteError)')
 _ENDED = re.compile(r'DataLoader worker \(.*?\) (?:is killed by signal: (?P<signal>[^.]*)|exited unexpectedly)')
 _TIMED_OUT = re.compile(r'DataLoader timed out after (?P<seconds>\S+) seconds')
+# The function of Composer that writes a checkpoint, to its argument `filename`.
+_WRITES = '_write_checkpoint_file'
 _NOT_WRITTEN = re.compile(r'inline_container\.cc|PytorchStreamWriter failed')
 
 
@@ -29,10 +31,8 @@ def torch_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        message = _ended_loader(error)
-        if isinstance(error, RuntimeError):
-            message = message or _lost(error) or _not_written(error)
+    except (RuntimeError, OSError, EOFError) as error:
+        message = _lost(error) or _not_written(error) or _ended_loader(error)
         if message is None:
             raise
         raise OSError(message) from error
@@ -49,7 +49,7 @@ def lost_rank(error: Exception) -> str | None:
     return None if lost is None else (lost['gloo'] or lost['nccl']).strip()
 
 
-def _lost(error: RuntimeError) -> str | None:
+def _lost(error: Exception) -> str | None:
     if (how := lost_rank(error)) is None:
         return None
     return f'another rank has ended ({how}): its output has the reason; resume from the last checkpoint'
@@ -63,7 +63,7 @@ def _ended_loader(error: Exception) -> str | None:
         )
     ended = _ENDED.search(str(error))
     # The end of a process may also show while a batch is received.
-    if not ended and (isinstance(error, RuntimeError) or not _frames(error, dataloader.__file__)):
+    if not ended and not (isinstance(error, (ConnectionError, EOFError)) and _frames(error, dataloader.__file__)):
         return None
     how = f' ({ended["signal"]})' if ended and ended['signal'] else ''
     return (
@@ -72,16 +72,17 @@ def _ended_loader(error: Exception) -> str | None:
     )
 
 
-def _not_written(error: BaseException) -> str | None:
-    if not _NOT_WRITTEN.search(str(error)):
+def _not_written(error: Exception) -> str | None:
+    """Returns which of the Trainer's own checkpoints could not be written, and why."""
+    writing = [frame for frame in _frames(error, checkpoint.__file__) if frame.f_code.co_name == _WRITES]
+    if not writing or not (isinstance(error, OSError) or _NOT_WRITTEN.search(str(error))):
         return None
-    saves = [frame for frame in _frames(error, torch.serialization.__file__) if frame.f_code.co_name == 'save']
-    file = saves[0].f_locals.get('f') if saves else None
-    reason = error
+    # Torch's own error follows that of the system.
+    reason: BaseException | None = error
     while reason is not None and not isinstance(reason, OSError):
         reason = reason.__context__
-    why = error if reason is None or reason.strerror is None else reason.strerror
-    return f'{getattr(file, "name", file) or "a file"}: cannot be written ({why}): make room for it, and resume'
+    why = error if reason is None else reason.strerror or reason
+    return f'{writing[0].f_locals["filename"]}: cannot be written ({why}): make room for it, and resume'
 
 
 def _frames(error: BaseException, file: str | None) -> list:
