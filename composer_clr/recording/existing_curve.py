@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.settings import differences, listed_differences, settings_of
+from composer_clr.recording.resume import other_settings
 from composer_clr.recording.run_folder import RunFolder
 
 __all__ = ['take_over', 'with_later']
@@ -56,7 +57,7 @@ def take_over(
     held = f"of run '{then.run_name}' with {len(existing.points)} points"
     if resumed and then.run_name == run.run_name:
         later = [point for point in existing.points if point.cycle > _last(curve.points)]
-        if later and (changed or then.started_at != run.started_at or then.changes != run.changes):
+        if later and (changed or then.started_at != run.started_at or other_settings(then) != other_settings(run)):
             _keep_aside(folder, existing, 'was recorded under other settings, after this checkpoint was saved')
             later = []
     elif autoresume and then.run_name == run.run_name and changed and not overwrite:

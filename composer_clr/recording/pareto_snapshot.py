@@ -25,7 +25,6 @@ from composer_clr.recording.evaluation import (
     stated_directions,
 )
 from composer_clr.recording.existing_curve import take_over
-from composer_clr.recording.ignored_settings import IgnoredSettings
 from composer_clr.recording.preconditions import (
     check_epoch_length,
     check_not_diverged,
@@ -34,7 +33,7 @@ from composer_clr.recording.preconditions import (
     window_length,
 )
 from composer_clr.recording.random_state import RandomState
-from composer_clr.recording.resume_check import ON_CHANGE, continue_points, ends_so_far
+from composer_clr.recording.resume import ON_CHANGE, continue_points, ends_so_far, ignored
 from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
@@ -186,8 +185,8 @@ class ParetoSnapshot(Callback):
         self.recipe: dict[str, Any] | None = None
 
         self._kept = RunState()
-        self._passed: dict[str, Any] = {}
-        self._ignored_settings: IgnoredSettings | None = None
+        # What the Trainer was given and a checkpoint replaces: the optimizers' settings and the seed.
+        self._passed: tuple[dict[str, Any], int] = {}, 0
         self._measurement = Measurement()
         # From FIT_START on.
         self._recorder: CurveRecorder | None = None
@@ -221,14 +220,7 @@ class ParetoSnapshot(Callback):
 
     def init(self, state: State, logger: Logger) -> None:
         del logger
-        self._ignored_settings = IgnoredSettings(state)
-        self._passed = optimizer_settings(state)
-
-    def after_load(self, state: State, logger: Logger) -> None:
-        """Warns of settings that the checkpoint has replaced."""
-        del logger
-        if self._ignored_settings is not None:
-            self._ignored_settings.warn(state)
+        self._passed = optimizer_settings(state), state.rank_zero_seed
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuses what cannot work, before the first batch; then makes every evaluator run at troughs."""
@@ -360,6 +352,7 @@ class ParetoSnapshot(Callback):
     def _open(self, state: State, logger: Logger, start: Start, schedule: RunSchedule) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
+        passed, seed = self._passed
         run = describe_run(
             state,
             schedule,
@@ -367,14 +360,19 @@ class ParetoSnapshot(Callback):
             kind=self.kind,
             started_at=kept.started_at,
             peak_window=str(self.peak_window) if self.peak_window.value else '0ep',
-            passed=self._passed,
+            passed=passed,
             recipe=self.recipe,
         )
+        warned: list[str] = []
         if resumed:
-            for warning in continue_points(
-                kept, run, schedule, state, on_change=self.on_change, kind_given=self.kind is not None
-            ):
-                warnings.warn(warning, UserWarning, stacklevel=2)
+            kind_given = self.kind is not None
+            warned = continue_points(
+                kept, run, schedule, state, passed=passed, on_change=self.on_change, kind_given=kind_given
+            )
+        if start is not Start.ANEW:
+            warned += ignored(run, passed, seed)
+        for warning in warned:
+            warnings.warn(warning, UserWarning, stacklevel=2)
         directions = {**stated_directions(state), **self.directions}
         run = replace(run, parent=kept.parent, directions=directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)

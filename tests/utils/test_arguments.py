@@ -17,17 +17,7 @@ from composer.loss import soft_cross_entropy
 from composer.optim import ComposerScheduler
 
 from composer_clr.utils.arguments import arguments_of, defaults_of, plain
-
-
-def experimental(cls):
-    """Decorates a class as LLM Foundry does its scheduler: the constructor no longer shows its arguments."""
-    original_init = cls.__init__
-
-    def new_init(self, *args, **kwargs):
-        original_init(self, *args, **kwargs)
-
-    cls.__init__ = new_init
-    return cls
+from tests.helpers.decorators import experimental
 
 
 @experimental
