@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from pathlib import Path
 
@@ -200,10 +201,10 @@ def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
 
 
 def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer):
-    resumed = False
+    resumed = threading.Event()
 
     def slow_to_collate_after_the_resume(samples):
-        time.sleep(0.05 if resumed else 0.0)
+        time.sleep(0.05 if resumed.is_set() else 0.0)
         return default_collate(samples)
 
     def trainer(*callbacks: Callback):
@@ -220,7 +221,7 @@ def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer
     first = trainer(StopAfter(18, Event.BATCH_START))
     with pytest.raises(Stop):
         first.fit()
-    resumed = True
+    resumed.set()
     second = trainer()
     second.fit()
     total_wct_s = second.state.timestamp.total_wct.total_seconds()
