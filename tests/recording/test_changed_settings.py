@@ -16,7 +16,7 @@ from composer.optim import CosineAnnealingWithWarmupScheduler, DecoupledSGDW, Po
 from torch.utils.data import DataLoader
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler, InCycles, TroughAverage
-from composer_clr.algorithms.in_step import CyclicMomentum
+from composer_clr.algorithms.hyperparameters import CyclicMomentum
 from composer_clr.curves.curve import TradeoffCurve
 from tests.conftest import classifier, loader
 from tests.helpers.decorators import experimental
