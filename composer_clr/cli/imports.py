@@ -44,9 +44,8 @@ def import_wandb(
     strict: Strict = False,
 ) -> None:
     """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.wandb_io.history import Keys
+    from composer_clr.wandb_io.history import Keys, RunFilter
     from composer_clr.wandb_io.import_curves import import_curves
-    from composer_clr.wandb_io.online import RunFilter
 
     keys = Keys(
         lr=lr_key,

@@ -12,9 +12,16 @@ from rich.progress import track
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.utils.text import printable
-from composer_clr.wandb_io.history import Keys, RunHistory, wanted
-from composer_clr.wandb_io.offline import read_histories, run_files
-from composer_clr.wandb_io.online import RunFilter, find_runs, read_history
+from composer_clr.wandb_io.history import (
+    Keys,
+    RunFilter,
+    RunHistory,
+    find_runs,
+    read_histories,
+    read_history,
+    run_files,
+    wanted,
+)
 from composer_clr.wandb_io.recovered_curve import recovered_curve
 
 __all__ = ['import_curves']

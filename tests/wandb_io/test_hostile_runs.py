@@ -14,10 +14,8 @@ from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import write_long_csv
-from composer_clr.wandb_io.history import Keys
+from composer_clr.wandb_io.history import Keys, RunFilter, logged_values
 from composer_clr.wandb_io.import_curves import import_curves
-from composer_clr.wandb_io.online import RunFilter
-from composer_clr.wandb_io.run_file import logged_values
 from tests.helpers.fuzzing import FEW, MANY, anything, attempts, refused_or
 
 KEYS = [

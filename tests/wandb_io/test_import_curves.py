@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv, writable_curves, write_long_csv
-from composer_clr.wandb_io.history import Keys, RunHistory, wanted
-from composer_clr.wandb_io.offline import read_histories, run_files
-from composer_clr.wandb_io.online import RunFilter, find_runs, read_history
+from composer_clr.wandb_io.history import (
+    Keys,
+    RunFilter,
+    RunHistory,
+    find_runs,
+    read_histories,
+    read_history,
+    run_files,
+    wanted,
+)
 from composer_clr.wandb_io.recovered_curve import recovered_curve
 
 LR, ACC = 'lr-SGD/group0', 'metrics/eval/Accuracy'

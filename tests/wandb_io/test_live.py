@@ -38,9 +38,8 @@ from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.train import main
 from composer_clr.wandb_io import live
-from composer_clr.wandb_io.history import Keys
+from composer_clr.wandb_io.history import Keys, RunFilter
 from composer_clr.wandb_io.import_curves import import_curves
-from composer_clr.wandb_io.online import RunFilter
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.runs_and_lines import run
