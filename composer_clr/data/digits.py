@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, TensorDataset
 
 from composer_clr.data.images import check_num_classes
-from composer_clr.data.loaders import dataspecs
+from composer_clr.data.loaders import dataspecs, loader_arguments
 
 __all__ = ['digits_dataspecs']
 
@@ -65,4 +65,4 @@ def digits_dataspecs(
     held_out = TensorDataset(images(eval_x), eval_y)
     if eval_images < len(held_out):
         held_out = Subset(held_out, range(eval_images))
-    return dataspecs(train, held_out, batch_size, eval_batch_size, num_workers=num_workers, seed=seed)
+    return dataspecs(train, held_out, batch_size, eval_batch_size, seed, **loader_arguments(num_workers))

@@ -14,7 +14,14 @@ from composer_clr.data.images import (
     check_classes,
     check_num_classes,
 )
-from composer_clr.data.loaders import check_batch, check_ranks, collate_images, dataspecs, evenly_spaced
+from composer_clr.data.loaders import (
+    check_batch,
+    check_ranks,
+    collate_images,
+    dataspecs,
+    evenly_spaced,
+    loader_arguments,
+)
 
 __all__ = ['imagefolder_dataspecs']
 
@@ -71,8 +78,7 @@ def imagefolder_dataspecs(
         evenly_spaced(held_out, eval_images),
         batch_size,
         eval_batch_size,
-        num_workers=num_workers,
-        seed=seed,
-        collate_fn=collate_images,
+        seed,
         on_device=Normalize(),
+        **loader_arguments(num_workers, collate_images),
     )

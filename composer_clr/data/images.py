@@ -133,10 +133,6 @@ class TrainTransform:
 
     Random numbers are drawn in torchvision's order, so that one seed gives the same crops: from a generator, or by
     default from torch's own state, which each loader process has for itself.
-
-    Example:
-        >>> TrainTransform(32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
-        torch.Size([3, 32, 32])
     """
 
     def __init__(self, size: int = 224):
@@ -168,12 +164,7 @@ def _random_box(height: int, width: int, generator: torch.Generator | None) -> t
 
 
 class EvalTransform:
-    """torchvision's ``Resize`` of the shorter side and ``CenterCrop``, with its roundings.
-
-    Example:
-        >>> EvalTransform(36, 32)(torch.zeros(3, 40, 50, dtype=torch.uint8)).shape
-        torch.Size([3, 32, 32])
-    """
+    """torchvision's ``Resize`` of the shorter side and ``CenterCrop``, with its roundings."""
 
     def __init__(self, resize: int = 256, crop: int = 224):
         if not 1 <= crop <= resize:

@@ -79,32 +79,17 @@ def _end_loader_processes() -> None:
 
 
 def dataspecs(
-    train: Dataset,
-    held_out: Dataset,
-    batch_size: int,
-    eval_batch_size: int,
-    *,
-    num_workers: int,
-    seed: int = 0,
-    collate_fn: Callable | None = None,
-    on_device: Callable | None = None,
+    train: Dataset, held_out: Dataset, batch_size: int, eval_batch_size: int, seed: int, **arguments: Any
 ) -> tuple[DataSpec, DataSpec]:
     """Returns training and evaluation data, as :func:`sampled` makes each."""
-    loader = loader_arguments(num_workers, collate_fn)
     return (
-        sampled(train, batch_size, train=True, seed=seed, on_device=on_device, **loader),
-        sampled(held_out, eval_batch_size, train=False, on_device=on_device, **loader),
+        sampled(train, batch_size, train=True, seed=seed, **arguments),
+        sampled(held_out, eval_batch_size, train=False, **arguments),
     )
 
 
 def sampled(
-    dataset: Dataset,
-    batch_size: int,
-    *,
-    train: bool,
-    seed: int = 0,
-    on_device: Callable | None = None,
-    **loader: Any,
+    dataset: Dataset, batch_size: int, *, train: bool, seed: int = 0, on_device: Callable | None = None, **loader: Any
 ) -> DataSpec:
     """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation.
 

@@ -11,7 +11,7 @@ import torch
 from composer.core import DataSpec
 from torch.utils.data import Dataset
 
-from composer_clr.data.loaders import dataspecs, evenly_spaced
+from composer_clr.data.loaders import dataspecs, evenly_spaced, loader_arguments
 
 __all__ = ['ByteSequences', 'standard_library_dataspecs', 'standard_library_files']
 
@@ -95,7 +95,7 @@ def standard_library_dataspecs(
         ByteSequences(_texts(standard_library_files(held_out=held_out)), sequence_length) for held_out in (False, True)
     )
     evaluated = evenly_spaced(held_out, eval_sequences, 'eval_sequences')
-    return dataspecs(train, evaluated, batch_size, eval_batch_size, num_workers=num_workers, seed=seed)
+    return dataspecs(train, evaluated, batch_size, eval_batch_size, seed, **loader_arguments(num_workers))
 
 
 def _texts(paths: Iterator[Path]) -> list[bytes]:

@@ -14,8 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from composer_clr.cli.app import app
-from composer_clr.data.conversion.convert import Conversion, ConversionError, convert_images, smaller_copy
+from composer_clr.data.conversion.convert import Conversion, convert_images, smaller_copy
 from composer_clr.data.images import EvalTransform, ImageFolderDataset
+from composer_clr.utils.errors import UserError
 from tests.helpers.launcher import PROCESSES
 from tests.helpers.photographs import photographs, write_folder
 
@@ -152,7 +153,7 @@ def broken(images: Path, tmp_path: Path) -> Path:
 
 def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path):
     source, target = broken(images, tmp_path), tmp_path / 'copies'
-    with pytest.raises(ConversionError, match=r'1 files .* such as .*/train/class0/2\.JPEG: .*--skip-unreadable'):
+    with pytest.raises(UserError, match=r'1 files .* such as .*/train/class0/2\.JPEG: .*--skip-unreadable'):
         convert_images(source, target, Conversion(50, shard_images=3), 1, quietly)
     assert not (target / 'val/index.json').exists()
     counts = convert_images(source, target, Conversion(50, shard_images=3, skip_unreadable=True), 1, quietly)
@@ -162,7 +163,7 @@ def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path):
 
 def test_a_broken_file_that_was_replaced_is_taken(images, tmp_path):
     source, target = broken(images, tmp_path), tmp_path / 'copies'
-    with pytest.raises(ConversionError):
+    with pytest.raises(UserError):
         convert_images(source, target, Conversion(50), 1, quietly)
     (source / 'train/class0/2.JPEG').write_bytes((images / 'train/class0/2.JPEG').read_bytes())
     assert convert_images(source, target, Conversion(50), 1, quietly) == {'train': 4, 'val': 4}
@@ -172,20 +173,20 @@ def test_the_end_is_checked_by_count_and_size(images, tmp_path):
     target = tmp_path / 'mds'
     convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
     (target / 'train/shard.00001.mds').write_bytes(b'')
-    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is incomplete'):
+    with pytest.raises(UserError, match=r'shard\.00001\.mds is incomplete'):
         convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
     (target / 'train/shard.00001.mds').unlink()
-    with pytest.raises(ConversionError, match=r'shard\.00001\.mds is incomplete'):
+    with pytest.raises(UserError, match=r'shard\.00001\.mds is incomplete'):
         convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)
 
 
 def test_a_target_of_something_else_is_refused(images, tmp_path):
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full/mine.txt').touch()
-    with pytest.raises(ConversionError, match=r'/full is not empty'):
+    with pytest.raises(UserError, match=r'/full is not empty'):
         convert_images(images, tmp_path / 'full', Conversion(60), 1, quietly)
     convert_images(images, tmp_path / 'small', Conversion(60), 1, quietly)
-    with pytest.raises(ConversionError, match=r'/small holds a conversion of other files or with other options'):
+    with pytest.raises(UserError, match=r'/small holds a conversion of other files or with other options'):
         convert_images(images, tmp_path / 'small', Conversion(61), 1, quietly)
 
 
@@ -200,7 +201,7 @@ def test_the_command(images, tmp_path):
     assert 'The effect on accuracy is not tested' in help_text
     for wrong in (['--quality', '100'], ['--short-side', '0']):
         refused = runner.invoke(app, ['convert-images', str(images), str(tmp_path / 'other'), *wrong])
-        assert isinstance(refused.exception, ConversionError)
+        assert isinstance(refused.exception, UserError)
     missing = runner.invoke(app, ['convert-images', str(tmp_path / 'none'), str(tmp_path / 'other')])
-    assert isinstance(missing.exception, ConversionError)
+    assert isinstance(missing.exception, UserError)
     assert 'no such folder' in str(missing.exception)

@@ -17,7 +17,7 @@ RUN += ['snapshot.save_weights=false', 'run_name=run', 'checkpoint.keep=-1']
 
 def orders(seed: int, epochs: int) -> list[tuple[int, ...]]:
     samples = TensorDataset(torch.arange(40))
-    loader = dataspecs(samples, samples, 4, 4, num_workers=0, seed=seed)[0].dataloader
+    loader = dataspecs(samples, samples, 4, 4, seed)[0].dataloader
     found = []
     for epoch in range(epochs):
         loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]

@@ -29,16 +29,12 @@ from composer_clr.data.images import ImageFolderDataset, check_classes, decode_r
 from composer_clr.utils.errors import UserError
 from composer_clr.utils.files import part_of, put_in_place, write_whole
 
-__all__ = ['Conversion', 'ConversionError', 'convert_images', 'smaller_copy']
+__all__ = ['Conversion', 'convert_images', 'smaller_copy']
 
 SPLITS = ('train', 'val')
 _PLAN = 'conversion.json'
 # Training images are shuffled over the shards once, so that a shard has images of many classes.
 _ORDER_SEED = 0
-
-
-class ConversionError(UserError):
-    """A conversion that cannot be done; the message names the file or the option."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Conversion:
 
     def __post_init__(self) -> None:
         if self.short_side < 1 or not 1 <= self.quality <= 95 or self.shard_images < 1:
-            raise ConversionError('--short-side and --shard-images must be 1 or more, --quality from 1 to 95')
+            raise UserError('--short-side and --shard-images must be 1 or more, --quality from 1 to 95')
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,13 @@ def convert_images(
     is called with the numbers of images done and of all. Returns the images of each split, those of earlier calls too.
     """
     if importlib.util.find_spec('streaming') is None:
-        raise ConversionError("MosaicML Streaming is not installed: pip install 'composer_clr[streaming]'")
+        raise UserError("MosaicML Streaming is not installed: pip install 'composer_clr[streaming]'")
     try:
         folders = {split: ImageFolderDataset(source / split, transform=torch.as_tensor) for split in SPLITS}
         train, held_out = folders.values()
         check_classes(train.classes, held_out.classes, (train.folder, held_out.folder))
     except ValueError as error:
-        raise ConversionError(str(error)) from error
+        raise UserError(str(error)) from error
     _open_target(target, conversion, folders)
     jobs = [
         job
@@ -96,11 +92,11 @@ def convert_images(
             done += len(job.files)
             progress(done, total)
     except BrokenProcessPool as error:
-        raise ConversionError('a process was killed, perhaps for lack of memory: call again') from error
+        raise UserError('a process was killed, perhaps for lack of memory: call again') from error
     except OSError as error:
-        raise ConversionError(f'{target} cannot be written to ({error}): call again when it can') from error
+        raise UserError(f'{target} cannot be written to ({error}): call again when it can') from error
     if unreadable and not conversion.skip_unreadable:
-        raise ConversionError(
+        raise UserError(
             f'{len(unreadable)} files are not readable images, such as {unreadable[0]}: replace them and call again, '
             'or leave them out with --skip-unreadable'
         )
@@ -142,12 +138,10 @@ def _open_target(target: Path, conversion: Conversion, folders: dict[str, ImageF
     plan = json.dumps({**asdict(conversion), 'skip_unreadable': None, 'files': digest.hexdigest()})
     if (target / _PLAN).is_file():
         if (target / _PLAN).read_text(encoding='utf-8') != plan:
-            raise ConversionError(
-                f'{target} holds a conversion of other files or with other options: pass a new folder'
-            )
+            raise UserError(f'{target} holds a conversion of other files or with other options: pass a new folder')
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConversionError(f'{target} is not empty, and holds no conversion: pass a new folder')
+        raise UserError(f'{target} is not empty, and holds no conversion: pass a new folder')
     for split in SPLITS:
         (target / split).mkdir(parents=True)
     write_whole(target / _PLAN, plan)
@@ -161,7 +155,7 @@ def _finish(folder: ImageFolderDataset, target: Path) -> int:
     sizes = {target / shard['raw_data']['basename']: shard['raw_data']['bytes'] for shard in shards}
     wrong = [file.name for file, size in sizes.items() if not file.is_file() or file.stat().st_size != size]
     if images + len(left_out) != len(folder) or wrong:
-        raise ConversionError(
+        raise UserError(
             f'{target} has {images} images of {len(folder)}, {len(left_out)} left out'
             + (f', and {wrong[0]} is incomplete' if wrong else '')
             + ': remove it and convert again'
