@@ -83,7 +83,9 @@ class ParetoSnapshot(Callback):
 
     Args:
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
-            troughs themselves, such as ``['16ep', '32ep']``. Default: ``None``, the Trainer's own scheduler.
+            troughs themselves, such as ``['16ep', '32ep']``, or ``['1dur']`` for a schedule of your own with one decay
+            that ends with training, as ModernBERT's ``warmup_stable_decay``, ``cosine_inverse_sqrt`` and
+            ``one_minus_sqrt``. Default: ``None``, the Trainer's own scheduler.
         folder (str): The folder of ``curve.json`` and the snapshots: a local one, or a URI such as
             ``s3://bucket/study``. ``{run_name}`` stands for the run's name. Default: ``'{run_name}/pareto'``.
         metrics (Sequence[str] | None): The metrics to record, each ``label/metric`` such as

@@ -61,4 +61,4 @@ class AnytimeScheduler(CyclicCosineScheduler):
         t_mult: float | Fraction = 2.0,
     ):
         check_rate(rate, a)
-        self._set(ScheduleArguments.read(t_0=t_0, t_mult=t_mult, t_warmup=t_warmup, marks=marks, rate=rate, a=a))
+        self._follow(ScheduleArguments.read(t_0=t_0, t_mult=t_mult, t_warmup=t_warmup, marks=marks, rate=rate, a=a))

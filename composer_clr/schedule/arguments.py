@@ -52,11 +52,7 @@ class ScheduleArguments:
 
     @classmethod
     def read(cls, **given: Any) -> ScheduleArguments:
-        """Reads arguments as a user, a recipe or a record gives them; times are time strings, ``Time`` or read before.
-
-        Raises:
-            ValueError: If one cannot be read or is out of range, or two do not go together.
-        """
+        """Reads arguments as a user, a recipe or a record gives them; one that is out of range is a ``ValueError``."""
         raw = cls(**given)
         if raw.rate is not None or raw.a is not None:
             check_rate(raw.rate, raw.a)
@@ -92,11 +88,7 @@ class ScheduleArguments:
         return cls.read(**{name: value for name, value in named.items() if name in names} | others)
 
     def check_troughs(self) -> None:
-        """Refuses arguments that have neither ``t_0`` nor ``cycle_ends``.
-
-        Raises:
-            ValueError: If both are missing.
-        """
+        """Refuses arguments that have neither ``t_0`` nor the troughs themselves."""
         if self.t_0 is None and self._listed is None:
             raise ValueError(
                 f"t_0 is missing: give the period of the first cycle ('8ep'), or the {self.end_name}s as "
@@ -115,11 +107,7 @@ class ScheduleArguments:
         Args:
             count (Count): Counts a named time in the unit of the cycles. Not called for a time of 0.
             unit (str): That unit, for the errors.
-            ends (Iterable[int] | None): Troughs counted before, such as those of a record, in place of ``t_0``,
-                ``t_mult`` and ``cycle_ends``. Default: ``None``.
-
-        Raises:
-            ValueError: If the times do not make cycles of at least 1 each, or whatever ``count`` raises.
+            ends (Iterable[int] | None): Troughs counted before, in place of those of the arguments. Default: ``None``.
         """
         warmup = _counted('t_warmup', self.t_warmup, count)
         if ends is None:
@@ -131,7 +119,8 @@ class ScheduleArguments:
         plain: dict[str, object] = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         if self._listed is not None:
             del plain['t_0'], plain['t_mult']
-            plain = {self._ends_name: plain[self._ends_name], **plain}
+            ends = plain.pop(self._ends_name)
+            plain = {'cycle_ends' if self.rate is None else 'marks': ends, **plain}
         if self.rate is not None:
             for name in _OF_DECAYS:
                 del plain[name]

@@ -17,11 +17,7 @@ _KEYS = (*_SHARES, 'device', 'bn_batches')
 
 
 def decay_named(name: object) -> Callable[[float], float]:
-    """Returns the decay of a name.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
+    """Returns the decay of a name."""
     if not isinstance(name, str) or name not in DECAYS:
         raise ValueError(
             f'decay={name!r}: unknown decay{did_you_mean(str(name), list(DECAYS))}; give one of {", ".join(DECAYS)} '
@@ -33,16 +29,9 @@ def decay_named(name: object) -> Callable[[float], float]:
 def check_average(
     window: float | None = None, half_life: float | None = None, decay: str = 'linear'
 ) -> tuple[float | None, float | None]:
-    """Returns the window and the half-life of an average, one of which is ``None``.
+    """Returns the window (by default 0.25) and the half-life of an average, one of which is ``None``.
 
-    Args:
-        window (float | None): The part of training so far that is averaged, in (0, 1]. Default: ``None``, 0.25.
-        half_life (float | None): In place of the window, the half-life as a part of the time so far, > 0. Default:
-            ``None``.
-        decay (str): The decay that an average over a window stands for. Default: ``'linear'``.
-
-    Raises:
-        ValueError: If a value is out of range, or ``half_life`` is given beside one of the others.
+    Both are parts of the time so far. A value out of range, or ``half_life`` beside another, is a ``ValueError``.
 
     Example:
         >>> check_average(), check_average(half_life=0.5)
@@ -57,15 +46,7 @@ def check_average(
 
 
 def read_average(arguments: Mapping[str, object]) -> tuple[float | None, float | None]:
-    """Returns the window and the half-life of a recipe's ``schedule.average``.
-
-    Raises:
-        ValueError: If a key is unknown, or as for :func:`check_average`.
-
-    Example:
-        >>> read_average({'window': 0.5, 'device': 'cpu'})
-        (0.5, None)
-    """
+    """Returns the window and the half-life of a recipe's ``schedule.average``."""
     unknown = next((key for key in arguments if key not in _KEYS), None)
     if unknown is not None:
         raise ValueError(f'unknown key {unknown!r}{did_you_mean(unknown, _KEYS)}; the keys are {", ".join(_KEYS)}')
@@ -100,7 +81,7 @@ def most_open(windows: Iterable[Window]) -> int:
     r"""Returns how many windows are open at once at most: the copies of the weights that an anytime run keeps.
 
     Marks in the ratio :math:`r` with windows of the last fraction :math:`f` need
-    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil` copies: 1 for doubling marks, 5 for fifty marks from 16 to 512.
+    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil` copies.
 
     Example:
         >>> most_open(tail(end, 0.25) for end in (16, 32, 64)), most_open(tail(end, 0.5) for end in (16, 20, 24, 28))

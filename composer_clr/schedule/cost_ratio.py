@@ -9,19 +9,12 @@ __all__ = ['cost_ratio', 'geometric_cost_ratio']
 
 
 def geometric_cost_ratio(n: int, r: float) -> float:
-    r"""Returns the cost of separate runs to :math:`n` points relative to one cyclic run through them.
+    r"""Returns the cost of separate runs to :math:`n` points, each :math:`r` times as long, relative to one cyclic run.
 
     .. math::
         \frac{1 - r^n}{(1 - r) \, r^{n-1}} = \sum_{k=0}^{n-1} r^{-k}
 
     The sum is what is computed: it holds for :math:`r = 1` too, and is exact near it.
-
-    Args:
-        n (int): Points sampled, >= 1: the paper's six are 16 to 512 epochs.
-        r (float): Time of a point over that of the one before, >= 1.
-
-    Raises:
-        ValueError: If ``n`` or ``r`` is below 1.
 
     Example:
         >>> geometric_cost_ratio(6, 2), geometric_cost_ratio(6, 1)
@@ -37,12 +30,6 @@ def geometric_cost_ratio(n: int, r: float) -> float:
 
 def cost_ratio(points: Iterable[float]) -> float:
     """Returns the cost of separate runs to any points relative to one run through them: their sum over the largest.
-
-    Args:
-        points (Iterable[float]): Epochs or times, > 0.
-
-    Raises:
-        ValueError: If the list is empty, or a point is not above 0.
 
     Example:
         >>> cost_ratio([16, 32, 64, 128, 256, 512])

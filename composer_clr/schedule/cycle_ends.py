@@ -73,14 +73,7 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
 
 
 def read_marks(marks: object) -> list[str] | None:
-    """Returns marks as a list of times.
-
-    Args:
-        marks (Sequence[str] | Mapping | None): A list of times; or ``{first, last, ratio}``, each mark ``ratio`` times
-            the one before; or ``{first, last, n}``, ``n`` marks evenly spaced in the logarithm of time; or ``None``.
-
-    Raises:
-        ValueError: If it is something else, or makes no increasing times.
+    """Returns marks as a list of times: from a list, from ``{first, last, ratio}``, or from ``{first, last, n}``.
 
     Example:
         >>> read_marks({'first': '16ep', 'last': '64ep', 'ratio': 2}), read_marks(['4ep', '6ep'])

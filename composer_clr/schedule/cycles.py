@@ -28,17 +28,14 @@ class Cycles:
 
     Args:
         start (int): End of the warmup and restart of cycle 0, :math:`b_0 \ge 0`.
-        ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing. May be an endless
-            iterator, which is read only as far as needed.
+        ends (Iterable[int]): The troughs :math:`b_1, b_2, \ldots`, strictly increasing; an endless iterator is read
+            and checked only as far as needed.
         shape (CycleShape | SteadyRate): The multiplier within a cycle, or without decay. Default: the plain cosine.
 
     Raises:
-        ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle. An endless
-            iterator is checked as it is read.
+        ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle.
 
     Example:
-        The paper's schedule, in epochs:
-
         >>> cycles = Cycles(8, geometric_ends(8, t_0=8, t_mult=2))
         >>> cycles.troughs(until=512)
         [16, 32, 64, 128, 256, 512]
@@ -90,23 +87,10 @@ class Cycles:
         return cycle if 0 <= cycle < len(self._bounds) - 1 else None
 
     def multiplier(self, t: float, alpha_f: float = 0.0) -> float:
-        r"""Returns the learning rate multiplier at a time, in [0, 1].
+        """Returns the learning rate multiplier at a time, in [0, 1]; after the last trough, ``alpha_f``.
 
-        .. math::
-            \alpha(t) = \begin{cases}
-                t / b_0 & t < b_0 \\
-                \alpha_f + (1 - \alpha_f) \frac{1}{2} (1 + \cos(\pi \tau)), \quad
-                \tau = \frac{t - b_i}{b_{i+1} - b_i} & b_i \le t < b_{i+1} \\
-                \alpha_f & \text{after the last trough}
-            \end{cases}
-
-        where another shape takes the place of the second line. The plain cosine's arithmetic is, operation for
-        operation, that of Composer's ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit
-        for bit.
-
-        Args:
-            t (float): Time since the start of training, :math:`\ge 0`.
-            alpha_f (float): Multiplier that each cycle decays to, in [0, 1]. Default: ``0.0``.
+        The plain cosine's arithmetic is, operation for operation, that of Composer's
+        ``CosineAnnealingWithWarmupScheduler``, so that the first cycle agrees with it bit for bit.
 
         Example:
             >>> cycles = Cycles(4, [8, 16])
@@ -136,11 +120,7 @@ class Cycles:
         return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
 
     def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
-        """Refuses a shape that does not fit into every cycle that starts before ``until``.
-
-        Raises:
-            ValueError: If rise and hold leave a cycle no decay, or its peak is missing or below ``alpha_f``.
-        """
+        """Refuses a shape that does not fit into every cycle that starts before ``until``."""
         if self._is_plain or isinstance(self.shape, SteadyRate):
             return
         self._read_past(until)
@@ -149,11 +129,7 @@ class Cycles:
                 self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
 
     def peak(self, cycle: int) -> float:
-        """Returns the multiplier that a cycle decays from; without decay, that at its start.
-
-        Raises:
-            IndexError: If the schedule has fewer cycles.
-        """
+        """Returns the multiplier that a cycle decays from; without decay, that at its start."""
         restart, trough = self.bounds(cycle)
         if isinstance(self.shape, SteadyRate):
             return self.multiplier(restart)
@@ -173,15 +149,7 @@ class Cycles:
         return self.start + self.shape.corners(0, end - self.start)[1]
 
     def bounds(self, cycle: int) -> tuple[int, int]:
-        """Returns the restart and the trough of a cycle.
-
-        Raises:
-            IndexError: If the schedule has fewer cycles.
-
-        Example:
-            >>> Cycles(8, geometric_ends(8, t_0=8, t_mult=2)).bounds(5)
-            (256, 512)
-        """
+        """Returns the restart and the trough of a cycle; an ``IndexError`` if the schedule has fewer."""
         while not self._exhausted and len(self._bounds) < cycle + 2:
             self._read_past(self._bounds[-1])
         if not 0 <= cycle < len(self._bounds) - 1:
@@ -194,13 +162,7 @@ class Cycles:
         return self._bounds[1 : bisect_right(self._bounds, until, lo=1)]
 
     def crossed(self, before: int, now: int) -> range:
-        """Returns the cycles that a step completed: those with a trough in ``(before, now]``.
-
-        Example:
-            >>> cycles = Cycles(0, [10, 30])
-            >>> list(cycles.crossed(9, 10)), list(cycles.crossed(10, 11))
-            ([0], [])
-        """
+        """Returns the cycles that a step completed: those with a trough in ``(before, now]``."""
         self._read_past(now)
         return range(bisect_right(self._bounds, before, lo=1) - 1, bisect_right(self._bounds, now, lo=1) - 1)
 
@@ -217,15 +179,10 @@ class Cycles:
         return min(candidates, key=lambda trough: abs(trough - t), default=None)
 
     def elapsed(self, t: int, *, after_batch: bool) -> tuple[int, float]:
-        r"""Returns the cycle that a time belongs to, and its elapsed part; after the last trough, the last one and 1.
+        """Returns the cycle that a time belongs to, and its elapsed part: cycle 0 starts at time 0.
 
-        .. math::
-            e(t) = \frac{t - r_i}{b_{i+1} - r_i}, \qquad r_0 = 0, \quad r_i = b_i
-
-        Args:
-            t (int): The time, >= 0.
-            after_batch (bool): Whether a trough belongs to the cycle that it ends, with the elapsed part 1, rather than
-                to the one that starts there.
+        ``after_batch``: whether a trough belongs to the cycle that it ends, with the elapsed part 1, rather than to the
+        one that starts there. After the last trough the answer is the last cycle and 1.
 
         Example:
             >>> cycles = Cycles(8, [16, 32])
@@ -249,16 +206,8 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
     .. math::
         b_{k+1} = \operatorname{round}\bigl(t_{warmup} + t_0 \textstyle\sum_{i=0}^{k} t_{mult}^i\bigr)
 
-    Ties go to the even number, as Python's ``round`` has it. A float ``t_mult`` stands for the rational number that it
-    is; pass a ``Fraction`` for one that no float can hold.
-
-    Args:
-        t_warmup (int | Fraction): Time before cycle 0, :math:`\ge 0`.
-        t_0 (int | Fraction): Period of cycle 0, :math:`\ge 1`.
-        t_mult (int | Fraction | float): Period of a cycle over that of the one before, :math:`\ge 1`.
-
-    Returns:
-        Iterator[int]: The troughs :math:`b_1, b_2, \ldots`, without end; it can be copied and pickled.
+    Ties go to the even number. A float ``t_mult`` stands for the rational number that it is. The iterator has no end,
+    and can be copied and pickled.
 
     Raises:
         ValueError: If ``t_0`` or ``t_mult`` is below 1.
@@ -267,9 +216,6 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
         >>> from itertools import islice
         >>> list(islice(geometric_ends(0, t_0=3, t_mult=1.5), 7))
         [3, 8, 14, 24, 40, 62, 97]
-
-    Source:
-        Portes et al. 2022, arXiv:2206.00832, section 2: the stepwise multiplicative schedule.
     """
     if t_0 < 1:
         raise ValueError(f'the first cycle would be {float(t_0):g} long: it must be at least one unit of time')
@@ -285,8 +231,7 @@ def geometric_ends(t_warmup: Rational, t_0: Rational, t_mult: Rational | float) 
 class _GeometricEnds(Iterator[int]):
     """The sum so far and the next period, over one shared denominator.
 
-    The denominator is never reduced: Fraction would spend its time on greatest common divisors of numbers that grow by
-    52 bits per cycle for a ``t_mult`` like 1.001. A generator would do the same, but can be neither copied nor pickled.
+    It is never reduced: greatest common divisors of numbers that grow by 52 bits per cycle would take all the time.
     """
 
     end: int

@@ -7,17 +7,17 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 from composer import optim
-from composer.core import State, Time, Timestamp
+from composer.core import State, Timestamp
 from torch.optim.lr_scheduler import LambdaLR
 
 from composer_clr.schedule.cycles import Cycles
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import CyclicCosineScheduler, Troughs
 from composer_clr.schedule.times import Lengths, ScheduleTime, read_time
+from composer_clr.utils.arguments import arguments_of, defaults_of, plain
 
 __all__ = ['multiplier_at', 'trainer_schedule']
 
@@ -40,9 +40,8 @@ _WITHOUT_RESTARTS = (
 _INVERSE_SQRT = 'InverseSquareRootWithWarmupScheduler'
 # What a record of a schedule may leave out beside the scheduler's arguments.
 _UNLESS_RECORDED: dict[str, object] = {'ssr': 1.0, 'points_at': None, 'average': None}
-# An argument of torch's schedulers that counts on in training.
-_PROGRESS = ('last_epoch',)
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# Arguments of torch's schedulers that say nothing of the rate, or count on in training.
+_OF_TORCH = ('optimizer', 'last_epoch')
 
 
 def trainer_schedule(state: State, override: Troughs | None) -> RunSchedule:
@@ -52,7 +51,8 @@ def trainer_schedule(state: State, override: Troughs | None) -> RunSchedule:
             f'the Trainer has {len(state.schedulers)} schedulers, of which Composer applies only the last: give it one'
         )
     scheduler, ssr = _composer_scheduler(state)
-    described, defaults = _described(scheduler), _defaults(scheduler)
+    described = _described(scheduler)
+    defaults = _UNLESS_RECORDED | ({} if scheduler is None else defaults_of(scheduler))
     own = _own_schedule(scheduler, state, ssr)
     if own is not None:
         own = replace(own, scheduler={**described, 'ssr': ssr}, defaults=defaults)
@@ -159,10 +159,8 @@ def _one_decay(scheduler: Any, state: State, lengths: Lengths, ssr: float) -> Ru
     if type(scheduler).__name__ == _INVERSE_SQRT:
         decays = read_time('t_cooldown', scheduler.t_cooldown).value > 0
     else:
-        after_warmup, last = (
-            multiplier_at(state, state.timestamp.copy(**{schedule.counter: t})) or 0.0
-            for t in (schedule.cycles.start, end)
-        )
+        counts: list[dict[str, Any]] = [{schedule.counter: t} for t in (schedule.cycles.start, end)]
+        after_warmup, last = (multiplier_at(state, state.timestamp.copy(**count)) or 0.0 for count in counts)
         decays = last < after_warmup
     return replace(schedule, decays=decays)
 
@@ -204,42 +202,15 @@ def _described(scheduler: Any) -> dict[str, Any]:
     """Returns a scheduler's name and its arguments as plain values, as far as it keeps them."""
     if scheduler is None:
         return {'scheduler': None}
-    name = getattr(scheduler, '__name__', type(scheduler).__name__)
     if isinstance(scheduler, CyclicCosineScheduler):
-        return {'scheduler': name, **scheduler.describe()}
-    if isinstance(scheduler, partial):
-        return {'scheduler': getattr(scheduler.func, '__name__', name), **_plain_values(scheduler.keywords)}
-    if inspect.isfunction(scheduler):
-        defaults = {p.name: p.default for p in inspect.signature(scheduler).parameters.values()}
-        return {'scheduler': name, **_plain_values(defaults | dict(inspect.getclosurevars(scheduler).nonlocals))}
-    parameters = inspect.signature(type(scheduler).__init__).parameters
-    kept = {key: getattr(scheduler, key, None) for key in parameters if key not in _PROGRESS}
-    if any(p.kind in _VARIADIC for p in parameters.values()) and isinstance(getattr(scheduler, '__dict__', None), dict):
-        # A decorator hides the arguments, but not the attributes.
-        kept |= {key: value for key, value in vars(scheduler).items() if not key.startswith('_')}
-    return {'scheduler': name, **_plain_values(kept)}
-
-
-def _defaults(scheduler: Any) -> dict[str, Any]:
-    parameters = () if scheduler is None else inspect.signature(type(scheduler).__init__).parameters.values()
-    return _UNLESS_RECORDED | {
-        p.name: _plain(p.default) for p in parameters if p.default is not inspect.Parameter.empty
-    }
-
-
-def _plain_values(values: dict[str, Any]) -> dict[str, Any]:
-    plain = {name: _plain(value) for name, value in values.items()}
-    return {name: value for name, value in plain.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    """Returns an argument as plain values; ``None`` for what a record does not keep."""
-    if isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, Time):
-        return str(value)
-    if isinstance(value, Real):
-        return int(value) if isinstance(value, Integral) else float(value)
-    if isinstance(value, (list, tuple)):
-        return [type(item).__name__ if _plain(item) is None else _plain(item) for item in value]
-    return _described(value) if isinstance(value, optim.ComposerScheduler) else None  # type: ignore[arg-type]
+        arguments = scheduler.describe()
+    elif isinstance(scheduler, partial):
+        scheduler, arguments = scheduler.func, plain(scheduler.keywords)
+    elif inspect.isfunction(scheduler):
+        given = {p.name: p.default for p in inspect.signature(scheduler).parameters.values()}
+        given |= inspect.getclosurevars(scheduler).nonlocals
+        arguments = {name: plain(value) for name, value in given.items() if value is not inspect.Parameter.empty}
+    else:
+        arguments = arguments_of(scheduler)
+    kept = {name: value for name, value in arguments.items() if value is not None and name not in _OF_TORCH}
+    return {'scheduler': getattr(scheduler, '__name__', type(scheduler).__name__), **kept}

@@ -60,9 +60,7 @@ class RunSchedule:
 
     @classmethod
     def of_trainer(cls, state: State, override: Troughs | None = None) -> RunSchedule:
-        """Returns the schedule that a Trainer runs.
-
-        Known are the schedulers of this package, Composer's, and LLM Foundry's.
+        """Returns the schedule that a Trainer runs: of this package's schedulers, Composer's, or LLM Foundry's.
 
         Args:
             state (State): The trainer's state, at or after ``FIT_START``.
@@ -87,18 +85,7 @@ class RunSchedule:
         unit: str | None = None,
         troughs: Sequence[int] | None = None,
     ) -> RunSchedule:
-        """Returns the schedule that arguments make in a run.
-
-        Args:
-            arguments (ScheduleArguments): Those of a scheduler, a recipe or a record.
-            lengths (Lengths): Those of the run and of an epoch.
-            ssr (float): Composer's scale schedule ratio. Default: ``1.0``.
-            unit (str | None): What to count in. Default: ``None``, the unit of the times.
-            troughs (Sequence[int] | None): Troughs of a record, in place of what the arguments say. Default: ``None``.
-
-        Raises:
-            ValueError: If the times do not make cycles, or do not go together.
-        """
+        """Returns the schedule that arguments make in a run; of a record, ``unit`` and ``troughs`` are given."""
         unit = unit or lengths.unit(arguments.times())
         cycles = arguments.cycles(lambda name, time: lengths.count(name, time, ssr), unit, troughs)
         decays = cycles.decays and arguments.alpha_f < 1
@@ -107,14 +94,10 @@ class RunSchedule:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any], per_epoch: Callable[[str], Fraction]) -> RunSchedule:
-        """Returns the schedule of a finished run, up to its last trough.
+        """Returns the schedule of a finished run from its :attr:`record`, up to its last trough.
 
-        Args:
-            record (Mapping[str, Any]): The run's :attr:`record`.
-            per_epoch (Callable): Length of an epoch in batches, samples or tokens, given their counter's name.
-
-        Raises:
-            ValueError: If the record does not have the multiplier between troughs.
+        ``per_epoch`` gives the length of an epoch, by the counter of batches, samples or tokens. A record without the
+        multiplier between troughs is a ``ValueError``.
         """
         has_marks = record.get('scheduler') == _WITH_MARKS
         if not (has_marks or record.get('scheduler') in _WITH_CYCLES):
@@ -153,11 +136,7 @@ class RunSchedule:
 
     @property
     def end(self) -> int:
-        """Length of the run, where it has to be known.
-
-        Raises:
-            ValueError: If it is not.
-        """
+        """Length of the run, where it has to be known: else a ``ValueError``."""
         if self.until is None:
             raise ValueError(
                 f'max_duration={self.lengths.max_duration} cannot be counted in {self.unit!r}, the unit of the '
@@ -167,11 +146,7 @@ class RunSchedule:
 
     @property
     def troughs(self) -> list[int]:
-        """The troughs up to the end of training: the points of the curve.
-
-        Raises:
-            ValueError: If the end is not known.
-        """
+        """The troughs up to :attr:`end`: the points of the curve."""
         return self.cycles.troughs(self.end)
 
     @property
@@ -198,11 +173,7 @@ class RunSchedule:
         return self.at(state.timestamp)
 
     def crossed(self, state: State) -> range:
-        """Returns the cycles that the last batch completed: usually one or none; several where it was longer.
-
-        Raises:
-            ValueError: If the batches have none of the unit of the cycles, such as tokens.
-        """
+        """Returns the cycles that the last batch completed: usually one or none; several where it was longer."""
         if state.previous_timestamp is None:
             return range(0)
         now = self.now(state)
@@ -210,11 +181,7 @@ class RunSchedule:
         return self.cycles.crossed(self.at(state.previous_timestamp), now)
 
     def check_counted(self, state: State, now: int) -> None:
-        """Refuses a schedule in a unit of which the batches have none, and in which time stands still.
-
-        Raises:
-            ValueError: If there have been batches, and the time is still 0.
-        """
+        """Refuses a schedule in a unit of which the batches have none, and in which time stands still."""
         if now == 0 and state.timestamp.batch.value > 0:
             raise ValueError(
                 f'the schedule is counted in {self.unit!r}, but the batches so far have none: '
@@ -243,11 +210,7 @@ class RunSchedule:
         return None if state.previous_timestamp is None else multiplier_at(state, state.previous_timestamp)
 
     def count(self, name: str, time: ScheduleTime) -> Fraction:
-        """Returns a named time as an exact number of the unit of the cycles; 0 counts in every unit.
-
-        Raises:
-            ValueError: If it cannot be counted in that unit.
-        """
+        """Returns a named time as an exact number of the unit of the cycles; 0 counts in every unit."""
         if not time.value:
             return Fraction(0)
         if self.lengths.unit({name: time}) != self.unit:

@@ -104,7 +104,7 @@ class CyclicCosineScheduler(ComposerScheduler):
         t_rewarmup: str | Time | float | None = None,
         t_hold: str | Time | float | None = None,
     ):
-        self._set(
+        self._follow(
             ScheduleArguments.read(
                 t_0=t_0,
                 t_mult=t_mult,
@@ -118,7 +118,14 @@ class CyclicCosineScheduler(ComposerScheduler):
             )
         )
 
-    def _set(self, arguments: ScheduleArguments) -> None:
+    @classmethod
+    def of_arguments(cls, arguments: ScheduleArguments) -> CyclicCosineScheduler:
+        """Returns the scheduler of arguments that have been read, such as a recipe's."""
+        scheduler = cls.__new__(cls)
+        scheduler._follow(arguments)
+        return scheduler
+
+    def _follow(self, arguments: ScheduleArguments) -> None:
         arguments.check_troughs()
         self.arguments = arguments
         self.alpha_f = arguments.alpha_f

@@ -75,15 +75,9 @@ class CycleShape:
             \alpha_f + (p_i - \alpha_f) \, d\left(\frac{s - r - h}{T_i - r - h}\right) & \text{otherwise}
         \end{cases}
 
-    where :math:`s` is the time since the restart of cycle :math:`i`, :math:`T_i` its period, :math:`p_i` its peak,
-    :math:`r` the length of its rise, :math:`h` that of its hold and :math:`d` its decay.
-
-    Attributes:
-        decay (Callable[[float], float]): :math:`d`, from 1 at 0 to 0 at 1. Default: :func:`cosine`.
-        peak_decay (PeakDecay): As for :class:`~composer_clr.CyclicCosineScheduler`. Default: ``None``.
-        rise (Stretch): :math:`r`. Default: none.
-        hold (Stretch): :math:`h`. Default: none.
-        first_rises (bool): Whether cycle 0 rises too, which a warmup otherwise does for it. Default: ``False``.
+    where :math:`s` is the time since the restart of cycle :math:`i`, :math:`T_i` its period, :math:`p_i` its peak by
+    ``peak_decay``, :math:`r` the length of its ``rise``, :math:`h` that of its ``hold`` and :math:`d` its ``decay``.
+    Cycle 0 has no rise unless it ``first_rises``: a warmup does that for it.
     """
 
     decays: ClassVar[bool] = True
@@ -105,11 +99,7 @@ class CycleShape:
         return self.peak_decay**cycle
 
     def check(self, cycle: int, period: int, first_period: int, alpha_f: float) -> None:
-        """Refuses a cycle that this shape does not fit into.
-
-        Raises:
-            ValueError: If rise and hold leave no decay, or the cycle's peak is missing or below ``alpha_f``.
-        """
+        """Refuses a cycle of which rise and hold leave no decay, or whose peak is missing or below ``alpha_f``."""
         rise, hold = self._rise(cycle, period), self.hold.of(period)
         if rise + hold >= period:
             raise ValueError(
@@ -153,11 +143,7 @@ COSINE = CycleShape()
 
 @dataclass(frozen=True)
 class SteadyRate:
-    r"""A multiplier that does not come down: :math:`1`, or :math:`\sqrt{a / (t - t_{warmup} + a)}`.
-
-    Attributes:
-        a (float | None): :math:`a > 0`, in the unit of the cycles; ``None`` is the constant. Default: ``None``.
-    """
+    r"""A multiplier that does not come down: :math:`1`, or :math:`\sqrt{a / (t - t_{warmup} + a)}` with ``a``."""
 
     decays: ClassVar[bool] = False
 
@@ -173,11 +159,7 @@ class SteadyRate:
 
 
 def check_rate(rate: object, a: object) -> None:
-    """Refuses a rate that is unknown, or that ``a`` does not go with.
-
-    Raises:
-        ValueError: If the rate is not one of ``RATES``, or ``a`` is missing or has no place.
-    """
+    """Refuses a rate that is not one of ``RATES``, or that ``a`` does not go with."""
     if rate not in RATES:
         raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
     if (a is not None) != (rate == '1/sqrt'):
@@ -192,10 +174,7 @@ def cycle_shape(
     *,
     warmed_up: bool = False,
 ) -> CycleShape:
-    """Returns the shape that a schedule's arguments describe; ``warmed_up`` is whether a warmup precedes cycle 0.
-
-    Raises:
-        ValueError: If the shape is unknown, a factor is out of range, or two arguments exclude each other.
+    """Returns the shape that a schedule's arguments describe, checked; ``warmed_up``: a warmup precedes cycle 0.
 
     Example:
         >>> triangle = cycle_shape('triangle')

@@ -39,8 +39,7 @@ NO_TIME = ScheduleTime(0, 'ba')
 def read_time(name: str, value: object) -> ScheduleTime:
     """Reads an argument that is a time: a time string, Composer's ``Time``, or a time read before.
 
-    Raises:
-        ValueError: If it cannot be read, is not finite, or has a unit that no schedule can be counted in.
+    What cannot be read, is not finite, or has a unit that no schedule can be counted in, is a ``ValueError``.
 
     Example:
         >>> read_time('t_0', '8ep'), read_time('t_0', '.5dur'), read_time('t_0', '1_000ba')
@@ -59,10 +58,7 @@ def read_time(name: str, value: object) -> ScheduleTime:
 
 
 def read_duration(name: str, value: object) -> ScheduleTime:
-    """Reads how long to train: a number above 0 of epochs, batches, samples or tokens.
-
-    Raises:
-        ValueError: If it cannot be read, is not above 0, is more than 2**53, or has another unit.
+    """Reads how long to train: a number above 0, at most 2**53, of epochs, batches, samples or tokens.
 
     Example:
         >>> str(read_duration('max_duration', '1e3ba'))
@@ -103,13 +99,7 @@ def _parsed(text: str) -> ScheduleTime | None:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long a run and one epoch are, from which every time is counted.
-
-    Attributes:
-        max_duration (ScheduleTime | None): Length of the run; ``None`` where it is not set.
-        epoch (int | Fraction | None): Length of an epoch; ``None`` where it is not known. Default: ``None``.
-        epoch_unit (str): What ``epoch`` is counted in. Default: ``'ba'``.
-    """
+    """How long a run and one epoch are, from which every time is counted; ``None`` where that is not known."""
 
     max_duration: ScheduleTime | None
     epoch: int | Fraction | None = None
@@ -124,11 +114,7 @@ class Lengths:
     def unit(self, times: Mapping[str, ScheduleTime]) -> str:
         """Returns the unit in which all of a schedule's times can be counted; a time of 0 counts in every unit.
 
-        Epochs, and fractions of a duration in epochs, count in the unit of an epoch; a fraction of any other duration
-        counts in that duration's unit.
-
-        Raises:
-            ValueError: If two of the times have no common unit.
+        Epochs count in the unit of an epoch, a fraction of the run's duration in that duration's.
         """
         units = {name: self._counted_in(name, time) for name, time in times.items()}
         chosen = next((name for name in units if times[name].value), next(iter(units)))
@@ -144,9 +130,6 @@ class Lengths:
         """Returns a time as an exact number of its unit (see :meth:`unit`), times ``ssr``.
 
         ``dur`` is not scaled: it is a fraction of ``max_duration``, which Composer has scaled already.
-
-        Raises:
-            ValueError: If the time needs the length of an epoch or of the run, which is not known.
         """
         whole = self._whole(name, time) if time.unit == 'dur' else time
         amount = Fraction(time.value) * Fraction(whole.value if time.unit == 'dur' else ssr)
@@ -169,13 +152,7 @@ class Lengths:
         return int(duration.value * self.epoch)
 
     def spell(self, t: int, unit: str) -> str:
-        """Returns a time as a time string, in epochs where it makes whole ones.
-
-        Example:
-            >>> lengths = Lengths(read_time('max_duration', '8ep'), epoch=10)
-            >>> lengths.spell(40, 'ba'), lengths.spell(45, 'ba'), lengths.spell(40, 'sp')
-            ('4ep', '45ba', '40sp')
-        """
+        """Returns a time as a time string, in epochs where it makes whole ones."""
         if self.epoch is not None and unit == self.epoch_unit and t % self.epoch == 0:
             return f'{t // self.epoch}ep'
         return f'{t}{unit}'

@@ -27,13 +27,12 @@ from composer_clr.curves.settings import RECIPE
 from composer_clr.data import data_set
 from composer_clr.data.loaders import SampleOrder
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
-from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
 from composer_clr.schedule.anytime import AnytimeScheduler
-from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
 from composer_clr.training.models import build_model
 from composer_clr.training.registry import all_named, built, classes, named
@@ -308,23 +307,9 @@ def _check_precision(precision: str | None) -> None:
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
     recipe = recipe.of_run()
-    names = ('t_warmup', 'alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
-    arguments: dict[str, Any] = {name: getattr(recipe, name) for name in names}
-    ends: dict[str, Any] = {'t_0': recipe.t_0, 't_mult': recipe.t_mult, 'cycle_ends': recipe.cycle_ends}
-    if recipe.kind in (ANYTIME, SCHEDULE_FREE):
-        marks = built('schedule', read_marks, {'marks': recipe.marks})
-        ends['marks'] = ends.pop('cycle_ends')
-        return built(
-            'schedule',
-            AnytimeScheduler,
-            {
-                **(ends if marks is None else {'marks': marks}),
-                't_warmup': recipe.t_warmup,
-                'rate': recipe.rate,
-                'a': recipe.a,
-            },
-        )
-    scheduler = built('schedule', CyclicCosineScheduler, ends | arguments)
+    arguments = built('schedule', recipe_arguments, {'schedule': recipe})
+    kind = CyclicCosineScheduler if arguments.rate is None else AnytimeScheduler
+    scheduler = built('schedule', kind.of_arguments, {'arguments': arguments})
     if recipe.kind == 'standard' and recipe.shape == 'cosine' and not recipe.t_hold:
         # One cycle has no restart: this is Composer's own scheduler.
         return CosineAnnealingWithWarmupScheduler(t_warmup=recipe.t_warmup, t_max='1dur', alpha_f=recipe.alpha_f)

@@ -10,12 +10,7 @@ __all__ = ['device_time_s']
 
 
 def device_time_s() -> float:
-    """Returns the time of a monotonic clock in seconds, after the GPU, if any, has finished its work.
-
-    Example:
-        >>> device_time_s() <= device_time_s()
-        True
-    """
+    """Returns the time of a monotonic clock in seconds, after the GPU, if any, has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.monotonic()

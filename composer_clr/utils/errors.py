@@ -22,12 +22,7 @@ class UserError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an error's message on one line, without the traceback that a loader's worker process puts before it.
-
-    Example:
-        >>> one_line(ValueError('first\\n  second'))
-        'first second'
-    """
+    """Returns an error's message on one line, without the traceback that a loader's worker process puts before it."""
     text = str(error).rstrip()
     if 'Original Traceback' in text:
         text = text.rpartition('\n')[2].removeprefix(f'{type(error).__name__}: ')

@@ -21,11 +21,7 @@ STDOUT = '-'
 
 
 def part_of(path: Path) -> Path:
-    """Returns the path that a file is written to before it is renamed.
-
-    Hidden, in the same folder so that a rename suffices, and with the same suffix, by which Composer chooses the
-    format.
-    """
+    """Returns the path that a file is written to before it is renamed: hidden, in the same folder, with its suffix."""
     return path.with_name(PART + path.name)
 
 
@@ -47,10 +43,6 @@ def write_output(path: Path, content: bytes) -> None:
 
     A regular file is replaced as a whole and keeps its permissions, also through a symbolic link, which stays. A device
     or a pipe is written to, never replaced. ``-`` is standard output, and so is any other name of the same file.
-
-    Args:
-        path (Path): The file.
-        content (bytes): All of it.
 
     Raises:
         UserError: If it cannot be written.
@@ -114,16 +106,11 @@ def _flush(path: Path) -> None:
 
 
 def bounded_text(path: Path, max_bytes: int, encoding: str = 'utf-8') -> str:
-    """Returns the text of a file.
-
-    Args:
-        path (Path): The file; a pipe or a device, which might never end, is refused.
-        max_bytes (int): Its maximum size.
-        encoding (str): Its encoding. Default: ``'utf-8'``.
+    """Returns the text of a file; a pipe or a device, which might never end, is refused.
 
     Raises:
         OSError: If the file does not exist or cannot be read.
-        ValueError: If it is not a regular file, is larger, or is not in the encoding.
+        ValueError: If it is not a regular file, is larger than ``max_bytes``, or is not in the encoding.
     """
     # Opened without blocking: a pipe without a writer would block forever.
     with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:

@@ -10,35 +10,17 @@ __all__ = ['is_schedule_free', 'network_name', 'without_ddp']
 
 
 def without_ddp(model: torch.nn.Module) -> torch.nn.Module:
-    """Returns the model from under ``DistributedDataParallel``, whose parameters and buffers have no prefix.
-
-    Example:
-        >>> without_ddp(torch.nn.Linear(1, 1))
-        Linear(in_features=1, out_features=1, bias=True)
-    """
+    """Returns the model from under ``DistributedDataParallel``, whose parameters and buffers have no prefix."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def network_name(model: torch.nn.Module) -> str:
-    """Returns the class name of the network, from under ``DistributedDataParallel`` and the Composer model around it.
-
-    A Composer model that wraps a network in ``module``, as ``ComposerClassifier`` does, is not the network.
-
-    Example:
-        >>> from composer.models import ComposerClassifier
-        >>> network_name(ComposerClassifier(torch.nn.Linear(1, 2), num_classes=2))
-        'Linear'
-    """
+    """Returns the class name of the network, under ``DistributedDataParallel`` and the Composer model around it."""
     model = without_ddp(model)
     inner = getattr(model, 'module', None) if isinstance(model, ComposerModel) else None
     return type(inner if isinstance(inner, torch.nn.Module) else model).__name__
 
 
 def is_schedule_free(optimizer: torch.optim.Optimizer) -> bool:
-    """Returns whether an optimizer is one of ``schedulefree``, which evaluates other weights than it trains.
-
-    Example:
-        >>> is_schedule_free(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1))
-        False
-    """
+    """Returns whether an optimizer is one of ``schedulefree``, which evaluates other weights than it trains."""
     return all('train_mode' in group for group in optimizer.param_groups) and hasattr(optimizer, 'eval')

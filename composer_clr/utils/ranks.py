@@ -16,14 +16,7 @@ _T = TypeVar('_T')
 def on_rank_zero(call: Callable[[], _T]) -> _T:
     """Calls a function on rank 0 alone and returns its result, or raises its error, on every rank.
 
-    So no rank waits for one that has stopped. To be called on all ranks together.
-
-    Args:
-        call (Callable): What rank 0 does; its result and its errors are sent to the other ranks.
-
-    Example:
-        >>> on_rank_zero(lambda: 'done')
-        'done'
+    So no rank waits for one that has stopped. To be called on all ranks together; results and errors are pickled.
     """
     outcome: list[Any] = [None, None]
     if dist.get_global_rank() == 0:
@@ -51,10 +44,6 @@ def rank_numbers() -> RankNumbers:
     """Returns this process's ranks and their numbers, by the names of Composer's placeholders for folders.
 
     A number that the launcher did not set is left out, as Composer leaves it out.
-
-    Example:
-        >>> rank_numbers()
-        {'rank': 0, 'local_rank': 0, 'world_size': 1, 'local_world_size': 1, 'node_rank': 0}
     """
     numbers: RankNumbers = {}
     for name, number in (

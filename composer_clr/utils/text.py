@@ -13,12 +13,7 @@ _CLOSE = 0.6
 
 
 def printable(text: str) -> str:
-    r"""Returns the text on one line, without characters that move a cursor, change colours or clear a screen.
-
-    Example:
-        >>> printable('evil\x1b[2J\nname')
-        'evil [2J name'
-    """
+    """Returns the text on one line, without characters that move a cursor, change colours or clear a screen."""
     return ''.join(character if character.isprintable() else ' ' for character in text)
 
 
@@ -37,19 +32,12 @@ def listed(items: Sequence[str], most: int = 12) -> str:
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Returns the end of an error's sentence: the nearest known name, or nothing where none is near.
 
-    The shortest known name that has all words of the wrong one in it comes first, since what is missing is then the
-    rest of the name; then the one that is spelled most alike. A part of the wrong name is not near: ``SGD`` is not what
-    ``DecoupledSGD`` means.
-
-    Args:
-        name (str): The wrong name.
-        known (Sequence[str]): The right ones.
+    The shortest known name that has all words of the wrong one comes first, since what is missing is then the rest of
+    the name; then the one that is spelled most alike. ``SGD`` is not what ``DecoupledSGD`` means.
 
     Example:
         >>> did_you_mean('DecoupledSGD', ['SGD', 'DecoupledSGDW']), did_you_mean('sed', ['seed', 'model'])
         (", did you mean 'DecoupledSGDW'?", ", did you mean 'seed'?")
-        >>> did_you_mean('DecoupledSGD', ['SGD', 'Adam'])
-        ''
     """
     lowered, words = name.lower(), _WORD.findall(name.lower())
     longer = [
