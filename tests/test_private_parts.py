@@ -46,9 +46,9 @@ PRIVATE_PARTS = [
 
 # Class and what its __init__ assigns, which the package reads or sets.
 PRIVATE_ATTRIBUTES = [
-    ('composer.algorithms', 'EMA', ('ema_start',), 'algorithms/run_clocks.py'),
+    ('composer.algorithms', 'EMA', ('ema_start',), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'EMA', ('ema_started',), 'algorithms/in_cycles.py'),
-    ('composer.algorithms', 'SWA', ('swa_start', 'swa_end', 'schedule_swa_lr'), 'algorithms/run_clocks.py'),
+    ('composer.algorithms', 'SWA', ('swa_start', 'swa_end', 'schedule_swa_lr'), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'SWA', ('swa_started', 'swa_completed', 'step_counter'), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'StochasticDepth', ('drop_warmup',), 'algorithms/in_cycles.py'),
     ('composer.loggers', 'ConsoleLogger', ('stream',), 'recording/curve_logger.py'),

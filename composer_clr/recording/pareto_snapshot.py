@@ -56,9 +56,10 @@ class ParetoSnapshot(Callback):
     Under ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
     evaluates at a trough, so that the metrics are those of the saved weights.
 
-    At each trough every logger receives the values below, and a table ``pareto/points`` of all points so far if it
-    takes tables; Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`). A
-    logger that fails causes a warning, and training continues.
+    At each trough every logger receives the values below. One that takes tables gets a table ``pareto/points`` of all
+    points so far, at each of the first 32, then with every eighth more, and at the end; Weights & Biases gets axes, a
+    chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`). A logger that fails causes a warning, and training
+    continues.
 
     =================================  ===========================================================
     key                                value
@@ -104,8 +105,8 @@ class ParetoSnapshot(Callback):
         overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
             A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
         autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then
-            finds its own curve but no checkpoint keeps that curve aside (``curve-1.json``) and starts over. Default:
-            ``False``.
+            finds its own curve but no checkpoint keeps that curve aside (``curve-1.json``) and starts over, unless
+            other settings made it. Default: ``False``.
         on_nan (str): Whether to ``'stop'`` or ``'continue'`` after a trough at which training has diverged, that is, at
             which the last batch's loss or a weight is not a finite number. Its point is recorded with ``diverged``
             true, and a warning is given. Default: ``'stop'``.
@@ -118,7 +119,8 @@ class ParetoSnapshot(Callback):
         ValueError: On construction, if an argument is out of range; at ``FIT_START``, before the first batch, if the
             Trainer has no evaluation data, no schedule with known troughs, or not a metric that was asked for, or if
             the run had diverged and ``on_nan`` is ``'stop'``, or other settings and ``on_change`` is ``'refuse'``.
-        FileExistsError: At ``FIT_START``, if the folder holds a curve and ``overwrite`` is false.
+        FileExistsError: At ``FIT_START``, if the folder holds a curve of another run or other settings, and
+            ``overwrite`` is false.
         FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
         NotADirectoryError: At ``FIT_START``, if the folder cannot be created.
         OSError: At ``FIT_START``, if the folder has no room for the first snapshot; there and at a trough, if

@@ -88,15 +88,7 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
 
 
 def part_at_peak(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
-    """Returns the part of a trough's cycle that the rate stays at its peak; 0 if it is at most a tenth.
-
-    Args:
-        times (ArrayLike): As for :func:`find_troughs`.
-        rates (ArrayLike): As for :func:`find_troughs`.
-        trough (Trough): One of those found in them.
-
-    Returns:
-        float: In [0, 1).
+    """Returns the part of a trough's cycle, in [0, 1), that the rate stays at its peak; 0 if it is at most a tenth.
 
     Example:
         >>> rates = [1, 0, 1, 1, 1, 1, 1, 1, 0.5, 0]

@@ -40,24 +40,15 @@ _NEAR = 0.05
 
 
 def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
-    """Recovers the curve of a run that logged its learning rate, training time and metrics.
+    """Recovers the curve of a run that logged its learning rate, training time and metrics, with batches as steps.
 
     A point lies at each trough of the learning rate (:func:`~composer_clr.wandb_io.logged_troughs.find_troughs`). Its
     metrics are those of the first evaluation at or after the trough and before the rate rises again; otherwise those of
     the last evaluation before it, at most a twentieth of the cycle earlier. Time is interpolated between the two
     batches at which it was logged; within one more such interval after the last, it goes on at the last pace. A trough
-    without an evaluation or a time has no point. A run that did not log its kind is ``wsd-s`` if the
-    rate stays at its peak for a tenth of the last cycle or longer.
-
-    Args:
-        history (RunHistory): The run; its steps are batches, as Composer logs.
-        keys (Keys): The keys to read.
-
-    Raises:
-        CurveError: If the run did not log what a curve needs, or no trough has metrics.
-
-    Warns:
-        UserWarning: If some troughs have no point.
+    without an evaluation or a time has no point, which is a warning; a run without a point, or without what one needs,
+    is a CurveError. A run that did not log its kind is ``wsd-s`` if the rate stays at its peak for a tenth of the last
+    cycle or longer.
     """
     history = _from_the_first_batch(history, keys.first_step)
     lr = history.series[rate_key(history, keys)]

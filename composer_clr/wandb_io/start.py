@@ -20,16 +20,9 @@ _NOT_ONLINE = ('offline', 'disabled', 'dryrun')
 
 
 def logger_arguments(arguments: Mapping[str, Any] | None, run_name: str, *, resumable: bool) -> dict[str, Any]:
-    """Returns the arguments of a recipe's ``WandBLogger``, checked and completed.
+    """Returns the arguments of a recipe's ``WandBLogger``, completed; refuses an online run that is not logged in.
 
-    Args:
-        arguments (Mapping[str, Any] | None): Those in the recipe.
-        run_name (str): Composer's name of the run.
-        resumable (bool): A run of this name continues, in the same W&B run: the id is derived from the name, unless
-            ``init_kwargs`` has one.
-
-    Raises:
-        UserError: If the run is online but not logged in; wandb would prompt and wait.
+    A ``resumable`` run continues in the same W&B run: its id is derived from its name, unless ``init_kwargs`` has one.
     """
     if arguments is not None and not isinstance(arguments, Mapping):
         raise UserError(f'loggers.WandBLogger={arguments!r}: must be arguments by name, such as project: clr')
@@ -66,12 +59,7 @@ def wandb_errors_in_one_line() -> Iterator[None]:
 
 
 def look_for_no_checkpoints_offline(loggers: Iterable[LoggerDestination], arguments: Mapping[str, Any]) -> None:
-    """Lets a run with ``autoresume`` start offline, where Composer would ask W&B for a checkpoint and fail.
-
-    Args:
-        loggers (Iterable[LoggerDestination]): The run's loggers.
-        arguments (Mapping[str, Any]): Those of its ``WandBLogger``, from :func:`logger_arguments`.
-    """
+    """Lets a run with ``autoresume`` start offline, where Composer would ask W&B for a checkpoint and fail."""
     if _mode(arguments['init_kwargs']) in _NOT_ONLINE:
         for logger in loggers:
             if isinstance(logger, WandBLogger):
