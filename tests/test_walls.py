@@ -22,10 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     'curves': {'utils'},
     'data': {'utils'},
     'algorithms': {'schedule', 'utils'},
-    'analysis': FOUNDATIONS,
+    'study': FOUNDATIONS,
+    'analysis': {'study', *FOUNDATIONS},
     'recipes': FOUNDATIONS,
     'wandb_io': FOUNDATIONS,
-    'figures': {'analysis', *FOUNDATIONS},
+    'figures': {'analysis', 'study', *FOUNDATIONS},
     'recording': {'algorithms', 'wandb_io', *FOUNDATIONS},
     'averaging': {'recording', *FOUNDATIONS},
     'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'wandb_io', *FOUNDATIONS},
@@ -36,7 +37,7 @@ FILES = {'__init__.py', 'py.typed', 'train.py'}
 
 # When cycles end and what the multiplier is, to read or plot a schedule without training.
 PLAIN_SCHEDULE = ('times', 'shapes', 'cycles', 'arguments', 'cycle_ends', 'run_schedule', 'averages', 'cost_ratio')
-WITHOUT_TORCH = ('curves', 'analysis', 'recipes', 'figures')
+WITHOUT_TORCH = ('curves', 'analysis', 'study', 'recipes', 'figures')
 
 MODULES = {
     '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts).removesuffix('.__init__'): path
@@ -165,7 +166,8 @@ def test_the_mathematics_of_the_schedule_needs_the_standard_library_only(name):
 
 
 def test_analysis_needs_numpy_and_scipy_only():
-    imports = set().union(*(first_names(path) for path in (PACKAGE / 'analysis').glob('*.py')))
+    paths = [path for name in ('analysis', 'study') for path in (PACKAGE / name).glob('*.py')]
+    imports = set().union(*map(first_names, paths))
     assert imports <= {*sys.stdlib_module_names, 'composer_clr', 'numpy', 'scipy'}
 
 

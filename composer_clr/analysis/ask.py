@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from composer_clr.analysis.comparison_record import bound_record, speedup_record
 from composer_clr.analysis.mean_curve import MeanCurve, mean_curves
-from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.queries import Answer, FrontierPoint, frontier, time_to_reach, value_within
 from composer_clr.analysis.resampling import Speedup, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
@@ -18,6 +17,7 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import kind_order
 from composer_clr.curves.methods import BASELINE, study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_percentage, study_direction, study_is_fraction
+from composer_clr.study.pooling import differing_pace
 
 __all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
 

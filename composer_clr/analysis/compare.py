@@ -15,13 +15,13 @@ from composer_clr.analysis.differences import Differences, as_ratio, gap, improv
 from composer_clr.analysis.fit import fit_curve
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
-from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.uncertainty import Estimate, Seeds
 from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
 from composer_clr.curves.metrics import default_metric
 from composer_clr.schedule.cost_ratio import cost_ratio
+from composer_clr.study.pooling import differing_pace
 
 __all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds']
 

@@ -12,17 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from composer_clr.analysis.pooling import mixed_curves, of_each_pace, rank_changes
 from composer_clr.curves.axes import Count, check_counts, default_axis, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
+from composer_clr.study.pooling import mean_ranks, mixed_curves, of_each_pace
+from composer_clr.study.screening import is_amount, is_value
 from composer_clr.utils.text import listed
 
-__all__ = ['Array', 'MeanCurve', 'is_amount', 'is_value', 'mean_curves', 'seed_shares', 'standard_error']
+__all__ = ['Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
 
 Array = npt.NDArray[np.float64]
-# Of values, counts and times: squares and products of larger ones overflow.
-_LARGEST = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +158,7 @@ def _mean(
     paces = []
     trunks = {curve.run.parent.get('run_name') for _, curve in runs if curve.run.parent is not None}
     for seed, curve in runs:
-        points, ranks = distinct_points(curve, axis), _mean_ranks(curve)
+        points, ranks = distinct_points(curve, axis), mean_ranks(curve)
         for count, point in points.items():
             if seed in at[count]:
                 raise CurveError(
@@ -208,27 +207,6 @@ class _Reached(NamedTuple):
     trained_count: float
 
 
-def _mean_ranks(curve: TradeoffCurve) -> dict[float, float | None]:
-    """Returns the mean number of ranks over the time up to each point.
-
-    Where the record does not say when they changed, a stretch between two points has those of its end.
-    """
-    changed = rank_changes(curve.run)
-    ranks: dict[float, float | None] = {}
-    rank_s, last_s = 0.0, 0.0
-    for point in curve.points:
-        time_s = point.wall_clock_train_s
-        for at_s, before in changed:
-            if last_s < at_s < time_s:
-                rank_s += (at_s - last_s) * before
-                last_s = at_s
-        size = point.world_size or curve.run.world_size
-        rank_s += (time_s - last_s) * (math.nan if size is None else size)
-        ranks[time_s] = None if math.isnan(rank_s) or time_s <= 0 else rank_s / time_s
-        last_s = time_s
-    return ranks
-
-
 def _shared(
     curve: TradeoffCurve, point: TradeoffPoint, axis: Count, count: float, trunks: Collection[object]
 ) -> tuple[float, float, float]:
@@ -272,16 +250,6 @@ def _value(run: str, point: TradeoffPoint, metric: str, place: str, peak: bool, 
             fault = 'has diverged' if point.diverged else 'was stopped before its trough'
         raise CurveError(f'run {run!r}: {fault} at {place}: leave the run out')
     return values[metric] if usable else math.nan
-
-
-def is_amount(amount: float) -> bool:
-    """Returns whether a count or a time can be computed with: it is above 0, and not too large to be squared."""
-    return 1 / _LARGEST < amount < _LARGEST
-
-
-def is_value(value: float) -> bool:
-    """Returns whether a metric's value can be computed with: it is finite, and not too large to be squared."""
-    return abs(value) < _LARGEST
 
 
 def standard_error(terms: Iterable[tuple[float, Mapping[str, float]]]) -> float | None:

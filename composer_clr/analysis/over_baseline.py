@@ -11,10 +11,10 @@ from composer_clr.analysis.agreement import ranks
 from composer_clr.analysis.differences import Differences, improvement
 from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
-from composer_clr.analysis.pooling import differing_pace
 from composer_clr.analysis.resampling import Crossing, Speedup, crossings, pair_of, speedups_with_interval
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.curve import CurveError
+from composer_clr.study.pooling import differing_pace
 
 __all__ = ['MethodOverBaseline', 'OverBaseline', 'over_baseline']
 

@@ -176,8 +176,8 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
-    from composer_clr.analysis.pooling import mixed_curves
     from composer_clr.curves.sources import read_sources
+    from composer_clr.study.pooling import mixed_curves
 
     with notes_on_stderr():
         curves, errors = read_sources(runs, strict=strict)

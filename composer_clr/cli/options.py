@@ -100,7 +100,7 @@ def usable(
     curves: Sequence[TradeoffCurve], metric: str | None, *, axis: str | None, peak: bool, strict: bool
 ) -> tuple[list[TradeoffCurve], str]:
     """Returns the curves that can be compared, and the metric; names on stderr the points and runs left out."""
-    from composer_clr.analysis.screening import usable_curves
+    from composer_clr.study.screening import usable_curves
 
     kept, metric, errors = usable_curves(curves, metric, axis=axis, peak=peak, strict=strict)
     report_left_out(errors)

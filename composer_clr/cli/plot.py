@@ -81,10 +81,10 @@ def plot(
 
     mpl.use('agg')
     from composer_clr.analysis.pairing import Alignment
-    from composer_clr.analysis.pooling import differing_pace
     from composer_clr.figures.layout import finish
     from composer_clr.figures.paper import draw, takes_axis
     from composer_clr.figures.style import paper_style
+    from composer_clr.study.pooling import differing_pace
 
     inches = _pair('--size', size, 'x')
     if inches is not None and not all(0.5 <= inch <= 50 for inch in inches):

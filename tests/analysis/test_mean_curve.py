@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from composer_clr.analysis.mean_curve import mean_curves, standard_error
-from composer_clr.analysis.screening import usable_curves
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.study.screening import usable_curves
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 
 

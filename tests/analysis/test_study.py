@@ -12,10 +12,10 @@ import pytest
 from composer_clr.analysis.comparison_record import record_study
 from composer_clr.analysis.cost import study_cost
 from composer_clr.analysis.mean_curve import mean_curves
-from composer_clr.analysis.screening import usable_curves
 from composer_clr.analysis.study import compare_study
 from composer_clr.cli.tables import comparison_notes
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.study.screening import usable_curves
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 A = [(16, 0.70, 1600), (32, 0.74, 3200), (64, 0.76, 6400)]

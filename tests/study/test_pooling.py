@@ -11,11 +11,11 @@ from composer_clr.analysis.ask import answer
 from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record_study
 from composer_clr.analysis.mean_curve import mean_curves
-from composer_clr.analysis.pooling import differing_pace, without_odd_runs
-from composer_clr.analysis.screening import usable_curves
 from composer_clr.analysis.study import compare_study
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import long_csv
+from composer_clr.study.pooling import differing_pace, without_odd_runs
+from composer_clr.study.screening import usable_curves
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 POINTS = [(16, 0.70), (32, 0.74), (64, 0.76)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,9 +22,9 @@ from composer_clr.curves.settings import (
 __all__ = [
     'differing_kinds',
     'differing_pace',
+    'mean_ranks',
     'mixed_curves',
     'of_each_pace',
-    'rank_changes',
     'without_odd_runs',
 ]
 
@@ -164,10 +165,30 @@ def of_each_pace(runs: Sequence[TradeoffCurve]) -> tuple[TradeoffCurve, ...]:
     return tuple(chosen.values())
 
 
-def rank_changes(run: Run) -> list[tuple[float, int]]:
-    """Returns the seconds of training at which a run was resumed on other ranks, and how many it had until then."""
-    found = [(change.get('wall_clock_train_s'), one.then) for change, one in _changes(run) if one.name == 'world_size']
-    return sorted((at_s, ranks) for at_s, ranks in found if isinstance(at_s, (int, float)) and isinstance(ranks, int))
+def mean_ranks(curve: TradeoffCurve) -> dict[float, float | None]:
+    """Returns the mean number of ranks over the time up to each point.
+
+    Where the record does not say when they changed, a stretch between two points has those of its end.
+    """
+    found = [(change.get('wall_clock_train_s'), one) for change, one in _changes(curve.run)]
+    changed = [
+        (at_s, one.then)
+        for at_s, one in found
+        if one.name == 'world_size' and isinstance(at_s, (int, float)) and isinstance(one.then, int)
+    ]
+    ranks: dict[float, float | None] = {}
+    rank_s, last_s = 0.0, 0.0
+    for point in curve.points:
+        time_s = point.wall_clock_train_s
+        for at_s, before in sorted(changed):
+            if last_s < at_s < time_s:
+                rank_s += (at_s - last_s) * before
+                last_s = at_s
+        size = point.world_size or curve.run.world_size
+        rank_s += (time_s - last_s) * (math.nan if size is None else size)
+        ranks[time_s] = None if math.isnan(rank_s) or time_s <= 0 else rank_s / time_s
+        last_s = time_s
+    return ranks
 
 
 def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from composer_clr.analysis.mean_curve import is_amount, is_value
-from composer_clr.analysis.pooling import without_odd_runs
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.metrics import default_metric, full_name, measured
+from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, measured
+from composer_clr.study.pooling import without_odd_runs
 from composer_clr.utils.text import listed
 
-__all__ = ['usable_curves']
+__all__ = ['is_amount', 'is_value', 'usable_curves']
+
+# Of values, counts and times: squares and products of larger ones overflow.
+_LARGEST = 1e100
 
 
 def usable_curves(
@@ -77,6 +79,16 @@ def usable_curves(
     return kept, metric, errors
 
 
+def is_amount(amount: float) -> bool:
+    """Returns whether a count or a time can be computed with: it is above 0, and not too large to be squared."""
+    return 1 / _LARGEST < amount < _LARGEST
+
+
+def is_value(value: float) -> bool:
+    """Returns whether a metric's value can be computed with: it is finite, and not too large to be squared."""
+    return abs(value) < _LARGEST
+
+
 def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     values = measured(point, peak)
     label = f'peak:{metric}' if peak else metric
@@ -87,7 +99,7 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
     if metric not in values:
         others = f', only {listed(sorted(values))}' if values else ''
         return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'
-    if not is_value(values[metric]):
+    if not is_value(values[metric]) or (is_perplexity(metric) and values[metric] <= 0):
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
     for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):
         if not is_amount(amount):
