@@ -1,0 +1,174 @@
+"""Comparisons as plain values for JSON: what ``composer-clr compare --json`` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from composer_clr.curves.kinds import STANDARD
+from composer_clr.curves.metrics import in_points
+from composer_clr.study.compare import Comparison, KindComparison, MethodComparison, MethodOverBaseline
+from composer_clr.study.cost import Cost
+from composer_clr.study.differences import Differences
+from composer_clr.study.estimates import Estimates, seeds_to_resolve
+from composer_clr.study.reach import Answer, Crossing, Speedup
+
+__all__ = ['bound_record', 'record', 'speedup_record']
+
+
+def record(compared: Comparison, *, resolve: float | None = None, price: float | None = None) -> dict[str, Any]:
+    """Returns a comparison as strict JSON has it: the keys are those of README.md, what is not known is ``null``.
+
+    Args:
+        compared (Comparison): The comparison.
+        resolve (float | None): A difference, in the unit of the record. Default: ``None``. With it, every mean has
+            ``seeds_to_resolve``.
+        price (float | None): Of a GPU-hour. Default: ``None``. With it, every cost has ``one_run_price`` and
+            ``separate_price``.
+    """
+    study, axis = compared.study, compared.study.axis
+    kinds = {kind: found for kind, found in compared.kinds.items() if kind != STANDARD and found.methods}
+    methods = {
+        kind: {method: _method(one, axis, resolve, price) for method, one in found.methods.items()}
+        for kind, found in kinds.items()
+    }
+    first = next(iter(kinds.values()), KindComparison())
+    return {
+        'metric': study.metric,
+        'baseline': study.baseline,
+        'align': compared.alignment.mode,
+        'formula_cost_ratio': first.formula_cost_ratio,
+        'methods': next(iter(methods.values()), {}),
+        'ranking_agreement': _by(first.taus, [tau and float(tau.value) for tau in first.taus.values()]),
+        'ranking_agreement_intervals': _by(first.taus, [tau and _interval(tau) for tau in first.taus.values()]),
+        'skipped': first.skipped,
+        'axis': 'time' if kinds and compared.alignment.axis == 'time' else axis,
+        'is_ratio': study.is_ratio,
+        'kinds': methods,
+        'direction': 'min' if study.lower_is_better else 'max',
+        'unit': 'points' if in_points(study.metric, study.scale) else 'metric',
+        'warnings': list(study.warnings),
+        'left_out': compared.left_out,
+        'over_baseline': {
+            kind: {
+                'methods': {method: _over(one, axis, resolve) for method, one in found.over_baseline.items()},
+                'ranking': _by(found.ranking, found.ranking.values()),
+            }
+            for kind, found in compared.kinds.items()
+            if found.over_baseline
+        },
+    }
+
+
+def _method(found: MethodComparison, axis: str, resolve: float | None, price: float | None) -> dict[str, Any]:
+    gap, (count, *improved) = found.gap, found.improvement
+    written = {
+        'gap': {
+            **_differences(gap, axis, resolve),
+            'sem': _plain(gap.mean.sem)[0],
+            f'sem_by_{axis}': _by(gap.count, _plain(gap.each.sem)),
+            f'how_by_{axis}': _by(gap.count, gap.how),
+        },
+        'cosine_similarity': found.cosine and float(found.cosine.value),
+        'cosine_interval': found.cosine and _interval(found.cosine),
+        'cosine_seeds': found.cosine and int(found.cosine.seeds),
+        'cost_ratio': float(found.cost.ratio.value),
+        'counted_cost_ratio': found.cost.counted_ratio,
+        'cost': _cost(found.cost, price),
+        'unlike_times': found.unlike_times,
+        'improvement': {
+            kind: _by(count, one.tolist()) for kind, one in zip(('cyclic', 'standard'), improved, strict=True)
+        },
+    }
+    residuals = found.residuals
+    return written if residuals is None else {**written, 'fit_residuals': _by(residuals, residuals.values())}
+
+
+def _cost(cost: Cost, price: float | None) -> dict[str, Any]:
+    written = {**vars(cost), 'timed_alike': cost.timed_alike, 'ratio': float(cost.ratio.value)}
+    written |= {'seeds': int(cost.ratio.seeds), 'interval': _interval(cost.ratio)}
+    if price is not None:
+        for runs, hours in (('one_run', cost.one_run_gpu_h), ('separate', cost.separate_gpu_h)):
+            written[f'{runs}_price'] = None if hours is None else price * hours
+    return written
+
+
+def _differences(found: Differences, axis: str, resolve: float | None) -> dict[str, Any]:
+    mean, each = found.mean, found.each
+    written = {
+        'mean': _plain(mean.value)[0],
+        f'by_{axis}': _by(found.count, each.value.tolist()),
+        'left_out': found.left_out.tolist(),
+        'interval': _intervals(mean)[0],
+        f'interval_by_{axis}': _by(found.count, _intervals(each)),
+        'seeds': int(mean.seeds[0]),
+        f'seeds_by_{axis}': _by(found.count, map(int, each.seeds)),
+        'unequal_seeds': found.unequal or None,
+    }
+    if resolve is not None:
+        written['seeds_to_resolve'] = seeds_to_resolve(float(mean.sem[0]), float(mean.seeds[0]), resolve)
+    return written
+
+
+def _over(found: MethodOverBaseline, axis: str, resolve: float | None) -> dict[str, Any]:
+    both = {'at_equal_counts': found.at_equal_counts, 'at_equal_time': found.at_equal_time}
+    return {
+        **{
+            at: one
+            and {**_differences(one, axis, resolve), f'position_by_{axis}': _by(one.count, one.position.tolist())}
+            for at, one in both.items()
+        },
+        'speedup': [speedup_record(one) for one in found.speedups],
+        'unlike_times': found.unlike_times,
+        'crossings': {
+            axis: [_crossing(one) for one in found.crossings_in_counts],
+            'time_s': [_crossing(one) for one in found.crossings_in_time],
+        },
+    }
+
+
+def speedup_record(found: Speedup) -> dict[str, Any]:
+    """Returns a speedup as strict JSON has it: ``speedup`` is ``null`` unless it is reached, ``bound`` unless not."""
+    return {
+        'value': found.target,
+        'speedup': found.answer.exact,
+        'state': _state(found.answer),
+        'bound': bound_record(found.answer),
+        'interval': _interval(found),
+        'seeds': found.seeds,
+    }
+
+
+def _state(answer: Answer) -> str:
+    return 'not reached' if math.isnan(answer.value) else 'reached' if answer.relation == '=' else 'bound'
+
+
+def bound_record(answer: Answer) -> dict[str, Any] | None:
+    """Returns an answer's bound, ``{'<=': 3294.0}``, or ``None`` if it is not a bound."""
+    return {answer.relation: answer.value} if _state(answer) == 'bound' else None
+
+
+def _crossing(found: Crossing) -> dict[str, Any]:
+    return {'budget': found.budget, 'better': found.better, 'interval': _interval(found), 'seeds': found.seeds}
+
+
+def _interval(found: Estimates | Speedup | Crossing) -> list[float] | None:
+    return None if math.isnan(found.low) else [float(found.low), float(found.high)]
+
+
+def _intervals(found: Estimates) -> list[list[float] | None]:
+    return [
+        None if np.isnan(low) else [float(low), float(high)] for low, high in zip(found.low, found.high, strict=True)
+    ]
+
+
+def _plain(values: Iterable[float]) -> list[float | None]:
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def _by(counts: Iterable[float], values: Iterable[Any]) -> dict[str, Any]:
+    # Twelve digits: six would make two counts of batches one.
+    return {f'{count:.12g}': value for count, value in zip(counts, values, strict=True)}
