@@ -78,9 +78,11 @@ class ParetoSnapshot(Callback):
     A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: with cyclic
     schedules ("one more doubling") it is bit for bit the longer run that was never interrupted, points and weights. A
     run with one decay over all its length (``standard``) gets a point at its new end beside the earlier one, which is
-    marked ``own_decay``. Learning rate, weight decay, momentum and seed are the checkpoint's, as in Composer; a
-    warning names those that were given otherwise. A run from another run's checkpoint (``load_path`` with another
-    ``run_name``) starts an empty curve and names that run as its ``parent``.
+    marked ``own_decay``. The curve keeps what made it in ``settings``, by dotted name such as ``optimizer.lr``; a run
+    that is resumed with other settings is refused (``on_change``), and another device, host or number of ranks is
+    recorded in ``changes``. A run from another run's checkpoint (``load_path`` with another ``run_name``) starts an
+    empty curve and names that run as its ``parent``. Optimizer settings and seed are the checkpoint's, as in Composer;
+    a warning names those that were given otherwise.
 
     Args:
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
@@ -111,8 +113,9 @@ class ParetoSnapshot(Callback):
             which the last batch's loss or a weight is not a finite number. Its point is recorded with ``diverged``
             true, and a warning is given. Default: ``'stop'``.
         on_change (str): Whether to ``'refuse'`` or ``'continue'`` a run that is resumed with other settings than its
-            points were recorded with: method, kind, schedule up to now, batch size, data, number of images. The curve
-            then records in ``changes`` what changed at which batch. Default: ``'refuse'``.
+            points were recorded with: optimizer, schedule up to now, algorithms, averages, loss, network, data, batch
+            size, method or kind. The curve then records in ``changes`` what changed at which batch. Default:
+            ``'refuse'``.
         log_artifact (bool): Whether to log each snapshot to Weights & Biases as an artifact. Default: ``False``.
 
     Raises:

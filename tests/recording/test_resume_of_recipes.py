@@ -217,6 +217,41 @@ def check_pair(first: dict[str, str], second: dict[str, str], stop: int | None, 
     return 'undisturbed'
 
 
+ANYTIME = {'schedule.kind': 'anytime', 'schedule.average': '{bn_batches: 3}'}
+SMOOTHED = {'algorithms.LabelSmoothing.smoothing': '0.1'}
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'expected'),
+    [
+        (SMOOTHED, {'algorithms.LabelSmoothing.smoothing': '0.9'}, 'algorithms.LabelSmoothing.smoothing=0.1, now 0.9'),
+        (
+            {'algorithms.EMA.half_life': '2ba'},
+            {'algorithms.EMA.half_life': '8ba'},
+            "algorithms.EMA.half_life='2ba', now '8ba'",
+        ),
+        ({}, {'model.loss': 'binary_cross_entropy_with_logits'}, "loss='soft_cross_entropy', now 'binary_cross_"),
+        ({}, {'optimizer.name': 'SGD'}, "optimizer='DecoupledSGDW', now 'SGD'"),
+        ({}, {'device_train_microbatch_size': '25'}, "microbatch_size='whole batch', now 25"),
+        (ANYTIME, {'schedule.average': '{bn_batches: 1}'}, 'averages.AnytimeAverage.bn_batches=3, now 1'),
+    ],
+    ids=['smoothing', 'half_life', 'loss', 'optimizer', 'microbatch', 'bn_batches'],
+)
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_another_value_is_refused_with_both(tmp_path, monkeypatch, first, second, expected):
+    monkeypatch.chdir(tmp_path)
+    first = {**BASE, 'schedule.kind': 'cyclic', **first}
+    assert trained(first, 'out') is not None
+    text = Path('out/curve.json').read_text()
+    resumed = trainer({**first, **second, 'max_duration': '8ep'}, 'out')
+    with pytest.raises(ValueError, match='recorded under other settings') as error:
+        resumed.fit()
+    resumed.close()
+    assert expected in str(error.value)
+    assert '\n' not in str(error.value)
+    assert Path('out/curve.json').read_text() == text
+
+
 def check_pairs(pairs: int, seed: int) -> Counter[str]:
     """Checks drawn pairs in the current folder, and counts what has come of them."""
     draw, ends = random.Random(seed), Counter()
