@@ -104,7 +104,7 @@ def trained(amounts: Array, shared: Array) -> Array:
     sum; for branches it is the trunk to the last branch, and the branches.
 
     Example:
-        >>> trained(np.array([10.0, 20.0, 40.0]), np.array([8.0, 16.0, 40.0]))
+        >>> float(trained(np.array([10.0, 20.0, 40.0]), np.array([8.0, 16.0, 40.0])))
         46.0
     """
     return shared.max(axis=-1) + (amounts - shared).sum(axis=-1)
