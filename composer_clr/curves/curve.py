@@ -51,8 +51,8 @@ class TradeoffPoint:
         own_decay (bool): Whether the run was made longer after this point: it ended a decay of its own, which the
             run's later points do not share. Default: ``False``.
         world_size (int | None): Number of ranks that trained the last batch; ``None``: the run's.
-        scheduled_lr (float | None): The rate that the schedule asked for, where the optimizer had another in ``lr``.
-            Default: ``None``, the same.
+        scheduled_lr (float | None): What the schedule asked for in place of ``lr``, where the optimizer's rate in any
+            parameter group was another. Default: ``None``, the same.
         stopped (bool): Whether a run with one decay was stopped here, before its trough: no point of a tradeoff curve.
             Default: ``False``.
     """

@@ -171,7 +171,7 @@ class PlannedRun:
             curve = TradeoffCurve.read(Path(self.folder))
         except CurveError:
             return False
-        times = [getattr(point, _COUNTS[self.unit]) for point in curve.points]
+        times = [getattr(point, _COUNTS[self.unit]) for point in curve.points if not point.stopped]
         method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
         # Before kinds had the shape in their name, a run of any shape was recorded as cyclic or WSD-S.
         kinds = {kind, kind_without_shape(kind)}

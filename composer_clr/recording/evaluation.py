@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
@@ -14,13 +14,10 @@ from composer.core import Evaluator, Event, State
 from composer.utils import dist
 
 from composer_clr.recording.random_state import RandomState
-from composer_clr.utils.text import did_you_mean
 
 __all__ = [
     'AddedEvaluations',
     'AtTroughsToo',
-    'check_evaluators',
-    'check_metric_names',
     'give_evaluators_back',
     'scalars',
     'share_buffers',
@@ -180,39 +177,6 @@ def give_evaluators_back(state: State) -> None:
 def _stoppers(state: State, label: str) -> list[EarlyStopper | ThresholdStopper]:
     stoppers = (one for one in state.callbacks if isinstance(one, (EarlyStopper, ThresholdStopper)))
     return [one for one in stoppers if one.dataloader_label == label]
-
-
-def check_evaluators(state: State) -> None:
-    """Refuses an evaluator without a sample to evaluate, whose metrics would be zeros.
-
-    Raises:
-        ValueError: If an evaluator's loader is known to be empty, or to be cut to nothing.
-    """
-    for evaluator in state.evaluators:
-        if evaluator.subset_num_batches == 0:
-            raise ValueError(
-                f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
-                '0, or -1 for all'
-            )
-        try:
-            empty = len(evaluator.dataloader.dataloader) == 0  # type: ignore[arg-type]
-        except TypeError:  # a loader over an iterable has no length
-            continue
-        if empty:
-            raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
-
-
-def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:
-    """Refuses metrics that no evaluator has.
-
-    Raises:
-        ValueError: If a name is unknown; the message has the nearest known one.
-    """
-    present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
-    for name in names:
-        if name not in present:
-            hint = did_you_mean(name, present)
-            raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')
 
 
 def stated_directions(state: State) -> dict[str, Literal['max', 'min']]:

@@ -10,7 +10,7 @@ from composer_clr.curves.settings import differences, listed_differences, settin
 from composer_clr.recording.resume import other_settings
 from composer_clr.recording.run_folder import RunFolder
 
-__all__ = ['take_over', 'with_later']
+__all__ = ['keep_aside', 'take_over', 'with_later']
 
 
 def take_over(
@@ -58,7 +58,7 @@ def take_over(
     if resumed and then.run_name == run.run_name:
         later = [point for point in existing.points if point.cycle > _last(curve.points)]
         if later and (changed or then.started_at != run.started_at or other_settings(then) != other_settings(run)):
-            _keep_aside(folder, existing, 'was recorded under other settings, after this checkpoint was saved')
+            keep_aside(folder, existing, 'was recorded under other settings, after this checkpoint was saved')
             later = []
     elif autoresume and then.run_name == run.run_name and changed and not overwrite:
         raise FileExistsError(
@@ -66,7 +66,7 @@ def take_over(
             f'{listed_differences(changed)}: name another folder or run_name, or set overwrite=True'
         )
     elif autoresume and then.run_name == run.run_name:
-        _keep_aside(folder, existing, 'has no checkpoint to resume from, so the run starts over')
+        keep_aside(folder, existing, 'has no checkpoint to resume from, so the run starts over')
     elif not overwrite:
         raise FileExistsError(
             f"folder='{folder.uri}' already holds the {CURVE_FILE} {held}: name another folder or run_name, or set "
@@ -97,7 +97,8 @@ def _read(folder: RunFolder, resumed: bool, overwrite: bool) -> TradeoffCurve | 
         raise CurveError(f'{error}; {remedy}') from error
 
 
-def _keep_aside(folder: RunFolder, existing: TradeoffCurve, reason: str) -> None:
+def keep_aside(folder: RunFolder, existing: TradeoffCurve, reason: str) -> None:
+    """Keeps a curve beside the run's, under a name that no command reads as a run's curve, with a warning."""
     name = folder.keep_aside(existing)
     warnings.warn(
         f"folder='{folder.uri}': the {CURVE_FILE} there, with {len(existing.points)} points, {reason}: it is kept as "

@@ -14,25 +14,18 @@ from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import filled_in
 from composer_clr.curves.peak_window import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
-from composer_clr.recording.curve_recorder import CurveRecorder, Measurement
-from composer_clr.recording.divergence import stop_if_diverged
-from composer_clr.recording.evaluation import (
-    AddedEvaluations,
-    check_metric_names,
-    give_evaluators_back,
-    scalars,
-    share_buffers,
-    stated_directions,
-)
+from composer_clr.recording.curve_recorder import CurveRecorder
+from composer_clr.recording.evaluation import AddedEvaluations, give_evaluators_back, stated_directions
 from composer_clr.recording.existing_curve import take_over
 from composer_clr.recording.preconditions import (
     check_epoch_length,
+    check_metric_names,
     check_not_diverged,
     check_schedule,
     check_trainer,
-    window_length,
 )
 from composer_clr.recording.random_state import RandomState
+from composer_clr.recording.rates import RateCheck
 from composer_clr.recording.resume import ON_CHANGE, continue_points, ends_so_far, ignored
 from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
 from composer_clr.recording.run_record import describe_run
@@ -53,7 +46,11 @@ class ParetoSnapshot(Callback):
     point holds the training time so far, the learning rate and every metric; the weights are saved; and
     ``{folder}/curve.json`` is rewritten, complete at every instant. A recorded point does not change, with one
     exception: a run that is resumed from before a trough records its point again, with the same metrics and a new time.
-    Under ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
+
+    Training is bit for bit what it is without this callback, on any number of ranks: the random numbers that the added
+    evaluations draw are undone, and ``EarlyStopper`` and ``ThresholdStopper`` do not see these evaluations. Metrics
+    that are themselves drawn at random, as those of masked language models, carry that noise. Under
+    ``DistributedDataParallel`` every rank takes over rank 0's buffers (the statistics of batch norm) before it
     evaluates at a trough, so that the metrics are those of the saved weights.
 
     At each trough every logger receives the values below. One that takes tables gets a table ``pareto/points`` of all
@@ -67,7 +64,7 @@ class ParetoSnapshot(Callback):
     ``pareto/cycle``                   the cycle that ended, from 0
     ``pareto/epoch``                   batches over the train loader's length, if it has one
     ``pareto/wall_clock_train_s``      seconds of training alone
-    ``pareto/lr``                      the learning rate, at its lowest
+    ``pareto/lr``                      the learning rate of the optimizer, at its lowest
     ``pareto/{label}/{metric}``        each metric at the trough
     ``pareto/peak/{label}/{metric}``   its best value within ``peak_window`` before the trough
     =================================  ===========================================================
@@ -78,11 +75,15 @@ class ParetoSnapshot(Callback):
     A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: with cyclic
     schedules ("one more doubling") it is bit for bit the longer run that was never interrupted, points and weights. A
     run with one decay over all its length (``standard``) gets a point at its new end beside the earlier one, which is
-    marked ``own_decay``. The curve keeps what made it in ``settings``, by dotted name such as ``optimizer.lr``; a run
-    that is resumed with other settings is refused (``on_change``), and another device, host or number of ranks is
-    recorded in ``changes``. A run from another run's checkpoint (``load_path`` with another ``run_name``) starts an
-    empty curve and names that run as its ``parent``. Optimizer settings and seed are the checkpoint's, as in Composer;
-    a warning names those that were given otherwise.
+    marked ``own_decay``. A run that is stopped before a trough records where in ``ended_at``, with a warning; one with
+    one decay also gets a point there, marked ``stopped``, which no command compares. Where the optimizer's rate at a
+    trough is not the schedule's, a warning is given, and the point also has ``scheduled_lr``.
+
+    The curve keeps what made it in ``settings``, by dotted name such as ``optimizer.lr``; a run that is resumed with
+    other settings is refused (``on_change``), and another device, host or number of ranks is recorded in ``changes``. A
+    run from another run's checkpoint (``load_path`` with another ``run_name``) starts an empty curve and names that run
+    as its ``parent``. Optimizer settings and seed are the checkpoint's, as in Composer; a warning names those that were
+    given otherwise.
 
     Args:
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
@@ -103,7 +104,7 @@ class ParetoSnapshot(Callback):
             (``'baseline'``, ``'BP+CL'``).
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
             ``'wsd-s'`` where the schedule's cycles hold their peak before they decay; ``'marked'`` for several troughs
-            passed beside a scheduler without restarts.
+            passed where the rate does not come down to them.
         overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
             A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
         autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then
@@ -194,7 +195,6 @@ class ParetoSnapshot(Callback):
         self._kept = RunState()
         # What the Trainer was given and a checkpoint replaces: the optimizers' settings and the seed.
         self._passed: tuple[dict[str, Any], int] = {}, 0
-        self._measurement = Measurement()
         # From FIT_START on.
         self._recorder: CurveRecorder | None = None
         self._added: AddedEvaluations | None = None
@@ -249,59 +249,49 @@ class ParetoSnapshot(Callback):
         self._kept.clock.start(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
         random_state.load()
 
+    def after_train_batch(self, state: State, logger: Logger) -> None:
+        del logger
+        self._started().rates.batch_trained(state)
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        del logger
+        self._started().rates.scheduler_stepped(state)
+
     def epoch_end(self, state: State, logger: Logger) -> None:
         del logger
         check_epoch_length(state)
+        self._started().rates.scheduler_stepped(state)  # which may be once per epoch
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
-        """Checks the folder at a trough, and copies the buffers that rank 0 will save to every rank."""
         del logger
-        self._measurement = Measurement()
-        cycles = self._cycles_completed(state)
-        if cycles:
-            assert self._added is not None
-            self._added.begin(state)
-            on_rank_zero(lambda: self._started().check_folder(cycles[-1]))
-            share_buffers(state.model)
+        if self._recorder is not None and self._added is not None:
+            self._recorder.begin(state, self._added)
 
     def eval_start(self, state: State, logger: Logger) -> None:
         """Saves the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
         del logger
-        if self._added is not None:
+        if self._recorder is not None and self._added is not None:
             self._added.begin_one(state)
-        cycles = self._cycles_completed(state)
-        # Once, whether it succeeds or not: only rank 0 knows, and all ranks save together.
-        if self.save_weights and cycles and not self._measurement.save_tried:
-            self._measurement.save_tried = True
-            self._measurement.checkpoint = save_weights(state, self._started().folder, cycles[-1])
+            self._recorder.save(state)
 
     def eval_end(self, state: State, logger: Logger) -> None:
-        """Keeps what this evaluator has just measured; the metrics of the others may be older."""
         del logger
-        label = state.dataloader_label
-        assert label is not None, 'the Trainer sets the label of the evaluator that runs'
-        if state.eval_timestamp.batch.value == 0:
-            warnings.warn(f"evaluator '{label}' has no sample: its metrics are left out", UserWarning, stacklevel=2)
-            return
-        for name, metric in state.eval_metrics[label].items():
-            key = f'{label}/{name}'
-            # A metric asked for by name is recorded of other weights too: averaged/eval/MulticlassAccuracy.
-            if self.metrics is None or any(key == asked or key.endswith(f'/{asked}') for asked in self.metrics):
-                self._measurement.metrics.update(scalars(key, metric.compute()))
+        if self._recorder is not None:
+            self._recorder.measure(state)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         """Records the point if this evaluation is at a trough."""
         del logger
-        cycles = self._cycles_completed(state)
-        recorder = self._recorder
-        if cycles:
-            assert self._added is not None
-            self._added.end(state)
-            point = self._started().record(state, cycles, self._measurement)
-            self._added.leave(state, for_good=False)
-            stop_if_diverged(state, point, self.on_nan)
-        elif recorder is not None and self._kept.clock.goes_on and not recorder.has_just_recorded(state):
-            recorder.note(state, self._measurement)
+        recorder, added = self._recorder, self._added
+        if recorder is not None and added is not None:
+            cycles = recorder.cycles_completed(state)
+            if cycles:
+                added.end(state)
+                point = recorder.record(state, cycles)
+                added.leave(state, for_good=False)
+                self._stop_if_diverged(state, point)
+            else:
+                recorder.note(state)
         self._kept.clock.resume()
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
@@ -310,10 +300,15 @@ class ParetoSnapshot(Callback):
             self._added.leave(state, for_good=True)
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        """Logs the table of all points, which may lack the last ones where training ends before its last trough."""
+        """Comes before the evaluators that run at the end of training, also for the point of a run that was stopped.
+
+        Logs the table of all points, which may lack the last ones where training ends before its last trough.
+        """
         del logger
+        recorder = self._started()
+        recorder.end(state)
         if self._kept.points:
-            self._started().logger.log_table(self.curve, state.timestamp.batch.value)
+            recorder.logger.log_table(recorder.curve, state.timestamp.batch.value)
 
     def close(self, state: State, logger: Logger) -> None:
         del logger
@@ -324,28 +319,17 @@ class ParetoSnapshot(Callback):
     # For callbacks that evaluate or save more at a trough.
 
     def save_beside(self, state: State, suffix: str) -> None:
-        """Saves what the network holds now beside the snapshot of the trough that is being evaluated, if any.
-
-        Args:
-            state (State): The trainer's state.
-            suffix (str): Comes after the snapshot's name: ``cycle0-ba20-{suffix}.pt``.
-        """
-        cycles = self._cycles_completed(state)
+        """Saves what the network holds beside the snapshot of the trough, if any, as ``cycle0-ba20-{suffix}.pt``."""
+        cycles = self._started().cycles_completed(state)
         if cycles:
             save_weights(state, self._started().folder, cycles[-1], f'-{suffix}')
 
     def note_extra(self, name: str, cost: dict[str, float]) -> None:
         """Records the cost of a second set of metrics of the coming point: ``train_s`` and ``batches``."""
-        self._measurement.extra[name] = cost
+        self._started().measurement.extra[name] = cost
 
     def save_file(self, state: State, name: str, *, weights_only: bool) -> None:
-        """Saves a checkpoint into the folder of the curve, whole at once; on all ranks together.
-
-        Args:
-            state (State): The trainer's state, after ``FIT_START``.
-            name (str): The file's name.
-            weights_only (bool): Whether it holds the weights alone, or all that a run can be resumed from.
-        """
+        """Saves a checkpoint into the folder of the curve, whole at once; on all ranks together."""
         save_file(state, self._started().folder, name, weights_only=weights_only)
 
     def _started(self) -> CurveRecorder:
@@ -353,8 +337,18 @@ class ParetoSnapshot(Callback):
             raise RuntimeError('ParetoSnapshot has no curve before training has started')
         return self._recorder
 
-    def _cycles_completed(self, state: State) -> list[int]:
-        return self._recorder.cycles_completed(state) if self._recorder is not None else []
+    def _stop_if_diverged(self, state: State, point: TradeoffPoint) -> None:
+        if not point.diverged:
+            return
+        stops = self.on_nan == 'stop'
+        warnings.warn(
+            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is not a finite '
+            f"number; {'training stops here' if stops else 'training continues'} (on_nan='{self.on_nan}')",
+            UserWarning,
+            stacklevel=2,
+        )
+        if stops:
+            state.stop_training()
 
     def _open(self, state: State, logger: Logger, start: Start, schedule: RunSchedule) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
@@ -380,11 +374,13 @@ class ParetoSnapshot(Callback):
             warned += ignored(run, passed, seed)
         for warning in warned:
             warnings.warn(warning, UserWarning, stacklevel=2)
+        if self.kind is None:
+            run = kept.rate.judged(run)
         directions = {**stated_directions(state), **self.directions}
         run = replace(run, parent=kept.parent, directions=directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)
         curve = TradeoffCurve(run, list(kept.points))
-        window = PeakWindow(window_length(self.peak_window, schedule), directions, kept.seen)
+        window = PeakWindow(round(schedule.count('peak_window', self.peak_window)), directions, kept.seen)
         folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
         def claim() -> list[TradeoffPoint]:
@@ -399,4 +395,17 @@ class ParetoSnapshot(Callback):
         except BaseException:
             folder.close()
             raise
-        return CurveRecorder(kept, curve.run, schedule, folder, window, curve_logger, later, self.log_artifact)
+        return CurveRecorder(
+            kept,
+            run,
+            schedule,
+            RateCheck(schedule, kept.rate, state.max_duration),
+            folder,
+            window,
+            curve_logger,
+            later,
+            metrics=self.metrics,
+            save_weights=self.save_weights,
+            log_artifact=self.log_artifact,
+            kind_given=self.kind is not None,
+        )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from composer.core import Callback, State, TimeUnit
 
 from composer_clr.curves.curve import TradeoffPoint
-from composer_clr.recording.evaluation import check_evaluators
 from composer_clr.schedule.run_schedule import RunSchedule
-from composer_clr.schedule.times import ScheduleTime, read_duration
+from composer_clr.schedule.times import read_duration
 from composer_clr.utils.models import is_schedule_free
+from composer_clr.utils.text import did_you_mean
 
-__all__ = ['check_epoch_length', 'check_not_diverged', 'check_schedule', 'check_trainer', 'window_length']
+__all__ = ['check_epoch_length', 'check_metric_names', 'check_not_diverged', 'check_schedule', 'check_trainer']
 
 
 def check_trainer(callback: Callback, state: State, *, save_weights: bool) -> None:
@@ -101,10 +101,34 @@ def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:
         )
 
 
-def window_length(window: ScheduleTime, schedule: RunSchedule) -> int:
-    """Returns the length of the peak window in the unit of the schedule.
+def check_evaluators(state: State) -> None:
+    """Refuses an evaluator without a sample to evaluate, whose metrics would be zeros.
 
     Raises:
-        ValueError: If it cannot be counted in that unit.
+        ValueError: If an evaluator's loader is known to be empty, or to be cut to nothing.
     """
-    return round(schedule.count('peak_window', window))
+    for evaluator in state.evaluators:
+        if evaluator.subset_num_batches == 0:
+            raise ValueError(
+                f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
+                '0, or -1 for all'
+            )
+        try:
+            empty = len(evaluator.dataloader.dataloader) == 0  # type: ignore[arg-type]
+        except TypeError:  # a loader over an iterable has no length
+            continue
+        if empty:
+            raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
+
+
+def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:
+    """Refuses metrics that no evaluator has.
+
+    Raises:
+        ValueError: If a name is unknown; the message has the nearest known one.
+    """
+    present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
+    for name in names:
+        if name not in present:
+            hint = did_you_mean(name, present)
+            raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')

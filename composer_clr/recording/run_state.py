@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from composer.core import State
 
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
+from composer_clr.recording.rates import RateWatch
 from composer_clr.recording.training_clock import TrainingClock
 
 __all__ = ['RunState', 'Start']
@@ -41,6 +42,7 @@ class RunState:
             changed under way.
         changes (list[dict[str, Any]]): Settings that changed under way: the ``batch``, and by key the values before
             and after it.
+        rate (RateWatch): How the rate has gone, where only training shows whether it comes down at troughs.
         recorded (bool): Whether training so far was timed here; Composer's clock is all there is of it otherwise.
     """
 
@@ -54,6 +56,7 @@ class RunState:
     ends: list[int] = field(default_factory=list)
     offset: int = 0
     changes: list[dict[str, Any]] = field(default_factory=list)
+    rate: RateWatch = field(default_factory=RateWatch)
     recorded: bool = False
 
     def as_plain(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class RunState:
             'ends': list(self.ends),
             'offset': self.offset,
             'changes': json.dumps(self.changes),
+            'rate': asdict(self.rate),
         }
 
     @classmethod
@@ -89,6 +93,7 @@ class RunState:
             ends=list(state['ends']),
             offset=state['offset'],
             changes=json.loads(state['changes']),
+            rate=RateWatch(**state['rate']),
             recorded=True,
         )
 
@@ -116,10 +121,11 @@ class RunState:
             start = Start.BRANCHED
             batch, train_s = state.timestamp.batch.value, self.clock.train_s
             self._begin(self.clock, {'run_name': self.run_name, 'batch': batch, 'wall_clock_train_s': train_s})
+        self.points = [point for point in self.points if not point.stopped]  # training goes on, towards the trough
         self.run_name = state.run_name
         self.started_at = self.started_at or datetime.now(timezone.utc).isoformat(timespec='seconds')
         return start
 
     def _begin(self, clock: TrainingClock, parent: dict[str, Any] | None) -> None:
-        self.points, self.seen, self.changes, self.offset = [], [], [], 0
+        self.points, self.seen, self.changes, self.offset, self.rate = [], [], [], 0, RateWatch()
         self.started_at, self.run, self.clock, self.parent = None, None, clock, parent

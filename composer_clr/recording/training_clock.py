@@ -11,29 +11,23 @@ __all__ = ['TrainingClock']
 
 
 class TrainingClock:
-    """Counts seconds of training, and separately those of evaluation and snapshots.
+    """Counts seconds of training, and separately those of evaluation and snapshots, over all processes of a run.
 
-    Composer's ``total_wct`` is a difference of local times of day, which changes with every step of the machine's
-    clock, such as the change to daylight saving time. This clock is monotonic. It covers what Composer's covers: from
-    the first epoch's start, with the loader's start-up at each epoch, callbacks and the Trainer's own checkpoints,
-    without evaluations. After a resume within an epoch it starts with the first batch that is trained on, since the
-    loader fast-forwards to it.
-
-    Args:
-        train_s (float): Seconds of training so far, over all processes of the run. Default: ``0.0``.
-        paused_s (float): Seconds of evaluation and snapshots, likewise. Default: ``0.0``.
+    It covers what Composer's ``total_wct`` covers, which is a difference of local times of day: from the first epoch's
+    start, with the loader's start-up at each epoch, callbacks and the Trainer's own checkpoints, without evaluations.
+    After a resume within an epoch it starts with the first batch trained on, since the loader fast-forwards to it.
 
     Attributes:
         batch_s (float): Seconds of training up to the end of the last batch.
+        goes_on (bool): Whether training goes on after the evaluation under way; the end of ``fit`` may ask for one.
     """
 
     def __init__(self, train_s: float = 0.0, paused_s: float = 0.0):
-        self._train_s = train_s
+        self._train_s = self.batch_s = train_s
         self._paused_s = paused_s
-        self.batch_s = train_s
         self._running_since: float | None = None
         self._paused_since: float | None = None
-        self._fast_forwards = self._runs_after_pause = False
+        self._fast_forwards = self.goes_on = False
 
     @property
     def train_s(self) -> float:
@@ -45,25 +39,21 @@ class TrainingClock:
         """Seconds of evaluation and snapshots up to now."""
         return self._paused_s + _since(self._paused_since)
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether training goes on after the evaluation under way, which the end of ``fit`` may have asked for."""
-        return self._runs_after_pause
-
     def start(self, *, mid_epoch: bool) -> None:
-        """Prepares for a call of ``fit``; ``mid_epoch`` if the loader will fast-forward to its place.
-
-        A call that ended with an error counts up to its last whole batch.
-        """
+        """Prepares for a call of ``fit``; one before that ended with an error counts up to its last whole batch."""
         self._train_s = max(self._train_s, self.batch_s)
         self._running_since = self._paused_since = None
-        self._fast_forwards, self._runs_after_pause = mid_epoch, False
+        self._fast_forwards, self.goes_on = mid_epoch, False
 
     def on(self, event: Event) -> None:
         """Follows the Trainer's events, each before its callbacks; :meth:`resume` ends an evaluation."""
         follow = _FOLLOW.get(event)
         if follow is not None:
             follow(self)
+
+    def resume(self) -> None:
+        """Ends the pause after an evaluation is processed; training time continues with the next event."""
+        self._paused_s, self._paused_since = self.paused_s, None
 
     def _loads_batch(self) -> None:
         if not self._fast_forwards:
@@ -78,25 +68,20 @@ class TrainingClock:
         self.batch_s = self.train_s
 
     def _pause(self) -> None:
-        self._runs_after_pause = self._running_since is not None
-        self.stop()
+        self.goes_on = self._running_since is not None
+        self._stop()
         self._paused_since = time.monotonic()
 
     def _runs_on(self) -> None:
-        if self._runs_after_pause:
+        if self.goes_on:
             self._run()
-
-    def resume(self) -> None:
-        """Ends the pause after an evaluation is processed; training time continues with the next event."""
-        self._paused_s, self._paused_since = self.paused_s, None
-
-    def stop(self) -> None:
-        """Stops training time."""
-        self._train_s, self._running_since = self.train_s, None
 
     def _run(self) -> None:
         if self._running_since is None:
             self._running_since = time.monotonic()
+
+    def _stop(self) -> None:
+        self._train_s, self._running_since = self.train_s, None
 
 
 # A table, since Composer compares events with `==` slowly, and a batch has a dozen events.
@@ -109,7 +94,7 @@ _FOLLOW: dict[Event, Callable[[TrainingClock], None]] = {
     Event.EVAL_BEFORE_ALL: TrainingClock._pause,
     Event.BATCH_CHECKPOINT: TrainingClock._runs_on,
     Event.EPOCH_CHECKPOINT: TrainingClock._runs_on,
-    Event.FIT_END: TrainingClock.stop,
+    Event.FIT_END: TrainingClock._stop,
 }
 
 

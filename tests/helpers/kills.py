@@ -19,7 +19,7 @@ from composer import Callback, Trainer
 from composer.core import State
 from composer.loggers import Logger
 
-import composer_clr.recording.pareto_snapshot
+import composer_clr.recording.curve_recorder
 from composer_clr.recording.curve_recorder import CurveRecorder
 from composer_clr.train import main
 
@@ -99,7 +99,7 @@ def train_marked(
     marker = Marker(kill)
     marker.enter('start')
     for module, name, phase in (
-        (composer_clr.recording.pareto_snapshot, 'save_weights', 'snapshot'),
+        (composer_clr.recording.curve_recorder, 'save_weights', 'snapshot'),
         (CurveRecorder, 'write', 'curve'),
         (composer.utils.checkpoint, 'save_checkpoint', 'checkpoint'),
     ):
