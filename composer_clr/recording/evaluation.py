@@ -148,6 +148,12 @@ class AddedEvaluations:
         state.model.train(state.model.training)
         return True
 
+    def show_stoppers(self) -> None:
+        """Lets early stopping see evaluations again, also after one that has failed."""
+        while self._hidden:
+            stopper, label = self._hidden.pop()
+            stopper.dataloader_label = label
+
     def _user_asked(self) -> bool:
         return any(interval.asked for interval in self._intervals.values())
 
@@ -160,9 +166,7 @@ class AddedEvaluations:
                 interval.began, interval.ended = began, now
             elif interval is not None or not began.is_alike(now):  # or another callback's, which undoes its own
                 self._training = now
-        while self._hidden:
-            stopper, label = self._hidden.pop()
-            stopper.dataloader_label = label
+        self.show_stoppers()
         self._running = None
         return now
 

@@ -240,8 +240,9 @@ class ParetoSnapshot(Callback):
         check_schedule(schedule, state)
         check_metric_names('metrics', self.metrics or (), state)
         check_metric_names('directions', self.directions, state)
-        if self._recorder is not None:
+        if self._recorder is not None and self._added is not None:
             self._recorder.folder.close()
+            self._added.show_stoppers()
         recorder = self._recorder = self._open(state, logger, start, schedule)
         self._added = AddedEvaluations(
             state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded

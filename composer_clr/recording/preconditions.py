@@ -102,23 +102,25 @@ def check_not_diverged(points: Sequence[TradeoffPoint]) -> None:
 
 
 def check_evaluators(state: State) -> None:
-    """Refuses an evaluator without a sample to evaluate, whose metrics would be zeros.
-
-    Raises:
-        ValueError: If an evaluator's loader is known to be empty, or to be cut to nothing.
-    """
+    """Refuses an evaluator without a sample, whose metrics would be zeros, and one whose loader is that of training."""
     for evaluator in state.evaluators:
         if evaluator.subset_num_batches == 0:
             raise ValueError(
                 f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
                 '0, or -1 for all'
             )
+        loader = evaluator.dataloader.dataloader
         try:
-            empty = len(evaluator.dataloader.dataloader) == 0  # type: ignore[arg-type]
+            empty = len(loader) == 0  # type: ignore[arg-type]
         except TypeError:  # a loader over an iterable has no length
-            continue
+            empty = False
         if empty:
             raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
+        if loader is state.train_dataloader and getattr(loader, 'persistent_workers', False):
+            raise ValueError(
+                f"evaluator '{evaluator.label}' has the train loader, whose workers persist: an evaluation within an "
+                'epoch would start the epoch over: give it a loader of its own'
+            )
 
 
 def check_metric_names(argument: str, names: Iterable[str], state: State) -> None:

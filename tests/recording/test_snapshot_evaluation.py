@@ -278,6 +278,9 @@ def test_an_evaluation_at_the_end_of_training_is_not_repeated(make_trainer):
     assert evaluated_batches(recorder) == [20, 30, 40, 60, 80]
 
 
+SHARED = DataLoader(loader(40).dataset, 4, num_workers=1, persistent_workers=True)
+
+
 @pytest.mark.parametrize(
     ('changes', 'match'),
     [
@@ -288,10 +291,14 @@ def test_an_evaluation_at_the_end_of_training_is_not_repeated(make_trainer):
             "'eval': its loader has no batch",
         ),
         ({'eval_dataloader': DataLoader(loader(3).dataset, 4, drop_last=True)}, 'its loader has no batch'),
+        (
+            dict.fromkeys(('train_dataloader', 'eval_dataloader'), SHARED),
+            "'eval' has the train loader, whose workers persist",
+        ),
     ],
-    ids=['subset', 'an-evaluators-subset', 'no-data', 'drop-last'],
+    ids=['subset', 'an-evaluators-subset', 'no-data', 'drop-last', 'that-of-training'],
 )
-def test_an_evaluation_on_no_sample_is_refused_before_the_first_batch(make_trainer, changes, match):
+def test_an_evaluation_that_cannot_be_right_is_refused_before_the_first_batch(make_trainer, changes, match):
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), **changes)
     with pytest.raises(ValueError, match=match):
         trainer.fit()
