@@ -303,6 +303,7 @@ def test_another_run_in_one_trainer_is_refused_too(trainer):
         run.fit(duration='4ep', train_dataloader=loader(40, batch_size=2))
 
 
+@pytest.mark.filterwarnings("ignore:training ended at batch 120, before the trough at '8ep'")
 def test_or_recorded_when_asked_to_continue(trainer):
     trainer(max_duration='4ep').fit()
     changes = {'train_dataloader': loader(40, batch_size=2), 'snapshot': {'on_change': 'continue'}}
