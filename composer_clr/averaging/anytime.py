@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from composer.core import DataSpec, State
+from composer.core import State
 from composer.loggers import Logger
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
@@ -46,7 +46,6 @@ class AnytimeAverage(AveragedIterates):
         decay (str): As for :class:`~composer_clr.TroughAverage`. Default: ``'linear'``.
         device (str | None): Where the copies are kept, such as ``'cpu'``. Default: ``None``, beside the weights.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
-        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The marks. Default: ``None``, those of
             ``ParetoSnapshot``, or of the Trainer's :class:`~composer_clr.AnytimeScheduler`.
 
@@ -77,10 +76,9 @@ class AnytimeAverage(AveragedIterates):
         decay: str = 'linear',
         device: str | None = None,
         bn_batches: int = 50,
-        train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
     ):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler)
+        super().__init__(bn_batches=bn_batches, scheduler=scheduler)
         window, half_life = check_average(window, half_life, decay)
         if device is not None:
             try:

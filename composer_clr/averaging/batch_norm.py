@@ -1,132 +1,135 @@
-"""Batch norm's statistics for averaged weights, over training batches read beside the run's own loader."""
+"""Batch norm's statistics for averaged weights, recomputed over training batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from composer.core import DataSpec, State, get_precision_context
+from composer.core import State, get_precision_context
 from composer.utils import reproducibility
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-__all__ = ['check_readable', 'has_running_statistics', 'measure_statistics', 'recompute_statistics', 'train_batches']
+from composer_clr.averaging.train_batches import TrainBatches
+
+__all__ = ['has_running_statistics', 'measure_statistics', 'modes_in_training', 'recompute_statistics', 'set_modes']
+
+Modes = Mapping[str, bool]
+
+# Statistics of averaged weights differ from those of training: variances shrink up to a few times, means move within a
+# standard deviation. Batches that lack a normalization or are other images are further off than both limits.
+_FAR_MEAN, _FAR_VARIANCE = 3.0, 20.0
+_INITIAL_SHARE = 1e-3
 
 
-def has_running_statistics(model: torch.nn.Module) -> bool:
-    """Returns whether a model has batch norm layers that evaluate with running statistics."""
-    return bool(_layers(model))
+def has_running_statistics(model: torch.nn.Module, modes: Modes) -> bool:
+    """Returns whether a model has batch norm layers whose running statistics training updates."""
+    return bool(_layers(model, modes))
+
+
+def modes_in_training(model: torch.nn.Module) -> dict[str, bool]:
+    """Returns which modules are in training mode in training; a ``train()`` of the model's own may leave some out."""
+    if not model.training:
+        before = _modes(model)
+        model.train()
+        try:
+            return _modes(model)
+        finally:
+            set_modes(model, before)
+    return _modes(model)
+
+
+def set_modes(model: torch.nn.Module, modes: Modes) -> None:
+    """Sets the mode of every module by name."""
+    for name, module in model.named_modules():
+        module.training = modes[name]
 
 
 def measure_statistics(
-    state: State, model: torch.nn.Module, bn_batches: int, train_data: DataSpec | None = None
-) -> None:
-    """Recomputes batch norm's statistics over ``bn_batches`` training batches; it disturbs the random state."""
-    if not (bn_batches and has_running_statistics(model)):
-        return
+    state: State, model: torch.nn.Module, bn_batches: int, batches: TrainBatches | None, modes: Modes
+) -> str | None:
+    """Recomputes batch norm's statistics over training batches; disturbs the random state.
+
+    Returns:
+        str | None: The first layer whose statistics are far from those of training, with both.
+    """
+    layers = _layers(model, modes)
+    if batches is None or not (bn_batches and layers):
+        return None
     reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
 
     def forward(batch: object) -> None:
         with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
             model(batch)
 
-    recompute_statistics(model, train_batches(state, state.rank_zero_seed, bn_batches, train_data), forward)
+    before = [(name, layer, *_statistics(layer)) for name, layer in layers.items() if _has_settled(layer)]
+    read = batches.read(state, state.rank_zero_seed, bn_batches, again=False)
+    recompute_statistics(model, (part for parts in read for part in parts), forward, modes)
+    return next(filter(None, (_far(*one) for one in before)), None)
 
 
 @torch.no_grad()
-def recompute_statistics(model: torch.nn.Module, batches: Iterable[Any], forward: Callable[[Any], object]) -> None:
+def recompute_statistics(
+    model: torch.nn.Module, batches: Iterable[Any], forward: Callable[[Any], object], modes: Modes
+) -> None:
     """Sets every running mean and variance to its mean over batches; dropout is inactive, and nothing else changes.
+
+    Layers of batch norm that are in evaluation mode in training keep theirs.
 
     Source:
         Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
     """
-    layers = _layers(model)
-    before = [(module, module.training) for module in model.modules()]
-    momenta = [layer.momentum for layer in layers]
+    layers = list(_layers(model, modes).values())
+    before, momenta = _modes(model), [layer.momentum for layer in layers]
     model.eval()
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches, not a moving one
         layer.training = True
     try:
-        for batch in batches:
-            forward(batch)
+        # A compiled network would be compiled again for these modes.
+        with torch.compiler.set_stance('force_eager'):
+            for batch in batches:
+                forward(batch)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for module, training in before:
-            module.training = training
+        set_modes(model, before)
 
 
-def check_readable(state: State, what_for: str) -> None:
-    """Refuses a train loader whose samples cannot be read by index."""
-    loader = state.train_dataloader
-    data = loader.dataset if isinstance(loader, DataLoader) else None
-    read = getattr(type(data), '__getitem__', Dataset.__getitem__)
-    if getattr(loader, 'batch_size', None) is None or not hasattr(data, '__len__') or read is Dataset.__getitem__:
-        raise ValueError(
-            f'{what_for} reads training images by index, which a {type(data or loader).__name__} does not allow: '
-            'train from a DataLoader with a batch_size, over a dataset with __len__ and __getitem__'
-        )
+def _layers(model: torch.nn.Module, modes: Modes) -> dict[str, _BatchNorm]:
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats and modes[name]
+    }
 
 
-def train_batches(
-    state: State, seed: int, count: int | None = None, train_data: DataSpec | None = None
-) -> Iterator[Any]:
-    """Yields training batches in a shuffled order of their own, on the device, transformed as for training.
-
-    The images are the same on every rank, and batches no larger than the microbatch over which batch norm takes its
-    statistics in training. Random augmentations draw from the global random state.
-
-    Args:
-        state (State): The trainer's state.
-        seed (int): Determines the order.
-        count (int | None): Number of batches, at most an epoch. Default: ``None``, epochs without end.
-        train_data (DataSpec | None): Whose transforms to apply. Default: ``None``, the first evaluator's, since the
-            state does not hold the one that the Trainer was given for training.
-    """
-    loader = state.train_dataloader
-    assert isinstance(loader, DataLoader), 'see check_readable'
-    assert loader.batch_size is not None, 'see check_readable'
-    data_spec = train_data or state.evaluators[0].dataloader
-    micro = state.device_train_microbatch_size
-    size = min(loader.batch_size, micro) if isinstance(micro, int) else loader.batch_size
-    generator = torch.Generator().manual_seed(seed)
-    dataset = _Indexed(loader.dataset) if isinstance(loader.dataset, IterableDataset) else loader.dataset
-    images = len(dataset)  # type: ignore[arg-type]
-    while True:
-        shuffled = DataLoader(
-            dataset,
-            batch_size=size,
-            sampler=torch.randperm(images, generator=generator).tolist(),
-            collate_fn=loader.collate_fn,
-            num_workers=loader.num_workers,
-            drop_last=images >= size,
-            generator=generator,
-        )
-        for batch in islice(shuffled, count):
-            batch = state.device.batch_to_device(data_spec.batch_transforms(batch))
-            yield data_spec.microbatch_transforms(batch)
-        if count is not None:
-            return
+def _modes(model: torch.nn.Module) -> dict[str, bool]:
+    return {name: module.training for name, module in model.named_modules()}
 
 
-class _Indexed(Dataset):
-    """Presents an iterable dataset with items, such as a ``StreamingDataset``, as one that takes a sampler."""
-
-    def __init__(self, dataset: Any):
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        # The length of a StreamingDataset is one rank's share; its size is that of the whole.
-        size = getattr(self.dataset, 'size', None)
-        return size if isinstance(size, int) else len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[index]
+def _statistics(layer: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+    assert layer.running_mean is not None, 'it tracks running statistics'
+    assert layer.running_var is not None, 'it tracks running statistics'
+    return layer.running_mean.clone(), layer.running_var.clone()
 
 
-def _layers(model: torch.nn.Module) -> list[_BatchNorm]:
-    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+def _far(name: str, layer: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor) -> str | None:
+    """Describes a layer if, for half of its channels, statistics have moved far from those of training."""
+    now_mean, now_variance = _statistics(layer)
+    shift = (now_mean - mean).abs() / (variance + layer.eps).sqrt()
+    ratio = ((now_variance + layer.eps) / (variance + layer.eps)).log().abs().exp()
+    if shift.median() > _FAR_MEAN:
+        what, channel, now, then = 'mean', shift.argmax(), now_mean, mean
+    elif ratio.median() > _FAR_VARIANCE:
+        what, channel, now, then = 'variance', ratio.argmax(), now_variance, variance
+    else:
+        return None
+    return f'{name}: running {what} {float(now[channel]):.3g}, and {float(then[channel]):.3g} in training'
+
+
+def _has_settled(layer: _BatchNorm) -> bool:
+    """Returns whether training has updated the statistics often enough for their initial values to be forgotten."""
+    updates = 0 if layer.num_batches_tracked is None else int(layer.num_batches_tracked)
+    return updates > 0 and (layer.momentum is None or (1 - layer.momentum) ** updates < _INITIAL_SHARE)

@@ -5,32 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch.torch_version import TorchVersion
 
 from composer_clr.averaging.averages import TailAverages
+from composer_clr.averaging.state_file import read_state, weights_in
 from composer_clr.curves.curve import CurveError
 from composer_clr.schedule.averages import Window, tail
 
 __all__ = ['Checkpoint', 'Merged', 'averages_at', 'read_checkpoints']
 
-# What Composer's checkpoints hold beside tensors and plain values: random states, durations and torch's version.
-_HARMLESS = [
-    np.empty(0).__reduce__()[0],
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(name)) for name in ('uint8', 'uint32', 'uint64', 'int64', 'float32', 'float64')),
-    timedelta,
-    TorchVersion,
-]
 # How far a rate may be from one over the square root of time, as a part of its fall.
 _TOLERANCE = 0.01
+# Of batches, samples or tokens.
+_MOST_COUNTED = 10**18
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Checkpoint:
 
     def model(self) -> dict[str, torch.Tensor]:
         """Returns the network's weights and buffers by name, read from the file."""
-        return _state(self.path)['model']
+        return weights_in(self.path)
 
 
 class Merged(NamedTuple):
@@ -133,9 +124,13 @@ def averages_at(
                 f'first checkpoint is at {times[0]}: save earlier ones, pass a smaller window, or leave that mark out'
             )
         _check_rate(checkpoints, times, one, count)
-    averages, before = TailAverages(windows, decay), 0
+    averages, before, first = TailAverages(windows, decay), 0, _signature(checkpoints[0])
     for checkpoint, time in zip(checkpoints, times, strict=True):
         if any(one.start < time <= one.end for one in windows):
+            if _signature(checkpoint) != first:
+                raise CurveError(
+                    f'{checkpoint.path}: of another network than {checkpoints[0].path}: name checkpoints of one run'
+                )
             averages.add(checkpoint.model(), before, time)
         if time in marks:
             window_of = averages.windows[time]
@@ -143,6 +138,10 @@ def averages_at(
             yield Merged(checkpoint, averages.mean(time), inside)
         averages.close(time)
         before = time
+
+
+def _signature(checkpoint: Checkpoint) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in checkpoint.model().items()}
 
 
 def _check_rate(checkpoints: Sequence[Checkpoint], times: Sequence[int], window: Window, count: str) -> None:
@@ -177,7 +176,7 @@ def _keeps_up(rates: Sequence[tuple[int, float]]) -> bool:
 
 
 def _read(path: Path) -> Checkpoint:
-    state = _state(path)
+    state = read_state(path)
     if 'timestamp' not in state:
         raise CurveError(f'{path}: holds weights alone, not when they were saved: name checkpoints of the whole state')
     try:
@@ -185,26 +184,26 @@ def _read(path: Path) -> Checkpoint:
         group = next(iter(state['optimizers'].values()))['param_groups'][0]
         if 'train_mode' in group:
             raise CurveError(f'{path}: of a schedule-free run, whose checkpoints hold averages: evaluate its snapshots')
-        return Checkpoint(
+        checkpoint = Checkpoint(
             path,
-            str(state['run_name']),
+            state['run_name'],
             state.get('rank_zero_seed'),
             {name: int(times[name]) for name in ('epoch', 'batch', 'sample', 'token', 'batch_in_epoch')},
             times['total_wct'].total_seconds(),
             float(group['lr']),
             tuple(sorted(name for name, _ in state['algorithms'])),
         )
-    except (AttributeError, KeyError, IndexError, StopIteration, TypeError) as error:
-        raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({error!r})') from error
-
-
-def _state(path: Path) -> dict[str, Any]:
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(path, map_location='cpu', weights_only=True)['state']
-    except OSError as error:
-        raise CurveError(f'{path}: cannot be read ({error})') from error
-    except Exception as error:
-        # torch raises errors of many kinds for a file that it did not write.
-        reason = str(error).partition('\n')[0]
-        raise CurveError(f'{path}: not a checkpoint that can be read without pickle ({reason})') from error
+        if not (
+            isinstance(checkpoint.run_name, str)
+            and isinstance(checkpoint.seed, int | None)
+            and all(isinstance(name, str) for name in checkpoint.algorithms)
+            and min(checkpoint.counts.values()) >= 0
+            and max(checkpoint.counts.values()) < _MOST_COUNTED
+            and math.isfinite(checkpoint.lr)
+        ):
+            raise ValueError('values that no run has')
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+        if isinstance(error, CurveError):
+            raise
+        raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({type(error).__name__})') from error
+    return checkpoint

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from composer.core import DataSpec, State, get_precision_context
 
+from composer_clr.averaging.state_file import load_network, weights_in
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.recording.run_folder import snapshot_path
-from composer_clr.utils.errors import one_line
 
 __all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores', 'snapshot_probabilities']
 
@@ -97,14 +97,7 @@ def snapshot_probabilities(
         CurveError: If the snapshot cannot be read, or belongs to another network.
     """
     model = state.model if network is None else network
-    try:
-        model.load_state_dict(torch.load(snapshot, map_location='cpu', weights_only=True)['state']['model'])
-    except OSError as error:
-        raise CurveError(f'{snapshot}: cannot be read ({error})') from error
-    except (RuntimeError, KeyError) as error:
-        raise CurveError(
-            f'{snapshot}: not weights of this network: give the recipe of the run ({one_line(error)})'
-        ) from error
+    load_network(model, weights_in(Path(snapshot)), Path(snapshot))
     model.eval()
     probabilities, labels = [], []
     for batch in data.dataloader:

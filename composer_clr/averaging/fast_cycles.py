@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MethodType
+from typing import Any, ClassVar
 
 import torch
-from composer.core import DataSpec, Precision, State, Time, get_precision_context
+from composer.core import Precision, State, Time, get_precision_context
 from composer.loggers import Logger
-from composer.utils import reproducibility
+from composer.utils import ensure_tuple, reproducibility
 
 from composer_clr.averaging.averages import Mean, to_average
-from composer_clr.averaging.batch_norm import check_readable, train_batches
+from composer_clr.averaging.batch_norm import modes_in_training, set_modes
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.schedule.scheduler import Troughs
 from composer_clr.schedule.times import Lengths, read_time
 from composer_clr.utils.device_time import device_time_s
+from composer_clr.utils.errors import one_line
 from composer_clr.utils.models import without_ddp
 
 __all__ = ['FastCycles']
@@ -41,7 +45,6 @@ class FastCycles(TroughWeights):
         cycles (int): Number of fast cycles, >= 1. Default: ``3``.
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
         save_weights (bool): Whether to save the average, as ``cycleN-baM-fast-cycles.pt``. Default: ``False``.
-        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): Likewise.
 
     Raises:
@@ -62,10 +65,9 @@ class FastCycles(TroughWeights):
         *,
         bn_batches: int = 50,
         save_weights: bool = False,
-        train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
     ):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler, save_weights=save_weights)
+        super().__init__(bn_batches=bn_batches, scheduler=scheduler, save_weights=save_weights)
         self.period, self.amplitude, self.cycles = read_time('period', period), amplitude, cycles
         if self.period.value <= 0 or self.period.unit not in ('ep', 'ba'):
             raise ValueError(
@@ -78,7 +80,6 @@ class FastCycles(TroughWeights):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         super().fit_start(state, logger)
-        check_readable(state, 'FastCycles')
         Lengths.of_state(state).count('period', self.period)  # an epoch needs a loader with a length
         if len(state.optimizers) != 1:
             raise ValueError(
@@ -86,36 +87,102 @@ class FastCycles(TroughWeights):
             )
         if state.precision == Precision.AMP_FP16:
             raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
+        try:
+            copied(without_ddp(state.model), state.optimizers[0])
+        except Exception as error:
+            raise ValueError(
+                f'FastCycles trains a copy of the network and its optimizer, and they cannot be copied '
+                f'({one_line(error)}): leave FastCycles out'
+            ) from error
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Counts the period while the state's loader is that of training; an evaluator puts its own there."""
-        del logger
+        super().eval_before_all(state, logger)
         self._period = round(Lengths.of_state(state).count('period', self.period))
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Trains a copy of the network and averages its minima."""
         began, period = device_time_s(), self._period
-        # Copied together, so that the optimizer's copy refers to the network's copy.
-        model, optimizer = copy.deepcopy((without_ddp(state.model), state.optimizers[0]))
-        seed = state.rank_zero_seed + state.timestamp.batch.value
+        assert self._batches is not None
+        network = without_ddp(state.model)
+        model, optimizer = copied(network, state.optimizers[0])
+        set_modes(model, self._modes or modes_in_training(network))
+        seed, steps = state.rank_zero_seed + state.timestamp.batch.value, self.cycles * period
         reproducibility.seed_all(seed % 2**32)
-        batches, average = train_batches(state, seed, train_data=self.train_data), Mean()
-        model.train()
+        average, count = Mean(), self._batches.num_samples
         with torch.enable_grad():
-            for step in range(self.cycles * period):
+            for step, parts in enumerate(self._batches.read(state, seed, steps)):
                 for group in optimizer.param_groups:
                     share = (1 + math.cos(math.pi * (step % period) / period)) / 2
                     group['lr'] = self.amplitude * group.get('initial_lr', group['lr']) * share
                 optimizer.zero_grad()
-                batch = next(batches)
-                with get_precision_context(state.precision, state.precision_config):
-                    loss = model.loss(model(batch), batch)  # type: ignore[operator]
-                loss.backward()
+                samples = [count(part) for part in parts]
+                for part, number in zip(parts, samples, strict=True):
+                    with get_precision_context(state.precision, state.precision_config):
+                        loss = model.loss(model(part), part)  # type: ignore[operator]
+                    (_total(loss) * (number / sum(samples))).backward()
                 optimizer.step()
                 if (step + 1) % period == 0:
                     average.add(to_average(dict(model.named_parameters())))
         snapshot = self._snapshot(state)
         if snapshot is not None:
-            cost = {'train_s': device_time_s() - began, 'batches': float(self.cycles * period)}
+            cost = {'train_s': device_time_s() - began, 'batches': float(steps)}
             snapshot.note_extra(self.prefix, cost)
         return average.mean
+
+    def _reads_batches(self, state: State) -> bool:
+        return True
+
+    def _reader(self) -> str:
+        return 'FastCycles'
+
+
+def copied(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """Returns copies of a network and its optimizer that refer to each other, and not to the originals.
+
+    Raises:
+        TypeError: If a layer's ``forward`` has been replaced by a function that goes on with the original.
+        Exception: Others, where a part cannot be copied.
+    """
+    # Activations that a layer keeps refuse to be copied with their graph.
+    memo: dict[int, Any] = {
+        id(value): value.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor) and value.grad_fn is not None
+    }
+    model, other = copy.deepcopy(network, memo), copy.deepcopy(optimizer, memo)
+    for name, value in vars(optimizer).items():  # torch copies the state alone; schedulers replace `step`
+        if name not in vars(other) and name != 'step':
+            vars(other)[name] = copy.deepcopy(value, memo)
+    originals = {id(module) for module in network.modules()}
+    for name, module in model.named_modules():
+        if id(module) in originals:
+            raise TypeError(f'{name or type(module).__name__} returns itself as its copy')
+        if '_orig_mod' in dict(module.named_children()):  # what torch.compile returns compiles its copy anew
+            continue
+        forward = vars(module).get('forward')
+        compiled_from = getattr(forward, '_torchdynamo_orig_callable', None)
+        if getattr(compiled_from, '__func__', compiled_from) is type(module).forward:
+            del module.forward  # compiled with the original's weights
+        elif forward is not None and not _is_own(forward, originals):
+            raise TypeError(f'forward of {name or type(module).__name__} is {forward}, which goes on with the original')
+    return model, other
+
+
+def _is_own(function: Any, originals: set[int]) -> bool:
+    """Returns whether a copied function has been taken off the original modules: a plain one may close over them."""
+    if isinstance(function, functools.partial):
+        values = (*function.args, *function.keywords.values())
+        return _is_own(function.func, originals) and not any(id(value) in originals for value in values)
+    if isinstance(function, MethodType):
+        return id(function.__self__) not in originals
+    return getattr(function, '__closure__', None) is None and not hasattr(function, '_torchdynamo_orig_callable')
+
+
+def _total(loss: Any) -> torch.Tensor:
+    """Returns the loss to minimize, as the Trainer computes it from what a model returns."""
+    if isinstance(loss, Mapping) and 'total' in loss:
+        return loss['total']
+    losses: tuple[torch.Tensor, ...] = ensure_tuple(loss)
+    return losses[0].mean() if len(losses) == 1 else torch.stack([one.mean() for one in losses]).sum()

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import torch
 from composer.callbacks import CheckpointSaver
-from composer.core import DataSpec, Event, State
+from composer.core import Event, State
 from composer.loggers import Logger
 
-from composer_clr.averaging.batch_norm import has_running_statistics
+from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.averaging.trough_weights import TroughWeights, tensors_of
 from composer_clr.utils.models import is_schedule_free, without_ddp
 
@@ -38,7 +38,6 @@ class ScheduleFree(TroughWeights):
 
     Args:
         bn_batches (int): As for :class:`~composer_clr.TroughAverage`. Default: ``50``.
-        train_data (DataSpec | None): As for :class:`~composer_clr.TroughAverage`.
 
     Raises:
         ValueError: At ``FIT_START``, if the Trainer's optimizer is not schedule-free, or as for
@@ -60,8 +59,8 @@ class ScheduleFree(TroughWeights):
     is_point: ClassVar[bool] = True
     schedule_free: ClassVar[bool] = True  # ParetoSnapshot asks for it
 
-    def __init__(self, *, bn_batches: int = 50, train_data: DataSpec | None = None):
-        super().__init__(bn_batches=bn_batches, train_data=train_data)
+    def __init__(self, *, bn_batches: int = 50):
+        super().__init__(bn_batches=bn_batches)
 
     def init(self, state: State, logger: Logger) -> None:
         super().init(state, logger)
@@ -111,9 +110,15 @@ class ScheduleFree(TroughWeights):
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Starts from the weights in training: a checkpoint leaves the average, without statistics of its own."""
-        del logger
+        super().eval_before_all(state, logger)
         if not self._finished:
             self.restore(state)
+
+    def eval_standalone_start(self, state: State, logger: Logger) -> None:
+        """Finds the training images where the Trainer evaluates a checkpoint without training."""
+        del logger
+        if self._batches is None and state.train_dataloader is not None and self._reads_batches(state):
+            self._batches = TrainBatches(state, self._reader())
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         if not self._finished:
@@ -133,7 +138,7 @@ class ScheduleFree(TroughWeights):
         return {}
 
     def load(self, state: State) -> None:
-        if state.train_dataloader is None and self.bn_batches and has_running_statistics(without_ddp(state.model)):
+        if self._batches is None and self._reads_batches(state):
             raise ValueError(
                 "ScheduleFree recomputes batch norm's statistics over training batches, which a checkpoint does not "
                 'have: give train_dataloader to the Trainer, or evaluate a snapshot of ParetoSnapshot'

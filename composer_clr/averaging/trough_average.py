@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from composer.core import DataSpec, State, Time
+from composer.core import State, Time
 from composer.loggers import Logger
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
@@ -112,8 +112,6 @@ class TroughAverage(AveragedIterates):
         bn_batches (int): Number of training batches over which batch norm's statistics are recomputed for the average;
             0 leaves those of the weights in training. Default: ``50``.
         save_weights (bool): Whether to save the average, as ``cycleN-baM-averaged.pt``. Default: ``False``.
-        train_data (DataSpec | None): What the Trainer was given to train on. Default: ``None``, the images for batch
-            norm go through the transforms of the first evaluator's ``DataSpec``.
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`~composer_clr.ParetoSnapshot`.
             Default: ``None``, that of ``ParetoSnapshot``, or the Trainer's own.
 
@@ -143,10 +141,9 @@ class TroughAverage(AveragedIterates):
         decay: str = 'linear',
         bn_batches: int = 50,
         save_weights: bool = False,
-        train_data: DataSpec | None = None,
         scheduler: Troughs | None = None,
     ):
-        super().__init__(bn_batches=bn_batches, train_data=train_data, scheduler=scheduler, save_weights=save_weights)
+        super().__init__(bn_batches=bn_batches, scheduler=scheduler, save_weights=save_weights)
         self.window = _time_or_fraction('window', window)
         self.half_life = None if half_life is None else _time_or_fraction('half_life', half_life)
         self.decay = decay

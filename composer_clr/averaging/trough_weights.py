@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import ClassVar
 
 import torch
 from composer.algorithms import EMA, SWA
-from composer.core import Callback, DataSpec, Evaluator, Event, State
+from composer.core import Callback, Evaluator, Event, State
 from composer.loggers import Logger
-from composer.utils import reproducibility
+from composer.utils import dist, reproducibility
 
-from composer_clr.averaging.batch_norm import check_readable, has_running_statistics, measure_statistics
+from composer_clr.averaging.batch_norm import has_running_statistics, measure_statistics, modes_in_training
+from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.recording.evaluation import share_buffers
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.schedule.run_schedule import RunSchedule
@@ -33,8 +35,6 @@ class TroughWeights(Callback):
     Args:
         bn_batches (int): Number of training batches over which batch norm's statistics are recomputed; 0 leaves those
             of training.
-        train_data (DataSpec | None): What the Trainer was given to train on, for its transforms. Default: ``None``,
-            training images go through the transforms of the first evaluator.
         scheduler (CyclicCosineScheduler | Sequence | None): As for ``ParetoSnapshot``. Default: ``None``, that of
             ``ParetoSnapshot``, or the Trainer's own.
         save_weights (bool): Whether to save these weights beside the snapshot of the trough. Default: ``False``.
@@ -47,18 +47,19 @@ class TroughWeights(Callback):
         self,
         *,
         bn_batches: int,
-        train_data: DataSpec | None,
         scheduler: Troughs | None = None,
         save_weights: bool = False,
     ):
         if isinstance(bn_batches, bool) or not isinstance(bn_batches, int) or bn_batches < 0:
             raise ValueError(f'{bn_batches=}: give a whole number of batches; 0 leaves the statistics of training')
         self.bn_batches = bn_batches
-        self.train_data = train_data
         self.scheduler = scheduler
         self.save_weights = save_weights
         self._schedule: RunSchedule | None = None
         self._second: list[Evaluator] = []
+        self._batches: TrainBatches | None = None
+        self._modes: dict[str, bool] | None = None  # of the modules in training, while they are evaluated
+        self._warned = False
         # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training meanwhile.
         self._own: dict[str, torch.Tensor] | None = None
         self._training: dict[str, torch.Tensor] = {}
@@ -75,6 +76,7 @@ class TroughWeights(Callback):
         """Drops what is left of another Trainer; comes before the callbacks that save what the network holds."""
         del logger
         self._second, self._own, self._training = [], None, {}
+        self._batches, self._modes, self._warned = None, None, False
         if self.is_point:
             state.callbacks.sort(key=lambda callback: callback is not self)
 
@@ -98,8 +100,10 @@ class TroughWeights(Callback):
             raise ValueError(f'{name} and SWA both average the weights of the run: leave one of them out')
         if not state.evaluators:
             raise ValueError(f'{name} has nothing to evaluate: give eval_dataloader to the Trainer')
-        if self.bn_batches and has_running_statistics(state.model):
-            check_readable(state, f'{name}(bn_batches={self.bn_batches})')
+        state.model.train()  # as the Trainer does next, so that the layers that train() leaves out are known
+        self._batches, self._modes = None, None
+        if self._reads_batches(state):
+            self._batches = TrainBatches(state, self._reader())
         if self.save_weights and self._snapshot(state) is None:
             raise ValueError(f'{name}(save_weights=True) saves into the folder of ParetoSnapshot: give the Trainer one')
         self._schedule = self._troughs(state)
@@ -138,8 +142,18 @@ class TroughWeights(Callback):
         del logger
         self._remove_second(state)
 
+    def eval_before_all(self, state: State, logger: Logger) -> None:
+        """Notes the modes of the modules, before the evaluation changes them."""
+        del logger
+        self._modes = modes_in_training(without_ddp(state.model))
+
     def eval_start(self, state: State, logger: Logger) -> None:
         del logger
+        if self._is_second(state) and not self.is_point and not self.crossed(state):
+            raise ValueError(
+                f"evaluator '{state.dataloader_label}' has weights at a trough alone: call eval() with eval_dataloader "
+                'during training'
+            )
         self._random_state = reproducibility.get_rng_state() if self._leaves_no_trace(state) else None
         self.load(state) if self._is_own(state) else self.restore(state)
 
@@ -153,7 +167,7 @@ class TroughWeights(Callback):
     def eval_after_all(self, state: State, logger: Logger) -> None:
         del logger
         self.restore(state)
-        self._own = None
+        self._own, self._modes = None, None
 
     def load(self, state: State) -> None:
         """Loads these weights into the network, with batch norm's statistics for them, if it does not hold them."""
@@ -167,9 +181,22 @@ class TroughWeights(Callback):
             return
         random_state = reproducibility.get_rng_state()
         load_tensors(model, self.make_weights(state))
-        measure_statistics(state, model, self.bn_batches, self.train_data)
+        modes = self._modes or modes_in_training(model)
+        far = measure_statistics(state, model, self.bn_batches, self._batches, modes)
         self._own = tensors_of(model)
+        if dist.get_world_size() > 1:  # a sampler of the user's own may give each rank other images
+            for tensor in self._own.values():
+                dist.broadcast(tensor, src=0)
+            load_tensors(model, self._own)
         reproducibility.load_rng_state(random_state)
+        if far is not None and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f'{type(self).__name__}: recomputed statistics of batch norm are far from those of training ({far}): '
+                'the weights may be too far apart to be averaged, or the images are others',
+                UserWarning,
+                stacklevel=2,
+            )
         snapshot = self._snapshot(state)
         if self.save_weights and snapshot is not None:
             snapshot.save_beside(state, self.prefix)
@@ -182,6 +209,14 @@ class TroughWeights(Callback):
     def crossed(self, state: State) -> range:
         """Returns the cycles that the last batch completed."""
         return self._schedule.crossed(state) if self._schedule is not None else range(0)
+
+    def _reads_batches(self, state: State) -> bool:
+        """Whether these weights take training batches to make or to measure."""
+        model = without_ddp(state.model)
+        return bool(self.bn_batches) and has_running_statistics(model, self._modes or modes_in_training(model))
+
+    def _reader(self) -> str:
+        return f'{type(self).__name__}(bn_batches={self.bn_batches})'
 
     def _is_second(self, state: State) -> bool:
         return (state.dataloader_label or '').startswith(f'{self.prefix}/')

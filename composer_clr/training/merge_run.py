@@ -10,8 +10,10 @@ from pathlib import Path
 from composer import Trainer
 from composer.core import State
 
-from composer_clr.averaging.batch_norm import measure_statistics
+from composer_clr.averaging.batch_norm import has_running_statistics, measure_statistics, modes_in_training
 from composer_clr.averaging.checkpoints import Checkpoint, Merged, averages_at, read_checkpoints
+from composer_clr.averaging.state_file import load_network
+from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.averaging.trough_weights import load_tensors
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.kinds import merged_kind
@@ -93,11 +95,13 @@ def merged_curve(
         state = trainer.state
         cycles = _marks(state, recipe.schedule, marks)
         _check_recipe(state, read)
+        load_network(state.model, read[0].model(), read[0].path)  # before any are averaged
         count = cycles.counter
         at = _marks_reached(state, cycles, read[-1], marks is not None)
         points, averaged = [], []
+        batches = _train_batches(trainer) if bn_batches else None
         for number, merged in enumerate(averages_at(read, at, count, window, decay)):
-            points.append(_point(trainer, number, merged, bn_batches))
+            points.append(_point(trainer, number, merged, bn_batches, batches))
             averaged.append(merged.averaged)
         single = [str(mark) for mark, checkpoints in zip(at, averaged, strict=True) if checkpoints == 1]
         if single:
@@ -178,19 +182,23 @@ def _marks_reached(state: State, cycles: RunSchedule, last: Checkpoint, asked: b
     return at
 
 
-def _point(trainer: Trainer, number: int, merged: Merged, bn_batches: int) -> TradeoffPoint:
-    state, checkpoint = trainer.state, merged.checkpoint
-    weights = checkpoint.model()
+def _train_batches(trainer: Trainer) -> TrainBatches | None:
+    if not has_running_statistics(trainer.state.model, modes_in_training(trainer.state.model)):
+        return None
     try:
-        state.model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = ' '.join(str(error).split())[:300]
-        raise CurveError(
-            f"{checkpoint.path}: does not fit the recipe's network: pass the run's recipe ({reason})"
-        ) from error
+        return TrainBatches(trainer.state, 'bn_batches', trainer._train_data_spec)
+    except ValueError as error:
+        raise RecipeError(f'data: {error}; or pass bn_batches=0') from error
+
+
+def _point(
+    trainer: Trainer, number: int, merged: Merged, bn_batches: int, batches: TrainBatches | None
+) -> TradeoffPoint:
+    state, checkpoint = trainer.state, merged.checkpoint
+    load_network(state.model, checkpoint.model(), checkpoint.path)
     parameters = {name for name, _ in state.model.named_parameters()}
     load_tensors(state.model, {key: value for key, value in merged.weights.items() if key in parameters})
-    measure_statistics(state, state.model, bn_batches)
+    measure_statistics(state, state.model, bn_batches, batches, modes_in_training(state.model))
     metrics = _evaluated(trainer, state)
     counts, length = checkpoint.counts, state.dataloader_len
     return TradeoffPoint(

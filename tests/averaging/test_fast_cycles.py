@@ -1,18 +1,20 @@
 """FastCycles in real Trainers: the run never sees them, and they are the training that the formula says."""
 
 import math
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 
-from composer_clr import FastCycles
+from composer_clr import FastCycles, ParetoSnapshot
 from composer_clr.analysis.compare import compare_kinds
-from composer_clr.averaging.batch_norm import train_batches
+from composer_clr.averaging.fast_cycles import _total, copied
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metric_sets import with_metric_sets
 from tests.conftest import loader
-from tests.helpers.averaged_runs import points, trained, with_dropout
+from tests.helpers.averaged_runs import assert_refused, points, saved, trained, with_dropout
+from tests.helpers.recorded_runs import doubling
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
@@ -55,8 +57,8 @@ def test_the_branch_is_the_training_that_the_formula_says(make_trainer):
                 state.optimizers[0].state[p]['momentum_buffer'].clone() for p in state.model.parameters()
             ]
             generator_seed = state.rank_zero_seed + state.timestamp.batch.value
-            batches = train_batches(state, generator_seed)
-            seen['batches'] = [next(batches) for _ in range(8)]
+            assert self._batches is not None
+            seen['batches'] = [parts[0] for parts in self._batches.read(state, generator_seed, 8)]
             return super().make_weights(state)
 
     fast = Seen('4ba', 0.5, cycles=2, bn_batches=0, save_weights=True)
@@ -129,3 +131,92 @@ def test_its_cost_is_counted():
 def test_refused_on_construction(arguments, match):
     with pytest.raises(ValueError, match=match):
         FastCycles(**arguments)
+
+
+class Cached(torch.nn.Module):
+    """Keeps its activations, with their graph, which torch refuses to copy."""
+
+    def forward(self, x):
+        self.kept = x * 1.0
+        return self.kept
+
+
+class Remembering(torch.optim.SGD):
+    """Has an attribute of its own, which torch's copy of an optimizer leaves out."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr=lr)
+        self.doubled = 2.0
+
+    def step(self, closure=None):
+        assert self.doubled == 2.0
+        return super().step(closure)
+
+
+def fast_weights(make_trainer, folder, model, **arguments):
+    fast = FastCycles('4ba', 0.5, cycles=2, save_weights=True)
+    optimizers = Remembering(model.parameters(), lr=0.5)
+    trainer = make_trainer(
+        model=model,
+        optimizers=optimizers,
+        schedulers=doubling(),
+        callbacks=[ParetoSnapshot(folder=folder), fast],
+        max_duration='2ep',
+        **arguments,
+    )
+    trainer.fit()
+    return saved(folder, 'cycle0-ba20-fast-cycles.pt')
+
+
+def test_a_compiled_network_is_trained_as_the_plain_one(make_trainer):
+    plain = fast_weights(make_trainer, 'plain', with_dropout(), device_train_microbatch_size=2)
+    compiled = fast_weights(
+        make_trainer, 'out', with_dropout(), device_train_microbatch_size=2, compile_config={'backend': 'eager'}
+    )
+    assert all(torch.allclose(plain[name], compiled[name], atol=1e-6) for name in plain)
+    assert not torch.equal(plain['module.0.weight'], saved('plain', 'cycle0-ba20.pt')['module.0.weight'])
+
+
+def test_layers_that_keep_activations_or_are_compiled_can_be_copied():
+    network = with_dropout()
+    network.module = torch.nn.Sequential(Cached(), torch.compile(network.module, backend='eager'))  # type: ignore
+    optimizer = Remembering(network.parameters(), lr=0.5)
+    batch = next(iter(loader(40)))
+    network.loss(network(batch), batch).backward()
+    model, other = copied(network, optimizer)
+    before = {name: weight.clone() for name, weight in network.named_parameters()}
+    gradients = [weight.grad.clone() for weight in network.parameters() if weight.grad is not None]
+    model.loss(model(batch), batch).backward()  # type: ignore[operator]
+    other.step()
+    assert all(torch.equal(before[name], weight) for name, weight in network.named_parameters())
+    for before, weight in zip(gradients, network.parameters(), strict=True):
+        assert torch.equal(before, weight.grad)
+    assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), model.parameters(), strict=True))
+
+
+def uncopied(network):
+    network.lock = threading.Lock()
+
+
+def patched(network):
+    linear = network.module[0]
+    linear.forward = lambda x: torch.nn.functional.linear(x, linear.weight)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'match'),
+    [
+        (uncopied, r"cannot be copied \(cannot pickle '_thread.lock' object\): leave FastCycles out"),
+        (patched, r'forward of module.0 is <function .*, which goes on with the original'),
+    ],
+)
+def test_a_network_that_cannot_be_copied_is_refused_before_the_first_batch(make_trainer, spoil, match):
+    network = with_dropout()
+    spoil(network)
+    assert_refused(make_trainer(model=network, schedulers=doubling(), callbacks=[FastCycles('2ba')]), match)
+
+
+def test_the_total_of_losses_is_composers():
+    losses = torch.tensor(1.0), torch.tensor([2.0, 4.0])
+    assert float(_total(losses)) == 4.0
+    assert float(_total({'a': losses[0], 'total': losses[1].sum()})) == 6.0

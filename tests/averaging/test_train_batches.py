@@ -1,11 +1,191 @@
-"""Training batches read beside a run, of datasets that have no sampler: an iterable one with a length and items."""
+"""Training batches read beside a run: the samples, transforms and workers of training, in another order."""
+
+import random
+from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from composer.core import DataSpec
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    get_worker_info,
+)
 
 from composer_clr import CyclicCosineScheduler, FastCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
+from composer_clr.averaging.train_batches import TrainBatches
 from tests.conftest import loader
+from tests.helpers.averaged_runs import assert_refused
+
+
+class Numbers(Dataset):
+    """Samples that are their own index."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.full((4,), float(index)), index
+
+
+class Thirds(DistributedSampler):
+    """A user's own sampler: every third sample of another offset in each epoch, in an order of Python's."""
+
+    def __iter__(self):
+        indices = list(range(self.epoch % 3, 40, 3))
+        random.shuffle(indices)
+        return iter(indices)
+
+
+class Pairs(Sampler):
+    """A user's own batch sampler, without end: two neighbours of the first 20, again and again."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(5)
+
+    def __iter__(self):
+        while True:
+            first = 2 * int(torch.randint(10, (), generator=self.generator))
+            yield [first, first + 1]
+
+
+def seen(make_trainer, train: DataLoader, count: int = 10, seed: int = 3, **arguments: Any) -> list[list[int]]:
+    """Returns the samples in the first batches."""
+    state = make_trainer(train_dataloader=train, **arguments).state
+    random.seed(0)
+    torch.manual_seed(0)
+    batches = TrainBatches(state, 'a test', DataSpec(train)).read(state, seed, count)
+    return [[int(label) for part in parts for label in part[1]] for parts in batches]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'samples'),
+    [
+        ({}, range(40)),
+        ({'shuffle': True}, range(40)),
+        ({'shuffle': True, 'generator': torch.Generator().manual_seed(5)}, range(40)),
+        ({'sampler': SubsetRandomSampler(range(8, 28))}, range(8, 28)),
+        ({'sampler': WeightedRandomSampler([0.0] * 20 + [1.0] * 20, 40)}, range(20, 40)),
+        ({'sampler': RandomSampler(range(12), replacement=True, num_samples=40)}, range(12)),
+        ({'sampler': DistributedSampler(Numbers(), 1, 0)}, range(40)),
+        ({'sampler': Thirds(Numbers(), 1, 0)}, range(0, 40, 3)),  # type: ignore[arg-type]
+        ({'sampler': list(range(16))}, range(16)),
+    ],
+    ids=['in-order', 'shuffled', 'generator', 'subset', 'weighted', 'replaced', 'ranks', 'own', 'list'],
+)
+def test_the_samples_are_those_of_training(make_trainer, arguments, samples):
+    train = DataLoader(Numbers(), 4, **arguments)
+    count = len(samples) // 4
+    before = arguments['generator'].get_state() if 'generator' in arguments else None
+    batches = seen(make_trainer, train, count)
+    assert {number for batch in batches for number in batch} <= set(samples)
+    assert all(len(batch) == 4 for batch in batches)
+    if not isinstance(arguments.get('sampler'), (WeightedRandomSampler, RandomSampler, Thirds)):
+        assert sorted(number for batch in batches for number in batch) == list(samples)
+    assert batches == seen(make_trainer, train, count)
+    assert batches != seen(make_trainer, train, count, seed=4)
+    if before is not None:
+        assert torch.equal(arguments['generator'].get_state(), before)
+
+
+def test_a_batch_sampler_of_the_users_own_is_copied(make_trainer):
+    pairs = Pairs()
+    train = DataLoader(Numbers(), batch_sampler=pairs)
+    batches = seen(make_trainer, train, 60, train_subset_num_batches=50, device_train_microbatch_size=2)
+    assert len(batches) == 60
+    assert {tuple(batch) for batch in batches} == {(n, n + 1) for n in range(0, 20, 2)}
+    assert torch.equal(pairs.generator.get_state(), torch.Generator().manual_seed(5).get_state())
+
+
+@pytest.mark.parametrize('shuffle', [False, True])
+def test_of_a_part_of_each_epoch(make_trainer, shuffle):
+    """In order, training never sees the rest; shuffled, it sees all in time."""
+    train = DataLoader(Numbers(), 4, shuffle=shuffle)
+    batches = seen(make_trainer, train, 12, train_subset_num_batches=3)
+    assert len(batches) == 12
+    assert {n for batch in batches for n in batch} == set(range(40 if shuffle else 12))
+
+
+def test_transforms_microbatches_and_counts_are_those_of_the_train_data(make_trainer):
+    data = DataSpec(
+        DataLoader(Numbers(), 4),
+        batch_transforms=lambda batch: (batch[0] + 100, batch[1]),
+        microbatch_transforms=lambda batch: (batch[0] * 2, batch[1]),
+        get_num_samples_in_batch=lambda batch: 7 * len(batch[1]),
+    )
+    state = make_trainer(train_dataloader=data, device_train_microbatch_size=3).state
+    batches = TrainBatches(state, 'a test', data)
+    (parts,) = batches.read(state, 0, 1)
+    assert [len(labels) for _, labels in parts] == [3, 1]
+    assert all(torch.equal(images[:, 0], 2 * (labels + 100)) for images, labels in parts)
+    assert batches.num_samples(parts[0]) == 21
+
+
+class OpenedByWorkers(Dataset):
+    """A data set whose file each worker opens for itself."""
+
+    points: Any = None
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int):
+        return self.points[index]
+
+
+def open_points(worker: int) -> None:
+    info = get_worker_info()
+    assert info is not None
+    info.dataset.points = loader(40).dataset
+
+
+def test_workers_are_made_as_those_of_training(make_trainer):
+    arguments: dict[str, Any] = {'num_workers': 1, 'multiprocessing_context': 'fork', 'timeout': 60}
+    train = DataLoader(OpenedByWorkers(), 4, worker_init_fn=open_points, **arguments)
+    assert len(seen(make_trainer, train)) == 10
+
+
+def test_a_run_whose_train_data_are_transformed_has_the_points_of_one_that_reads_them_so(make_trainer):
+    ready = loader(40)
+    inputs, labels = ready.dataset.tensors  # type: ignore[attr-defined]
+    raw = DataLoader(torch.utils.data.TensorDataset(inputs * 64 + 1024, labels), 4)
+    data = DataSpec(raw, batch_transforms=lambda batch: ((batch[0] - 1024) / 64, batch[1]))
+    for folder, train in (('ready', ready), ('raw', data)):
+        trainer = make_trainer(
+            train_dataloader=train,
+            schedulers=CyclicCosineScheduler('1ep', t_warmup='1ep'),
+            max_duration='4ep',
+            callbacks=[ParetoSnapshot(folder=folder, save_weights=False), TroughAverage(0.25)],
+        )
+        trainer.fit()
+    ready, raw = (TradeoffCurve.read(folder).points for folder in ('ready', 'raw'))
+    for a, b in zip(ready, raw, strict=True):
+        assert a.metrics == pytest.approx(b.metrics, abs=1e-3)
+
+
+class Renamed(DataLoader):
+    def __iter__(self):
+        return map(list, super().__iter__())
+
+
+@pytest.mark.parametrize(
+    ('train', 'match'),
+    [
+        (lambda: DataLoader(Numbers(), 4, sampler=(n for n in range(40))), 'generator cannot be copied'),
+        (lambda: Renamed(Numbers(), 4), 'Renamed makes batches of its own'),
+        (lambda: DataLoader(Numbers(), batch_size=None), 'by index, which a Numbers does not allow'),
+    ],
+    ids=['generator', 'own-batches', 'unbatched'],
+)
+def test_refused_before_the_first_batch(make_trainer, train, match):
+    trainer = make_trainer(train_dataloader=train(), train_subset_num_batches=10, callbacks=[FastCycles('2ba')])
+    assert_refused(trainer, match)
 
 
 class Stream(IterableDataset):

@@ -1,11 +1,14 @@
 """TroughAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
+import re
+
 import pytest
 import torch
 from composer import Callback, Evaluator
 from composer.algorithms import EMA
-from composer.core import DataSpec, State
+from composer.core import State
 from composer.loggers import Logger
+from composer.models import ComposerClassifier
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from composer_clr import InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
@@ -131,21 +134,59 @@ def test_without_new_statistics_those_of_training_stay(make_trainer):
     assert torch.equal(saved['module.1.running_mean'], plain['module.1.running_mean'])
 
 
-def test_batches_go_through_the_transforms(make_trainer):
-    def tenfold(batch):
-        return [10 * batch[0], batch[1]]
+class Frozen(torch.nn.Module):
+    """A network whose batch norm stays in evaluation mode in training, as in fine-tuning."""
 
-    spec = DataSpec(loader(40), microbatch_transforms=tenfold)
-    for folder, train_data in (('given', spec), ('evaluators', None), ('none', DataSpec(loader(40)))):
-        average = TroughAverage(window='5ba', save_weights=True, train_data=train_data)
-        evaluation = DataSpec(loader(40, 20, seed=1), microbatch_transforms=tenfold)
-        trained(make_trainer, folder, average, train_dataloader=spec, eval_dataloader=evaluation, algorithms=[])
-    given, evaluators, none = (
-        torch.load(f'{folder}/cycle0-ba20-averaged.pt', weights_only=True)['state']['model']['module.1.running_var']
-        for folder in ('given', 'evaluators', 'none')
-    )
-    assert torch.equal(given, evaluators)
-    assert torch.allclose(given, 100 * none, rtol=1e-4)
+    def __init__(self):
+        super().__init__()
+        self.net = with_dropout().module
+
+    def forward(self, x):
+        return self.net(x)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.net[1].eval()
+        return self
+
+
+def test_layers_in_evaluation_mode_in_training_keep_their_statistics(make_trainer):
+    model = ComposerClassifier(Frozen(), num_classes=2)
+    model.module.net[1].running_var.fill_(4.0)
+    _, recorder = trained(make_trainer, 'out', TroughAverage(window=1e-6, save_weights=True), model=model)
+    saved = torch.load('out/cycle0-ba20-averaged.pt', weights_only=True)['state']['model']
+    assert torch.equal(saved['module.net.1.running_var'], torch.full((8,), 4.0))
+    for point in points('out'):  # of one batch, the average is the weights in training
+        assert point.metrics[ACCURACY] == point.metrics[f'averaged/{ACCURACY}']
+    assert all(not layer.training for layer in [model.module.net[1]])
+    assert len(recorder.losses) == 80
+
+
+class Moved(Callback):
+    """Moves the statistics of training away from those of the images."""
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        layer = state.model.module[1]  # type: ignore[index]
+        layer.running_mean.fill_(50.0)
+        layer.num_batches_tracked.fill_(1000)
+
+
+def test_statistics_far_from_those_of_training_are_a_warning(make_trainer):
+    with pytest.warns(UserWarning, match='far from those of training') as warned:
+        trained(make_trainer, 'out', Moved(), TroughAverage(window='5ba'))
+    (message,) = [str(one.message) for one in warned if 'far from' in str(one.message)]  # once, for three troughs
+    assert re.search(r'\(module\.1: running mean -?\d\S*, and 50 in training\)', message)
+
+
+def test_an_evaluation_asked_for_within_training_has_no_average(make_trainer):
+    class Asks(Callback):
+        def batch_end(self, state: State, logger: Logger) -> None:
+            if state.timestamp.batch == 13:
+                trainer.eval()
+
+    trainer = make_trainer(schedulers=doubling(), callbacks=[TroughAverage(), Asks()])
+    with pytest.raises(ValueError, match="evaluator 'averaged/eval' has weights at a trough alone: call eval"):
+        trainer.fit()
 
 
 @pytest.mark.filterwarnings(

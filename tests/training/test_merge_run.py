@@ -259,7 +259,7 @@ def test_a_schedule_free_run(folder, tmp_path):
 
 
 def test_another_network(folder):
-    with pytest.raises(CurveError, match="does not fit the recipe's network"):
+    with pytest.raises(CurveError, match='not weights of this network: give the recipe of the run'):
         merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, 'model.arguments.depth=14'])
 
 

@@ -1,0 +1,196 @@
+"""Training batches read beside the run's own loader: the same samples, transforms and workers, in another order."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from composer import Trainer
+from composer.core import DataSpec, State
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
+
+__all__ = ['TrainBatches', 'train_data']
+
+
+class TrainBatches:
+    """Reads batches of the samples that training sees, without a trace in the run's loader and sampler.
+
+    Batch size, sampler, collate function, workers, ``train_subset_num_batches`` and the transforms of the train
+    ``DataSpec`` are those of training. The order is a random one of its own. With a plain sampler or torch's
+    ``DistributedSampler`` every rank reads the same samples of the whole set; a sampler of another kind is copied,
+    which leaves each rank its share.
+
+    Args:
+        state (State): The state of a Trainer whose present loader is that of training.
+        what_for (str): What needs the batches, for errors.
+        data (DataSpec | None): What the Trainer trains on. Default: ``None``, found from the event under way.
+
+    Raises:
+        ValueError: If samples cannot be read by index, or the sampler cannot be copied.
+    """
+
+    def __init__(self, state: State, what_for: str, data: DataSpec | None = None):
+        self._data = train_data(state) if data is None else data
+        self._loader = _readable(self._data.dataloader, what_for)
+        self._length = None if state.dataloader_len is None else int(state.dataloader_len)
+        if not (self._plain and _is_whole(self._loader.sampler)):
+            try:
+                self._copied_sampler()
+            except Exception as error:
+                kind = type(self._loader.sampler if self._plain else self._loader.batch_sampler).__name__
+                raise ValueError(
+                    f'{what_for} reads training images in an order of their own, for which it copies the sampler, and '
+                    f'{kind} cannot be copied ({error}): use one that can, such as those of torch'
+                ) from error
+
+    def num_samples(self, batch: Any) -> float:
+        """Returns the number of samples in a batch or microbatch."""
+        return self._data.get_num_samples_in_batch(batch)
+
+    def read(self, state: State, seed: int, count: int, *, again: bool = True) -> Iterator[Sequence[Any]]:
+        """Yields batches as their microbatches, on the device; random augmentations draw from the global random state.
+
+        Args:
+            state (State): The trainer's state.
+            seed (int): Determines the order.
+            count (int): Number of batches.
+            again (bool): Whether samples come again after an epoch, or the batches end. Default: ``True``.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        epoch = state.timestamp.epoch.value
+        while count > 0:
+            read = 0
+            for batch in islice(self._epoch(generator, seed, epoch, count), count):
+                read += 1
+                batch = self._data.batch_transforms(batch)
+                size = state.device_train_microbatch_size
+                parts = [batch] if size is None else self._data.split_batch(batch, size)
+                parts = [state.device.batch_to_device(part) for part in parts]
+                yield [self._data.microbatch_transforms(part) for part in parts]
+            if not read:
+                raise ValueError('the train loader has no batch')
+            count, epoch = count - read if again else 0, epoch + 1
+
+    @property
+    def _plain(self) -> bool:
+        """Whether batches are made of a sampler's indices, and not by a batch sampler of the user's own."""
+        return self._loader.batch_size is not None
+
+    def _epoch(self, generator: torch.Generator, seed: int, epoch: int, count: int) -> DataLoader:
+        """Returns a loader of an epoch's samples in another order."""
+        loader, dataset = self._loader, self._loader.dataset
+        batches = self._length or count
+        arguments: dict[str, Any] = {}
+        if self._plain:
+            assert loader.batch_size is not None
+            indices = self._indices(seed, epoch, batches * loader.batch_size)
+            arguments['sampler'] = _shuffled(indices, generator)
+            arguments['batch_size'] = loader.batch_size
+            arguments['drop_last'] = len(indices) >= loader.batch_size
+        else:
+            sampler = self._copied_sampler(seed, epoch)
+            arguments['batch_sampler'] = _shuffled(list(islice(sampler, batches)), generator)
+        if loader.num_workers:
+            arguments['multiprocessing_context'] = loader.multiprocessing_context
+            arguments['prefetch_factor'] = loader.prefetch_factor
+        return DataLoader(
+            _Indexed(dataset) if isinstance(dataset, IterableDataset) else dataset,
+            collate_fn=loader.collate_fn,
+            num_workers=loader.num_workers,
+            worker_init_fn=loader.worker_init_fn,
+            timeout=loader.timeout,
+            pin_memory=loader.pin_memory,
+            pin_memory_device=loader.pin_memory_device,
+            generator=generator,
+            **arguments,
+        )
+
+    def _indices(self, seed: int, epoch: int, most: int) -> Sequence[int]:
+        """Returns the samples that an epoch of training sees; all of them, where it shuffles them."""
+        sampler, dataset = self._loader.sampler, self._loader.dataset
+        if isinstance(dataset, IterableDataset):
+            return range(len(_Indexed(dataset)))
+        if isinstance(sampler, DistributedSampler) and _is_whole(sampler):
+            whole = range(len(sampler.dataset))  # type: ignore[arg-type]
+            return whole if sampler.shuffle else whole[: most * sampler.num_replicas]
+        if isinstance(sampler, (RandomSampler, SequentialSampler)) and _is_whole(sampler):
+            whole = range(len(sampler.data_source))
+            return whole if isinstance(sampler, RandomSampler) else whole[:most]
+        return list(islice(self._copied_sampler(seed, epoch), most))
+
+    def _copied_sampler(self, seed: int = 0, epoch: int = 0) -> Any:
+        """Returns a copy of the sampler, or batch sampler, that draws random numbers of its own."""
+        original: Any = self._loader.sampler if self._plain else self._loader.batch_sampler
+        # The copy refers to the samples, which may be large, and not to a copy of them.
+        copied = copy.deepcopy(original, {id(self._loader.dataset): self._loader.dataset})
+        for one in (copied, getattr(copied, 'sampler', None)):
+            if isinstance(getattr(one, 'generator', None), torch.Generator):
+                one.generator = torch.Generator().manual_seed(seed)  # type: ignore[union-attr]
+            if hasattr(one, 'set_epoch'):
+                one.set_epoch(epoch)  # type: ignore[union-attr]
+        return copied
+
+
+def train_data(state: State) -> DataSpec:
+    """Returns what the Trainer whose event is under way trains on; its state has the loader alone."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        # Only the Trainer's own frames, since reading the variables of a frame keeps them alive.
+        if frame.f_globals.get('__name__') == Trainer.__module__:
+            trainer = frame.f_locals.get('self')
+            if isinstance(trainer, Trainer) and trainer.state is state and trainer._train_data_spec is not None:
+                return trainer._train_data_spec
+        frame = frame.f_back
+    raise RuntimeError('no Trainer with training data has an event under way')
+
+
+class _Indexed(Dataset):
+    """Presents an iterable dataset with items, such as a ``StreamingDataset``, as one that takes a sampler."""
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        # The length of a StreamingDataset is one rank's share; its size is that of the whole.
+        size = getattr(self.dataset, 'size', None)
+        return size if isinstance(size, int) else len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
+
+
+def _readable(loader: object, what_for: str) -> DataLoader:
+    """Returns the loader of training, if its samples can be read by index."""
+    data = loader.dataset if isinstance(loader, DataLoader) else None
+    read = getattr(type(data), '__getitem__', Dataset.__getitem__)
+    if (
+        not isinstance(loader, DataLoader)
+        or loader.batch_sampler is None
+        or not hasattr(data, '__len__')
+        or read is Dataset.__getitem__
+    ):
+        raise ValueError(
+            f'{what_for} reads training images by index, which a {type(data or loader).__name__} does not allow: '
+            'train from a DataLoader with a batch_size, over a dataset with __len__ and __getitem__'
+        )
+    if type(loader).__iter__ is not DataLoader.__iter__ and not isinstance(data, IterableDataset):
+        raise ValueError(
+            f'{what_for} reads training images by index, and {type(loader).__name__} makes batches of its own: train '
+            'from a DataLoader'
+        )
+    return loader
+
+
+def _is_whole(sampler: object) -> bool:
+    """Returns whether a sampler goes through a whole data set, in an order that only its seed determines."""
+    if type(sampler) is RandomSampler:
+        return not sampler.replacement and sampler.num_samples == len(sampler.data_source)
+    return type(sampler) in (SequentialSampler, DistributedSampler)
+
+
+def _shuffled(values: Sequence, generator: torch.Generator) -> list:
+    return [values[i] for i in torch.randperm(len(values), generator=generator).tolist()]
