@@ -65,24 +65,7 @@ class Mean:
 
 
 class TailAverages:
-    """Averages over windows that end at troughs or marks, a copy of the weights for each window that is open.
-
-    Each window's average is the same, bit for bit, whichever other windows there are.
-
-    Args:
-        windows (Iterable[Window]): The windows, with one end each.
-        decay (str | Callable): The decay that the average stands for: see :func:`share`. Default: ``'linear'``.
-        device (str | None): Where the copies are kept. Default: ``None``, beside the weights.
-
-    Example:
-        >>> averages = TailAverages([Window(1, 3)])
-        >>> for t, value in enumerate([9.0, 1.0, 3.0]): averages.add({'w': torch.tensor(value)}, t, t + 1)
-        >>> averages.mean(3)
-        {'w': tensor(2.)}
-
-    Source:
-        Izmailov et al. 2018, arXiv:1803.05407, for the uniform average.
-    """
+    """Averages over windows that end at troughs or marks, a copy of the weights for each window that is open."""
 
     def __init__(
         self, windows: Iterable[Window], decay: str | Callable[[Window], Callable] = 'linear', device: str | None = None
@@ -134,12 +117,6 @@ class DecayingAverage:
 
     The weights of time :math:`s` count :math:`\approx (s / t)^{\ln 2 / f}` at time :math:`t`: the polynomial-decay
     average of Shamir and Zhang 2013, arXiv:1212.1824, section 4. Its methods are those of :class:`TailAverages`.
-
-    Example:
-        >>> average = DecayingAverage(0.5)
-        >>> for t, value in enumerate([0.0, 3.0]): average.add({'w': torch.tensor(value)}, t, t + 1)
-        >>> average.mean(2)
-        {'w': tensor(2.)}
     """
 
     def __init__(self, fraction: float, device: str | None = None):

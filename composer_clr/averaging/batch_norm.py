@@ -48,11 +48,7 @@ def set_modes(model: torch.nn.Module, modes: Modes) -> None:
 def measure_statistics(
     state: State, model: torch.nn.Module, bn_batches: int, batches: TrainBatches | None, modes: Modes
 ) -> str | None:
-    """Recomputes batch norm's statistics over training batches; disturbs the random state.
-
-    Returns:
-        str | None: The first layer whose statistics are far from those of training, with both.
-    """
+    """Recomputes batch norm's statistics over training batches; disturbs the random state."""
     layers = _layers(model, modes)
     if batches is None or not (bn_batches and layers):
         return None
@@ -72,13 +68,7 @@ def measure_statistics(
 def recompute_statistics(
     model: torch.nn.Module, batches: Iterable[Any], forward: Callable[[Any], object], modes: Modes
 ) -> None:
-    """Sets every running mean and variance to its mean over batches; dropout is inactive, and nothing else changes.
-
-    Layers of batch norm that are in evaluation mode in training keep theirs.
-
-    Source:
-        Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
-    """
+    """Sets every running mean and variance to its mean over batches; dropout is inactive, and nothing else changes."""
     layers = list(_layers(model, modes).values())
     before, momenta = _modes(model), [layer.momentum for layer in layers]
     model.eval()

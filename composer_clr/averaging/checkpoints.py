@@ -26,17 +26,7 @@ _MOST_COUNTED = 10**18
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of a run, and when it was saved.
-
-    Attributes:
-        path (Path): The file.
-        run_name (str): Name of the run.
-        seed (int | None): Seed of the run.
-        counts (dict[str, int]): ``epoch``, ``batch``, ``sample``, ``token`` and ``batch_in_epoch``.
-        train_s (float): Seconds of training, as Composer counts them.
-        lr (float): The learning rate of the first parameter group.
-        algorithms (tuple[str, ...]): The classes of the run's algorithms, sorted.
-    """
+    """A checkpoint of a run, and when it was saved."""
 
     path: Path
     run_name: str
@@ -52,13 +42,7 @@ class Checkpoint:
 
 
 class Merged(NamedTuple):
-    """The average at a mark.
-
-    Attributes:
-        checkpoint (Checkpoint): The checkpoint at the mark.
-        weights (dict[str, Tensor]): The averages by name, without integer buffers.
-        averaged (int): The number of checkpoints in the average.
-    """
+    """The average at a mark."""
 
     checkpoint: Checkpoint
     weights: dict[str, torch.Tensor]
@@ -66,15 +50,7 @@ class Merged(NamedTuple):
 
 
 def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
-    """Returns the checkpoints of one run, sorted by batch.
-
-    Args:
-        paths (Sequence[Path]): Files, or folders whose ``.pt`` files are read; symbolic links are skipped.
-
-    Raises:
-        CurveError: If a file is not a whole Composer checkpoint, or is one of a schedule-free run, or the files are of
-            several runs.
-    """
+    """Returns the checkpoints of one run, sorted by batch."""
     files: list[Path] = []
     for path in paths:
         files += sorted(file for file in path.glob('*.pt') if not file.is_symlink()) if path.is_dir() else [path]
@@ -94,24 +70,7 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
 def averages_at(
     checkpoints: Sequence[Checkpoint], marks: Sequence[int], count: str, window: float, decay: str
 ) -> Iterator[Merged]:
-    """Averages the weights of the checkpoints in the window before each mark.
-
-    A checkpoint's weights represent the time since the previous checkpoint, and are weighted by it.
-
-    Args:
-        checkpoints (Sequence[Checkpoint]): The checkpoints of one run, sorted by batch.
-        marks (Sequence[int]): The marks; a checkpoint must have been saved at each.
-        count (str): Unit of the marks: ``'batch'``, ``'sample'`` or ``'token'``.
-        window (float): Length of the window, as a part of training up to the mark, in (0, 1].
-        decay (str): As for :class:`~composer_clr.averaging.averages.TailAverages`.
-
-    Yields:
-        Merged: The average at each mark.
-
-    Raises:
-        CurveError: If a checkpoint at a mark is missing, none was saved at or before the start of its window, or the
-            learning rate decays within it. One over the square root of time is not a decay.
-    """
+    """Averages the weights of the checkpoints in the window before each mark."""
     times = [checkpoint.counts[count] for checkpoint in checkpoints]
     windows = [tail(mark, window) for mark in marks]
     for one in windows:

@@ -28,17 +28,7 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class EnsemblePoint:
-    """The metrics of an ensemble of the snapshots of the last troughs.
-
-    Attributes:
-        members (int): Number of snapshots, the last one of the trough itself; 1 is the trough's own point.
-        inference_cost (int): Forward passes per image, one per member.
-        cycle (int): The cycle that ended at the trough.
-        epoch (float | None): As in the curve.
-        wall_clock_train_s (float): As in the curve: ensembles need no further training.
-        metrics (dict[str, float]): ``eval/MulticlassAccuracy`` and ``eval/CrossEntropy`` of the mean probabilities,
-            or a language model's ``eval/LanguageCrossEntropy``.
-    """
+    """The metrics of an ensemble of the snapshots of the last troughs."""
 
     members: int
     inference_cost: int
@@ -55,18 +45,6 @@ class EnsemblePoint:
 def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tensor) -> tuple[float, float]:
     r"""Returns accuracy and cross entropy of several networks' mean probabilities, :math:`\frac{1}{k} \sum_j p_j`.
 
-    Args:
-        members (Sequence[Tensor]): Probabilities of each network.
-        labels (Tensor): The true classes.
-
-    Shape:
-        Each member (images, classes), labels (images,).
-
-    Example:
-        >>> sure, unsure = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.3, 0.7]])
-        >>> [mean_probability_scores(members, torch.tensor([0]))[0] for members in ([unsure], [sure, unsure])]
-        [0.0, 1.0]
-
     Source:
         Huang et al. 2017, arXiv:1704.00109: snapshot ensembles.
     """
@@ -80,22 +58,7 @@ def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tenso
 def snapshot_probabilities(
     state: State, data: DataSpec, snapshot: str | Path, *, network: torch.nn.Module | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the probabilities that a snapshot's network gives every evaluation image or token, and the true classes.
-
-    Args:
-        state (State): The state of a Trainer built like that of the run; its model's weights are replaced.
-        data (DataSpec): The evaluation data, in batches of images and class numbers, or of ``input_ids`` and
-            ``labels``, whose labels of -100 are left out.
-        snapshot (str | Path): The snapshot; it is loaded with ``weights_only=True``.
-        network (Module | None): The network to load it into. Default: ``None``, the state's model.
-
-    Returns:
-        tuple[Tensor, Tensor]: Probabilities of (images or tokens, classes) and labels of (images or tokens,), on the
-            CPU.
-
-    Raises:
-        CurveError: If the snapshot cannot be read, or belongs to another network.
-    """
+    """Returns a snapshot's probabilities for every evaluation image or token, and the true classes."""
     model = state.model if network is None else network
     load_network(model, weights_in(Path(snapshot)), Path(snapshot))
     model.eval()
@@ -113,21 +76,7 @@ def snapshot_probabilities(
 def ensemble_points(
     curve: TradeoffCurve, folder: str | Path, state: State, *, label: str = 'eval', most: int | None = None
 ) -> list[EnsemblePoint]:
-    """Evaluates the ensembles of the last ``k`` snapshots at each trough, for every ``k``.
-
-    Args:
-        curve (TradeoffCurve): The run's curve, whose points name their snapshots.
-        folder (str | Path): The folder of the snapshots.
-        state (State): The state of a Trainer built like that of the run, in one process.
-        label (str): The evaluator whose data to use. Default: ``'eval'``.
-        most (int | None): The largest ensemble. Default: ``None``, all troughs so far.
-
-    Returns:
-        list[EnsemblePoint]: By trough, then by the number of members.
-
-    Raises:
-        CurveError: If a point has no snapshot, or a snapshot's accuracy is not the recorded one.
-    """
+    """Evaluates the ensembles of the last ``k`` snapshots at each trough, for every ``k``."""
     data = next((one.dataloader for one in state.evaluators if one.label == label), None)
     if data is None:
         raise CurveError(
@@ -152,10 +101,7 @@ def ensemble_points(
 
 
 def as_curves(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> list[TradeoffCurve]:
-    """Returns the ensembles as curves of the kinds ``ensemble-2``, ``ensemble-3`` and so on, to compare and draw.
-
-    ``inference_cost`` is one of their metrics.
-    """
+    """Returns the ensembles as curves of the kinds ``ensemble-2``, ``ensemble-3``, with a metric ``inference_cost``."""
     by_cycle = {point.cycle: point for point in curve.points}
     curves = []
     for members in sorted({point.members for point in points} - {1}):

@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Mapping
 from types import MethodType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from composer.core import Precision, State, Time, get_precision_context
@@ -138,12 +138,7 @@ class FastCycles(TroughWeights):
 
 
 def copied(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Returns copies of a network and its optimizer that refer to each other, and not to the originals.
-
-    Raises:
-        TypeError: If a layer's ``forward`` has been replaced by a function that goes on with the original.
-        Exception: Others, where a part cannot be copied.
-    """
+    """Returns copies of a network and its optimizer that refer to each other, and not to the originals."""
     # Activations that a layer keeps refuse to be copied with their graph.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
@@ -184,5 +179,5 @@ def _total(loss: Any) -> torch.Tensor:
     """Returns the loss to minimize, as the Trainer computes it from what a model returns."""
     if isinstance(loss, Mapping) and 'total' in loss:
         return loss['total']
-    losses: tuple[torch.Tensor, ...] = ensure_tuple(loss)
-    return losses[0].mean() if len(losses) == 1 else torch.stack([one.mean() for one in losses]).sum()
+    means = [one.mean() for one in cast(tuple[torch.Tensor, ...], ensure_tuple(loss))]
+    return means[0] if len(means) == 1 else torch.stack(means).sum()

@@ -33,11 +33,7 @@ _MOST_LETTERS = 300
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Returns the ``state`` of a file that Composer saved; its tensors are read when they are used.
-
-    Raises:
-        CurveError: If it is not such a file, or would take more memory than its size.
-    """
+    """Returns the ``state`` of a file that Composer saved; its tensors are read when they are used."""
     try:
         _check_sizes(path)
         with torch.serialization.safe_globals(_HARMLESS):
@@ -54,11 +50,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def weights_in(path: Path) -> dict[str, torch.Tensor]:
-    """Returns the network's weights and buffers in a file by name.
-
-    Raises:
-        CurveError: As :func:`read_state`, or if they are not ordinary tensors that the file holds.
-    """
+    """Returns the network's weights and buffers in a file by name."""
     weights = read_state(path).get('model')
     if not isinstance(weights, dict):
         raise CurveError(f'{path}: holds no weights of a network')
@@ -72,11 +64,7 @@ def weights_in(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_network(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Loads weights into the network of a recipe.
-
-    Raises:
-        CurveError: If they belong to another network.
-    """
+    """Loads weights into the network of a recipe."""
     own = network.state_dict()
     other = next((n for n, tensor in weights.items() if n in own and _kind(tensor) != _kind(own[n])), None)
     try:

@@ -19,18 +19,7 @@ __all__ = ['TrainBatches', 'train_data']
 class TrainBatches:
     """Reads batches of the samples that training sees, without a trace in the run's loader and sampler.
 
-    Batch size, sampler, collate function, workers, ``train_subset_num_batches`` and the transforms of the train
-    ``DataSpec`` are those of training. The order is a random one of its own. With a plain sampler or torch's
-    ``DistributedSampler`` every rank reads the same samples of the whole set; a sampler of another kind is copied,
-    which leaves each rank its share.
-
-    Args:
-        state (State): The state of a Trainer whose present loader is that of training.
-        what_for (str): What needs the batches, for errors.
-        data (DataSpec | None): What the Trainer trains on. Default: ``None``, found from the event under way.
-
-    Raises:
-        ValueError: If samples cannot be read by index, or the sampler cannot be copied.
+    Every rank reads the same samples of the whole set; with a sampler of the user's own, those of its share.
     """
 
     def __init__(self, state: State, what_for: str, data: DataSpec | None = None):
@@ -52,14 +41,7 @@ class TrainBatches:
         return self._data.get_num_samples_in_batch(batch)
 
     def read(self, state: State, seed: int, count: int, *, again: bool = True) -> Iterator[Sequence[Any]]:
-        """Yields batches as their microbatches, on the device; random augmentations draw from the global random state.
-
-        Args:
-            state (State): The trainer's state.
-            seed (int): Determines the order.
-            count (int): Number of batches.
-            again (bool): Whether samples come again after an epoch, or the batches end. Default: ``True``.
-        """
+        """Yields batches as their microbatches, on the device; with ``again``, samples come again after an epoch."""
         generator = torch.Generator().manual_seed(seed)
         epoch = state.timestamp.epoch.value
         while count > 0:

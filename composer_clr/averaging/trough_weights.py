@@ -10,12 +10,13 @@ import torch
 from composer.algorithms import EMA, SWA
 from composer.core import Callback, Evaluator, Event, State
 from composer.loggers import Logger
-from composer.utils import dist, reproducibility
+from composer.utils import dist
 
 from composer_clr.averaging.batch_norm import has_running_statistics, measure_statistics, modes_in_training
 from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.recording.evaluation import share_buffers
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
+from composer_clr.recording.random_state import RandomState
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import Troughs
 from composer_clr.utils.models import without_ddp
@@ -24,20 +25,9 @@ __all__ = ['TroughWeights', 'load_tensors']
 
 
 class TroughWeights(Callback):
-    """Base class of callbacks that evaluate weights of their own at each trough.
+    """Base class of callbacks that evaluate weights of their own at each trough: as the point, or as a second set.
 
-    Every evaluator gets a second one with the same data and metrics, labelled ``{prefix}/{label}``, that runs at each
-    trough. The second one evaluates the weights of :meth:`make_weights`, with batch norm's statistics recomputed for
-    them; or the first does, if ``is_point``, so that :class:`~composer_clr.ParetoSnapshot` saves them and records their
-    metrics under the plain names. After each evaluation weights, buffers and random state are, bit for bit, what they
-    were.
-
-    Args:
-        bn_batches (int): Number of training batches over which batch norm's statistics are recomputed; 0 leaves those
-            of training.
-        scheduler (CyclicCosineScheduler | Sequence | None): As for ``ParetoSnapshot``. Default: ``None``, that of
-            ``ParetoSnapshot``, or the Trainer's own.
-        save_weights (bool): Whether to save these weights beside the snapshot of the trough. Default: ``False``.
+    After each evaluation weights, buffers and random state are, bit for bit, what they were.
     """
 
     prefix: ClassVar[str]
@@ -63,7 +53,7 @@ class TroughWeights(Callback):
         # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training meanwhile.
         self._own: dict[str, torch.Tensor] | None = None
         self._training: dict[str, torch.Tensor] = {}
-        self._random_state: list | None = None
+        self._random_state: RandomState | None = None
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Returns the weights to evaluate by parameter name; those left out keep their values.
@@ -154,7 +144,7 @@ class TroughWeights(Callback):
                 f"evaluator '{state.dataloader_label}' has weights at a trough alone: call eval() with eval_dataloader "
                 'during training'
             )
-        self._random_state = reproducibility.get_rng_state() if self._leaves_no_trace(state) else None
+        self._random_state = RandomState.now(state) if self._leaves_no_trace(state) else None
         self.load(state) if self._is_own(state) else self.restore(state)
 
     def eval_end(self, state: State, logger: Logger) -> None:
@@ -162,7 +152,7 @@ class TroughWeights(Callback):
         if not self.is_point:  # the next evaluator may be another callback's
             self.restore(state)
         if self._random_state is not None:
-            reproducibility.load_rng_state(self._random_state)
+            self._random_state.load()
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         del logger
@@ -179,7 +169,7 @@ class TroughWeights(Callback):
         if self._own is not None:
             load_tensors(model, self._own)
             return
-        random_state = reproducibility.get_rng_state()
+        random_state = RandomState.now(state)
         load_tensors(model, self.make_weights(state))
         modes = self._modes or modes_in_training(model)
         far = measure_statistics(state, model, self.bn_batches, self._batches, modes)
@@ -188,7 +178,7 @@ class TroughWeights(Callback):
             for tensor in self._own.values():
                 dist.broadcast(tensor, src=0)
             load_tensors(model, self._own)
-        reproducibility.load_rng_state(random_state)
+        random_state.load()
         if far is not None and not self._warned:
             self._warned = True
             warnings.warn(

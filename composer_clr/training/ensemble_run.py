@@ -19,22 +19,7 @@ __all__ = ['ensembles_of_recipe']
 def ensembles_of_recipe(
     name: str, overrides: Sequence[str] = (), most: int | None = None, ranks: Ranks | None = ONE_RANK
 ) -> tuple[TradeoffCurve, list[EnsemblePoint]]:
-    """Evaluates ensembles of the snapshots of a recipe's run.
-
-    Takes the recipe rather than the run's folder, because ``curve.json`` does not describe the network and the data.
-    A Trainer is built and never run: it applies what algorithms do to the network, such as BlurPool, which renames
-    weights. Loggers, callbacks and checkpoints are left out.
-
-    Args:
-        name (str): The recipe.
-        overrides (Sequence[str]): ``key=value`` pairs of the run.
-        most (int | None): The largest ensemble. Default: ``None``, all troughs.
-        ranks (Ranks | None): How many ranks the run had, for a folder with ``{world_size}`` in it. Default: one rank.
-
-    Raises:
-        RecipeError: If the recipe cannot be read or built.
-        CurveError: If the run's folder is in an object store, holds no curve, or its snapshots do not fit.
-    """
+    """Evaluates ensembles of the snapshots of a recipe's run."""
     recipe = load_recipe(name, overrides)
     folder = run_folder(recipe, ranks)
     if '://' in folder:

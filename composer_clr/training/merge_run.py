@@ -40,38 +40,7 @@ def merged_curve(
     decay: str = 'linear',
     bn_batches: int = 50,
 ) -> TradeoffCurve:
-    """Evaluates averages of a run's checkpoints, as a curve of the kind ``merged``.
-
-    The recipe describes the network and the data, which checkpoints do not. A Trainer is built and never run: it
-    applies what algorithms do to the network, such as BlurPool, which renames weights.
-
-    Args:
-        name (str): The recipe.
-        checkpoints (Sequence[Path]): Composer's checkpoints of a run whose rate does not decay, or folders of them;
-            they are loaded with ``weights_only=True``.
-        overrides (Sequence[str]): ``key=value`` pairs of the run.
-        marks (Sequence[str] | None): The marks, such as ``['4ep', '8ep']``. Default: ``None``, those of the recipe, or
-            the troughs of its cyclic run.
-        window (float): The part of training up to each mark whose checkpoints are averaged, in (0, 1]. Default:
-            ``0.25``.
-        decay (str): The decay that the average stands for: ``'linear'`` (uniform), ``'cosine'`` or ``'1-sqrt'``.
-            Default: ``'linear'``.
-        bn_batches (int): Training batches over which batch norm's statistics are recomputed. Default: ``50``.
-
-    Returns:
-        TradeoffCurve: The curve. Its ``run.schedule['averaged']`` has the number of checkpoints in each average.
-
-    Warns:
-        UserWarning: For marks of the recipe after the last checkpoint, and for an average of one checkpoint.
-
-    Raises:
-        RecipeError: If the recipe cannot be read or built, or an argument is out of range.
-        CurveError: If a checkpoint cannot be read, does not fit the network or the data, or is missing at a mark, or
-            the learning rate decays before one.
-
-    Source:
-        Tian et al. 2025 (WSM), arXiv:2507.17634.
-    """
+    """Evaluates averages of a run's checkpoints, as a curve of the kind ``merged``."""
     try:
         check_average(window, None, decay)
     except ValueError as error:

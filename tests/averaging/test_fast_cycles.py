@@ -189,8 +189,9 @@ def test_layers_that_keep_activations_or_are_compiled_can_be_copied():
     model.loss(model(batch), batch).backward()  # type: ignore[operator]
     other.step()
     assert all(torch.equal(before[name], weight) for name, weight in network.named_parameters())
-    for before, weight in zip(gradients, network.parameters(), strict=True):
-        assert torch.equal(before, weight.grad)
+    for gradient, weight in zip(gradients, network.parameters(), strict=True):
+        assert weight.grad is not None
+        assert torch.equal(gradient, weight.grad)
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), model.parameters(), strict=True))
 
 

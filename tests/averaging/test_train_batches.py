@@ -142,7 +142,7 @@ class OpenedByWorkers(Dataset):
 def open_points(worker: int) -> None:
     info = get_worker_info()
     assert info is not None
-    info.dataset.points = loader(40).dataset
+    info.dataset.points = loader(40).dataset  # type: ignore[attr-defined]
 
 
 def test_workers_are_made_as_those_of_training(make_trainer):
@@ -170,7 +170,7 @@ def test_a_run_whose_train_data_are_transformed_has_the_points_of_one_that_reads
 
 
 class Renamed(DataLoader):
-    def __iter__(self):
+    def __iter__(self):  # type: ignore[override]
         return map(list, super().__iter__())
 
 
