@@ -13,6 +13,8 @@ from composer import Trainer
 from composer.core import DataSpec, State
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
 
+from composer_clr.utils.errors import one_line
+
 __all__ = ['TrainBatches', 'train_data']
 
 
@@ -26,15 +28,15 @@ class TrainBatches:
         self._data = train_data(state) if data is None else data
         self._loader = _readable(self._data.dataloader, what_for)
         self._length = None if state.dataloader_len is None else int(state.dataloader_len)
-        if not (self._plain and _is_whole(self._loader.sampler)):
-            try:
-                self._copied_sampler()
-            except Exception as error:
-                kind = type(self._loader.sampler if self._plain else self._loader.batch_sampler).__name__
-                raise ValueError(
-                    f'{what_for} reads training images in an order of their own, for which it copies the sampler, and '
-                    f'{kind} cannot be copied ({error}): use one that can, such as those of torch'
-                ) from error
+        try:
+            self._epoch(torch.Generator(), seed=0, epoch=0, count=1)
+        except Exception as error:
+            loader, sampler = self._loader, self._loader.sampler if self._plain else self._loader.batch_sampler
+            raise ValueError(
+                f'{what_for} reads training images through a second loader with a copy of the sampler, which a '
+                f'{type(loader).__name__} with a {type(sampler).__name__} does not allow ({one_line(error)}): use a '
+                'DataLoader with a sampler that can be copied'
+            ) from error
 
     def num_samples(self, batch: Any) -> float:
         """Returns the number of samples in a batch or microbatch."""
@@ -79,8 +81,9 @@ class TrainBatches:
         if loader.num_workers:
             arguments['multiprocessing_context'] = loader.multiprocessing_context
             arguments['prefetch_factor'] = loader.prefetch_factor
-        return DataLoader(
-            _Indexed(dataset) if isinstance(dataset, IterableDataset) else dataset,
+        iterable = isinstance(dataset, IterableDataset)
+        return (DataLoader if iterable else type(loader))(
+            _Indexed(dataset) if iterable else dataset,
             collate_fn=loader.collate_fn,
             num_workers=loader.num_workers,
             worker_init_fn=loader.worker_init_fn,
@@ -158,11 +161,6 @@ def _readable(loader: object, what_for: str) -> DataLoader:
         raise ValueError(
             f'{what_for} reads training images by index, which a {type(data or loader).__name__} does not allow: '
             'train from a DataLoader with a batch_size, over a dataset with __len__ and __getitem__'
-        )
-    if type(loader).__iter__ is not DataLoader.__iter__ and not isinstance(data, IterableDataset):
-        raise ValueError(
-            f'{what_for} reads training images by index, and {type(loader).__name__} makes batches of its own: train '
-            'from a DataLoader'
         )
     return loader
 

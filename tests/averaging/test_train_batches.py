@@ -169,16 +169,29 @@ def test_a_run_whose_train_data_are_transformed_has_the_points_of_one_that_reads
         assert a.metrics == pytest.approx(b.metrics, abs=1e-3)
 
 
-class Renamed(DataLoader):
+class Tripled(DataLoader):
     def __iter__(self):  # type: ignore[override]
-        return map(list, super().__iter__())
+        return ([3 * part for part in batch] for batch in super().__iter__())
+
+
+class Fixed(DataLoader):
+    def __init__(self):
+        super().__init__(Numbers(), 4)
+
+
+def test_a_kind_of_loader_of_the_users_own_makes_the_batches(make_trainer):
+    batches = seen(make_trainer, Tripled(Numbers(), 4))
+    assert sorted(n for batch in batches for n in batch) == list(range(0, 120, 3))
 
 
 @pytest.mark.parametrize(
     ('train', 'match'),
     [
-        (lambda: DataLoader(Numbers(), 4, sampler=(n for n in range(40))), 'generator cannot be copied'),
-        (lambda: Renamed(Numbers(), 4), 'Renamed makes batches of its own'),
+        (
+            lambda: DataLoader(Numbers(), 4, sampler=(n for n in range(40))),
+            r'DataLoader with a generator does not allow \(cannot pickle',
+        ),
+        (Fixed, 'which a Fixed with a SequentialSampler does not allow'),
         (lambda: DataLoader(Numbers(), batch_size=None), 'by index, which a Numbers does not allow'),
     ],
     ids=['generator', 'own-batches', 'unbatched'],
