@@ -171,6 +171,7 @@ class PlannedRun:
             curve = TradeoffCurve.read(Path(self.folder))
         except CurveError:
             return False
+        # A run that was stopped before its trough has a point where it was, which is none of the curve's.
         times = [getattr(point, _COUNTS[self.unit]) for point in curve.points if not point.stopped]
         method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
         # Before kinds had the shape in their name, a run of any shape was recorded as cyclic or WSD-S.

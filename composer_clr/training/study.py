@@ -157,7 +157,9 @@ class StudyRun:
                 f'{self.planned.folder}'
             )
         elif not complete:
-            self.state, self.reason = 'failed', f'ended with {len(curve.points)} of {len(self.planned.troughs)} points'
+            points = sum(not point.stopped for point in curve.points)
+            stopped = f', stopped before {curve.run.ended_at.get("trough")}' if curve.run.ended_at else ''
+            self.state, self.reason = 'failed', f'ended with {points} of {len(self.planned.troughs)} points{stopped}'
 
 
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:

@@ -111,6 +111,13 @@ class TestComplete:
         replace(curve, points=[curve.points[0], last]).write(file / 'curve.json')
         assert listed(DIGITS) == ALL[1:]
 
+    def test_a_standard_run_that_was_stopped_before_its_trough_is_not_complete(self):
+        save('digits-baseline-standard-8ep-seed17', 'standard', [6])
+        folder = Path('runs/quickstart/digits-baseline-standard-8ep-seed17')
+        curve = TradeoffCurve.read(folder)
+        replace(curve, points=[replace(curve.points[0], stopped=True)]).write(folder / 'curve.json')
+        assert listed(DIGITS) == ALL
+
     def test_a_whole_study_leaves_nothing(self):
         save('digits-baseline-cyclic-8ep-seed17', 'cyclic', [4, 8])
         for epochs in (4, 8):
