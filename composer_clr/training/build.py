@@ -49,16 +49,10 @@ _SECONDS = re.compile(r'(\d+)s')
 
 @wandb_errors_in_one_line()
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
-    """Builds the Trainer that a recipe describes; ``fit()`` runs it.
-
-    Args:
-        recipe (Recipe): The run.
-        callbacks (Sequence[Callback]): Further callbacks. Default: ``()``.
-        eval_subset_num_batches (int): How many batches to evaluate on. Default: ``-1``, all.
+    """Builds the Trainer that a recipe describes, its data last, which take the longest; ``fit()`` runs it.
 
     Raises:
-        RecipeError: If a name is unknown, a value is out of range, or the ranks cannot share the batches equally. The
-            data are built last, since they take the longest.
+        RecipeError: If a name is unknown, a value is out of range, or the ranks cannot share the batches equally.
     """
     if 'OMP_NUM_THREADS' not in os.environ and not torch.cuda.is_available():
         # Several OpenMP threads per rank wait on each other for longer than they compute; torchrun sets one thread too.
@@ -117,12 +111,7 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
 
 
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
-    """Builds the loggers that a recipe names.
-
-    Raises:
-        RecipeError: If a name is unknown, or an argument is wrong.
-        UserError: If the run is to be online and W&B has no login.
-    """
+    """Builds the loggers that a recipe names."""
     loggers = dict(recipe.loggers)
     if 'WandBLogger' in loggers:
         resumable = recipe.checkpoint.autoresume
@@ -136,12 +125,11 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
 
 
 def fit(trainer: Trainer) -> bool:
-    """Trains, unless the run was resumed at its end; returns whether it has trained.
+    """Trains and returns ``True``, unless the run was resumed at its end.
 
     Raises:
         RecipeError: If the run is refused before the end of its first batch, or was trained under other settings.
-        OSError: If it fails later: an image cannot be read, a file cannot be written, another rank or a loader process
-            has ended, or no batch came for ``data.timeout_s``.
+        OSError: If it fails later, on one line.
     """
     state = trainer.state
     starts_at, duration = state.timestamp.batch, state.max_duration
@@ -165,11 +153,7 @@ def snapshot_of(trainer: Trainer) -> ParetoSnapshot:
 
 
 def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
-    """Builds the training and evaluation data of a recipe, each rank's share of every batch.
-
-    Raises:
-        RecipeError: If a name is unknown, an argument is wrong, or the ranks cannot share the batches equally.
-    """
+    """Builds the training and evaluation data of a recipe, each rank's share of every batch."""
     data, ranks = recipe.data, dist.get_world_size()
     if not data.timeout_s >= 0:
         raise RecipeError(f'data.timeout_s={data.timeout_s}: must be a number of seconds, or 0 to wait for ever')
@@ -202,12 +186,7 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
 
 
 def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """Builds the optimizer; in a run of the kind ``schedule-free``, as ``schedule.schedule_free`` changes it.
-
-    Raises:
-        RecipeError: If a name or key is unknown, an argument is wrong, or a schedule-free optimizer and the kind of the
-            run do not go together.
-    """
+    """Builds the optimizer; in a run of the kind ``schedule-free``, as ``schedule.schedule_free`` changes it."""
     section, free = recipe.optimizer, recipe.schedule.kind == SCHEDULE_FREE
     changes = recipe.schedule.schedule_free if free else {}
     section = replace(section, **changes)
@@ -264,12 +243,6 @@ class EpochEndsAfter:
     """Saves at the first end of an epoch at least ``seconds`` after the last save, and at the end of training.
 
     Composer's own ``60s`` saves in the middle of an epoch, from which it does not restore all random numbers.
-
-    Args:
-        seconds (int): Shortest time between two checkpoints.
-
-    Example:
-        >>> interval = EpochEndsAfter(60)  # Trainer(save_interval=interval, ...)
     """
 
     def __init__(self, seconds: int):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 from composer.core import Callback, State
 from composer.loggers import Logger
-from composer.utils import dist, parse_uri
+from composer.utils import dist
 from rich.filesize import decimal
 
 from composer_clr.averaging.fast_cycles import FastCycles
@@ -27,7 +27,7 @@ from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
-__all__ = ['Check', 'RunCost', 'check_recipe']
+__all__ = ['Check', 'check_recipe']
 
 
 class Check(Callback):
@@ -36,13 +36,6 @@ class Check(Callback):
     Before the last batch the clock is set forward to one batch before the next trough. So everything at a trough
     happens once: evaluation, the point, the snapshot, averaged weights and fast cycles. Fast cycles are cut to one of
     one batch, and batch norm's statistics are recomputed on one batch.
-
-    Args:
-        batches (int): Number of batches to train on. Default: ``2``.
-
-    Example:
-        >>> from composer import Trainer
-        >>> callbacks = [Check(batches=2)]  # Trainer(callbacks=callbacks, max_duration='512ep', ...).fit()
     """
 
     def __init__(self, batches: int = 2):
@@ -103,64 +96,6 @@ class Check(Callback):
         self.eval_batch_s = device_time_s() - self._since_s
 
 
-@dataclass(frozen=True)
-class RunCost:
-    """The cost of a run.
-
-    Attributes:
-        batches (int): Training batches.
-        waiting_s (float): Time per batch waiting for its data, in seconds.
-        computing_s (float): Time per batch training on it, in seconds.
-        evaluations (int): Number of evaluations.
-        eval_batches (int): Batches per evaluation.
-        eval_batch_s (float): Time per evaluation batch, in seconds.
-        snapshots (int): Number of saved snapshots.
-        snapshot_bytes (int): Size of one snapshot, in bytes.
-
-    Example:
-        >>> cost = RunCost(1000, 0.1, 0.4, 5, 10, 0.2, 5, 1_000_000)
-        >>> cost.train_s, cost.eval_s
-        (500.0, 10.0)
-        >>> print(*cost.lines(), sep='\\n')
-        training          1000 batches of 0.50 s (0.40 s computing, 0.10 s waiting for data): 0:08:20
-        evaluation        5 times 10 batches of 0.20 s: 0:00:10
-        snapshots         5 of 1.0 MB: 5.0 MB
-        time              0:08:30
-    """
-
-    batches: int
-    waiting_s: float
-    computing_s: float
-    evaluations: int
-    eval_batches: int
-    eval_batch_s: float
-    snapshots: int
-    snapshot_bytes: int
-
-    @property
-    def train_s(self) -> float:
-        """Training time, in seconds."""
-        return self.batches * (self.waiting_s + self.computing_s)
-
-    @property
-    def eval_s(self) -> float:
-        """Evaluation time, in seconds."""
-        return self.evaluations * self.eval_batches * self.eval_batch_s
-
-    def lines(self) -> list[str]:
-        """Returns the cost, one line per part."""
-        batch_s = self.waiting_s + self.computing_s
-        return [
-            f'training          {self.batches} batches of {batch_s:.2f} s ({self.computing_s:.2f} s computing, '
-            f'{self.waiting_s:.2f} s waiting for data): {_clock(self.train_s)}',
-            f'evaluation        {self.evaluations} times {self.eval_batches} batches of {self.eval_batch_s:.2f} s: '
-            f'{_clock(self.eval_s)}',
-            f'snapshots         {self.snapshots} of {decimal(self.snapshot_bytes)}: '
-            f'{decimal(self.snapshots * self.snapshot_bytes)}',
-            f'time              {_clock(self.train_s + self.eval_s)}',
-        ]
-
-
 def _clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
@@ -168,17 +103,10 @@ def _clock(seconds: float) -> str:
 def check_recipe(recipe: Recipe) -> str:
     """Builds a recipe's run, tries two training batches and a trough with one evaluation batch, and returns its cost.
 
-    No file is left behind: the try-out writes to a temporary folder, and its loggers are built but not used. Whether
-    the recipe's own folders can be written to, and have room, is checked separately.
-
-    Args:
-        recipe (Recipe): The run.
-
-    Returns:
-        str: The cost, one line per part; times are at the pace of the second batch and of an evaluation batch.
+    No file is left behind: the check writes to a temporary folder, and its loggers are built but not used.
 
     Raises:
-        RecipeError: If the run cannot be started.
+        RecipeError: If the run cannot be started, or its folders have no room.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
@@ -208,19 +136,14 @@ def check_recipe(recipe: Recipe) -> str:
         finally:
             trainer.close()
     assert check.schedule is not None
-    cost = _cost(recipe, state, check, check.schedule)
-    optimizer_bytes = sum(
-        tensor.nbytes
-        for tensors in state.optimizers[0].state.values()
-        for tensor in tensors.values()
-        if isinstance(tensor, torch.Tensor)
-    )
-    checkpoints = max(recipe.checkpoint.keep, 1)
-    needed = cost.snapshots * cost.snapshot_bytes
-    notes = [_check_room('snapshot.folder', recipe.snapshot.folder, recipe.run_name, needed)]
+    tensors = [value for values in state.optimizers[0].state.values() for value in values.values()]
+    optimizer_bytes = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
+    snapshot_bytes = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+    snapshots = len(check.schedule.troughs) if recipe.snapshot.save_weights else 0
+    rooms = [_check_room('snapshot.folder', recipe.snapshot.folder, recipe.run_name, snapshots * snapshot_bytes)]
     if recipe.checkpoint.folder is not None:
-        needed = checkpoints * (cost.snapshot_bytes + optimizer_bytes)
-        notes.append(_check_room('checkpoint.folder', recipe.checkpoint.folder, recipe.run_name, needed))
+        needed = max(recipe.checkpoint.keep, 1) * (snapshot_bytes + optimizer_bytes)
+        rooms.append(_check_room('checkpoint.folder', recipe.checkpoint.folder, recipe.run_name, needed))
     ranks = dist.get_world_size()
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     head = (
@@ -228,29 +151,38 @@ def check_recipe(recipe: Recipe) -> str:
         f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
     )
     troughs = ', '.join(map(check.schedule.spell, check.schedule.troughs))
-    return '\n'.join([head, f'points            {troughs or "none"}', *cost.lines(), *notes]) + '\n'
+    train_s, train = _training(check, check.schedule)
+    eval_s, evaluation = _evaluation(recipe, state, check, check.schedule)
+    lines = [
+        head,
+        f'points            {troughs or "none"}',
+        f'training          {train}: {_clock(train_s)}',
+        f'evaluation        {evaluation}: {_clock(eval_s)}',
+        f'snapshots         {snapshots} of {decimal(snapshot_bytes)}: {decimal(snapshots * snapshot_bytes)}',
+        f'time              {_clock(train_s + eval_s)}',
+        *rooms,
+    ]
+    return '\n'.join(lines) + '\n'
 
 
-def _cost(recipe: Recipe, state: State, check: Check, schedule: RunSchedule) -> RunCost:
+def _training(check: Check, schedule: RunSchedule) -> tuple[float, str]:
+    batches, batch_s = math.ceil(schedule.end / check.per_batch[schedule.unit]), check.waiting_s + check.computing_s
+    parts = f'{check.computing_s:.2f} s computing, {check.waiting_s:.2f} s waiting for data'
+    return batches * batch_s, f'{batches} batches of {batch_s:.2f} s ({parts})'
+
+
+def _evaluation(recipe: Recipe, state: State, check: Check, schedule: RunSchedule) -> tuple[float, str]:
     per_batch = check.per_batch[schedule.unit]
-    batches, evaluated = schedule.end / per_batch, {round(trough / per_batch) for trough in schedule.troughs}
+    run, evaluated = schedule.end / per_batch, {round(trough / per_batch) for trough in schedule.troughs}
     every = read_time('evaluation.interval', recipe.evaluation.interval)
     unit = schedule.lengths.unit({'evaluation.interval': every})
     interval = float(schedule.lengths.count('evaluation.interval', every)) / check.per_batch[unit]
     if interval:
         # Composer also evaluates at the end.
-        evaluated |= {round(interval * (i + 1)) for i in range(int(batches / interval))} | {round(batches)}
-    loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
-    return RunCost(
-        batches=math.ceil(batches),
-        waiting_s=check.waiting_s,
-        computing_s=check.computing_s,
-        evaluations=len(evaluated),
-        eval_batches=sum(len(loader) for loader in loaders),  # type: ignore[arg-type]
-        eval_batch_s=check.eval_batch_s,
-        snapshots=len(schedule.troughs) if recipe.snapshot.save_weights else 0,
-        snapshot_bytes=sum(tensor.nbytes for tensor in state.model.state_dict().values()),
-    )
+        evaluated |= {round(interval * (i + 1)) for i in range(int(run / interval))} | {round(run)}
+    batches = sum(len(evaluator.dataloader.dataloader) for evaluator in state.evaluators)  # type: ignore[arg-type]
+    text = f'{len(evaluated)} times {batches} batches of {check.eval_batch_s:.2f} s'
+    return len(evaluated) * batches * check.eval_batch_s, text
 
 
 def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
@@ -270,7 +202,7 @@ def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
 
 
 def _room(key: str, folder: str, needed_bytes: int) -> str:
-    if parse_uri(folder)[0]:
+    if '://' in folder:
         store = RunFolder(folder)
         store.close()
         return f'{key:<18}{folder}: {decimal(needed_bytes)}'

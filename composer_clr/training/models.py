@@ -32,11 +32,7 @@ __all__ = [
 
 
 def build_model(recipe: Recipe) -> ComposerModel:
-    """Builds the network of a recipe, with the loss and the metrics of its family.
-
-    Raises:
-        RecipeError: If a name is unknown or an argument is wrong.
-    """
+    """Builds the network of a recipe, with the loss and the metrics of its family."""
     model = recipe.model
     if family_of(recipe) == LANGUAGE_MODEL:
         arguments: dict[str, Any] = {'sequence_length': recipe.data.sequence_length, **model.arguments}
@@ -59,12 +55,6 @@ def _loss(name: str | None, losses: dict[str, Any]) -> Any:
 
 def network_named(name: str) -> Callable[..., nn.Module]:
     """Returns the class or function that builds a network.
-
-    Args:
-        name (str): ``small_resnet``, ``small_resnet18``, or a classifier of ``torchvision.models``.
-
-    Raises:
-        ValueError: If the name is unknown.
 
     Example:
         >>> network_named('small_resnet').__name__, network_named('resnet50').__name__
@@ -235,15 +225,7 @@ class _CausalAttention(nn.Module):
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Returns the mean cross entropy per token in nats; labels of -100 are left out.
-
-    Shape:
-        Logits of (batch, length, vocabulary) and labels of (batch, length) to a scalar.
-
-    Example:
-        >>> cross_entropy(torch.zeros(1, 3, 256), torch.tensor([[1, 2, -100]]))
-        tensor(5.5452)
-    """
+    """Returns the mean cross entropy per token in nats; labels of -100 are left out."""
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 

@@ -29,9 +29,6 @@ def all_named(key: str, known: Mapping[str, type], chosen: dict[str, Any]) -> li
 def named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, Any] | None) -> Any:
     """Builds a class of the known ones by its name.
 
-    Raises:
-        RecipeError: If the name is unknown or an argument is wrong.
-
     Example:
         >>> named('optimizer.name', {'dict': dict}, 'dikt', {})
         Traceback (most recent call last):
@@ -43,12 +40,7 @@ def named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, A
 
 
 def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Calls a class or function; an error becomes a RecipeError of one line, after the key.
-
-    Raises:
-        RecipeError: If the call raises a ``TypeError``, ``ValueError``, ``OSError``, or an ``ImportError`` of a package
-            that is not installed.
-    """
+    """Calls a class or function; an error, also of a package that is missing, becomes a RecipeError after the key."""
     try:
         return maker(**arguments)
     except RecipeError:

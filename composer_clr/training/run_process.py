@@ -43,10 +43,7 @@ _GRACE_S = 10.0
 class RunProcess:
     """A run's process, or its launcher; it leads a process group of its own.
 
-    Attributes:
-        pid (int | None): Its id; ``None`` until it has been forked.
-        code (int | None): Its exit status, the negative number of the signal that ended it; ``None`` while it runs.
-        is_lost (bool): Whether the server was killed, and the run with it.
+    ``code`` is its exit status, the negative number of the signal that ended it, and ``None`` while it runs.
     """
 
     pid: int | None = None
@@ -77,14 +74,7 @@ class RunServer:
     def start(self, words: Sequence[str], log: BinaryIO, environment: Mapping[str, str], ranks: int) -> RunProcess:
         """Starts ``python -m composer_clr.train``, with several ranks under Composer's launcher.
 
-        Args:
-            words (Sequence[str]): Recipe and ``key=value`` pairs.
-            log (BinaryIO): Takes the time and the command, and the run's output.
-            environment (Mapping[str, str]): Environment variables to set.
-            ranks (int): Number of ranks.
-
-        Raises:
-            OSError: If the server cannot be started, or the log not written.
+        The log takes the time and the command, and the run's output.
         """
         command = shlex.join(['composer_clr.train', *words])
         log.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} $ python -m {command}\n'.encode())
@@ -162,12 +152,7 @@ class RunServer:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Opens a log for appending, and locks it against other runners while it is open.
-
-    Raises:
-        BlockingIOError: If another runner has locked it.
-        OSError: If it cannot be written.
-    """
+    """Opens a log for appending, and locks it against other runners while it is open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open('ab', buffering=0)
     try:
@@ -186,8 +171,6 @@ def failure(code: int, log: Path) -> str:
     Example:
         >>> failure(-9, Path('nowhere'))
         'killed by SIGKILL, which the kernel sends when memory runs out'
-        >>> failure(1, Path('nowhere'))
-        'ended with status 1'
     """
     if code < 0:
         try:
@@ -271,7 +254,7 @@ def _serve(runner: connection.Connection) -> Any:
             try:
                 request = json.loads(runner.recv_bytes())
             except (EOFError, OSError):
-                return 0
+                os._exit(0)  # the runs end once this process has, which torch would delay
             server = os.getpid()
             pid = os.fork()
             if not pid:

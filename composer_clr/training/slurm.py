@@ -30,20 +30,10 @@ exec bash -c "exec $(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {commands})"
 
 
 def write_job_array(planned: Sequence[PlannedRun], folder: Path, *, jobs: int | None = None, ranks: int = 1) -> int:
-    """Writes ``study.sbatch`` and ``commands.txt`` for the runs that are not complete.
-
-    Args:
-        planned (Sequence[PlannedRun]): The runs of the study.
-        folder (Path): Folder for both; files of an earlier call are replaced.
-        jobs (int | None): Most jobs to run at a time. Default: ``None``, as many as Slurm starts.
-        ranks (int): Ranks of each run. Default: ``1``.
-
-    Returns:
-        int: The number of commands; if 0, nothing is written.
+    """Writes ``study.sbatch`` and ``commands.txt`` for the runs that are not complete, and returns their number.
 
     Raises:
         RecipeError: If a run branches off another one, for which jobs of an array cannot wait.
-        OSError: If the files cannot be written.
     """
     left = [run for run in planned if not run.is_complete()]
     if branch := next((run for run in left if run.trunk is not None), None):

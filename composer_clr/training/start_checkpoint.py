@@ -31,10 +31,8 @@ def settle_start(recipe: Recipe) -> str | None:
     """Returns the checkpoint that the run will start from, as its key and value; ``None`` for a run from the start.
 
     With ``checkpoint.autoresume``, Composer follows a link to the newest checkpoint. If a power cut left the link
-    missing or the file incomplete, the link is pointed to the newest whole one, with a warning.
-
-    Args:
-        recipe (Recipe): The run. Checkpoints in an object store are left to Composer.
+    missing or the file incomplete, the link is pointed to the newest whole one, with a warning. Checkpoints in an
+    object store are left to Composer.
 
     Raises:
         RecipeError: If the checkpoint, and with ``checkpoint.autoresume`` every older one too, is damaged.
@@ -62,15 +60,7 @@ def settle_start(recipe: Recipe) -> str | None:
 
 
 def load_trainer(start: str | None, **arguments: Any) -> Trainer:
-    """Builds a Trainer; an error while it loads its checkpoint becomes one line.
-
-    Args:
-        start (str | None): The checkpoint, from :func:`settle_start`.
-        arguments (Any): The Trainer's.
-
-    Raises:
-        RecipeError: If the checkpoint is of another network, optimizer or version, or cannot be read.
-    """
+    """Builds a Trainer; an error while it loads its checkpoint, of another network or version, becomes one line."""
     try:
         return Trainer(**arguments)
     except Exception as error:
@@ -84,10 +74,7 @@ def load_trainer(start: str | None, **arguments: Any) -> Trainer:
 
 
 def damage(path: Path) -> str | None:
-    """Returns the path of a checkpoint and what is wrong with it, or ``None`` if it is whole.
-
-    Every byte is compared with its checksum, which torch does not do.
-    """
+    """Returns what is wrong with a checkpoint; every byte is compared with its checksum, which torch does not do."""
     try:
         if path.stat().st_size == 0:
             return f'{path} is empty'

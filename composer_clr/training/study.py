@@ -40,16 +40,7 @@ _COUNT_GPUS = 'import torch; print(torch.cuda.device_count())'
 
 @dataclass
 class StudyRun:
-    """A run of a study and its state.
-
-    Attributes:
-        planned (PlannedRun): The planned run.
-        state (str): ``'waiting'``, ``'running'``, ``'done'``, ``'failed'`` or ``'interrupted'``.
-        reason (str): Why it failed, or why it waits for another process, on one line.
-        seconds (float): How long it has been running, or ran.
-        points (int): How many points its curve has.
-        pace_s (float | None): Time per unit of the schedule up to its last point, in seconds; ``None`` before it.
-    """
+    """A run of a study; its state is ``waiting``, ``running``, ``done``, ``failed`` or ``interrupted``."""
 
     planned: PlannedRun
     state: str = 'waiting'
@@ -105,11 +96,7 @@ class StudyRun:
         return True
 
     def claimed(self) -> BinaryIO | None:
-        """Returns its log, locked against other runners; ``None`` if it has ended, or another process trains it.
-
-        Raises:
-            OSError: If its folder cannot be written to.
-        """
+        """Returns its log, locked against other runners; ``None`` if it has ended, or another process trains it."""
         self.reason = ''
         if self.has_ended():
             return None
@@ -199,14 +186,7 @@ class _Started:
 
 
 class StudyRunner:
-    """Runs a study.
-
-    Args:
-        planned (Sequence[PlannedRun]): Its runs; complete ones are not run again.
-        jobs (int): How many to run side by side. Default: ``1``.
-        ranks (int): Ranks of each run. Default: ``1``.
-        devices (Sequence[str]): GPUs, as ``CUDA_VISIBLE_DEVICES`` names them, shared out between the runs side by side;
-            places beyond the GPUs share them. Default: ``()``, each run sees all.
+    """Runs the runs of a study that are not complete, with the GPUs shared out between those side by side.
 
     Raises:
         RecipeError: If there are fewer devices than ranks, or a folder holds the curve of another run.
@@ -228,12 +208,9 @@ class StudyRunner:
                 run.settle(0)
 
     def run(self, show: Callable[[], None]) -> None:
-        """Runs all runs that are not complete.
+        """Runs them, and calls ``show`` several times per second.
 
         SIGINT and SIGTERM end them, to be resumed by the next call; the signal is then in ``interrupted``.
-
-        Args:
-            show (Callable): Called several times per second.
         """
         with self._signals():
             try:
@@ -322,14 +299,7 @@ class StudyRunner:
 
 
 def check_devices(devices: Sequence[str]) -> None:
-    """Refuses GPUs that PyTorch does not find, in place of which it would train on the CPU or on fewer.
-
-    Args:
-        devices (Sequence[str]): GPUs, as ``CUDA_VISIBLE_DEVICES`` names them; none is not checked.
-
-    Raises:
-        RecipeError: If it finds fewer than these.
-    """
+    """Refuses GPUs that PyTorch does not find, in place of which it would train on the CPU or on fewer."""
     if not devices:
         return
     named = ','.join(devices)

@@ -23,12 +23,7 @@ _NOT_WRITTEN = re.compile(r'inline_container\.cc|PytorchStreamWriter failed')
 
 @contextmanager
 def torch_errors() -> Iterator[None]:
-    """Raises torch's errors of lost ranks, ended loader processes and full disks as errors of one line.
-
-    Raises:
-        OSError: If another rank has ended or no longer answers, a loader process ended or gave no batch in time, or a
-            file could not be written.
-    """
+    """Raises torch's errors of lost ranks, ended loader processes and full disks as ``OSError`` of one line."""
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
@@ -39,12 +34,7 @@ def torch_errors() -> Iterator[None]:
 
 
 def lost_rank(error: Exception) -> str | None:
-    """Returns how the connection to another rank was lost, in torch's words; ``None`` for any other error.
-
-    Example:
-        >>> lost_rank(RuntimeError('[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:56194'))
-        'Connection closed by peer'
-    """
+    """Returns how the connection to another rank was lost, in torch's words; ``None`` for any other error."""
     lost = _LOST.search(str(error)) if isinstance(error, RuntimeError) else None
     return None if lost is None else (lost['gloo'] or lost['nccl']).strip()
 
