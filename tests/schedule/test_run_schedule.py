@@ -163,6 +163,22 @@ def test_which_schedules_decay(make_trainer, scheduler, decays):
     assert [RunSchedule.of_trainer(trainer.state, marks).decays for marks in (None, ['8ep'])] == [decays] * 2
 
 
+def test_the_record_has_every_argument_also_at_its_default(make_trainer):
+    trainer = make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), max_duration='4ep')
+    assert RunSchedule.of_trainer(trainer.state).record == {
+        'scheduler': 'CyclicCosineScheduler',
+        't_0': '1ep',
+        't_mult': 2,
+        't_warmup': '1ep',
+        'alpha_f': 0.0,
+        'shape': 'cosine',
+        'ssr': 1.0,
+        'max_duration': '4ep',
+        'unit': 'ba',
+        'troughs': [20, 40],
+    }
+
+
 def test_the_trainers_own_scheduler_passed_again_is_its_own(make_trainer):
     scheduler, alike = CyclicCosineScheduler('1ep', 2, '1ep'), CyclicCosineScheduler('1ep', 2, '1ep')
     trainer = make_trainer(schedulers=scheduler)
@@ -218,7 +234,7 @@ def test_arguments_of_the_users_own_scheduler(make_trainer, scheduler, described
         (closed_over(0.5), ['2ep', '4ep'], None),
         (None, ['2ep', '4ep'], False),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if callable(value) else str(value),
 )
 def test_whether_the_rate_comes_down_at_troughs_that_were_passed(make_trainer, scheduler, troughs, comes_down):
     trainer = make_trainer(schedulers=scheduler, max_duration='4ep')
