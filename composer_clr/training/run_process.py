@@ -115,7 +115,7 @@ class RunServer:
         # What its imports print is in the log of the run that needs it first.
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', 'composer_clr.training.run_process', str(theirs.fileno())],
+                [sys.executable, '-m', 'composer_clr.training.run_process', str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -219,7 +219,7 @@ def _end_with(parent: int, unless: threading.Event | None = None) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _serve(runner: connection.Connection) -> Any:
+def _serve(runner: connection.Connection, runner_pid: int) -> Any:
     """Forks a run for each request of the runner, and tells it the process ids and exit statuses, until it ends.
 
     In a forked process, returns what that process is to exit with.
@@ -229,7 +229,7 @@ def _serve(runner: connection.Connection) -> Any:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # It cannot hear of the runner's end while it imports; a process that forks has one thread.
     imported = threading.Event()
-    _end_with(os.getppid(), unless=imported)
+    _end_with(runner_pid, unless=imported)
     # Torch makes a folder for remote modules when it is imported, which would outlive a killed process.
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
@@ -305,4 +305,4 @@ def _train(server: int, words: list[str], log: str, environment: dict[str, str],
 
 
 if __name__ == '__main__':
-    sys.exit(_serve(connection.Connection(int(sys.argv[1]))))
+    sys.exit(_serve(connection.Connection(int(sys.argv[1])), int(sys.argv[2])))
