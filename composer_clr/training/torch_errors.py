@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def _ended_loader(error: Exception) -> str | None:
     # The end of a process may also show while a batch is received.
     if not ended and not (isinstance(error, (ConnectionError, EOFError)) and _frames(error, dataloader.__file__)):
         return None
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise this again at the end of any child
     how = f' ({ended["signal"]})' if ended and ended['signal'] else ''
     return (
         f'data.num_workers: a loader process ended unexpectedly{how}, often because memory ran out: resume, perhaps '
