@@ -230,9 +230,10 @@ def _evaluated(evaluator: Evaluator) -> dict[str, Any]:
     sizes = _evaluation_sizes(evaluator)
     if sizes is not None:
         settings |= {'samples': sizes[0], 'of': sizes[1]}
-        # A mean over batches of unequal sizes depends on the size.
+        # A mean over batches of unequal sizes depends on the size, per rank: another number of ranks is no other size.
         if 'batch_size' in data:
-            settings['batch_size'] = data['batch_size'] if sizes[0] % data['batch_size'] else 'divides the set'
+            each = data['batch_size'] // dist.get_world_size()
+            settings['batch_size'] = each if sizes[0] % data['batch_size'] else 'divides the set'
     return settings
 
 
