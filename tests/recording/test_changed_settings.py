@@ -233,7 +233,7 @@ def test_other_settings_are_refused_before_the_first_batch(trainer, request, cha
         {'eval_dataloader': loader(40, batch_size=10, seed=1)},
         {'snapshot': {'metrics': ['eval/MulticlassAccuracy'], 'save_weights': False, 'on_nan': 'continue'}},
     ],
-    ids=lambda changes: "+".join(changes) or "nothing",
+    ids=lambda changes: '+'.join(changes) or 'nothing',
 )
 def test_what_is_no_matter_is_silent(trainer, usual, changes):
     trainer(max_duration='8ep', **changes).fit()

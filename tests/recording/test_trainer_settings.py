@@ -203,7 +203,7 @@ def test_arguments_are_named_with_both_values(settings, before, after, expected)
         {'eval_dataloader': Evaluator(label='eval', dataloader=loader(40, batch_size=10, seed=1))},
         {'snapshot': {'metrics': ['eval/MulticlassAccuracy'], 'peak_window': '0ba'}},
     ],
-    ids=lambda changes: "+".join(changes) or "nothing",
+    ids=lambda changes: '+'.join(changes) or 'nothing',
 )
 def test_what_is_no_matter(settings, changes):
     assert differences(settings(), settings(**changes)) == []
