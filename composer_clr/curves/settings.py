@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -240,6 +241,8 @@ def listed_differences(found: Iterable[Difference], now: str = 'now') -> str:
 
 
 _UNKNOWN = object()
+# As JSON is written with these.
+_NOT_FINITE = {'nan': 'NaN', 'inf': 'Infinity', '-inf': '-Infinity'}
 
 
 def _has_effect(name: str, wanted: Effect) -> bool:
@@ -302,6 +305,11 @@ def _same(name: str, then: Any, now: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    """Returns a value as ``curve.json`` gives it back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NOT_FINITE[str(value)]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -233,6 +233,7 @@ class ParetoSnapshot(Callback):
         """Refuses what cannot work, before the first batch; then makes every evaluator run at troughs."""
         random_state = RandomState.now(state)
         check_trainer(self, state, save_weights=self.save_weights)
+        loaded = self.loaded_run
         start = self._kept.start(state)
         if self.on_nan == 'stop':
             check_not_diverged(self._kept.points)
@@ -243,7 +244,7 @@ class ParetoSnapshot(Callback):
         if self._recorder is not None and self._added is not None:
             self._recorder.folder.close()
             self._added.show_stoppers()
-        recorder = self._recorder = self._open(state, logger, start, schedule)
+        recorder = self._recorder = self._open(state, logger, start, loaded, schedule)
         self._added = AddedEvaluations(
             state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded
         )
@@ -351,19 +352,25 @@ class ParetoSnapshot(Callback):
         if stops:
             state.stop_training()
 
-    def _open(self, state: State, logger: Logger, start: Start, schedule: RunSchedule) -> CurveRecorder:
+    def _open(
+        self, state: State, logger: Logger, start: Start, loaded: Run | None, schedule: RunSchedule
+    ) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
         kept, resumed = self._kept, start is Start.RESUMED
         passed, seed = self._passed
-        run = describe_run(
-            state,
-            schedule,
-            method=self.method,
-            kind=self.kind,
-            started_at=kept.started_at,
-            peak_window=str(self.peak_window) if self.peak_window.value else '0ep',
-            passed=passed,
-            recipe=self.recipe,
+        # Rank 0's, as in the checkpoint: each rank may have data and a host of its own.
+        run = on_rank_zero(
+            lambda: describe_run(
+                state,
+                schedule,
+                method=self.method,
+                kind=self.kind,
+                started_at=kept.started_at,
+                peak_window=str(self.peak_window) if self.peak_window.value else '0ep',
+                passed=passed,
+                loaded=None if start is Start.ANEW else loaded,
+                recipe=self.recipe,
+            )
         )
         warned: list[str] = []
         if resumed:

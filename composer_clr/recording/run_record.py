@@ -27,6 +27,7 @@ def describe_run(
     started_at: str | None,
     peak_window: str = '0ep',
     passed: Mapping[str, Any] | None = None,
+    loaded: Run | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> Run:
     """Describes the run that a Trainer is about to start.
@@ -39,9 +40,10 @@ def describe_run(
         started_at (str | None): When the run first started, UTC, ISO 8601.
         peak_window (str): How far before a trough its peak metrics look. Default: ``'0ep'``.
         passed (Mapping | None): As for :func:`trainer_settings`. Default: ``None``.
+        loaded (Run | None): The run whose checkpoint was loaded. Default: ``None``, there is none.
         recipe (Mapping | None): The resolved recipe, nested and plain. Default: ``None``, there is none.
     """
-    settings = trainer_settings(state, passed)
+    settings = trainer_settings(state, passed, None if loaded is None else loaded.settings or {})
     settings['peak_window'] = peak_window
     # As a part of the duration it is another count in runs of another length, and the same schedule.
     warmup = str(schedule.scheduler.get('t_warmup'))

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from importlib import metadata
+from itertools import count
 from typing import Any, cast
 
 import composer
@@ -36,26 +37,27 @@ __all__ = ['evaluation_sizes', 'optimizer_settings', 'trainer_settings', 'versio
 _IF_IMPORTED = {'llmfoundry': 'llm-foundry', 'streaming': 'mosaicml-streaming', 'transformers': 'transformers'}
 # What the optimizers of schedulefree count while training, among their settings.
 _COUNTED = ('k', 'lr_max', 'scheduled_lr', 'train_mode', 'weight_sum')
-# What an algorithm of this package changes during training is not what the user passed.
-_DRIVEN = {'momentum': ('momentum', 'betas'), 'weight decay': ('weight_decay',)}
 # Arguments that say where and with what, not which weights: troughs are compared by themselves.
 _NOT_OF_WEIGHTS = ('scheduler', 'train_data', 'save_weights', 'device')
 # Arguments of a sampler that the run has anyway: its ranks, its seed, its data.
 _NOT_OF_ORDER = ('data_source', 'dataset', 'generator', 'num_replicas', 'num_samples', 'rank', 'sampler', 'seed')
 
 
-def trainer_settings(state: State, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def trainer_settings(
+    state: State, passed: Mapping[str, Any] | None = None, loaded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Returns the settings of a Trainer by dotted name.
 
     Args:
         state (State): The trainer's state, at or after ``FIT_START``.
-        passed (Mapping | None): :func:`optimizer_settings` at ``INIT``, for what algorithms change while training.
-            Default: ``None``, what the optimizers have now.
+        passed (Mapping | None): :func:`optimizer_settings` at ``INIT``, for what algorithms, callbacks and schedulers
+            change while training. Default: ``None``, what the optimizers have now.
+        loaded (Mapping | None): The settings of the run whose checkpoint was loaded. Default: ``None``, there is none.
     """
     loader = state.train_dataloader
     settings = {
         **_model(state),
-        **_optimizer(state, passed or {}),
+        **_optimizer(state, passed or {}, loaded),
         **_algorithms(state),
         **_averages(state),
         **_named('data', _data(loader)),
@@ -82,14 +84,8 @@ def trainer_settings(state: State, passed: Mapping[str, Any] | None = None) -> d
     return settings
 
 
-def optimizer_settings(state: State, rate: str = 'lr') -> dict[str, Any]:
-    """Returns the settings of the optimizers' groups by dotted name: ``optimizer.lr``, or ``optimizer.group0.lr``.
-
-    Args:
-        state (State): The trainer's state.
-        rate (str): Where a group has its learning rate: in ``'lr'`` as it was passed, until the scheduler multiplies
-            it; then in ``'initial_lr'``. Default: ``'lr'``.
-    """
+def optimizer_settings(state: State) -> dict[str, Any]:
+    """Returns the settings of the optimizers' groups by dotted name: ``optimizer.lr``, or ``optimizer.group0.lr``."""
     # SAM keeps the one that it steps with.
     optimizers = [getattr(one, 'base_optimizer', one) for one in state.optimizers]
     groups = [group for one in optimizers for group in one.param_groups]
@@ -97,7 +93,8 @@ def optimizer_settings(state: State, rate: str = 'lr') -> dict[str, Any]:
     for number, group in enumerate(groups):
         left_out = ('params', 'lr', 'initial_lr', *(_COUNTED if 'train_mode' in group else ()))
         kept = {name: plain(value) for name, value in group.items() if name not in left_out}
-        kept['lr'] = float(group.get(rate, group['lr']))
+        # A scheduler keeps here what it multiplies; one of torch's does so before there is a Trainer.
+        kept['lr'] = float(group.get('initial_lr', group['lr']))
         settings |= _named('optimizer' if len(groups) == 1 else f'optimizer.group{number}', kept)
     return settings
 
@@ -152,10 +149,16 @@ def _loss(model: torch.nn.Module) -> str:
     return str(plain(function or getattr(type(model), 'loss', None)))
 
 
-def _optimizer(state: State, passed: Mapping[str, Any]) -> dict[str, Any]:
-    driven = {name for one in state.algorithms for name in _DRIVEN.get(getattr(one, 'drives', ''), ())}
-    now = optimizer_settings(state, 'initial_lr')
-    return now | {name: value for name, value in passed.items() if name in now and name.rpartition('.')[2] in driven}
+def _optimizer(state: State, passed: Mapping[str, Any], loaded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what the optimizers were made with: what is not as passed was changed in training, or is a checkpoint's.
+
+    The learning rate is kept apart by the scheduler that changes it.
+    """
+    made_with = passed if loaded is None else loaded
+    now = optimizer_settings(state)
+    changed = {name for name, value in now.items() if name in passed and value != passed[name]}
+    changed = {name for name in changed if name.rpartition('.')[2] not in ('optimizer', 'lr')}
+    return now | {name: made_with[name] for name in changed if name in made_with}
 
 
 def _algorithms(state: State) -> dict[str, Any]:
@@ -164,7 +167,8 @@ def _algorithms(state: State) -> dict[str, Any]:
         # InCycles(EMA()) wraps one.
         inner = getattr(algorithm, 'algorithm', algorithm)
         names.append(type(inner).__name__)
-        arguments[names[-1]] = _without(arguments_of(inner), 'scheduler') | {'in_cycles': inner is not algorithm}
+        own = _without(arguments_of(inner), 'scheduler') | {'in_cycles': inner is not algorithm}
+        arguments[_numbered(names[-1], arguments)] = own
     return {'algorithms': names, **flat(arguments, 'algorithms')}
 
 
@@ -172,11 +176,17 @@ def _averages(state: State) -> dict[str, Any]:
     """Returns the callbacks that evaluate weights of their own, and those that describe what they do to weights."""
     described = {}
     for callback in state.callbacks:
+        name = _numbered(type(callback).__name__, described)
         if hasattr(callback, 'describe_settings'):
-            described[type(callback).__name__] = plain(callback.describe_settings())  # type: ignore[attr-defined]
+            described[name] = plain(callback.describe_settings())  # type: ignore[attr-defined]
         elif hasattr(callback, 'make_weights'):
-            described[type(callback).__name__] = _without(arguments_of(callback), *_NOT_OF_WEIGHTS)
+            described[name] = _without(arguments_of(callback), *_NOT_OF_WEIGHTS)
     return {'averages': sorted(described), **flat(described, 'averages')}
+
+
+def _numbered(name: str, taken: Mapping[str, Any]) -> str:
+    """Returns a name for the next of several of one class: ``EMA``, then ``EMA2``."""
+    return name if name not in taken else next(f'{name}{n}' for n in count(2) if f'{name}{n}' not in taken)
 
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -40,8 +40,6 @@ _WITHOUT_RESTARTS = (
 _INVERSE_SQRT = 'InverseSquareRootWithWarmupScheduler'
 # What a record of a schedule may leave out beside the scheduler's arguments.
 _UNLESS_RECORDED: dict[str, object] = {'ssr': 1.0, 'points_at': None, 'average': None}
-# Arguments of torch's schedulers that say nothing of the rate, or count on in training.
-_OF_TORCH = ('optimizer', 'last_epoch')
 
 
 def trainer_schedule(state: State, override: Troughs | None) -> RunSchedule:
@@ -212,5 +210,5 @@ def _described(scheduler: Any) -> dict[str, Any]:
         arguments = {name: plain(value) for name, value in given.items() if value is not inspect.Parameter.empty}
     else:
         arguments = arguments_of(scheduler)
-    kept = {name: value for name, value in arguments.items() if value is not None and name not in _OF_TORCH}
+    kept = {name: value for name, value in arguments.items() if value is not None}
     return {'scheduler': getattr(scheduler, '__name__', type(scheduler).__name__), **kept}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import CellType, CodeType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = ['arguments_of', 'defaults_of', 'digest', 'plain']
 
 _LONGEST = 120
 _DEEPEST = 3
+# Arguments of torch's schedulers that say nothing of the rate, or count on in training.
+_OF_SCHEDULERS = ('optimizer', 'last_epoch')
 _ADDRESS = re.compile(r' at 0x[0-9a-fA-F]+')
 
 
@@ -61,13 +64,14 @@ def plain(value: object) -> Any:
 
 
 def digest(value: bytes | str) -> str:
-    """Returns twelve hexadecimal digits that stand for a text or bytes.
+    """Returns twelve hexadecimal digits that stand for bytes, or for a text without the memory addresses in it.
 
     Example:
         >>> digest('a long text')
         '3593f87b3ed8'
     """
-    return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:12]
+    content = _ADDRESS.sub('', value).encode() if isinstance(value, str) else value
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _plain(value: object, depth: int) -> Any:
@@ -81,6 +85,8 @@ def _plain(value: object, depth: int) -> Any:
         return text if len(text) <= _LONGEST else f'text:{digest(text)}'
     if isinstance(value, Time):
         return value.to_timestring()
+    if isinstance(value, tuple) and type(value).__str__ is not tuple.__str__:
+        return str(value)  # a named tuple that is written as a text, as this package's times are
     if isinstance(value, Enum):
         return _plain(value.value, depth)
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -92,7 +98,7 @@ def _plain(value: object, depth: int) -> Any:
 
 def _container(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
-        items: Any = {str(key): _plain(item, depth) for key, item in value.items()}
+        items: Any = {str(_plain(key, depth)): _plain(item, depth) for key, item in value.items()}
     else:
         items = [_plain(item, depth) for item in value]
         if isinstance(value, (set, frozenset)):
@@ -102,8 +108,13 @@ def _container(value: Any, depth: int) -> Any:
 
 
 def _array(value: torch.Tensor | np.ndarray) -> str:
-    array = value.detach().cpu().float().numpy() if isinstance(value, torch.Tensor) else value
-    return f'array:{digest(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())}'
+    # What is learned is another value at each moment, and no argument.
+    if isinstance(value, torch.Tensor) and (isinstance(value, torch.nn.Parameter) or value.is_meta):
+        return f'{type(value).__name__}{tuple(value.shape)}'
+    if isinstance(value, torch.Tensor):
+        value = value.detach().to_dense() if value.layout is not torch.strided else value.detach()
+        value = (torch.view_as_real(value.resolve_conj()) if value.is_complex() else value.float()).cpu().numpy()
+    return f'array:{digest(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())}'
 
 
 def _named(value: Any, depth: int) -> str:
@@ -115,9 +126,17 @@ def _named(value: Any, depth: int) -> str:
     if inspect.ismethod(value):
         return f'{_named(value.__self__, depth)}.{value.__name__}'
     if inspect.isroutine(value):
-        name = value.__qualname__
-        return f'{name}:{_code(value)}' if '<' in name else name
-    return _call(type(value).__qualname__, [], _arguments(value, depth + 1) if depth < _DEEPEST else {}, depth)
+        code = getattr(value, '__code__', None)
+        # A function may close over itself.
+        is_told = '<' in value.__qualname__ and code is not None and depth < _DEEPEST
+        return f'{value.__qualname__}:{digest(repr(_function(value, depth + 1)))}' if is_told else value.__qualname__
+    name = type(value).__qualname__
+    if not hasattr(value, '__dict__') and not isinstance(value, torch.device):
+        # Of a type written in C, such as torch.dtype, which shows no arguments.
+        text = repr(value)
+        shown = text if len(text) <= _LONGEST else f'{name}:{digest(text)}'
+        return name if _ADDRESS.search(text) else shown
+    return _call(name, [], _arguments(value, depth + 1) if depth < _DEEPEST else {}, depth)
 
 
 def _call(name: str, positional: list[Any], named: Mapping[str, Any], depth: int) -> str:
@@ -129,14 +148,22 @@ def _call(name: str, positional: list[Any], named: Mapping[str, Any], depth: int
     return text if len(text) <= _LONGEST else f'{name}:{digest(text)}'
 
 
-def _code(function: Any) -> str:
-    """Returns a digest of a function without a name of its own: of its code and of what it closes over."""
-    code = getattr(function, '__code__', None)
-    if code is None:
-        return ''
-    constants = [_ADDRESS.sub('', repr(constant)) for constant in code.co_consts if not inspect.iscode(constant)]
-    closed = [_plain(cell.cell_contents, _DEEPEST) for cell in function.__closure__ or ()]
-    return digest(repr((code.co_code, code.co_names, constants, closed, _plain(function.__defaults__, _DEEPEST))))
+def _function(function: Any, depth: int) -> list[Any]:
+    """Returns what distinguishes a function without a name of its own: its code, its defaults, what it closes over."""
+    closed = [_plain(_cell(cell), depth) for cell in function.__closure__ or ()]
+    return [_code(function.__code__), closed, _plain([function.__defaults__, function.__kwdefaults__], depth)]
+
+
+def _cell(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return None
+
+
+def _code(code: CodeType) -> list[Any]:
+    constants = [_code(one) if inspect.iscode(one) else _plain(one, _DEEPEST) for one in code.co_consts]
+    return [code.co_code, code.co_names, constants]
 
 
 def _arguments(one: object, depth: int) -> dict[str, Any]:
@@ -145,8 +172,13 @@ def _arguments(one: object, depth: int) -> dict[str, Any]:
         attributes = {name: value for name, value in vars(one).items() if not name.startswith('_')}
         return {name: _plain(value, depth) for name, value in attributes.items() if _is_plain(value)}
     arguments = {}
+    is_scheduler = isinstance(one, torch.optim.lr_scheduler.LRScheduler)
     for name in parameters:
-        value = getattr(one, name, getattr(one, f'_{name}', _MISSING))
+        if is_scheduler and name in _OF_SCHEDULERS:
+            continue
+        # torch's schedulers keep one for each group of parameters, such as lr_lambdas.
+        keys = (name, f'_{name}', *([f'{name}s'] if is_scheduler else ()))
+        value = next((found for found in (_kept(one, key) for key in keys) if found is not _MISSING), _MISSING)
         # A method may have an argument's name.
         if value is not _MISSING and getattr(value, '__self__', None) is not one:
             arguments[name] = _plain(value, depth)
@@ -154,6 +186,13 @@ def _arguments(one: object, depth: int) -> dict[str, Any]:
 
 
 _MISSING = object()
+
+
+def _kept(one: object, name: str) -> Any:
+    try:
+        return getattr(one, name, _MISSING)
+    except Exception:  # a property may not be there yet
+        return _MISSING
 
 
 def _is_plain(value: object) -> bool:

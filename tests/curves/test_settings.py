@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 
 import pytest
@@ -55,6 +56,12 @@ def test_what_a_difference_means(names, expected):
             [('schedule.shape', 'cosine', 'linear')],
         ),
         ({'schedule.t_hold': None}, {'schedule.alpha_f': 0}, []),
+        # As read from a file, and as they were written.
+        ({'optimizer.clip': 'Infinity'}, {'optimizer.clip': math.inf}, []),
+        ({'optimizer.clip': [math.nan]}, {'optimizer.clip': ['NaN']}, []),
+        ({'optimizer.clip': math.nan}, {'optimizer.clip': math.nan}, []),
+        ({'optimizer.parts': [{'1': 2}]}, {'optimizer.parts': [{1: 2}]}, []),
+        ({'optimizer.clip': -math.inf}, {'optimizer.clip': math.inf}, [('optimizer.clip', -math.inf, math.inf)]),
     ],
 )
 def test_differences_of_captured_settings(then, now, expected):

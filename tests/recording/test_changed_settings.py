@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from composer import Event
+from composer import Callback, Event
 from composer.algorithms import EMA, LabelSmoothing
 from composer.loss import binary_cross_entropy_with_logits, soft_cross_entropy
 from composer.optim import CosineAnnealingWithWarmupScheduler, DecoupledSGDW, PolynomialWithWarmupScheduler
+from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler, InCycles, TroughAverage
@@ -277,6 +278,37 @@ def test_momentum_that_follows_the_cycles_is_not_the_users(trainer):
     trainer(max_duration='25ba', algorithms=CyclicMomentum()).fit()
     trainer(max_duration='8ep', algorithms=CyclicMomentum()).fit()
     assert (curve().run.settings or {})['optimizer.momentum'] == 0.9
+
+
+class DecayGrows(Callback):
+    def batch_start(self, state, logger):
+        for group in state.optimizers[0].param_groups:
+            group['weight_decay'] = 0.001 * state.timestamp.batch.value
+
+
+def warmup_then_cosine(optimizer) -> lr_scheduler.LRScheduler:
+    parts = [lr_scheduler.LinearLR(optimizer, 0.1, 1.0, 5), lr_scheduler.CosineAnnealingLR(optimizer, 45)]
+    return lr_scheduler.SequentialLR(optimizer, parts, [5])
+
+
+@pytest.mark.parametrize(
+    'scheduler',
+    [None, lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=50), warmup_then_cosine],
+    ids=['a-callback', 'OneCycleLR', 'SequentialLR'],
+)
+@pytest.mark.filterwarnings('ignore:The epoch parameter in `scheduler.step:UserWarning')
+def test_what_a_callback_or_a_scheduler_of_torch_changes_is_not_the_users(trainer, scheduler):
+    for duration in ('3ep', '4ep'):
+        model = classifier()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+        changes: dict[str, Any] = {'callbacks': [DecayGrows()]}
+        if scheduler is not None:
+            changes = {'schedulers': scheduler(optimizer), 'snapshot': {'scheduler': ['2ep', '4ep']}}
+        trainer(model=model, optimizers=optimizer, max_duration=duration, **changes).fit()
+    run = curve().run
+    assert run.changes == []
+    assert (run.settings or {})['optimizer.weight_decay'] == 0
+    assert [p.batch for p in curve().points] == [20, 40]
 
 
 def test_from_another_runs_checkpoint_the_rate_is_that_runs(trainer, usual):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from composer import DataSpec, Evaluator
-from composer.algorithms import EMA, LabelSmoothing, MixUp
+from composer.algorithms import EMA, GradientClipping, LabelSmoothing, MixUp
 from composer.loss import binary_cross_entropy_with_logits, soft_cross_entropy
 from composer.models import ComposerClassifier
 from composer.optim import DecoupledSGDW
@@ -169,6 +169,11 @@ def test_each_setting_makes_another_curve(settings, change):
             {'callbacks': [TroughAverage(0.5, bn_batches=2)]},
             {'callbacks': [TroughAverage(0.25, bn_batches=3)]},
             ['averages.TroughAverage.window=0.5, now 0.25', 'averages.TroughAverage.bn_batches=2, now 3'],
+        ),
+        (
+            {'algorithms': [GradientClipping('value', 0.1), GradientClipping('norm', 1.0)]},
+            {'algorithms': [GradientClipping('value', 0.2), GradientClipping('norm', 2.0)]},
+            ['GradientClipping.clipping_threshold=0.1, now 0.2', 'GradientClipping2.clipping_threshold=1.0, now 2.0'],
         ),
         ({'callbacks': [FastCycles('5ba')]}, {'callbacks': [FastCycles('2ba')]}, ["period='5ba', now '2ba'"]),
         (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections import deque
 from functools import partial, wraps
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from composer.algorithms import EMA, BlurPool, LabelSmoothing, MixUp
 from composer.core import Event, Time
 from composer.loss import soft_cross_entropy
 from composer.optim import ComposerScheduler
+from torch.optim.lr_scheduler import ConstantLR, LambdaLR, SequentialLR
 
+from composer_clr.schedule.times import ScheduleTime
 from composer_clr.utils.arguments import arguments_of, defaults_of, plain
 from tests.helpers.decorators import experimental
 
@@ -89,8 +93,48 @@ def test_arguments_that_are_times_and_defaults():
     assert defaults_of(Decorated('1ep')) == {'alpha_f': 0.0, 'scale': 1}
 
 
+class NotThereYet:
+    def __init__(self, rate, length=1):
+        self._private = rate, length
+
+    @property
+    def rate(self):
+        raise RuntimeError('not there yet')
+
+
+class Slotted:
+    __slots__ = ('rate',)
+
+    def __init__(self, **kwargs):
+        self.rate = kwargs['rate']
+
+
+class Scaled(torch.nn.Module):
+    """A loss that learns its scale."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(scale))
+
+
 def local(factor):
     return lambda outputs, targets: factor * outputs
+
+
+def of_itself():
+    def count(n):
+        return count(n - 1) if n else 0
+
+    return count
+
+
+def of_what_is_not_there_yet():
+    def read():
+        return later  # type: ignore[reportUnboundVariable]
+
+    if not read:
+        later = 1
+    return read
 
 
 @pytest.mark.parametrize(
@@ -108,7 +152,21 @@ def local(factor):
         (partial(soft_cross_entropy, reduction='sum'), "soft_cross_entropy(reduction='sum')"),
         (torch.nn.ReLU, 'ReLU'),
         (torch.Generator(), 'Generator'),
+        (torch.float16, 'torch.float16'),
+        (torch.device('cpu'), 'device'),
+        (ScheduleTime(5, 'ba'), '5ba'),
+        (torch.Size([1]), [1]),
+        (re.compile('a+'), "re.compile('a+')"),
+        (range(3), 'range(0, 3)'),
+        (b'ab', "b'ab'"),
+        (deque([1]), 'deque([1])'),
+        (np.random.default_rng(0), 'Generator'),
+        (NotThereYet(1), 'NotThereYet'),
+        (Slotted(rate=1), 'Slotted'),
+        (torch.empty(2, 3, device='meta'), 'Tensor(2, 3)'),
+        ({torch.nn.ReLU: 1}, {'ReLU': 1}),
     ],
+    ids=str,
 )
 def test_plain_values(value, expected):
     assert plain(value) == expected
@@ -122,6 +180,12 @@ def test_plain_values(value, expected):
         (torch.nn.CrossEntropyLoss(weight=torch.ones(2)), torch.nn.CrossEntropyLoss(weight=torch.zeros(2))),
         (local(1.0), local(2.0)),
         (lambda x: x + 1, lambda x: x + 2),
+        (lambda x: [y + 1 for y in x], lambda x: [y * 2 for y in x]),
+        (lambda x: (lambda y: y + 1)(x), lambda x: (lambda y: y - 1)(x)),
+        (lambda x, *, a=1: x, lambda x, *, a=2: x),
+        (local(torch.nn.L1Loss()), local(torch.nn.L1Loss(reduction='sum'))),
+        (torch.tensor([1 + 1j]), torch.tensor([1 + 2j])),
+        (torch.eye(2).to_sparse(), torch.zeros(2, 2).to_sparse()),
         ('x' * 200, 'y' * 200),
         (list(range(100)), list(range(101))),
         (partial(soft_cross_entropy, weight=torch.ones(2)), partial(soft_cross_entropy, weight=torch.zeros(2))),
@@ -133,15 +197,36 @@ def test_what_differs_has_another_digest(one, other):
     json.dumps(plain(one))
 
 
+def test_what_is_learned_or_under_way_is_no_argument():
+    assert plain(Scaled(1.0)) == plain(Scaled(2.0)) == "Scaled(scale='Parameter()')"
+    assert plain(of_itself()) == plain(of_itself())
+    assert plain(of_what_is_not_there_yet()) == plain(of_what_is_not_there_yet())
+
+
+def test_schedulers_of_torch():
+    def described(rate, count=0):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+        parts = [LambdaLR(optimizer, lambda t: rate * t), ConstantLR(optimizer, total_iters=4)]
+        scheduler = SequentialLR(optimizer, parts, milestones=[4])
+        for _ in range(count):
+            optimizer.step()
+            scheduler.step()
+        return arguments_of(scheduler)
+
+    assert described(1.0) == described(1.0, count=3)
+    assert described(1.0) != described(2.0)
+    assert described(1.0)['milestones'] == [4]
+
+
 PROGRAM = """
 import torch
 from functools import partial
-from composer_clr.utils.arguments import plain
+from composer_clr.utils.arguments import digest, plain
 class Loss(torch.nn.Module):
     def __init__(self, inner, options): super().__init__(); self.inner, self.options = inner, options
-def made(n): return lambda x: [Loss for _ in range(n)]
+def made(n): return lambda x: [Loss for _ in range(n) if _ in {'ab', 'bc', 'cd', 'de'}]
 print(plain([Loss(torch.nn.CrossEntropyLoss(torch.ones(3)), {'a', 'b', 'c'}), made(3), partial(made, object())]))
-print(plain(Loss(made(2), object())))
+print(plain(Loss(made(2), object())), plain({Loss: 1, made: 2}), digest(f'Activation(by={object()})'))
 """
 
 
