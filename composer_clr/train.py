@@ -14,16 +14,18 @@ from pathlib import Path
 from composer.utils import dist
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.data.loaders import start_ranks
 from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.preview import planned_run
 from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.recipes.study import check_same_settings, run_folder
+from composer_clr.recipes.study import PLACES, check_same_settings, run_folder, troughs_passed
 from composer_clr.training.build import build_trainer, fit, snapshot_of
 from composer_clr.training.run_process import end_with_launcher
 from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import UserError, one_line
+from composer_clr.utils.ranks import on_rank_zero
 
 __all__ = ['main']
 
@@ -60,11 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(recipe: Recipe) -> None:
     folder = run_folder(recipe, Ranks(dist.get_world_size(), dist.get_local_world_size()))
     resumes = recipe.checkpoint.autoresume
-    curve = _recorded(recipe, folder)
+    start_ranks()
+    # Rank 0's: the folder of another node may be another one.
+    curve = on_rank_zero(lambda: _recorded(recipe, folder))
     if curve is not None and _has_all_points(curve):
         is_whole = resumes and _is_whole(recipe, curve)
         if is_whole or recipe.snapshot.on_change != 'continue':
-            check_same_settings(curve.run, recipe, f'{folder}: complete', places=not resumes)
+            goes_on = resumes or recipe.checkpoint.load_path is not None
+            check_same_settings(curve.run, recipe, f'{folder}: complete', also=() if goes_on else PLACES)
         if is_whole:
             _say(f'{recipe.run_name} is complete: {_points(curve)} in {folder}/{CURVE_FILE}')
             return
@@ -99,15 +104,16 @@ def _recorded(recipe: Recipe, folder: str) -> TradeoffCurve | None:
 def _has_all_points(curve: TradeoffCurve) -> bool:
     """Returns whether the run of a curve was trained to its end."""
     troughs = curve.run.schedule.get('troughs')
-    return isinstance(troughs, list) and 0 < len(troughs) <= len(curve.points)
+    return isinstance(troughs, list) and 0 < len(troughs) <= sum(not point.stopped for point in curve.points)
 
 
 def _is_whole(recipe: Recipe, curve: TradeoffCurve) -> bool:
     """Returns whether a curve has the points of the recipe's run, where the recipe alone tells how many it has."""
     try:
-        return len(curve.points) == len(planned_run(recipe).troughs)
+        planned = planned_run(recipe)
     except RecipeError:
         return False
+    return troughs_passed(curve, planned.troughs, planned.unit) == len(planned.troughs)
 
 
 def _points(curve: TradeoffCurve) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ _OF_KINDS = {
     **dict.fromkeys(('alpha_f', 'shape', 't_hold'), ('cyclic', 'standard', 'branch')),
     **dict.fromkeys(('peak_decay', 't_rewarmup'), ('cyclic',)),
 }
+_PATH = f'{RECIPE}.data.path'
 # What a record leaves out where it is at this.
 _DEFAULTS: dict[str, Any] = {
     'schedule.ssr': 1.0,
@@ -169,6 +171,8 @@ def settings_of(run: Run) -> dict[str, Any]:
         'method': run.method,
         'kind': run.kind,
         'seed': run.seed,
+        # A branch equals the run that was trained alone.
+        'starts_from': None if run.kind == 'branch' else 'another run' if run.parent else 'the beginning',
         'model': run.model,
         'model.parameters': run.parameters,
         'world_size': run.world_size,
@@ -197,7 +201,8 @@ def differences(
     Numbers compare by value, lists by their items. A name that one side lacks is compared by its default; without one
     it is not known there, and differs from nothing. In a recipe, a key that is missing is ``None``. Where both sides
     know their Trainer's settings, only that part of the recipe is compared which a Trainer does not show. Troughs are
-    compared as far as both runs go, where both have several.
+    compared as far as both runs go, where both have several; of the path of the data, its last part if the hosts are
+    different ones.
 
     Args:
         then (Mapping | None): Settings by dotted name, with a resolved recipe, if any, under ``recipe``; ``None``: not
@@ -221,10 +226,14 @@ def differences(
     sides = [_named(side) for side in (then, now)]
     defaults = {**_DEFAULTS, **(defaults or {})}
     found = []
+    # Data lie in another folder on another host.
+    elsewhere = len({side.get('host') for side in sides} - {None}) > 1
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         if not (_has_effect(name, effect) and _matters(name, sides)):
             continue
         values = [side[name] if name in side else _missing(name, side, defaults) for side in sides]
+        if name == _PATH and elsewhere and all(isinstance(value, str) for value in values):
+            values = [PurePath(value).name for value in values]
         if not any(value is _UNKNOWN for value in values) and not _same(name, *values):
             found.append(Difference(name, *values))
     return found

@@ -22,10 +22,11 @@ from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
 from composer_clr.schedule.run_schedule import RunSchedule
 
-__all__ = ['PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study']
+__all__ = ['PLACES', 'PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study', 'troughs_passed']
 
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
-_PLACES = ('max_duration', *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks')))
+# What a run that goes on may change, and one from the start may not.
+PLACES = ('max_duration', *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks')))
 _COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
 
 
@@ -171,31 +172,49 @@ class PlannedRun:
             curve = TradeoffCurve.read(Path(self.folder))
         except CurveError:
             return False
-        # A run that was stopped before its trough has a point where it was, which is none of the curve's.
-        times = [getattr(point, _COUNTS[self.unit]) for point in curve.points if not point.stopped]
+        times = _times(curve, self.unit)
         method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
         # Before kinds had the shape in their name, a run of any shape was recorded as cyclic or WSD-S.
         kinds = {kind, kind_without_shape(kind)}
-        if curve.run.method != method or curve.run.kind not in kinds or not self._has_passed(times):
+        passed = troughs_passed(curve, self.troughs, self.unit)
+        if curve.run.method != method or curve.run.kind not in kinds or passed is None:
             raise RecipeError(
                 f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
                 f'{times}, not of {method}, {kind}, with points at {self.troughs} ({self.unit}): '
                 'pass another run_name or snapshot.folder'
             )
-        complete = len(times) == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
+        complete = passed == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
         if complete or self.recipe.snapshot.on_change != 'continue':
-            check_same_settings(curve.run, self.recipe, f'{self.folder}: {"complete" if complete else "begun"}')
+            # A branch equals the run that was trained alone.
+            start = () if kind == 'branch' else ('checkpoint.load_path',)
+            what = f'{self.folder}: {"complete" if complete else "begun"}'
+            check_same_settings(curve.run, self.recipe, what, also=start)
         return complete
 
-    def _has_passed(self, times: Sequence[float | None]) -> bool:
-        """Returns whether the times are the first troughs, or those of the batches that passed them."""
-        return len(times) <= len(self.troughs) and all(
-            time is not None and trough <= time < following
-            for time, (trough, following) in zip(times, pairwise([*self.troughs, inf]), strict=False)
-        )
+
+def troughs_passed(curve: TradeoffCurve, troughs: Sequence[int], unit: str) -> int | None:
+    """Returns how many troughs have a point; ``None`` if the points are not at the first troughs.
+
+    Args:
+        curve (TradeoffCurve): The curve.
+        troughs (Sequence[int]): The troughs of the complete curve.
+        unit (str): Their unit: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
+    """
+    times = _times(curve, unit)
+    # A point is at its trough, or at the batch that passed it.
+    at_troughs = len(times) <= len(troughs) and all(
+        time is not None and trough <= time < following
+        for time, (trough, following) in zip(times, pairwise([*troughs, inf]), strict=False)
+    )
+    return len(times) if at_troughs else None
 
 
-def check_same_settings(run: Run, recipe: Recipe, what: str, *, places: bool = False) -> None:
+def _times(curve: TradeoffCurve, unit: str) -> list[float | None]:
+    # A run that was stopped before its trough has a point where it was, which is none of the curve's.
+    return [getattr(point, _COUNTS[unit]) for point in curve.points if not point.stopped]
+
+
+def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[str] = ()) -> None:
     """Refuses a record that was made under other settings than a recipe's.
 
     Both recipes are completed by today's defaults. A record that does not keep its recipe passes.
@@ -204,8 +223,8 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, places: bool = F
         run (Run): The record.
         recipe (Recipe): The recipe that is asked for.
         what (str): The record's folder and state, for the error: ``'runs/a: complete'``.
-        places (bool): Whether to compare the duration and the places of troughs by their keys too. Default:
-            ``False``, since a run that goes on may change them.
+        also (Sequence[str]): Keys to compare although they make no other curve by themselves, such as
+            :data:`PLACES`. Default: ``()``.
 
     Raises:
         RecipeError: If they differ in what makes a curve, or in the seed.
@@ -216,10 +235,11 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, places: bool = F
     defaults = flat(Recipe().plain(), RECIPE)
     found = differences({RECIPE: then}, {RECIPE: now}, defaults=defaults)
     # Curves of several seeds are pooled, but each is a run of its own.
-    names = ['seed', *(_PLACES if places else ())]
     sides = [{**defaults, **flat(side, RECIPE)} for side in (then, now)]
-    pairs = {name: [side.get(f'{RECIPE}.{name}') for side in sides] for name in names}
-    found += [Difference(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    for name in dict.fromkeys(key.removeprefix(f'{RECIPE}.') for side in sides for key in side):
+        pair = [side.get(f'{RECIPE}.{name}') for side in sides]
+        if name.startswith(('seed', *also)) and pair[0] != pair[1]:
+            found.append(Difference(name, *pair))
     if found:
         raise RecipeError(
             f'{what} under {listed_differences(found, "asked for")}: choose another folder, or a method name '

@@ -372,6 +372,7 @@ class ParetoSnapshot(Callback):
                 recipe=self.recipe,
             )
         )
+        run = replace(run, parent=kept.parent)
         warned: list[str] = []
         if resumed:
             kind_given = self.kind is not None
@@ -385,7 +386,7 @@ class ParetoSnapshot(Callback):
         if self.kind is None:
             run = kept.rate.judged(run)
         directions = {**stated_directions(state), **self.directions}
-        run = replace(run, parent=kept.parent, directions=directions, changes=kept.changes)
+        run = replace(run, directions=directions, changes=kept.changes)
         kept.run, kept.ends = run, ends_so_far(schedule, state)
         curve = TradeoffCurve(run, list(kept.points))
         window = PeakWindow(round(schedule.count('peak_window', self.peak_window)), directions, kept.seen)

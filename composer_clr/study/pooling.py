@@ -31,7 +31,7 @@ __all__ = [
 _MOST_NAMED = 3
 _MOST_KEPT = 16
 # In these, kinds of curve differ by what they are.
-_OF_THE_SCHEDULE = ('kind', 'schedule', 'averages', 'callbacks', 'step_schedulers')
+_OF_THE_SCHEDULE = ('kind', 'schedule', 'averages', 'callbacks', 'step_schedulers', 'starts_from')
 
 
 class _Setting(NamedTuple):

@@ -115,6 +115,16 @@ def test_a_key_added_later_is_at_its_default():
     assert named(then, now, defaults=flat(recipe())) != []
 
 
+@pytest.mark.parametrize(
+    ('host', 'path', 'differs'),
+    [('a', '/data/images', False), ('a', '/mnt/images', True), ('b', '/mnt/images', False), ('b', '/mnt/others', True)],
+)
+def test_data_may_lie_elsewhere_on_another_host(host, path, differs):
+    then, now = {'host': 'a', **recipe('data.path=/data/images')}, {'host': host, **recipe(f'data.path={path}')}
+    assert bool(differences(then, now)) is differs
+    assert differences({'host': 'a', **recipe()}, now) != []
+
+
 def test_a_recipe_or_schedule_that_one_side_lacks_is_not_known_there():
     assert named({'method': 'a'}, {'method': 'a', **recipe()}) == []
     assert named({'method': 'a', 'schedule.alpha_f': 0.1}, {'method': 'a'}) == []
@@ -152,10 +162,19 @@ RUN = Run(
         ({'schedule': {**RUN.schedule, 'alpha_f': 0.1}}, ['schedule.alpha_f=0.0, now 0.1']),
         ({'evaluation': {'eval': {'samples': 20, 'of': 40}}}, ['evaluation.eval.samples=40, now 20']),
         ({'settings': {'optimizer.lr': 0.1}}, []),
+        (
+            {'parent': {'run_name': 'pretrained', 'batch': 20, 'wall_clock_train_s': 1.0}},
+            ["starts_from='the beginning', now 'another run'"],
+        ),
     ],
 )
 def test_older_records_are_compared_as_far_as_they_go(changes, expected):
     assert named(settings_of(RUN), settings_of(replace(RUN, **changes))) == expected
+
+
+def test_a_branch_is_the_run_that_was_trained_alone():
+    branch = replace(RUN, kind='branch', parent={'run_name': 'trunk', 'batch': 20, 'wall_clock_train_s': 1.0})
+    assert named(settings_of(branch), settings_of(replace(branch, parent=None))) == []
 
 
 def test_a_curve_keeps_its_settings():

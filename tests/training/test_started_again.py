@@ -23,6 +23,8 @@ pytestmark = pytest.mark.filterwarnings(
     'ignore:resumed with the settings of the checkpoint:UserWarning',
     'ignore:.*the run starts over. it is kept as curve-1.json:UserWarning',
     'ignore:.*the run continues at batch .* under other settings:UserWarning',
+    # With another batch size an epoch has other batches, and the last trough comes after the last epoch.
+    "ignore:training ended at batch 48, before the trough at '16ep':UserWarning",
     'ignore:No batches were trained for global rank 0:UserWarning',
 )
 
@@ -89,6 +91,29 @@ def test_a_whole_curve_of_other_settings_is_not_overwritten(capsys):
     assert main([*NAMED, 'max_duration=4ep', 'snapshot.overwrite=true']) == 0
 
 
+def test_a_run_that_was_stopped_is_not_complete_and_goes_on_to_its_trough(capsys):
+    standard = [*RESUMED, 'schedule.kind=standard', 'max_duration=4ep']
+    stopper = 'callbacks.ThresholdStopper={monitor: MulticlassAccuracy, dataloader_label: eval, threshold: 0.0}'
+    with pytest.warns(UserWarning, match='its point is marked stopped'):
+        assert main([*standard, stopper, 'evaluation.interval=1ep']) == 0
+    assert [p.stopped for p in TradeoffCurve.read(Path('out')).points] == [True]
+    capsys.readouterr()
+    assert main(standard) == 0
+    assert capsys.readouterr().out.splitlines() == ['r goes on from batch 2', 'r: 1 point in out/curve.json']
+    assert [(p.batch, p.stopped) for p in TradeoffCurve.read(Path('out')).points] == [(8, False)]
+    # A longer run is not the shorter one that is asked for.
+    assert main([*standard, 'max_duration=2ep']) == 2
+    assert "max_duration='4ep', now '2ep'" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_from_a_checkpoint_that_is_named(capsys):
+    named = [*NAMED, 'checkpoint.folder=ck']
+    assert main([*named, 'max_duration=4ep']) == 0
+    capsys.readouterr()
+    assert main([*named, 'max_duration=8ep', 'checkpoint.load_path=ck/latest-rank0.pt']) == 0
+    assert capsys.readouterr().out.splitlines() == ['r goes on from batch 8', 'r: 2 points in out/curve.json']
+
+
 def test_a_study_under_other_settings_is_refused_before_anything_is_trained(capsys):
     words = [*DIGITS[:1], DIGITS[2], 'max_duration=4ep', '--kinds', 'cyclic']
 
@@ -105,6 +130,7 @@ def test_a_study_under_other_settings_is_refused_before_anything_is_trained(caps
         assert str(refused.exception) == f'{folder}: complete under optimizer.lr=0.2, asked for 0.05{REMEDY}'
     one_name = ['run_name=digits-baseline-cyclic-4ep-seed17', '--seeds', '18']
     assert 'complete under seed=17, asked for 18' in str(run(*one_name).exception)
+    assert "checkpoint.load_path=None, asked for 'other.pt'" in str(run('checkpoint.load_path=other.pt').exception)
     assert run('optimizer.lr=0.05', 'snapshot.method=slow', command='sweep').output.count('\n') == 1
     # What changes no curve is complete, and so is a recipe with a key of today that its record lacks.
     assert run('data.timeout_s=5', 'checkpoint.keep=2', command='sweep').output == ''
