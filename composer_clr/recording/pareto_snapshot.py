@@ -26,7 +26,7 @@ from composer_clr.recording.preconditions import (
 )
 from composer_clr.recording.random_state import RandomState
 from composer_clr.recording.rates import RateCheck
-from composer_clr.recording.resume import ON_CHANGE, continue_points, ends_so_far, ignored
+from composer_clr.recording.resume import ON_CHANGE, continue_points, ends_so_far, ignored, is_over
 from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
 from composer_clr.recording.run_record import describe_run
 from composer_clr.recording.run_state import RunState, Start
@@ -379,6 +379,8 @@ class ParetoSnapshot(Callback):
             warned = continue_points(
                 kept, run, schedule, state, passed=passed, on_change=self.on_change, kind_given=kind_given
             )
+            if kept.run is not None and is_over(schedule, state):
+                run = kept.run
         if start is not Start.ANEW:
             warned += ignored(run, passed, seed)
         for warning in warned:

@@ -14,7 +14,7 @@ from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.text import listed
 
-__all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far', 'ignored', 'other_settings']
+__all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far', 'ignored', 'is_over', 'other_settings']
 
 ON_CHANGE = ('refuse', 'continue')
 # Where the troughs are, which is compared as counts up to the present: '8ep' and '80ba' may be the same.
@@ -38,7 +38,7 @@ def continue_points(
     It may if the present settings would have trained every batch so far in the same way. A longer ``max_duration`` and
     troughs still to come may differ. A run with one decay over its whole length (``standard``) may be made longer: its
     earlier point stays, marked as the end of a decay of its own, and the change is recorded. Another pace (device,
-    number of ranks) is recorded and not refused.
+    number of ranks) is recorded and not refused. At the end of a run nothing is recorded.
 
     Args:
         kept (RunState): The state from the checkpoint; its changes and cycle numbers are updated.
@@ -68,6 +68,8 @@ def continue_points(
                 "with those, train under another run_name, or set on_change='continue' (a recipe's "
                 'snapshot.on_change), which records it'
             )
+    if is_over(schedule, state):
+        return _passed_by(kept, schedule, state)
     _record(kept, state, differences(then, now, effect=Effect.PACE), pace=True)
     changes = _with(differences(then, now), moved)
     if not changes:
@@ -83,6 +85,11 @@ def continue_points(
         f'({listed_differences(changes)}), which the curve records'
     )
     return [change, *_passed_by(kept, schedule, state)]
+
+
+def is_over(schedule: RunSchedule, state: State) -> bool:
+    """Returns whether a run is at its end, so that nothing is trained under the present settings."""
+    return schedule.until is not None and schedule.now(state) >= schedule.until
 
 
 def ignored(run: Run, passed: Mapping[str, Any], seed: int) -> list[str]:

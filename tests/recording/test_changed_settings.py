@@ -486,14 +486,16 @@ import sys
 import torch
 from composer import Trainer
 from composer.utils import dist
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler, Subset
 from tests.conftest import classifier, loader
-from tests.helpers.decorators import experimental
-from tests.helpers.launcher import launch
 from tests.helpers.recorded_runs import doubling, snapshot
 
 def on_ranks(images, batch_size, seed=0):
     dataset = loader(images, seed=seed).dataset
+    if 'own-part' in sys.argv:
+        part = Subset(dataset, range(dist.get_global_rank(), images, dist.get_world_size()))
+        # Composer asks for such a sampler on several ranks.
+        return DataLoader(part, batch_size, sampler=DistributedSampler(part, num_replicas=1, rank=0, shuffle=False))
     return DataLoader(dataset, batch_size, sampler=dist.get_sampler(dataset))
 
 dist.initialize_dist('cpu')
@@ -533,3 +535,13 @@ def test_another_batch_size_per_rank_is_refused_unless_the_total_is_the_same(tmp
     assert [(p.batch, p.sample) for p in points] == [(4, 128), (8, 256)]
     assert (run.world_size, run.training['batch_size'], [p.world_size for p in points]) == (1, 32, [2, 1])
     assert [(change['batch'], change['changed']['world_size']) for change in run.changes] == [(4, [2, 1])]
+
+
+@pytest.mark.slow
+def test_ranks_that_have_their_own_data_resume_together(tmp_path):
+    (tmp_path / 'run.py').write_text(ON_RANKS)
+    for duration in ('2ep', '4ep'):
+        launched = launch(2, 'run.py', '16', duration, 'own-part', folder=tmp_path)
+        assert launched.returncode == 0, launched.stderr
+    assert [p.batch for p in curve(tmp_path / 'out').points] == [4, 8]
+    assert curve(tmp_path / 'out').run.changes == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def files() -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
 
 
-def test_a_run_that_resumes_says_where_it_is_and_keeps_to_its_settings(capsys):
+def test_a_run_that_resumes_says_where_it_is_and_keeps_to_its_settings(capsys, monkeypatch, tmp_path):
     def trained(*overrides: str) -> list[str]:
         assert main([*RESUMED, *overrides]) == 0
         return capsys.readouterr().out.splitlines()
@@ -62,7 +63,13 @@ def test_a_run_that_resumes_says_where_it_is_and_keeps_to_its_settings(capsys):
     # A checkpoint at the end of a run whose curve is elsewhere: the same comparison, and the curve is written.
     elsewhere = ('max_duration=8ep', 'snapshot.folder=elsewhere')
     assert refused(*elsewhere, 'seed=18') == 'ck: trained to batch 16 under seed=17, asked for 18'
+    monkeypatch.setattr(platform, 'node', lambda: 'another-host')
     assert trained(*elsewhere) == ['r goes on from batch 16', 'r is complete: 2 points in elsewhere/curve.json']
+    # Nothing was trained there: the record is that of the run.
+    first, second = (TradeoffCurve.read(Path(folder)).run for folder in ('out', 'elsewhere'))
+    assert (second.settings, second.changes) == (first.settings, first.changes)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     # Composer goes on with the rate of the checkpoint, and so does the recipe that is recorded.
     on = ('max_duration=16ep', 'snapshot.on_change=continue', 'optimizer.lr=0.05', 'data.batch_size=25')
     assert trained(*on) == ['r goes on from batch 16', 'r: 3 points in out/curve.json']
