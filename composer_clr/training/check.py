@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+import warnings
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -127,7 +128,10 @@ def check_recipe(recipe: Recipe) -> str:
         trainer = build_trainer(temporary, callbacks=[check], eval_subset_num_batches=1)
         state = trainer.state
         try:
-            fit(trainer)
+            with warnings.catch_warnings():
+                # The check itself ends the run.
+                warnings.filterwarnings('ignore', 'training ended at batch', UserWarning)
+                fit(trainer)
             if not check.eval_batches:
                 trainer.eval()
         except ValueError as error:

@@ -42,7 +42,7 @@ class TestLearningRateAndAccuracy:
             (STUDY[1:], "no cyclic run of 'baseline' has points to draw: name one .the cyclic runs are of .'MX'"),
             (
                 [recorded(name='a'), recorded(name='b', seed=1, alpha_f=0.0)],
-                "runs 'a' and 'b' have different schedules",
+                "run 'a' has schedule.alpha_f=0.1, run 'b' 0.0",
             ),
         ],
         ids=['not-recorded', 'not-cyclic', 'two-schedules'],
