@@ -14,10 +14,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from composer_clr.curves.curve import Run
 
-__all__ = ['RECIPE', 'Difference', 'Effect', 'differences', 'effect', 'flat', 'listed_differences', 'settings_of']
+__all__ = [
+    'PLACES',
+    'RECIPE',
+    'Difference',
+    'Effect',
+    'differences',
+    'effect',
+    'flat',
+    'listed_differences',
+    'settings_of',
+]
 
 # The key of the resolved recipe among a run's settings.
 RECIPE = 'recipe'
+# The arguments of a schedule that say where its troughs are.
+PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 'points_at', 't_warmup', 't_max')
 
 
 class Effect(Enum):
@@ -38,8 +50,8 @@ _EFFECTS: tuple[tuple[Effect, tuple[str, ...]], ...] = (
             'seed',
             # Where the troughs are is compared as counts, in schedule.troughs and schedule.warmup: '8ep' and '80ba' may
             # be the same, and a run may be made longer.
-            *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks', 't_warmup', 't_max')),
-            *('schedule.points_at*', 'schedule.max_duration', 'schedule.unit'),
+            *(f'schedule.{place}' for place in PLACES),
+            *('schedule.points_at.*', 'schedule.max_duration', 'schedule.unit'),
             *('versions.composer_clr', 'versions.python'),
             *(f'{RECIPE}.{name}' for name in ('run_name', 'base', 'seed', 'max_duration', 'progress_bar')),
             *(f'{RECIPE}.schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks*')),

@@ -9,7 +9,7 @@ from typing import Any
 from composer.core import State
 
 from composer_clr.curves.curve import Run
-from composer_clr.curves.settings import Difference, Effect, differences, listed_differences, settings_of
+from composer_clr.curves.settings import PLACES, Difference, Effect, differences, listed_differences, settings_of
 from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.text import listed
@@ -17,8 +17,6 @@ from composer_clr.utils.text import listed
 __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far', 'ignored', 'is_over', 'other_settings']
 
 ON_CHANGE = ('refuse', 'continue')
-# Where the troughs are, which is compared as counts up to the present: '8ep' and '80ba' may be the same.
-_PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 'points_at', 't_warmup', 't_max')
 # Without a seed Composer draws one of 32 bits: seeds from here on are taken for drawn.
 _DRAWN_SEED = 10**6
 
@@ -167,7 +165,7 @@ def _moved(kept: RunState, run: Run, schedule: RunSchedule, state: State) -> lis
     passed = sum(end < t if under_way else end <= t for end in then_ends) + under_way
     if then_ends[:passed] == now_ends[:passed]:
         return []
-    keys = [key for key in (*_PLACES, 'max_duration') if then.get(key) != now.get(key)]
+    keys = [key for key in (*PLACES, 'max_duration') if then.get(key) != now.get(key)]
     places = [key for key in keys if key != 'max_duration'] or keys
     if places:
         return [Difference(_name(key), then.get(key), now.get(key)) for key in places]
@@ -183,7 +181,7 @@ def _longer_decay(kept: RunState, schedule: RunSchedule) -> Difference | None:
     troughs = then.get('troughs')
     if not isinstance(troughs, list) or len(troughs) != 1 or kept.ends[1:] != troughs or troughs[0] >= until:
         return None
-    if any(then.get(key) != now.get(key) for key in _PLACES):
+    if any(then.get(key) != now.get(key) for key in PLACES):
         return None
     return Difference('max_duration', then.get('max_duration'), now.get('max_duration'))
 
