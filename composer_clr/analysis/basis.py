@@ -11,7 +11,7 @@ from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.methods import study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
-from composer_clr.study.pooling import differing_kinds, differing_pace
+from composer_clr.study.pooling import differing_kinds, differing_pace, resumed_otherwise
 
 __all__ = ['Basis', 'basis_of', 'in_log']
 
@@ -69,7 +69,12 @@ def basis_of(
         warnings=tuple(
             filter(
                 None,
-                (differing_epochs(runs) if axis == 'epoch' else None, differing_pace(runs), *differing_kinds(runs)),
+                (
+                    differing_epochs(runs) if axis == 'epoch' else None,
+                    differing_pace(runs),
+                    *differing_kinds(runs),
+                    *resumed_otherwise(runs),
+                ),
             )
         ),
     )

@@ -21,6 +21,7 @@ from composer_clr.cli.options import (
     SlowStart,
     Strict,
     TableFormat,
+    note_resumed,
     notes_on_stderr,
     read_curves,
     show,
@@ -149,6 +150,7 @@ def ask(
     curves = read_curves(runs, strict, slow_start)
     check_counts(curves, axis or 'time')
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
+    note_resumed(curves)
     answers = answer(
         curves,
         metric,

@@ -38,6 +38,7 @@ __all__ = [
     'TableFormat',
     'check_output',
     'check_picture',
+    'note_resumed',
     'notes_on_stderr',
     'read_curves',
     'report_left_out',
@@ -105,6 +106,14 @@ def usable(
     kept, metric, errors = usable_curves(curves, metric, axis=axis, peak=peak, strict=strict)
     report_left_out(errors)
     return kept, metric
+
+
+def note_resumed(curves: Sequence[TradeoffCurve]) -> None:
+    """Names on stderr the runs that went on under settings that make another curve."""
+    from composer_clr.study.pooling import resumed_otherwise
+
+    for sentence in resumed_otherwise(curves):
+        typer.echo(f'composer-clr: {printable(sentence)}', err=True)
 
 
 def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:

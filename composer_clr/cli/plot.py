@@ -17,6 +17,7 @@ from composer_clr.cli.options import (
     SlowStart,
     Strict,
     check_picture,
+    note_resumed,
     notes_on_stderr,
     read_curves,
     say,
@@ -95,6 +96,7 @@ def plot(
     curves = read_curves(runs, strict, slow_start)
     against = shown_axis(curves, axis)  # type: ignore[arg-type]
     curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
+    note_resumed(curves)
     differing = {'epoch': differing_epochs, 'time': differing_pace}.get(against)
     if differing is not None and (warning := differing(curves)):
         typer.echo(f'composer-clr: {printable(warning)}', err=True)

@@ -25,6 +25,7 @@ __all__ = [
     'mean_ranks',
     'mixed_curves',
     'of_each_pace',
+    'resumed_otherwise',
     'without_odd_runs',
 ]
 
@@ -141,6 +142,25 @@ def differing_kinds(curves: Iterable[TradeoffCurve]) -> list[str]:
             shown = listed_differences(others[:_MOST_NAMED], 'standard runs')
             sentences.append(f'{method}: {kind} runs have {shown}: a gap is not that of the schedules alone')
     return sentences
+
+
+def resumed_otherwise(curves: Iterable[TradeoffCurve]) -> list[str]:
+    """Returns a sentence for each method and kind with a run that went on under settings that make another curve.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run
+        >>> changes = [{'batch': 8, 'changed': {'optimizer.lr': [0.1, 0.2]}}]
+        >>> resumed_otherwise([TradeoffCurve(Run('r', 'cyclic', 'A', changes=changes), [])])
+        ["A, cyclic: run 'r' went on at batch 8 under other settings: optimizer.lr=0.1, now 0.2"]
+    """
+    sentences = {}
+    for curve in curves:
+        for change, one in _changes(curve.run):
+            if effect(one.name) is Effect.CURVE:
+                of = f'{curve.run.method}, {curve.run.kind}'
+                where = f'run {curve.place!r} went on at batch {change.get("batch")} under other settings'
+                sentences.setdefault(of, f'{of}: {where}: {one}')
+    return list(sentences.values())
 
 
 def differing_pace(curves: Iterable[TradeoffCurve]) -> str | None:

@@ -18,7 +18,7 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.methods import BASELINE, study_baseline
 from composer_clr.curves.metrics import is_perplexity, measured, study_direction, study_is_fraction
 from composer_clr.study.estimates import Array
-from composer_clr.study.pooling import differing_kinds, differing_pace, mean_ranks, of_each_pace
+from composer_clr.study.pooling import differing_kinds, differing_pace, mean_ranks, of_each_pace, resumed_otherwise
 from composer_clr.study.screening import usable_curves
 
 __all__ = ['Curve', 'Row', 'Study']
@@ -179,7 +179,7 @@ class Study:
             rows=tuple(rows),
             curves=_curves(rows, counted, kept),
             left_out=tuple(left_out),
-            warnings=(*filter(None, not_comparable), *differing_kinds(kept)),
+            warnings=(*filter(None, not_comparable), *differing_kinds(kept), *resumed_otherwise(kept)),
         )
 
 

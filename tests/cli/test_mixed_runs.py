@@ -69,6 +69,16 @@ class TestEveryCommand:
         assert "run 'seed3-0/curve.json' has optimizer.lr=0.05" in line
         assert not list(folder.glob('out*'))
 
+    def test_says_once_that_a_run_went_on_under_other_settings(self, monkeypatch, folder, capsys, command):
+        write(folder, [0.1])
+        curve = TradeoffCurve.read(folder / 'seed1-0')
+        changes = [{'batch': 50, 'changed': {'optimizer.lr': [0.2, 0.1]}}]
+        TradeoffCurve(replace(curve.run, changes=changes), curve.points).write(folder / 'seed1-0' / 'curve.json')
+        assert call(monkeypatch, *command) == 0
+        said = ' '.join(' '.join(capsys.readouterr()).split())
+        assert said.count('baseline, cyclic: run ') == 1
+        assert 'went on at batch 50 under other settings: optimizer.lr=0.2, now 0.1' in said
+
     def test_refuses_in_one_line_where_most_do_not_agree(self, monkeypatch, folder, capsys, command):
         write(folder, [0.1, 0.05])
         assert call(monkeypatch, *command) == 2

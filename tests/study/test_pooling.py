@@ -240,6 +240,15 @@ def test_kinds_that_differ_in_more_than_the_schedule_are_said_to():
     assert compare([*cyclic, *standard]).warnings == (said,)
 
 
+def test_a_method_whose_only_run_went_on_under_other_settings_says_so():
+    changes = [{'batch': 50, 'changed': {'optimizer.lr': [0.1, 0.2]}}]
+    longer = [{'batch': 50, 'changed': {'max_duration': ['8ep', '16ep'], 'world_size': [2, 1]}}]
+    runs = [*seeds({'changes': changes}, method='LS'), *seeds({'changes': longer}, method='baseline')]
+    said = f'LS, cyclic: run {runs[0].place!r} went on at batch 50 under other settings: optimizer.lr=0.1, now 0.2'
+    assert said in compare_study(runs, ACC, baseline='baseline').warnings
+    assert not any('baseline, cyclic: run' in warning for warning in compare_study(runs, ACC).warnings)
+
+
 def test_gpu_hours_follow_the_ranks_of_each_stretch():
     def stopped_and_resumed(curve):
         points = [replace(point, world_size=ranks) for point, ranks in zip(curve.points, (8, 4, 4), strict=True)]
