@@ -166,7 +166,7 @@ def of_what_is_not_there_yet():
         (torch.empty(2, 3, device='meta'), 'Tensor(2, 3)'),
         ({torch.nn.ReLU: 1}, {'ReLU': 1}),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_plain_values(value, expected):
     assert plain(value) == expected
