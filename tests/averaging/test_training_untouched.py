@@ -32,6 +32,7 @@ def test_the_weights_at_every_batch_are_those_without_it(case, tmp_path, monkeyp
     assert [p.batch for p in TradeoffCurve.read(tmp_path / 'out' / case).points] == [7, 10, 20]
 
 
+@pytest.mark.slow
 def test_on_two_ranks(tmp_path):
     launched = launch(2, '-m', 'tests.helpers.untouched_averages', *CASES, folder=tmp_path)
     assert launched.returncode == 0, launched.stderr

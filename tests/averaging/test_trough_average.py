@@ -332,6 +332,7 @@ def test_refused_on_construction(arguments, match):
         TroughAverage(**arguments)
 
 
+@pytest.mark.slow
 def test_two_ranks_keep_one_average_and_count_each_image_once(tmp_path):
     overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
     average = 'callbacks.TroughAverage={window: 0.5, save_weights: true}'

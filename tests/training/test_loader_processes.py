@@ -77,7 +77,7 @@ def disturbed(disturbance: str, folder: Path) -> subprocess.CompletedProcess[str
             r'data.num_workers: a loader process ended unexpectedly( \(Killed\))?, often because memory ran out: '
             'resume, perhaps with fewer data.num_workers',
         ),
-        ('hang', TIMED_OUT),
+        pytest.param('hang', TIMED_OUT, marks=pytest.mark.slow),
         ('stop', TIMED_OUT),
     ],
 )
@@ -88,6 +88,7 @@ def test_a_loader_process_that_ends_or_hangs_is_one_line(disturbance, line, tmp_
     assert 'Traceback' not in done.stderr
 
 
+@pytest.mark.slow
 def test_loader_processes_that_are_stopped_do_not_keep_a_run_from_ending(tmp_path):
     done = disturbed('stop at the end', tmp_path)
     assert (done.returncode, done.stderr.count('Traceback')) == (0, 0), done.stderr
