@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from composer.utils import dist
@@ -21,6 +22,7 @@ from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.preview import planned_run
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.recipes.study import PLACES, check_same_settings, run_folder, troughs_passed
+from composer_clr.recording.folder_lock import LOCK_FILE, FolderLock
 from composer_clr.training.build import build_trainer, fit, snapshot_of
 from composer_clr.training.run_process import end_with_launcher
 from composer_clr.training.torch_errors import torch_errors
@@ -71,6 +73,7 @@ def _train(recipe: Recipe) -> None:
             goes_on = resumes or recipe.checkpoint.load_path is not None
             check_same_settings(curve.run, recipe, f'{folder}: complete', also=() if goes_on else PLACES)
         if is_whole:
+            on_rank_zero(lambda: _clear_lock(Path(folder)))
             _say(f'{recipe.run_name} is complete: {_points(curve)} in {folder}/{CURVE_FILE}')
             return
     trainer = build_trainer(recipe)
@@ -114,6 +117,13 @@ def _is_whole(recipe: Recipe, curve: TradeoffCurve) -> bool:
     except RecipeError:
         return False
     return troughs_passed(curve, planned.troughs, planned.unit) == len(planned.troughs)
+
+
+def _clear_lock(folder: Path) -> None:
+    """Removes the lock that a process killed after its last point has left; that of a live one stays."""
+    if (folder / LOCK_FILE).exists():
+        with suppress(OSError):
+            FolderLock(folder).release()
 
 
 def _points(curve: TradeoffCurve) -> str:

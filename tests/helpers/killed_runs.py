@@ -85,8 +85,7 @@ def check_same(killed: Path, whole: Path) -> None:
     """Checks that a killed run equals the undisturbed one: points, all weights, and no further file."""
     assert points(killed) == points(whole)
     files = sorted(path.name for path in (whole / 'out').iterdir())
-    # A process killed once its curve is whole leaves its lock, which nobody holds: the next launch writes nothing.
-    assert sorted(path.name for path in (killed / 'out').iterdir() if path.name != '.lock') == files
+    assert sorted(path.name for path in (killed / 'out').iterdir()) == files
     assert all(same_weights(killed / 'out' / name, whole / 'out' / name) for name in files if name.endswith('.pt'))
     times = [point.wall_clock_train_s for point in TradeoffCurve.read(killed / 'out').points]
     assert times == sorted(times)
