@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -116,6 +117,13 @@ def assert_no_circle(graph: dict[str, set[str]]) -> None:
 def test_the_folders_are_those_of_the_table():
     present = {path.name for path in PACKAGE.iterdir() if path.name != '__pycache__'}
     assert present == {*MAY_IMPORT, *FILES}
+
+
+def test_every_folder_with_modules_is_installed():
+    metadata = configparser.ConfigParser(interpolation=None)
+    metadata.read(TESTS.parent / 'setup.cfg')
+    installed = set(metadata['options']['packages'].split()) - {'composer_clr.yamls'}
+    assert installed == {'.'.join(path.relative_to(TESTS.parent).parts[:-1]) for path in MODULES.values()}
 
 
 def test_a_module_imports_only_folders_that_its_own_may():
