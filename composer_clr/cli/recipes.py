@@ -150,7 +150,7 @@ def ensemble(
     from composer_clr.cli.tables import ensemble_table
     from composer_clr.curves.long_csv import long_csv
     from composer_clr.recipes.launcher import launched_ranks
-    from composer_clr.training.ensemble_run import ensembles_of_recipe
+    from composer_clr.training.ensemble import ensembles_of_recipe
 
     curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
     if csv_file is not None:
@@ -181,7 +181,7 @@ def merge(
     The recipe describes the network and the data, which are not in checkpoints. Checkpoints are not unpickled.
     """
     from composer_clr.curves.kinds import MERGED
-    from composer_clr.training.merge_run import merged_curve
+    from composer_clr.training.merge import merged_curve
 
     check_output(output, MERGED)
     files = [Path(word) for word in checkpoints if '=' not in word]

@@ -16,7 +16,7 @@ from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
-from composer_clr.training.ensemble_run import ensembles_of_recipe
+from composer_clr.training.ensemble import ensembles_of_recipe
 from tests.helpers import curves
 
 RUN = [

@@ -72,7 +72,7 @@ def test_a_batch_in_tokens_is_the_same_in_sequences():
 
 
 def test_averages_and_fast_cycles_are_evaluated_and_ensembles_made(capsys):
-    from composer_clr.training.ensemble_run import ensembles_of_recipe
+    from composer_clr.training.ensemble import ensembles_of_recipe
 
     averages = ['callbacks.TroughAverage={window: 0.5}', 'callbacks.FastCycles={period: 2ba, cycles: 2}']
     curve = trained('averages', *averages)

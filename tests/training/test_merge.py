@@ -12,7 +12,7 @@ from composer_clr.cli.app import app
 from composer_clr.curves.curve import CurveError
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
-from composer_clr.training.merge_run import merged_curve
+from composer_clr.training.merge import merged_curve
 from tests.helpers.launcher import launch
 
 RECIPE = 'quickstart/digits'
