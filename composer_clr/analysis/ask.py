@@ -14,9 +14,8 @@ from composer_clr.analysis.resampling import Speedup, pair_of, speedups_with_int
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.axes import Axis, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import kind_order
-from composer_clr.curves.methods import BASELINE, study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_percentage, study_direction, study_is_fraction
+from composer_clr.curves.names import BASELINE, kind_order, study_baseline
 from composer_clr.study.pooling import differing_pace
 
 __all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.curves.axes import Count, differing_epochs
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.methods import study_baseline
 from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, study_direction, study_is_fraction
+from composer_clr.curves.names import study_baseline
 from composer_clr.study.pooling import differing_kinds, differing_pace, resumed_otherwise
 
 __all__ = ['Basis', 'basis_of', 'in_log']

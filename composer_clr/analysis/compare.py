@@ -18,8 +18,8 @@ from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet
 from composer_clr.analysis.uncertainty import Estimate, Seeds
 from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import CYCLIC, STANDARD, kind_order
 from composer_clr.curves.metrics import default_metric
+from composer_clr.curves.names import CYCLIC, STANDARD, kind_order
 from composer_clr.schedule.cost_ratio import cost_ratio
 from composer_clr.study.pooling import differing_pace
 

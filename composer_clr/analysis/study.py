@@ -13,8 +13,7 @@ from composer_clr.analysis.over_baseline import OverBaseline, over_baseline
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.analysis.uncertainty import Seeds
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import STANDARD, kind_order
-from composer_clr.curves.methods import BASELINE
+from composer_clr.curves.names import BASELINE, STANDARD, kind_order
 
 __all__ = ['StudyComparison', 'compare_study']
 

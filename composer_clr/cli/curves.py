@@ -178,7 +178,7 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write runs as one long CSV, a row per point, which every command can read."""
-    from composer_clr.curves.sources import read_sources
+    from composer_clr.curves.files import read_sources
     from composer_clr.study.pooling import mixed_curves
 
     with notes_on_stderr():

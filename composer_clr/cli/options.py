@@ -17,8 +17,8 @@ from rich.table import Table
 from composer_clr.cli.formats import FORMATS
 from composer_clr.cli.layout import fitting, line_width, shortened, width_of
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import kind_without_shape
-from composer_clr.curves.sources import check_size, read_sources
+from composer_clr.curves.files import check_size, read_sources
+from composer_clr.curves.names import kind_without_shape
 from composer_clr.utils.files import is_stdout, write_output
 from composer_clr.utils.text import printable
 
@@ -118,7 +118,8 @@ def note_resumed(curves: Sequence[TradeoffCurve]) -> None:
 
 def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
     """Adds the curves of averaged weights, unless ``metric`` is the full name of one of their metrics."""
-    from composer_clr.curves.metric_sets import METRIC_SETS, with_metric_sets
+    from composer_clr.curves.files import with_metric_sets
+    from composer_clr.curves.names import METRIC_SETS
 
     return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)
 

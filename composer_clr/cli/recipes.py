@@ -52,7 +52,7 @@ def schedule(
         schedule_notes,
         schedule_table,
     )
-    from composer_clr.curves.kinds import ANYTIME
+    from composer_clr.curves.names import ANYTIME
     from composer_clr.recipes.load import load_recipe
     from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
 
@@ -180,7 +180,7 @@ def merge(
 
     The recipe describes the network and the data, which are not in checkpoints. Checkpoints are not unpickled.
     """
-    from composer_clr.curves.kinds import MERGED
+    from composer_clr.curves.names import MERGED
     from composer_clr.training.merge import merged_curve
 
     check_output(output, MERGED)

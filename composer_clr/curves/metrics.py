@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.metric_sets import METRIC_SETS
+from composer_clr.curves.names import METRIC_SETS
 from composer_clr.utils.text import listed
 
 __all__ = [

@@ -18,8 +18,8 @@ from composer_clr.analysis.mean_curve import Array
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment
 from composer_clr.curves.axes import count_labels
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import STANDARD
 from composer_clr.curves.metrics import is_perplexity, study_direction
+from composer_clr.curves.names import STANDARD
 from composer_clr.figures.legend import error_handles, explain
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.looks import GREY, line_colour

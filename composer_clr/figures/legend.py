@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from composer_clr.curves.kinds import kind_order
+from composer_clr.curves.names import kind_order
 from composer_clr.figures.looks import (
     GREY,
     are_of_one_method,

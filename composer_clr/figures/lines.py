@@ -15,9 +15,8 @@ from matplotlib.ticker import FuncFormatter
 from composer_clr.analysis.mean_curve import Array, MeanCurve, mean_curves
 from composer_clr.curves.axes import PLURALS, Axis, Count, count_labels, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, STANDARD, has_cycles, kind_without_shape
-from composer_clr.curves.methods import BASELINE
 from composer_clr.curves.metrics import default_metric, difference_unit, full_name, is_in_nats, study_is_fraction
+from composer_clr.curves.names import ANYTIME, BASELINE, SCHEDULE_FREE, STANDARD, has_cycles, kind_without_shape
 from composer_clr.figures.legend import error_handles
 from composer_clr.figures.looks import MOST_METHODS, are_of_one_method, drawing_order
 from composer_clr.figures.style import draw_points, log_ticks

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from composer_clr.curves.kinds import kind_order, kind_without_shape
+from composer_clr.curves.names import kind_order, kind_without_shape
 
 __all__ = [
     'GREY',

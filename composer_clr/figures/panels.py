@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import kind_order
+from composer_clr.curves.names import kind_order
 from composer_clr.figures.legend import kind_handles, legend_of, legend_outside, line_handles, method_handles
 from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.looks import method_colour

@@ -9,8 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import STANDARD
-from composer_clr.curves.methods import BASELINE
+from composer_clr.curves.names import BASELINE, STANDARD
 from composer_clr.figures.cost import training_time, training_time_of_method
 from composer_clr.figures.gap import gap_to_standard
 from composer_clr.figures.improvement import improvement_over_baseline

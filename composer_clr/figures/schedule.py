@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import has_cycles, kind_order
+from composer_clr.curves.names import has_cycles, kind_order
 from composer_clr.figures.legend import legend_of, legend_outside
 from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.looks import method_colour, method_marker

@@ -20,9 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
-from composer_clr.curves.methods import method_name
-from composer_clr.curves.names import check_run_name
+from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, check_run_name, method_name
 from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import KINDS, ON_NAN, OptimizerRecipe, Recipe, RecipeError
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references

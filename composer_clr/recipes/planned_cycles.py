@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
+from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE
 from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycle_ends import read_marks

@@ -18,7 +18,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, anytime_kind, cyclic_kind
+from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, anytime_kind, cyclic_kind
 from composer_clr.utils.errors import UserError
 
 __all__ = [

@@ -12,9 +12,15 @@ from typing import Any
 import yaml
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE, kind_without_shape
-from composer_clr.curves.methods import method_algorithms, method_name
-from composer_clr.curves.names import branch_file, filled_in
+from composer_clr.curves.names import (
+    ANYTIME,
+    SCHEDULE_FREE,
+    branch_file,
+    filled_in,
+    kind_without_shape,
+    method_algorithms,
+    method_name,
+)
 from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import RecipeTemplate

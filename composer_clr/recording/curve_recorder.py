@@ -12,7 +12,7 @@ from composer.core import State
 from composer.utils import dist
 
 from composer_clr.curves.curve import CURVE_FILE, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.peak_window import PeakWindow
+from composer_clr.curves.peaks import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.evaluation import AddedEvaluations, scalars, share_buffers
 from composer_clr.recording.existing_curve import keep_aside, with_later

@@ -12,7 +12,7 @@ from composer.loggers import Logger
 
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import filled_in
-from composer_clr.curves.peak_window import PeakWindow
+from composer_clr.curves.peaks import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder
 from composer_clr.recording.evaluation import AddedEvaluations, give_evaluators_back, stated_directions

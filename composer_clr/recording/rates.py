@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from composer.core import State, Time
 
 from composer_clr.curves.curve import Run
-from composer_clr.curves.kinds import MARKED, has_cycles
+from composer_clr.curves.names import MARKED, has_cycles
 from composer_clr.schedule.run_schedule import RunSchedule
 
 __all__ = ['RateCheck', 'RateWatch']

@@ -18,7 +18,7 @@ from composer.utils.checkpoint import save_checkpoint
 from rich.filesize import decimal
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
-from composer_clr.curves.metric_sets import METRIC_SETS
+from composer_clr.curves.names import METRIC_SETS
 from composer_clr.recording.folder_lock import FolderLock
 from composer_clr.utils.files import PART, part_of, put_in_place
 

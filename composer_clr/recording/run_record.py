@@ -8,8 +8,7 @@ from typing import Any
 from composer.core import State
 
 from composer_clr.curves.curve import Run
-from composer_clr.curves.kinds import run_kind
-from composer_clr.curves.methods import method_name
+from composer_clr.curves.names import method_name, run_kind
 from composer_clr.curves.settings import RECIPE
 from composer_clr.recording.trainer_settings import evaluation_sizes, trainer_settings, versions
 from composer_clr.schedule.run_schedule import RunSchedule

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.kinds import STANDARD, kind_order
+from composer_clr.curves.names import STANDARD, kind_order
 from composer_clr.schedule.cost_ratio import cost_ratio
 from composer_clr.study.agreement import cosine_similarity, kendall_tau, ranking
 from composer_clr.study.alignment import Alignment, weights

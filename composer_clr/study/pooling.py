@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.curves.kinds import STANDARD
+from composer_clr.curves.names import STANDARD
 from composer_clr.curves.settings import (
     RECIPE,
     Difference,

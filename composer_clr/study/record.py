@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from composer_clr.curves.kinds import STANDARD
 from composer_clr.curves.metrics import in_points
+from composer_clr.curves.names import STANDARD
 from composer_clr.study.compare import Comparison, KindComparison, MethodComparison, MethodOverBaseline
 from composer_clr.study.cost import Cost
 from composer_clr.study.differences import Differences

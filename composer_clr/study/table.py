@@ -15,8 +15,8 @@ import numpy as np
 
 from composer_clr.curves.axes import Count, check_counts, default_axis, differing_epochs, distinct_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.methods import BASELINE, study_baseline
 from composer_clr.curves.metrics import is_perplexity, measured, study_direction, study_is_fraction
+from composer_clr.curves.names import BASELINE, study_baseline
 from composer_clr.study.estimates import Array
 from composer_clr.study.pooling import differing_kinds, differing_pace, mean_ranks, of_each_pace, resumed_otherwise
 from composer_clr.study.screening import usable_curves

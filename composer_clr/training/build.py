@@ -22,7 +22,7 @@ from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, DistributedSampler
 
 from composer_clr.curves.curve import Run
-from composer_clr.curves.kinds import ANYTIME, SCHEDULE_FREE
+from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE
 from composer_clr.curves.settings import RECIPE
 from composer_clr.data import data_set
 from composer_clr.data.loaders import SampleOrder

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.kinds import has_marks, run_kind
-from composer_clr.curves.methods import method_name
-from composer_clr.curves.peak_window import PeakWindow
+from composer_clr.curves.names import has_marks, method_name, run_kind
+from composer_clr.curves.peaks import PeakWindow
 from composer_clr.utils.errors import one_line
 from composer_clr.wandb_io.history import (
     EPOCH,

@@ -11,7 +11,7 @@ from composer_clr import FastCycles, ParetoSnapshot
 from composer_clr.analysis.compare import compare_kinds
 from composer_clr.averaging.fast_cycles import _total, copied
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.metric_sets import with_metric_sets
+from composer_clr.curves.files import with_metric_sets
 from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, points, saved, trained, with_dropout
 from tests.helpers.recorded_runs import doubling

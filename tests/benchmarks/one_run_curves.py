@@ -32,8 +32,7 @@ from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.analysis.uncertainty import Estimate
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.metric_sets import with_metric_sets
-from composer_clr.curves.sources import read_sources
+from composer_clr.curves.files import read_sources, with_metric_sets
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.study import study
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from composer_clr.cli.app import main
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.curves.files import read_sources
 from composer_clr.curves.long_csv import COLUMNS, PEAK, read_long_csv, write_long_csv
 from composer_clr.curves.names import check_run_name
-from composer_clr.curves.sources import read_sources
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from tests.helpers.curves import curve, point

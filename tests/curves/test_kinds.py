@@ -13,8 +13,8 @@ from composer_clr.analysis.mean_curve import mean_curves
 from composer_clr.analysis.slow_start import without_slow_start
 from composer_clr.cli.app import main
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.kinds import cyclic_kind, has_cycles, kind_without_shape
-from composer_clr.curves.metric_sets import with_metric_sets
+from composer_clr.curves.files import with_metric_sets
+from composer_clr.curves.names import cyclic_kind, has_cycles, kind_without_shape
 from composer_clr.figures.legend import kind_handles
 from composer_clr.figures.style import draw_points
 from tests.helpers.runs_and_lines import ACC, run, standard_runs

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.curves.files import check_size, read_sources
 from composer_clr.curves.long_csv import write_long_csv
-from composer_clr.curves.sources import check_size, read_sources
 from tests.helpers.curves import curve, point
 
 

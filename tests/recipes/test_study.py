@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer_clr.curves.curve import Run, TradeoffCurve
-from composer_clr.curves.methods import method_algorithms
+from composer_clr.curves.names import method_algorithms
 from composer_clr.recipes import load
 from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe

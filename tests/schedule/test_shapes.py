@@ -11,7 +11,7 @@ from composer.core import Time
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.analysis.recorded_schedule import recorded_schedule
-from composer_clr.curves.kinds import cyclic_kind
+from composer_clr.curves.names import cyclic_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import RecipeError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.curves.sources import read_sources
+from composer_clr.curves.files import read_sources
 
 README = Path(__file__).parents[2] / 'README.md'
 

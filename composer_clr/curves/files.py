@@ -1,17 +1,18 @@
-"""Curves read from the paths of a command: ``curve.json`` files, folders searched for them, long CSVs."""
+"""Curves read from the paths of a command, and the curves that one record holds."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
-from composer_clr.curves.extended_runs import split_extended
+from composer_clr.curves.curve import CURVE_FILE, CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.long_csv import read_long_csv
+from composer_clr.curves.names import METRIC_SETS
 
-__all__ = ['check_size', 'read_sources']
+__all__ = ['check_size', 'read_sources', 'split_extended', 'with_metric_sets']
 
 # Beyond these, tables and figures take minutes and nobody can read them.
 _MOST_POINTS = 2000
@@ -112,3 +113,81 @@ def _curve_files(folder: Path) -> Iterator[Path | CurveError]:
         found.extend(Path(path, name) for name in files if name == CURVE_FILE)
     yield from sorted(found)
     yield from (CurveError(f'{error.filename}: cannot be read ({error.strerror})') for error in unread)
+
+
+def split_extended(curve: TradeoffCurve) -> list[TradeoffCurve]:
+    """Separates the points that were reached through an earlier decay from those of one decay.
+
+    A standard run that was made longer has two decays behind its later points, so these are not points of the standard
+    curve: they get the kind ``standard-extended``. The earlier points stay what they are.
+
+    Args:
+        curve (TradeoffCurve): Any run.
+
+    Returns:
+        list[TradeoffCurve]: The curve alone where it was not made longer; else its part up to the first point marked
+        ``own_decay``, and the rest.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run, TradeoffPoint
+        >>> run = Run('r', 'standard', 'baseline')
+        >>> first = TradeoffPoint(0, 4.0, 40, 160, 0, 1.0, 1.0, 0.0, {'eval/Accuracy': 0.7}, {}, own_decay=True)
+        >>> last = replace(first, epoch=8.0, batch=80, own_decay=False)
+        >>> [(part.run.kind, len(part.points)) for part in split_extended(TradeoffCurve(run, [first, last]))]
+        [('standard', 1), ('standard-extended', 1)]
+    """
+    shared = next((i + 1 for i, point in enumerate(curve.points) if point.own_decay), len(curve.points))
+    if shared == len(curve.points):
+        return [curve]
+    later = replace(curve.run, kind=f'{curve.run.kind}-extended')
+    parts = [TradeoffCurve(curve.run, curve.points[:shared]), TradeoffCurve(later, curve.points[shared:])]
+    for part in parts:
+        part.source = curve.source
+    return parts
+
+
+def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
+    """Returns the curves, and after each a further one for every second set of metrics, of the points that have it.
+
+    The further curve is of the kind ``{kind}-{set}``, such as ``cyclic-averaged``, and its metrics have the plain
+    names, so that it is compared with the plain ones and drawn beside them. Its times are those of the same run; where
+    a set took training of its own, each point is a branch off the run, with the time and batches of both.
+
+    Example:
+        >>> from composer_clr.curves.curve import Run, TradeoffPoint
+        >>> both = {'eval/accuracy': 0.7, 'averaged/eval/accuracy': 0.8}
+        >>> point = TradeoffPoint(0, 16.0, 100, 0, 0, 60.0, 61.0, 0.0, both, both)
+        >>> of_average = with_metric_sets([TradeoffCurve(Run('demo', 'cyclic', 'baseline'), [point])])[1]
+        >>> of_average.run.kind, of_average.points[0].metrics
+        ('cyclic-averaged', {'eval/accuracy': 0.8})
+    """
+    expanded = []
+    for curve in curves:
+        expanded.append(curve)
+        for name in METRIC_SETS:
+            points = [
+                replace(point, metrics=metrics, peak_metrics=_of_set(point.peak_metrics, name))
+                for point in curve.points
+                if (metrics := _of_set(point.metrics, name))
+            ]
+            if not points:
+                continue
+            run = replace(curve.run, kind=f'{curve.run.kind}-{name}')
+            if any(name in point.extra for point in points):
+                expanded.extend(_branch(run, point, point.extra.get(name, {})) for point in points)
+            else:
+                expanded.append(replace(curve, run=run, points=points))
+                expanded[-1].source = curve.source
+    return expanded
+
+
+def _branch(run: Run, point: TradeoffPoint, extra: dict[str, float]) -> TradeoffCurve:
+    counts = {axis: getattr(point, axis) for axis in ('epoch', 'batch', 'sample', 'token')}
+    parent = {'run_name': run.run_name, **counts, 'wall_clock_train_s': point.wall_clock_train_s}
+    time_s = point.wall_clock_train_s + extra.get('train_s', 0.0)
+    reached = replace(point, wall_clock_train_s=time_s, batch=point.batch + round(extra.get('batches', 0)))
+    return TradeoffCurve(replace(run, run_name=f'{run.run_name}-cycle{point.cycle}', parent=parent), [reached])
+
+
+def _of_set(metrics: dict[str, float], name: str) -> dict[str, float]:
+    return {key.removeprefix(f'{name}/'): value for key, value in metrics.items() if key.startswith(f'{name}/')}
