@@ -37,7 +37,7 @@ MAY_IMPORT['cli'] = set(MAY_IMPORT)
 FILES = {'__init__.py', 'py.typed', 'train.py'}
 
 # When cycles end and what the multiplier is, to read or plot a schedule without training.
-PLAIN_SCHEDULE = ('times', 'shapes', 'cycles', 'arguments', 'cycle_ends', 'run_schedule', 'averages', 'cost_ratio')
+PLAIN_SCHEDULE = ('times', 'shapes', 'cycles', 'arguments', 'cycle_ends', 'run_schedule', 'averages')
 WITHOUT_TORCH = ('curves', 'analysis', 'study', 'recipes', 'figures')
 
 MODULES = {

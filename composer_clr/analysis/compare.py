@@ -20,7 +20,7 @@ from composer_clr.curves.axes import Count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import default_metric
 from composer_clr.curves.names import CYCLIC, STANDARD, kind_order
-from composer_clr.schedule.cost_ratio import cost_ratio
+from composer_clr.schedule.cycles import cost_ratio
 from composer_clr.study.pooling import differing_pace
 
 __all__ = ['Comparison', 'Improvement', 'MethodComparison', 'compare', 'compare_kinds']

@@ -13,7 +13,7 @@ from composer_clr.analysis.mean_curve import Array, MeanCurve
 from composer_clr.analysis.pairing import INTERPOLATED, Alignment, meet, pair
 from composer_clr.analysis.uncertainty import Estimate, Groups, Seeds, Term, difference, estimate, pairing_of
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['Differences', 'as_ratio', 'differences', 'gap', 'improvement']
 

@@ -17,7 +17,7 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import measured
 from composer_clr.study.pooling import mean_ranks, mixed_curves, of_each_pace
 from composer_clr.study.screening import is_amount, is_value
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['Array', 'MeanCurve', 'mean_curves', 'seed_shares', 'standard_error']
 

@@ -19,9 +19,8 @@ from composer_clr.averaging.batch_norm import modes_in_training, set_modes
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.schedule.scheduler import Troughs
 from composer_clr.schedule.times import Lengths, read_time
-from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
-from composer_clr.utils.models import without_ddp
+from composer_clr.utils.models import device_time_s, without_ddp
 
 __all__ = ['FastCycles']
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from composer_clr.analysis.ask import Answers
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Speedup
+from composer_clr.cli.durations import readable_duration, unit_of
 from composer_clr.cli.numbers import better, interval, interval_heading, marked, marks, safe, without_interval
 from composer_clr.curves.axes import UNITS, count_labels
-from composer_clr.utils.durations import readable_duration, unit_of
 
 __all__ = ['answers_notes', 'answers_table', 'frontier_notes', 'frontier_table']
 

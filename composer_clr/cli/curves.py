@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from composer_clr.cli.durations import read_duration
 from composer_clr.cli.formats import check_format
 from composer_clr.cli.options import (
     AllSeeds,
@@ -32,8 +33,7 @@ from composer_clr.cli.options import (
 )
 from composer_clr.curves.axes import Axis, check_counts, read_count
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.durations import read_duration
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 
 __all__ = ['ask', 'compare', 'export']
 

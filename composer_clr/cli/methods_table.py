@@ -11,6 +11,7 @@ from composer_clr.analysis.over_baseline import OverBaseline
 from composer_clr.analysis.queries import Answer
 from composer_clr.analysis.resampling import Crossing
 from composer_clr.analysis.study import StudyComparison
+from composer_clr.cli.durations import readable_duration
 from composer_clr.cli.numbers import (
     better,
     interval,
@@ -26,8 +27,7 @@ from composer_clr.cli.numbers import (
 )
 from composer_clr.curves.axes import PLURALS, count_labels
 from composer_clr.curves.metrics import difference_unit, in_points
-from composer_clr.utils.durations import readable_duration
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['improvements_table', 'methods_notes', 'speedups_table']
 

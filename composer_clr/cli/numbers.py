@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from composer_clr.analysis.resampling import Speedup
 from composer_clr.analysis.uncertainty import Estimate, seeds_to_resolve
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 
 __all__ = [
     'better',

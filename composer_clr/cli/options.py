@@ -19,8 +19,8 @@ from composer_clr.cli.layout import fitting, line_width, shortened, width_of
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.files import check_size, read_sources
 from composer_clr.curves.names import kind_without_shape
+from composer_clr.utils.errors import printable
 from composer_clr.utils.files import is_stdout, write_output
-from composer_clr.utils.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

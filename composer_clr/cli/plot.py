@@ -27,7 +27,7 @@ from composer_clr.cli.options import (
 )
 from composer_clr.curves.axes import differing_epochs, shown_axis
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 
 __all__ = ['plot']
 

@@ -21,7 +21,7 @@ from composer_clr.cli.options import (
 )
 from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['ensemble', 'merge', 'schedule', 'sweep']
 

@@ -28,7 +28,7 @@ from composer_clr.cli.numbers import (
 from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metrics import difference_unit, in_points, is_lower_better
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 if TYPE_CHECKING:
     from composer_clr.averaging.ensemble import EnsemblePoint

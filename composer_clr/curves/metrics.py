@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import METRIC_SETS
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = [
     'default_metric',

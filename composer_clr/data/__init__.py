@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 if TYPE_CHECKING:
     from composer.core import DataSpec

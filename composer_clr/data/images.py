@@ -23,7 +23,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.functional import pil_to_tensor
 
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = [
     'IMAGENET_MEAN',

@@ -16,7 +16,7 @@ from composer_clr.figures.improvement import improvement_over_baseline
 from composer_clr.figures.panels import methods_beside_baseline, standard_beside_cyclic
 from composer_clr.figures.schedule import constant_periods, learning_rate_and_accuracy
 from composer_clr.figures.tradeoff import accuracy_against_time
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 __all__ = ['FIGURES', 'draw', 'takes_axis']
 

@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 
 __all__ = ['metric_label', 'write_texts']
 

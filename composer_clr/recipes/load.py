@@ -26,8 +26,8 @@ from composer_clr.recipes.schema import KINDS, ON_NAN, OptimizerRecipe, Recipe, 
 from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
 from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.times import read_duration
+from composer_clr.utils.errors import did_you_mean
 from composer_clr.utils.files import bounded_text
-from composer_clr.utils.text import did_you_mean
 
 __all__ = ['RecipeTemplate', 'load_recipe', 'shipped_recipes']
 

@@ -10,8 +10,8 @@ from composer.core import Callback, State, TimeUnit
 from composer_clr.curves.curve import TradeoffPoint
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import read_duration
+from composer_clr.utils.errors import did_you_mean
 from composer_clr.utils.models import is_schedule_free
-from composer_clr.utils.text import did_you_mean
 
 __all__ = ['check_epoch_length', 'check_metric_names', 'check_not_diverged', 'check_schedule', 'check_trainer']
 

@@ -12,7 +12,7 @@ from composer_clr.curves.curve import Run
 from composer_clr.curves.settings import PLACES, Difference, Effect, differences, listed_differences, settings_of
 from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.run_schedule import RunSchedule
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['ON_CHANGE', 'continue_points', 'ends_so_far', 'ignored', 'is_over', 'other_settings']
 

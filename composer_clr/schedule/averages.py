@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from composer_clr.schedule.shapes import cosine, linear, one_minus_sqrt
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 __all__ = ['DECAYS', 'Window', 'check_average', 'decay_named', 'most_open', 'read_average', 'tail']
 

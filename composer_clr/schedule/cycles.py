@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from composer_clr.schedule.shapes import COSINE, CycleShape, SteadyRate
 
-__all__ = ['Cycles', 'geometric_ends', 'multiplier_line', 'round_half_even']
+__all__ = ['Cycles', 'cost_ratio', 'geometric_ends', 'multiplier_line', 'round_half_even']
 
 Rational = int | Fraction
 
@@ -283,3 +283,22 @@ def multiplier_line(
         values += [cycles.multiplier(t, alpha_f) for t in before_end]
         values.append(cycles.trough_multiplier(trough, alpha_f) if end == trough else cycles.multiplier(end, alpha_f))
     return times, values
+
+
+def cost_ratio(points: Iterable[float]) -> float:
+    r"""Returns the cost of separate runs to some points relative to one run through them: their sum over the largest.
+
+    For :math:`n` points, each :math:`r` times as long as the one before, this is
+    :math:`\frac{1 - r^n}{(1 - r) \, r^{n-1}}`.
+
+    Example:
+        >>> cost_ratio([16, 32, 64, 128, 256, 512])
+        1.96875
+
+    Source:
+        Portes et al. 2022, arXiv:2206.00832, equation 1.
+    """
+    listed = list(points)
+    if not listed or min(listed) <= 0:
+        raise ValueError(f'points={listed}: give one or more, each above 0')
+    return math.fsum(listed) / max(listed)

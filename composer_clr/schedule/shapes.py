@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 __all__ = [
     'COSINE',

@@ -9,7 +9,7 @@ import numpy as np
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.names import STANDARD, kind_order
-from composer_clr.schedule.cost_ratio import cost_ratio
+from composer_clr.schedule.cycles import cost_ratio
 from composer_clr.study.agreement import cosine_similarity, kendall_tau, ranking
 from composer_clr.study.alignment import Alignment, weights
 from composer_clr.study.cost import Cost, study_cost

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from composer_clr.study.alignment import Alignment, weights
 from composer_clr.study.estimates import Array, Estimates, Figures, figures, t_interval
 from composer_clr.study.table import Curve
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['Differences', 'as_ratio', 'differences']
 

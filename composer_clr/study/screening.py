@@ -9,7 +9,7 @@ from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, measured
 from composer_clr.study.pooling import without_odd_runs
-from composer_clr.utils.text import listed
+from composer_clr.utils.errors import listed
 
 __all__ = ['is_amount', 'is_value', 'usable_curves']
 

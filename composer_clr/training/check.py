@@ -24,8 +24,8 @@ from composer_clr.recording.run_folder import RunFolder
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import COUNTERS, ScheduleTime, read_time
 from composer_clr.training.build import build_loggers, build_trainer, fit
-from composer_clr.utils.device_time import device_time_s
 from composer_clr.utils.errors import one_line
+from composer_clr.utils.models import device_time_s
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['Check', 'check_recipe']

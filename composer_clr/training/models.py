@@ -18,7 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.training.registry import built
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 __all__ = [
     'LanguageModel',

@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.utils.errors import one_line
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean, one_line
 
 __all__ = ['all_named', 'built', 'classes', 'named']
 

@@ -23,7 +23,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 
 __all__ = ['LOG_FILE', 'RunProcess', 'RunServer', 'end_with_launcher', 'failure', 'open_log']
 

@@ -1,1 +1,1 @@
-"""Small parts that know nothing of learning rates: errors, text, durations, files, models, ranks."""
+"""Small parts that know nothing of learning rates: errors, files, models, ranks, and arguments as plain values."""

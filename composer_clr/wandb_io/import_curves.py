@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.utils.text import printable
+from composer_clr.utils.errors import printable
 from composer_clr.wandb_io.history import (
     Keys,
     RunFilter,

@@ -8,24 +8,18 @@ import re
 __all__ = ['read_duration', 'readable_duration', 'unit_of']
 
 _SECONDS = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
-_DURATION = re.compile(r'([0-9.]+(?:e[+-]?[0-9]+)?)\s*(s|min|h|d)?')
+_DURATION = re.compile(r'(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*(s|min|h|d)?', re.ASCII)
 
 
 def read_duration(text: str) -> float:
-    """Returns the seconds of a duration: a number of seconds, or of ``s``, ``min``, ``h`` or ``d``.
-
-    Raises:
-        ValueError: If the text is not a duration, or not above 0.
+    """Returns the seconds of a duration above 0: a number of seconds, or of ``s``, ``min``, ``h`` or ``d``.
 
     Example:
         >>> read_duration('3600'), read_duration('1.5h')
         (3600.0, 5400.0)
     """
     match = _DURATION.fullmatch(text.strip())
-    try:
-        seconds = float(match[1]) * _SECONDS[match[2] or 's'] if match else math.nan
-    except ValueError:
-        seconds = math.nan
+    seconds = float(match[1] + (match[2] or '')) * _SECONDS[match[3] or 's'] if match else math.nan
     if not 0 < seconds < math.inf:
         raise ValueError(f'{text!r} is not a duration above 0: write 3600, 90min or 1.5h')
     return seconds

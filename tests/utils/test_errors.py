@@ -2,7 +2,7 @@
 
 import pytest
 
-from composer_clr.utils.text import did_you_mean
+from composer_clr.utils.errors import did_you_mean
 
 OPTIMIZERS = ['SGD', 'Adam', 'AdamW', 'RMSprop', 'DecoupledSGDW', 'DecoupledAdamW']
 
