@@ -14,9 +14,21 @@ from pydantic.dataclasses import dataclass
 from composer_clr.utils.errors import UserError
 from composer_clr.utils.files import bounded_text, write_whole
 
-__all__ = ['CURVE_FILE', 'CurveError', 'Run', 'TradeoffCurve', 'TradeoffPoint']
+__all__ = [
+    'CURVE_FILE',
+    'PREFIX',
+    'CurveError',
+    'Run',
+    'TradeoffCurve',
+    'TradeoffPoint',
+    'point_numbers',
+    'point_values',
+    'points_table',
+]
 
 CURVE_FILE = 'curve.json'
+# Of the names that a point's values are logged under.
+PREFIX = 'pareto/'
 _MAX_BYTES = 64 * 2**20
 # JSON has no NaN and no infinity; a diverged run's points are kept as the strings "NaN" and "Infinity".
 _RECORD = ConfigDict(ser_json_inf_nan='strings')
@@ -210,3 +222,26 @@ class TradeoffCurve:
 
 
 _POINT, _RUN, _CURVE = TypeAdapter(TradeoffPoint), TypeAdapter(Run), TypeAdapter(TradeoffCurve)
+
+
+def point_values(point: TradeoffPoint) -> dict[str, float | None]:
+    """Returns a point as a row of names and values."""
+    place = {
+        'cycle': point.cycle,
+        'epoch': point.epoch,
+        'wall_clock_train_s': point.wall_clock_train_s,
+        'lr': point.lr,
+    }
+    return {**place, **point.metrics, **{f'peak/{name}': value for name, value in point.peak_metrics.items()}}
+
+
+def points_table(curve: TradeoffCurve) -> tuple[list[str], list[list[float | None]]]:
+    """Returns all points as a table: its columns, and a row per point with ``None`` for what was not measured."""
+    values = [point_values(point) for point in curve.points]
+    columns = list(dict.fromkeys(name for row in values for name in row))
+    return columns, [[row.get(name) for name in columns] for row in values]
+
+
+def point_numbers(point: TradeoffPoint) -> dict[str, Any]:
+    """Returns the measured values of a point, by the names that they are logged under."""
+    return {f'{PREFIX}{name}': value for name, value in point_values(point).items() if value is not None}

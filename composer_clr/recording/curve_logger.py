@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
 from composer.utils import MissingConditionalImportError, dist
 
-from composer_clr.curves.curve import TradeoffCurve, TradeoffPoint
-from composer_clr.curves.rows import PREFIX, errors_as_warnings, point_line, point_numbers, points_table
+from composer_clr.curves.curve import PREFIX, TradeoffCurve, TradeoffPoint, point_numbers, point_values, points_table
+from composer_clr.utils.errors import errors_as_warnings
 
 if TYPE_CHECKING:
     from composer_clr.wandb_io.live import WandBCurve
@@ -85,7 +85,7 @@ class CurveLogger:
 def _print(points: list[TradeoffPoint], console: ConsoleLogger) -> None:
     if dist.get_global_rank() == 0:
         for point in points:
-            print(f'{PREFIX}point: {point_line(point)}', file=cast(TextIO, console.stream), flush=True)
+            print(f'{PREFIX}point: {_point_line(point)}', file=cast(TextIO, console.stream), flush=True)
 
 
 def _log_table(destination: LoggerDestination, columns: list[str], rows: list[list[float | None]], step: int) -> None:
@@ -95,3 +95,15 @@ def _log_table(destination: LoggerDestination, columns: list[str], rows: list[li
         except MissingConditionalImportError:
             # Some of Composer's loggers write tables with pandas, an optional dependency; the values are logged anyway.
             return
+
+
+def _point_line(point: TradeoffPoint) -> str:
+    """Returns a point on one line, for a console.
+
+    Example:
+        >>> _point_line(TradeoffPoint(0, 0.5, 64, 1024, 65536, 12.5, 13.0, 0.0, {'eval/CrossEntropy': 2.5}, {}))
+        'cycle=0, epoch=0.5, batch=64, wall_clock_train_s=12.5, lr=0, eval/CrossEntropy=2.5'
+    """
+    values = point_values(point)
+    numbers = {'cycle': values.pop('cycle'), 'epoch': values.pop('epoch'), 'batch': point.batch, **values}
+    return ', '.join(f'{name}={value:.6g}' for name, value in numbers.items() if value is not None)

@@ -18,10 +18,19 @@ from composer.loggers import WandBLogger
 from wandb.sdk.lib.sock_client import SockClientClosedError
 from wandb.sdk.wandb_run import Run as WandBRun
 
-from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import (
+    PREFIX,
+    CurveError,
+    Run,
+    TradeoffCurve,
+    TradeoffPoint,
+    point_numbers,
+    point_values,
+    points_table,
+)
 from composer_clr.curves.metrics import default_metric, is_lower_better
-from composer_clr.curves.rows import PREFIX, errors_as_warnings, point_numbers, point_values, points_table
 from composer_clr.schedule.cycles import cost_ratio
+from composer_clr.utils.errors import errors_as_warnings
 from composer_clr.wandb_io.history import logged_values
 
 __all__ = ['WandBCurve', 'open_curve']
