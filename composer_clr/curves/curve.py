@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import field
+from collections.abc import Iterable
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -170,6 +172,17 @@ class TradeoffCurve:
     def place(self) -> str:
         """The curve's name in errors: its file, or the run's name if it was not read from a file."""
         return self.source or self.run.run_name
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether training time is known, as it is not of a log without it; then it is NaN at all points."""
+        return not self.points or not all(math.isnan(point.wall_clock_train_s) for point in self.points)
+
+    def of_points(self, points: Iterable[TradeoffPoint], **changes: Any) -> TradeoffCurve:
+        """Returns some of the curve's points, as a curve from the same file, with changes to its run."""
+        part = TradeoffCurve(replace(self.run, **changes), list(points))
+        part.source = self.source
+        return part
 
     def to_json(self) -> str:
         """Returns the curve as strict JSON; values that are not finite become ``"NaN"``, ``"Infinity"`` and so on."""

@@ -48,7 +48,7 @@ def read_sources(
         elif file.resolve() not in read:
             read.add(file.resolve())
             try:
-                if file.suffix.lower() == '.csv':
+                if file.suffix.lower() in ('.csv', '.tsv'):
                     curves.extend(read_long_csv(file))
                 else:
                     curves.extend(split_extended(TradeoffCurve.read(file)))

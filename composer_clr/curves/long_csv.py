@@ -9,70 +9,334 @@ import math
 import os
 import re
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from composer_clr.curves.axes import distinct_points, point_count
-from composer_clr.curves.csv_table import CsvTable
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.utils.files import write_whole
+from composer_clr.curves.metrics import is_metric
+from composer_clr.curves.names import ANYTIME, BRANCH, CYCLIC, LOG, SCHEDULE_FREE, STANDARD, WSD_S
+from composer_clr.utils.files import bounded_text, write_whole
 
-__all__ = ['COLUMNS', 'COUNTS', 'PEAK', 'long_csv', 'read_long_csv', 'writable_curves', 'write_long_csv']
+__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'writable_curves', 'write_long_csv']
 
 COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
-# Columns that a table has where its runs count them.
-COUNTS = ('batch', 'sample', 'token')
-# The column of the number of ranks, where it is known.
-WORLD_SIZE = 'world_size'
 PEAK = 'peak:'
-_KINDS = ('standard', 'cyclic', 'wsd-s', 'branch', 'anytime', 'schedule-free')
+_COUNTS = ('batch', 'sample', 'token')
+_KNOWN = (*COLUMNS, *_COUNTS, 'world_size')
+_TEXTS = ('kind', 'method')
+# Columns of whole numbers, and the least of each; larger ones than these digits hold cannot be computed with.
+_LEAST = {'seed': -math.inf, **dict.fromkeys(_COUNTS, 0), 'world_size': 1}
+_DIGITS = 18
+_KINDS = (STANDARD, CYCLIC, WSD_S, BRANCH, ANYTIME, SCHEDULE_FREE, LOG)
+_HELP = 'README.md, "Curves from other logs", has what makes one'
+
+_MAX_BYTES = 64 * 2**20
+_SEPARATORS = (',', ';', '\t')
+_INDEX = re.compile(r'|index|level_\d+|Unnamed: ?\d+')
+# As pandas, numpy, R and spreadsheets write a value that is missing.
+_MISSING = ('nan', '-nan', 'na', 'n/a', '#n/a', '<na>', 'null', 'none')
 # A column of whole numbers in which some are missing is written with decimals by pandas.
 _WHOLE = re.compile(r'([+-]?[0-9]+)(?:\.0*)?')
-# Of a seed, and of a count, which is below 2**63 in a point.
-_SEED_DIGITS, _COUNT_DIGITS = 20, 18
+_COMMA = re.compile(r'[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?')
+_POINT = re.compile(r'[+-]?[0-9]*\.[0-9]+([eE][+-]?[0-9]+)?')
+# A number that something keeps from being read, such as 76.1% or 1,234.5: not text.
+_SPOILT = re.compile(r'[+-]?[0-9., ]*[0-9][0-9., ]*%?')
 
 
 class _Row(NamedTuple):
+    """A line of the file, and what its columns hold; an empty cell holds nothing."""
+
     line: int
-    kind: str
-    method: str
-    seed: int | None
-    world_size: int | None
-    epoch: float | None
-    counts: dict[str, int]
-    time_s: float
-    metrics: dict[str, float]
-    peaks: dict[str, float]
+    values: dict[str, Any]
 
 
 def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
     """Reads curves from a CSV with columns ``kind,method,seed,epoch,wall_clock_train_s,<metric>...,peak:<metric>...``.
 
     A row of kind ``standard`` is a run of its own. Rows of any other kind are the points of one run where their kind,
-    method and seed are the same. A run is named by its file and first line, so that an error that names it can be
-    found. Columns ``batch``, ``sample`` and ``token`` are the counts of a point; with one of them ``epoch`` may be
-    empty. A column ``world_size`` is the number of ranks of a run, from which GPU-hours are computed. Values that the
-    table does not have, such as learning rates, are NaN or 0 in the points.
+    method and seed are the same: of kind ``log``, those of a plain training log. A run is named by its file and first
+    line, so that an error that names it can be found. Values that the table does not have, such as learning rates, are
+    NaN or 0 in the points.
 
     Args:
-        path (str | PathLike): The file; columns in any order, every further one is a metric. The ``seed`` column may be
-            missing and its cells empty; an empty metric cell is a value that was not measured. Other separators and
-            what else other programs write are read as in :class:`CsvTable`, with a warning that says how.
+        path (str | PathLike): The file: columns in any order and case, separated by commas, semicolons (then with
+            decimal commas too) or tabs. Every column that is not named here is a metric; an empty metric cell is a
+            value that was not measured. ``seed`` may be missing or empty. ``wall_clock_train_s``, seconds of training
+            since the start of the run, may be missing in all rows of a run, whose times are then NaN. ``batch``,
+            ``sample`` and ``token`` are the counts of a point; with one of them ``epoch`` may be empty. ``world_size``
+            is the number of ranks of a run, from which GPU-hours are computed. An index, text and what is neither a
+            number nor a metric's are not read; an evaluation before training and the rows of two loggers at one epoch
+            are left out and joined: a warning says so.
 
     Returns:
         list[TradeoffCurve]: In the order of their first rows; points in the order of their epochs.
 
     Raises:
-        CurveError: If the file cannot be read, a required column is missing, or a cell is not valid in its column; the
-            message names the file, line and column.
+        CurveError: If the file cannot be read, a required column is missing, a cell is not valid in its column, or the
+            training time falls within a run; the message names the file, line and column.
     """
-    runs: dict[tuple[str | int | None, ...], list[_Row]] = defaultdict(list)
-    for row in _rows(Path(path)):
-        runs[(row.line,) if row.kind == 'standard' else (row.kind, row.method, row.seed)].append(row)
-    return [_curve(path, rows) for rows in runs.values()]
+    path = Path(path)
+    columns, lines, notes = _table(path)
+    rows = [_row(path, line, dict(zip(columns, cells, strict=True)), notes) for line, cells in lines]
+    trained = [row for row in rows if not _is_untrained(row)]
+    if len(trained) < len(rows):
+        notes.append(f'evaluations before training are left out (epoch 0, {len(rows) - len(trained)} rows)')
+    runs: dict[tuple[Any, ...], list[_Row]] = defaultdict(list)
+    for row in trained:
+        key = tuple(row.values.get(name) for name in ('kind', 'method', 'seed'))
+        runs[(row.line,) if row.values['kind'] == STANDARD else key].append(row)
+    curves = [_curve(path, rows, notes) for rows in runs.values()]
+    if any(curve.run.kind.startswith(BRANCH) and len(curve.points) > 1 for curve in curves):
+        notes.append('branches count as one run, the table does not have what each took: their cost is a lower bound')
+    if not all(curve.is_timed for curve in curves):
+        notes.append('runs without wall_clock_train_s are compared by epochs alone')
+    if notes:
+        warnings.warn(f'{path}: {"; ".join(dict.fromkeys(notes))}', UserWarning, stacklevel=2)
+    return curves
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list[str]]:
+    """Returns the names of the columns that are read, the cells of each line, and notes of what is read otherwise."""
+    try:
+        # Spreadsheets put a byte order mark before the first column's name.
+        text = bounded_text(path, _MAX_BYTES, encoding='utf-8-sig')
+        head = next((line for line in text.split('\n') if line.strip(''.join(_SEPARATORS) + ' "')), '').lower()
+        # The first one stays the choice where another finds no more of the columns.
+        separator = max(_SEPARATORS, key=lambda one: len({name.strip(' "') for name in head.split(one)} & {*_KNOWN}))
+        reader = csv.reader(io.StringIO(text, newline=''), delimiter=separator, strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
+    (_, header), *lines = [(line, cells) for line, cells in lines if any(cells)] or [(1, [])]
+    header = _without_empty_end(header, 0)
+    if not lines:
+        raise CurveError(f'{path}: holds no rows: give a header and one row per point; {_HELP}')
+    names, notes = _named(header)
+    _check_header(path, names)
+    table = [(line, _without_empty_end(cells, len(names))) for line, cells in lines]
+    for line, cells in table:
+        if len(cells) != len(names):
+            raise CurveError(f'{path}: line {line} has {len(cells)} cells, the header {len(names)}: make them match')
+    numbers = [i for i, name in enumerate(names) if name not in _TEXTS]
+    for _, cells in table:
+        for i in numbers:
+            cells[i] = '' if cells[i].lower() in _MISSING else cells[i]
+    if separator != ',' and _with_decimal_points(path, table, numbers):
+        notes.append('a comma is read as a decimal comma')
+    keep = []
+    for i, name in enumerate(names):
+        if reason := _unread(name, [cells[i] for _, cells in table]):
+            notes.append(f'column {i + 1} ({name!r}) {reason} and is not read')
+        elif not name:
+            raise CurveError(f'{path}: line 1, column {i + 1} has no name: name it')
+        else:
+            keep.append(i)
+    if {names[i] for i in keep} <= {*_KNOWN}:
+        raise CurveError(
+            f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy; {_HELP}'
+        )
+    return [names[i] for i in keep], [(line, [cells[i] for i in keep]) for line, cells in table], notes
+
+
+def _without_empty_end(cells: list[str], least: int) -> list[str]:
+    """Returns the cells without the empty ones at their end, but ``least`` of them where there are as many."""
+    last = next((i for i in range(len(cells), least, -1) if cells[i - 1]), min(least, len(cells)))
+    return cells[:last]
+
+
+def _named(header: list[str]) -> tuple[list[str], list[str]]:
+    """Returns the names of the columns, known ones in small letters, and notes of those that were not."""
+    times = Counter(map(str.lower, header))
+    names = [name.lower() if name.lower() in _KNOWN and times[name.lower()] == 1 else name for name in header]
+    return names, [f'column {old!r} is read as {new!r}' for old, new in zip(header, names, strict=True) if old != new]
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1 and name):
+        raise CurveError(f'{path}: line 1 has columns of the same name ({", ".join(twice)[:200]}): name each once')
+    missing = [name for name in COLUMNS if name not in names and name != 'seed']
+    others = [name for name in names if name not in COLUMNS]
+    near = {name: found for name in missing for found in difflib.get_close_matches(name, others[:1000], 1, 0.8)}
+    optional = {'wall_clock_train_s', *(['epoch'] if {*_COUNTS} & {*names} else [])} - near.keys()
+    if not optional.issuperset(missing):
+        renamed = ''.join(f', rename {found!r} to {name}' for name, found in near.items())
+        raise CurveError(
+            f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...{renamed}; '
+            f'{_HELP}'
+        )
+    if PEAK in names:
+        raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
+
+
+def _with_decimal_points(path: Path, table: list[tuple[int, list[str]]], numbers: Sequence[int]) -> bool:
+    """Replaces decimal commas, and returns whether there were any."""
+
+    def first(number: re.Pattern[str]) -> tuple[int, str] | None:
+        return next(((line, cells[i]) for line, cells in table for i in numbers if number.fullmatch(cells[i])), None)
+
+    comma, point = first(_COMMA), first(_POINT)
+    if comma and point:
+        raise CurveError(
+            f'{path}: {comma[1]!r} (line {comma[0]}) has a decimal comma, {point[1]!r} (line {point[0]}) a decimal '
+            'point: use one of them'
+        )
+    for _, cells in table if comma else ():
+        for i in numbers:
+            cells[i] = cells[i].replace(',', '.') if _COMMA.fullmatch(cells[i]) else cells[i]
+    return comma is not None
+
+
+def _unread(name: str, cells: Sequence[str]) -> str:
+    """Returns why a column is not read; nothing where it is."""
+    if name in _KNOWN:
+        return ''
+    if _INDEX.fullmatch(name) and all(map(_WHOLE.fullmatch, cells)):
+        return 'is an index'
+    filled = [cell for cell in cells if cell]
+    if filled and not any(math.isfinite(_float(cell)) or _SPOILT.fullmatch(cell) for cell in filled):
+        return 'holds text'
+    odd = next((cell for cell in filled if not math.isfinite(_float(cell))), None)
+    return f'holds {odd[:20]!r}, names no metric' if odd and name and not is_metric(name) else ''
+
+
+def _float(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _row(path: Path, line: int, cells: dict[str, str], notes: list[str]) -> _Row:
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        try:
+            if cell or name in _TEXTS:
+                values[name] = _value(name, cell)
+        except ValueError as error:
+            raise CurveError(f'{path}: line {line}, column {name}: {error}') from None
+    kind = values['kind'].lower()
+    if kind in _KINDS and kind != values['kind']:
+        notes.append(f'kind {values["kind"]!r} is read as {kind!r}')
+        values['kind'] = kind
+    return _Row(line, values)
+
+
+def _value(name: str, cell: str) -> str | int | float:
+    """Returns what a cell holds.
+
+    Raises:
+        ValueError: What is wrong with it, and what would be right.
+    """
+    if name in _TEXTS:
+        if cell in ('', 'nan'):
+            raise ValueError(f'is empty: name the {name} of the run')
+        return cell
+    if name in _LEAST:
+        whole = _WHOLE.fullmatch(cell)
+        if whole is None or len(whole[1]) > _DIGITS + 2 * (name == 'seed'):
+            raise ValueError(f'{cell[:40]!r} is not a whole number: correct or empty it')
+        if int(whole[1]) < _LEAST[name]:
+            raise ValueError(f'{cell} must be {_LEAST[name]} or more: correct or empty it')
+        return int(whole[1])
+    value = _float(cell)
+    if not math.isfinite(value):
+        raise ValueError(
+            f'{cell[:40]!r} is not a finite number: correct it, or leave the cell empty where nothing was measured'
+        )
+    return value
+
+
+def _is_untrained(row: _Row) -> bool:
+    """Returns whether a row is of an evaluation before training, and not of an epoch that is counted from 0."""
+    starts = row.values.get('wall_clock_train_s') == 0 or 0 in (row.values.get(name) for name in _COUNTS)
+    return row.values.get('epoch', 0) == 0 and starts
+
+
+def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
+    first = rows[0].values
+    kind, method, ranks = first['kind'], first['method'], first.get('world_size')
+    axis = next((name for name in ('epoch', *_COUNTS) if all(row.values.get(name) for row in rows)), 'epoch')
+    for row in rows:
+        _check_amount(path, row, axis)
+        if (other := row.values.get('world_size')) != ranks:
+            raise CurveError(
+                f'{path}: lines {rows[0].line} and {row.line}, column world_size: {ranks} and {other} in one run of '
+                f'{kind}, {method}: give all its rows the same number'
+            )
+    joined: list[_Row] = []
+    for row in sorted(rows, key=lambda row: row.values[axis]):
+        if joined and joined[-1].values[axis] == row.values[axis]:
+            row = _joined(path, joined.pop(), row, axis)
+            notes.append(f'rows that two loggers wrote at one {axis} are joined')
+        joined.append(row)
+    if any('wall_clock_train_s' in row.values for row in joined):
+        for row in joined:
+            _check_amount(path, row, 'wall_clock_train_s')
+    points = [_point(cycle, row.values) for cycle, row in enumerate(joined)]
+    if (fall := _fall(kind, points)) is not None:
+        raise CurveError(f'{path}: line {joined[fall].line}, column {_not_rising(points, fall)}; {_HELP}')
+    return TradeoffCurve(Run(f'{path}:{rows[0].line}', kind, method, first.get('seed'), world_size=ranks), points)
+
+
+def _check_amount(path: Path, row: _Row, name: str) -> None:
+    amount = row.values.get(name)
+    if amount is None or amount <= 0:
+        from_0 = f': add 1 to epochs that are counted from 0, or leave out what precedes training; {_HELP}'
+        fault = 'is empty: every point of a run needs one' if amount is None else f'{amount:g} must be above 0'
+        where = f'{path}: line {row.line}, column {name}'
+        raise CurveError(f'{where}: {fault}{from_0 if name == "epoch" and amount == 0 else ""}')
+
+
+def _joined(path: Path, one: _Row, other: _Row, axis: str) -> _Row:
+    """Returns the rows of two loggers at one epoch as one: each measures what the other does not, and nothing differs.
+
+    Raises:
+        CurveError: If they are those of two runs.
+    """
+    shared = one.values.keys() & other.values.keys()
+    differing = sorted(name for name in shared if one.values[name] != other.values[name])
+    are_two_loggers = bool(one.values.keys() - shared) and bool(other.values.keys() - shared)
+    if differing or not are_two_loggers:
+        remedy = f'give both one {", ".join(differing[:5])}' if are_two_loggers else f'keep one row per {axis}'
+        raise CurveError(
+            f'{path}: lines {one.line} and {other.line}, column {axis}: both are {one.values[axis]:g} in '
+            f'{one.values["kind"]}, {one.values["method"]}: give the runs different seeds; of one run, {remedy}; '
+            f'{_HELP}'
+        )
+    return _Row(one.line, one.values | other.values)
+
+
+def _fall(kind: str, points: Sequence[TradeoffPoint]) -> int | None:
+    """Returns the first point of a run whose training time is not above that of the point before."""
+    times = [point.wall_clock_train_s for point in points]
+    # Branches of one table are runs of their own, with times of their own.
+    pairs = [] if kind.startswith(BRANCH) else pairwise(times)
+    return next((i for i, (before, after) in enumerate(pairs, 1) if after <= before), None)
+
+
+def _not_rising(points: Sequence[TradeoffPoint], i: int) -> str:
+    return (
+        f'wall_clock_train_s: {points[i].wall_clock_train_s:g} after {points[i - 1].wall_clock_train_s:g} does not '
+        'rise: give the seconds of training since the start of the run, not those of each epoch'
+    )
+
+
+def _point(cycle: int, values: dict[str, Any]) -> TradeoffPoint:
+    measured = {name: value for name, value in values.items() if name not in _KNOWN}
+    return TradeoffPoint(
+        cycle=cycle,
+        epoch=values.get('epoch'),
+        **{name: values.get(name, 0) for name in _COUNTS},
+        wall_clock_train_s=values.get('wall_clock_train_s', math.nan),
+        wall_clock_total_s=math.nan,
+        lr=math.nan,
+        metrics={name: value for name, value in measured.items() if not name.startswith(PEAK)},
+        peak_metrics={name.removeprefix(PEAK): value for name, value in measured.items() if name.startswith(PEAK)},
+    )
 
 
 def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]) -> None:
@@ -95,35 +359,30 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     curves, errors = writable_curves(curves)
     for error in errors:
         raise error
-    points = [point for curve in curves for point in curve.points]
-    metrics = list(dict.fromkeys(name for point in points for name in point.metrics))
-    peaks = list(dict.fromkeys(name for point in points for name in point.peak_metrics))
-    counts = [name for name in COUNTS if any(getattr(point, name) for point in points)]
-    ranks = [WORLD_SIZE] if any(curve.run.world_size for curve in curves) else []
-    table = io.StringIO(newline='')
-    writer = csv.writer(table, lineterminator='\n')
-    writer.writerow([*COLUMNS, *counts, *ranks, *metrics, *(PEAK + name for name in peaks)])
+    rows = []
     for curve in curves:
         run = curve.run
+        ranks = {point.world_size or run.world_size for point in curve.points}
         for point in curve.points:
-            values = [point.metrics.get(name) for name in metrics] + [point.peak_metrics.get(name) for name in peaks]
-            writer.writerow(
-                [
-                    run.kind,
-                    run.method,
-                    run.seed,
-                    point.epoch,
-                    point.wall_clock_train_s,
-                    *(getattr(point, name) or None for name in counts),
-                    *(run.world_size for _ in ranks),
-                    *('' if point.diverged or point.stopped else _spelled(value) for value in values),
-                ]
+            values = point.metrics | {f'{PEAK}{name}': value for name, value in point.peak_metrics.items()}
+            sound = {} if point.diverged or point.stopped else values
+            rows.append(
+                {name: value for name, value in sound.items() if math.isfinite(value)}
+                | {'kind': run.kind, 'method': run.method, 'seed': run.seed, 'epoch': point.epoch}
+                | {'wall_clock_train_s': point.wall_clock_train_s if curve.is_timed else None}
+                | {name: getattr(point, name) or None for name in _COUNTS}
+                | {'world_size': run.world_size if ranks == {run.world_size} else None}
             )
+    filled = {name for row in rows for name, value in row.items() if value is not None}
+    points = [point for curve in curves for point in curve.points]
+    metrics = dict.fromkeys(name for point in points for name in point.metrics)
+    peaks = dict.fromkeys(f'{PEAK}{name}' for point in points for name in point.peak_metrics)
+    fields = [*COLUMNS, *(name for name in _KNOWN[len(COLUMNS) :] if name in filled), *metrics, *peaks]
+    table = io.StringIO(newline='')
+    writer = csv.DictWriter(table, fields, extrasaction='ignore', lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
     return table.getvalue()
-
-
-def _spelled(value: float | None) -> str:
-    return repr(value) if value is not None and math.isfinite(value) else ''
 
 
 def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
@@ -135,20 +394,19 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
     Returns:
         tuple[list[TradeoffCurve], list[CurveError]]: The runs that are left, and an error for each point without a
         time or a count above 0, and for each run of the kind, method and seed of an earlier one, without a common
-        count, or with different values at one count.
+        count, with different values at one count, or with a training time that falls.
     """
     seen: dict[tuple[str, str, int | None], str] = {}
     kept, errors = [], []
     for curve in curves:
-        run = curve.run
-        key = run.kind, run.method, run.seed
-        faults = [_fault(point) for point in curve.points]
+        run, key = curve.run, (curve.run.kind, curve.run.method, curve.run.seed)
+        faults = [_fault(point, curve.is_timed) for point in curve.points]
         errors.extend(CurveError(f'run {curve.place!r}: a point has {fault}') for fault in faults if fault)
         points = [point for point, fault in zip(curve.points, faults, strict=True) if not fault]
-        counts = ('epoch', *COUNTS)
-        axis = next((axis for axis in counts if all(point_count(point, axis) is not None for point in points)), None)
+        axes = ('epoch', *_COUNTS)
+        axis = next((axis for axis in axes if all(point_count(point, axis) is not None for point in points)), None)
         try:
-            if run.kind != 'standard' and key in seen:
+            if run.kind != STANDARD and key in seen:
                 raise CurveError(
                     f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
                     'a long CSV cannot distinguish them, write them to two files'
@@ -158,9 +416,10 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
                     f'run {curve.place!r} counts neither epochs nor batches, a long CSV requires one: '
                     'keep its curve.json'
                 )
-            written = TradeoffCurve(run, points)
-            written.source = curve.source
+            written = curve.of_points(points)
             written.points = list(distinct_points(written, axis).values())
+            if (fall := _fall(run.kind, written.points)) is not None:
+                raise CurveError(f'run {curve.place!r}: {_not_rising(written.points, fall)}')
         except CurveError as error:
             errors.append(error)
         else:
@@ -169,150 +428,8 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
     return kept, errors
 
 
-def _fault(point: TradeoffPoint) -> str:
+def _fault(point: TradeoffPoint, is_timed: bool) -> str:
     for what, amount in (('epoch', point.epoch), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if amount is not None and not 0 < amount < math.inf:
+        if amount is not None and not 0 < amount < math.inf and (is_timed or what == 'epoch'):
             return f'{what} {amount}, a long CSV requires one above 0: keep its curve.json'
     return ''
-
-
-def _rows(path: Path) -> list[_Row]:
-    table = CsvTable(path, (*COLUMNS, *COUNTS, WORLD_SIZE), ('kind', 'method'))
-    _check_header(path, table.header)
-    if not table.rows:
-        raise CurveError(f'{path}: holds no rows: give a header and one row per point')
-    rows = [_row(path, line, cells) for line, cells in table.rows]
-    kinds = {row.kind: row.kind.lower() for row in rows if row.kind not in _KINDS and row.kind.lower() in _KINDS}
-    notes = [*table.notes, *(f'kind {kind!r} is read as {name!r}' for kind, name in kinds.items())]
-    branches = [row for row in rows if row.kind.lower().startswith('branch')]
-    if len({(row.method, row.seed) for row in branches}) < len(branches):
-        notes.append('branches count as one run, the table does not have what each took: their cost is a lower bound')
-    if notes:
-        warnings.warn(f'{path}: {"; ".join(notes)}', UserWarning, stacklevel=3)
-    return [row._replace(kind=kinds.get(row.kind, row.kind)) for row in rows]
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if not header:
-        raise CurveError(f'{path}: holds no rows: give a header and one row per point')
-    missing = [name for name in COLUMNS if name not in header and name != 'seed']
-    if missing:
-        others = [name for name in header if name not in COLUMNS]
-        near = {name: found for name in missing for found in difflib.get_close_matches(name, others, n=1, cutoff=0.8)}
-        renamed = ''.join(f', rename {found!r} to {name}' for name, found in near.items())
-        raise CurveError(
-            f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...{renamed}'
-        )
-    if PEAK in header:
-        raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
-    if not set(header) - {*COLUMNS, *COUNTS, WORLD_SIZE}:
-        raise CurveError(f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy')
-
-
-def _row(path: Path, line: int, at: dict[str, str]) -> _Row:
-    for name in ('kind', 'method'):
-        if not at[name] or at[name] == 'nan':
-            raise CurveError(f'{path}: line {line}, column {name}: is empty: name the {name} of the run')
-    places = {*COLUMNS, *COUNTS, WORLD_SIZE}
-    values = {name: _number(path, line, name, cell) for name, cell in at.items() if name not in places and cell}
-    counts = {name: count for name in COUNTS if (count := _count(path, line, name, at.get(name, '')))}
-    return _Row(
-        line,
-        at['kind'],
-        at['method'],
-        _seed(path, line, at.get('seed', '')),
-        _world_size(path, line, at.get(WORLD_SIZE, '')),
-        None if counts and not at['epoch'] else _above_zero(path, line, 'epoch', at['epoch']),
-        counts,
-        _above_zero(path, line, 'wall_clock_train_s', at['wall_clock_train_s']),
-        {name: value for name, value in values.items() if not name.startswith(PEAK)},
-        {name.removeprefix(PEAK): value for name, value in values.items() if name.startswith(PEAK)},
-    )
-
-
-def _seed(path: Path, line: int, cell: str) -> int | None:
-    whole = _WHOLE.fullmatch(cell)
-    if cell and (whole is None or len(whole[1]) > _SEED_DIGITS):
-        raise CurveError(f'{path}: line {line}, column seed: {cell!r} is not a whole number: correct or empty it')
-    return int(whole[1]) if whole else None
-
-
-def _world_size(path: Path, line: int, cell: str) -> int | None:
-    found = _count(path, line, WORLD_SIZE, cell)
-    if found == 0:
-        raise CurveError(f'{path}: line {line}, column {WORLD_SIZE}: {cell} must be 1 or more: correct or empty it')
-    return found
-
-
-def _count(path: Path, line: int, column: str, cell: str) -> int | None:
-    whole = _WHOLE.fullmatch(cell)
-    if cell and (whole is None or len(whole[1]) > _COUNT_DIGITS or int(whole[1]) < 0):
-        raise CurveError(f'{path}: line {line}, column {column}: {cell!r} is not a whole number: correct or empty it')
-    return int(whole[1]) if whole else None
-
-
-def _number(path: Path, line: int, column: str, cell: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = None
-    if value is None or not math.isfinite(value):
-        raise CurveError(
-            f'{path}: line {line}, column {column}: {cell!r} is not a finite number: '
-            'correct it, or leave the cell empty where nothing was measured'
-        )
-    return value
-
-
-def _above_zero(path: Path, line: int, column: str, cell: str) -> float:
-    if not cell:
-        raise CurveError(f'{path}: line {line}, column {column}: is empty: every point needs one')
-    value = _number(path, line, column, cell)
-    if value <= 0:
-        hint = ', add 1 to epochs that are counted from 0' if column == 'epoch' and value == 0 else ''
-        raise CurveError(f'{path}: line {line}, column {column}: {cell} must be above 0{hint}')
-    return value
-
-
-def _curve(path: str | os.PathLike[str], rows: list[_Row]) -> TradeoffCurve:
-    first = rows[0]
-    column = 'epoch' if all(row.epoch is not None for row in rows) else _common_count(path, rows)
-    position = {row.line: row.epoch or 0 if column == 'epoch' else row.counts[column] for row in rows}
-    rows = sorted(rows, key=lambda row: position[row.line])
-    for before, row in pairwise(rows):
-        if position[before.line] == position[row.line]:
-            raise CurveError(
-                f'{os.fspath(path)}: lines {before.line} and {row.line}, column {column}: both are '
-                f'{position[row.line]:g} in {row.kind}, {row.method}: give the runs different seeds'
-            )
-    if other := next((row for row in rows if row.world_size != first.world_size), None):
-        raise CurveError(
-            f'{os.fspath(path)}: lines {first.line} and {other.line}, column {WORLD_SIZE}: {first.world_size} and '
-            f'{other.world_size} in one run of {first.kind}, {first.method}: give all its rows the same number'
-        )
-    run = Run(f'{os.fspath(path)}:{first.line}', first.kind, first.method, first.seed, world_size=first.world_size)
-    return TradeoffCurve(run, [_point(cycle, row) for cycle, row in enumerate(rows)])
-
-
-def _common_count(path: str | os.PathLike[str], rows: list[_Row]) -> str:
-    """Returns the count that all points of a run have, where not all have an epoch."""
-    for column in COUNTS:
-        if all(column in row.counts for row in rows):
-            return column
-    lacking = next(row for row in rows if row.epoch is None)
-    raise CurveError(f'{os.fspath(path)}: line {lacking.line}, column epoch: is empty: every point needs one')
-
-
-def _point(cycle: int, row: _Row) -> TradeoffPoint:
-    return TradeoffPoint(
-        cycle=cycle,
-        epoch=row.epoch,
-        batch=row.counts.get('batch', 0),
-        sample=row.counts.get('sample', 0),
-        token=row.counts.get('token', 0),
-        wall_clock_train_s=row.time_s,
-        wall_clock_total_s=math.nan,
-        lr=math.nan,
-        metrics=row.metrics,
-        peak_metrics=row.peaks,
-    )

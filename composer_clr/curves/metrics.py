@@ -18,6 +18,7 @@ __all__ = [
     'is_fraction',
     'is_in_nats',
     'is_lower_better',
+    'is_metric',
     'is_percentage',
     'is_perplexity',
     'measured',
@@ -220,7 +221,7 @@ def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
     return None
 
 
-def _is_metric(name: str) -> bool:
+def is_metric(name: str) -> bool:
     """Returns whether a name is a metric's: ``val_loss/epoch`` is, ``time/epoch`` is not."""
     return not _NO_METRIC.search(name) or any(map(_known_words, name.split('/')))
 
@@ -257,7 +258,7 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
     points = [measured(point, peak) for curve in curves for point in curve.points]
     if not points:
         raise CurveError('there are no points to compare: name runs that have passed a trough')
-    names = [name for name in dict.fromkeys(name for point in points for name in point) if _is_metric(name)]
+    names = [name for name in dict.fromkeys(name for point in points for name in point) if is_metric(name)]
     entropies = [name for name in names if {'language', 'entropy'} <= set(_words(name.rpartition('/')[2]))]
     accuracies = [name for name in names if _ACCURACY.search(name) and not is_lower_better(name)]
     if candidates := entropies or accuracies:

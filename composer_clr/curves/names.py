@@ -13,7 +13,9 @@ __all__ = [
     'ABBREVIATIONS',
     'ANYTIME',
     'BASELINE',
+    'BRANCH',
     'CYCLIC',
+    'LOG',
     'MARKED',
     'MERGED',
     'METRIC_SETS',
@@ -198,6 +200,9 @@ def study_baseline(curves: Iterable[TradeoffCurve], baseline: str = BASELINE) ->
 METRIC_SETS = ('averaged', 'fast-cycles', 'plain')
 
 STANDARD = 'standard'
+BRANCH = 'branch'
+# Every point of one run, as of a plain training log.
+LOG = 'log'
 CYCLIC = 'cyclic'
 WSD_S = 'wsd-s'
 # Runs without a decay: their points are averaged weights.

@@ -2,14 +2,21 @@
 
 import math
 import re
+import subprocess
+import sys
+import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.files import read_sources
 from composer_clr.curves.long_csv import read_long_csv, writable_curves, write_long_csv
+from tests.helpers.markdown import code_blocks
 
+README = Path(__file__).parents[2] / 'README.md'
 ACC, LOSS = 'eval/MulticlassAccuracy', 'eval/CrossEntropy'
 HEADER = f'kind,method,seed,epoch,wall_clock_train_s,{ACC},peak:{ACC}'
 
@@ -86,12 +93,12 @@ class TestRead:
             ),
             pytest.param(
                 [HEADER + f',{ACC}', 'a'],
-                r'line 1 has columns without a name or of the same name \(.*Accuracy',
+                r'line 1 has columns of the same name \(eval/MulticlassAccuracy\): name each once',
                 id='a column twice',
             ),
             pytest.param(
                 [f',{HEADER}', '0.5,cyclic,MX,1,16,9,0.5,0.5'],
-                r"same name \(\[''\]\): name each once",
+                'line 1, column 1 has no name: name it',
                 id='a column without a name',
             ),
             pytest.param(
@@ -122,7 +129,7 @@ class TestRead:
                 id='no number',
             ),
             pytest.param([HEADER, 'cyclic,MX,1,16,9,76%,0.5'], f"line 2, column {ACC}: '76%' is not a", id='percent'),
-            pytest.param([HEADER, 'cyclic,MX,1,0,9,0.5,'], 'epoch: 0 must be above 0, add 1 to epochs', id='epoch 0'),
+            pytest.param([HEADER, 'cyclic,MX,1,0,9,0.5,'], 'column epoch: 0 must be above 0: add 1', id='epoch 0'),
             pytest.param([HEADER, 'cyclic,nan,1,16,9,0.5,'], 'column method: is empty', id='method nan'),
             pytest.param(
                 [HEADER.replace(',', ';'), 'cyclic;MX;1;16;9.5;0,5;0,5'],
@@ -194,7 +201,7 @@ class TestRead:
             ),
             pytest.param(
                 [f'{HEADER},note', 'cyclic,MX,1,16,9,0.5,0.6,2026-11-25 good', 'cyclic,MX,1,32,18.5,,0.7,'],
-                "column 'note' holds text and is not read",
+                r"column 8 \('note'\) holds text and is not read",
                 id='text',
             ),
             pytest.param(
@@ -367,3 +374,110 @@ def test_what_could_not_be_read_again_is_not_written():
 def test_the_cost_of_branches_is_not_in_a_table(table):
     with pytest.warns(UserWarning, match='branches count as one run, .* their cost is a lower bound'):
         read_long_csv(table(HEADER, 'branch,MX,1,4,10,0.5,', 'branch,MX,1,8,20,0.6,'))
+
+
+class TestOtherLogs:
+    """What other programs log: joined, left out with a word, or refused with what would be right."""
+
+    def test_the_lines_of_the_readme_make_a_curve(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path('training.csv').write_text('epoch,val_accuracy,seconds\n0,0.5,12\n1,0.6,11\n2,0.7,13\n')
+        (lines,) = [block for block in code_blocks(README, 'python') if 'CSVLogger' in block or 'training.csv' in block]
+        ended = subprocess.run([sys.executable, '-c', lines], capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, '')
+        (curve,) = read_sources(['curve.csv'])[0]
+        assert contents(curve) == (
+            *('log', 'baseline', 17),
+            [
+                (i, i + 1, time_s, {'top1': top1}, {})
+                for i, (time_s, top1) in enumerate([(12, 0.5), (23, 0.6), (36, 0.7)])
+            ],
+        )
+
+    @pytest.mark.parametrize('times', ['12 11 13', '12 12 13'])
+    def test_seconds_of_each_epoch_are_refused(self, table, times):
+        path = table(HEADER, *(f'log,A,1,{epoch},{time_s},0.5,' for epoch, time_s in enumerate(times.split(), 1)))
+        with pytest.raises(
+            CurveError, match='line 3, column wall_clock_train_s: 1. after 12 does not rise: give the seconds .*README'
+        ):
+            read_long_csv(path)
+        # Standard runs of one length after the other are timed apart.
+        path.write_text(path.read_text().replace('log', 'standard'))
+        assert len(read_long_csv(path)) == 3
+
+    def test_a_log_without_times(self, table):
+        path = table('kind,method,epoch,acc', 'log,A,1,0.5', 'log,A,2,0.6')
+        with pytest.warns(UserWarning, match='runs without wall_clock_train_s are compared by epochs alone'):
+            (curve,) = read_long_csv(path)
+        assert not curve.is_timed
+        assert all(math.isnan(p.wall_clock_train_s) for p in curve.points)
+        write_long_csv(path, [curve])
+        assert path.read_text().splitlines()[1] == 'log,A,,1.0,,0.5'
+        with pytest.warns(UserWarning, match='by epochs alone'):
+            assert read_long_csv(path)[0].points[1].metrics == {'acc': 0.6}
+
+    def test_a_time_that_some_points_of_a_run_lack(self, table):
+        with pytest.raises(CurveError, match='line 3, column wall_clock_train_s: is empty: every point of a run needs'):
+            read_long_csv(table(HEADER, 'log,A,1,1,9,0.5,', 'log,A,1,2,,0.6,'))
+
+    @pytest.mark.parametrize(('header', 'cells'), [(HEADER, '0,0,0.1,'), (f'{HEADER},batch', '0,0.5,0.1,,0')])
+    def test_an_evaluation_before_training_is_left_out(self, table, header, cells):
+        after = ',10' if 'batch' in header else ''
+        path = table(header, f'log,A,1,{cells}', f'log,A,1,1,9,0.5,{after}')
+        with pytest.warns(UserWarning, match=r'evaluations before training are left out \(epoch 0, 1 rows\)'):
+            (curve,) = read_long_csv(path)
+        assert [p.epoch for p in curve.points] == [1]
+
+    def test_the_rows_of_two_loggers_are_one_point(self, table):
+        columns = 'kind,method,epoch,wall_clock_train_s,loss,acc'
+        rows = ['log,A,1,9,2.5,', 'log,A,1,9,,0.5', 'log,A,2,18,2.0,', 'log,A,2,18,,0.6']
+        with pytest.warns(UserWarning, match='rows that two loggers wrote at one epoch are joined$'):
+            (curve,) = read_long_csv(table(columns, *rows))
+        assert [p.metrics for p in curve.points] == [{'loss': 2.5, 'acc': 0.5}, {'loss': 2.0, 'acc': 0.6}]
+        for other, remedy in (('log,A,1,9.5,,0.5', 'give both one wall_clock_train_s'), (rows[0], 'keep one row per')):
+            with pytest.raises(CurveError, match=f'both are 1 in log, A: give the runs .*; of one run, {remedy}'):
+                read_long_csv(table(columns, rows[0], other))
+
+    @pytest.mark.parametrize(
+        ('column', 'cells', 'note'),
+        [
+            ('lr', ('0.1', '1e-3x'), r"column 8 \('lr'\) holds '1e-3x', names no metric and is not read"),
+            ('time', ('12 s', '3'), r"column 8 \('time'\) holds '12 s', names no metric"),
+        ],
+    )
+    def test_a_spoilt_number_matters_in_a_metric_only(self, table, column, cells, note):
+        rows = [f'log,A,1,{i},{9 * i},0.5,,{cell}' for i, cell in enumerate(cells, 1)]
+        with pytest.warns(UserWarning, match=note):
+            assert set(read_long_csv(table(f'{HEADER},{column}', *rows))[0].points[0].metrics) == {ACC}
+        with pytest.raises(CurveError, match='column val_loss: .* is not a finite number'):
+            read_long_csv(table(f'{HEADER},val_loss', *rows))
+
+    @pytest.mark.parametrize(
+        'lines',
+        [
+            pytest.param(['epoch,val_accuracy,loss', '0,0.5,2.5'], id='Keras'),
+            pytest.param(['Step,Value', '1,0.5'], id='TensorBoard'),
+            pytest.param(['kind,method,epoch,wall_clock_train', 'log,A,1,9'], id='a time of nearly the right name'),
+        ],
+    )
+    def test_a_foreign_log_is_sent_to_the_readme(self, table, lines):
+        with pytest.raises(CurveError, match='line 1 has no column .* it needs kind,.*README.md, "Curves from other'):
+            read_long_csv(table(*lines))
+        assert '### Curves from other logs' in README.read_text()
+
+    def test_a_tsv(self, tmp_path):
+        (tmp_path / 'a.TSV').write_text('kind\tmethod\tepoch\twall_clock_train_s\tacc\ncyclic\tA\t1\t9\t0.5\n')
+        assert read_sources([tmp_path / 'a.TSV'])[0][0].points[0].metrics == {'acc': 0.5}
+
+
+def test_a_table_with_many_columns_of_one_name_is_refused_soon(table):
+    begun = time.monotonic()
+    with pytest.raises(CurveError, match='of the same name'):
+        read_long_csv(table(HEADER + ',a,b' * 200_000, 'x'))
+    assert time.monotonic() - begun < 5
+
+
+def test_the_ranks_of_a_run_that_changed_them_are_not_written(tmp_path):
+    points = [replace(point(0, 1.0, 9.0, {ACC: 0.5}), world_size=8), replace(point(1, 2.0, 19.0, {}), world_size=4)]
+    write_long_csv(tmp_path / 'a.csv', [TradeoffCurve(Run('a', 'cyclic', 'MX', world_size=8), points)])
+    assert read_long_csv(tmp_path / 'a.csv')[0].run.world_size is None
