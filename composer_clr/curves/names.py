@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from composer_clr.curves.curve import TradeoffCurve
 
 __all__ = [
-    'ABBREVIATIONS',
     'ANYTIME',
     'BASELINE',
     'BRANCH',
@@ -22,21 +21,48 @@ __all__ = [
     'SCHEDULE_FREE',
     'STANDARD',
     'WSD_S',
-    'anytime_kind',
     'branch_file',
     'check_run_name',
-    'cyclic_kind',
     'filled_in',
     'has_cycles',
     'has_marks',
     'kind_order',
     'kind_without_shape',
-    'merged_kind',
     'method_algorithms',
     'method_name',
     'run_kind',
+    'shaped_kind',
     'study_baseline',
 ]
+
+BASELINE = 'baseline'
+# The paper's algorithms by abbreviation, with its arguments, in the order to list them in: after ChannelsLast,
+# BlurPool's new layers would stay as they are laid out; after LabelSmoothing, MixUp would mix in unsmoothed targets.
+_ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
+    'BP': ('BlurPool', {}),
+    'CL': ('ChannelsLast', {}),
+    'MX': ('MixUp', {'alpha': 0.2}),
+    'LS': ('LabelSmoothing', {'smoothing': 0.1}),
+}
+# Algorithms of the usual training run, which make no method: numerics and stability, not what is learned.
+_NO_METHOD = frozenset({'GradientClipping', 'LowPrecisionGroupNorm', 'LowPrecisionLayerNorm', 'NoOpModel'})
+
+STANDARD = 'standard'
+CYCLIC = 'cyclic'
+WSD_S = 'wsd-s'
+BRANCH = 'branch'
+# Runs without a decay: their points are averaged weights.
+ANYTIME = 'anytime'
+SCHEDULE_FREE = 'schedule-free'
+# Points at given times of a run with one decay.
+MARKED = 'marked'
+# Averages of the checkpoints of a run.
+MERGED = 'merged'
+# All points of one run, as a plain training log has them.
+LOG = 'log'
+# Prefixes of an evaluator's label, and ends of a kind, where the weights are others than those in training.
+METRIC_SETS = ('averaged', 'fast-cycles', 'plain')
+_OTHER_WEIGHTS = tuple(f'-{name}' for name in METRIC_SETS)
 
 
 def check_run_name(name: str) -> None:
@@ -59,38 +85,19 @@ def check_run_name(name: str) -> None:
 
 
 def branch_file(duration: str) -> str:
-    """Returns the name of the checkpoint that the branch of a duration starts from.
-
-    Example:
-        >>> branch_file('16ep')
-        'branch-to-16ep.pt'
-    """
+    """Returns the name of the checkpoint that the branch of a duration starts from: ``branch-to-16ep.pt``."""
     return f'branch-to-{duration}.pt'
 
 
-def filled_in(
-    folder: str,
-    run_name: str,
-    *,
-    key: str = 'folder',
-    world_size: int = 1,
-    local_world_size: int | None = None,
-    rank: int = 0,
-    local_rank: int = 0,
-    node_rank: int = 0,
-) -> str:
+def filled_in(folder: str, run_name: str, *, key: str = 'folder', **numbers: Any) -> str:
     """Returns a folder with Composer's placeholders filled in, as its ``format_name_with_dist`` fills them.
 
     Args:
-        folder (str): The folder or URI; ``{run_name}``, ``{world_size}``, ``{local_world_size}``, ``{rank}``,
-            ``{local_rank}`` and ``{node_rank}`` may stand in it.
+        folder (str): The folder or URI; ``{run_name}`` and the names of the numbers may stand in it.
         run_name (str): The run's name.
         key (str): The folder's key, for errors. Default: ``'folder'``.
-        world_size (int): Number of ranks. Default: ``1``.
-        local_world_size (int | None): Number of ranks on this node. Default: ``None``, all of them.
-        rank (int): Global rank. Default: ``0``, the rank that writes curves.
-        local_rank (int): Rank on this node. Default: ``0``.
-        node_rank (int): This node's number. Default: ``0``.
+        **numbers (int): ``world_size``, by default 1; ``local_world_size``, by default all ranks; ``rank``,
+            ``local_rank`` and ``node_rank``, by default 0, of the rank that writes curves.
 
     Raises:
         ValueError: If the name cannot name a folder, a placeholder is unknown, or braces are left.
@@ -104,14 +111,8 @@ def filled_in(
 placeholders: run_name, world_size, local_world_size, rank, local_rank, node_rank
     """
     check_run_name(run_name)
-    values = {
-        'run_name': run_name,
-        'world_size': world_size,
-        'local_world_size': world_size if local_world_size is None else local_world_size,
-        'rank': rank,
-        'local_rank': local_rank,
-        'node_rank': node_rank,
-    }
+    ranks = {'world_size': 1, 'local_world_size': numbers.get('world_size', 1)}
+    values = {'run_name': run_name, **ranks, **dict.fromkeys(('rank', 'local_rank', 'node_rank'), 0), **numbers}
     try:
         if unknown := [name for _, name, _, _ in Formatter().parse(folder) if name is not None and name not in values]:
             raise ValueError(f"{{{unknown[0]}}} is not one of Composer's placeholders: {', '.join(values)}")
@@ -123,22 +124,6 @@ placeholders: run_name, world_size, local_world_size, rank, local_rank, node_ran
     return uri
 
 
-BASELINE = 'baseline'
-ABBREVIATIONS = {'BlurPool': 'BP', 'ChannelsLast': 'CL', 'LabelSmoothing': 'LS', 'MixUp': 'MX'}
-
-# Algorithms of the usual training run, which make no method: numerics and stability, not what is learned.
-_NO_METHOD = frozenset({'GradientClipping', 'LowPrecisionGroupNorm', 'LowPrecisionLayerNorm', 'NoOpModel'})
-
-# With the paper's arguments, in the order to list them in: after ChannelsLast, BlurPool's new layers would stay as they
-# are laid out; after LabelSmoothing, MixUp would mix in targets that are not smoothed.
-_ALGORITHMS: dict[str, dict[str, Any]] = {
-    'BlurPool': {},
-    'ChannelsLast': {},
-    'MixUp': {'alpha': 0.2},
-    'LabelSmoothing': {'smoothing': 0.1},
-}
-
-
 def method_name(algorithms: Iterable[str]) -> str:
     """Returns the name of the method that a set of Composer algorithms makes, in any order.
 
@@ -148,17 +133,14 @@ def method_name(algorithms: Iterable[str]) -> str:
         algorithms (Iterable[str]): Names of Composer's algorithm classes.
 
     Example:
-        >>> method_name(['MixUp', 'LabelSmoothing'])
-        'LS+MX'
-        >>> method_name(['EMA', 'BlurPool']), method_name([])
-        ('BP+EMA', 'baseline')
-        >>> method_name(['GradientClipping']), method_name(['GradientClipping', 'EMA'])
-        ('baseline', 'EMA')
+        >>> method_name(['MixUp', 'LabelSmoothing']), method_name(['EMA', 'BlurPool'])
+        ('LS+MX', 'BP+EMA')
+        >>> method_name([]), method_name(['GradientClipping'])
+        ('baseline', 'baseline')
     """
-    order = list(ABBREVIATIONS)
-    chosen = set(algorithms) - _NO_METHOD
-    present = sorted(chosen, key=lambda name: (order.index(name) if name in order else len(order), name))
-    return '+'.join(ABBREVIATIONS.get(name, name) for name in present) or BASELINE
+    short = {name: abbreviation for abbreviation, (name, _) in _ALGORITHMS.items()}
+    chosen = sorted(set(algorithms) - _NO_METHOD, key=lambda name: (name not in short, short.get(name, name)))
+    return '+'.join(short.get(name, name) for name in chosen) or BASELINE
 
 
 def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
@@ -178,120 +160,64 @@ def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
         Portes et al. 2022, arXiv:2206.00832, appendix A.
     """
     parts = [] if method == BASELINE else method.split('+')
-    if unknown := [part for part in parts if part not in ABBREVIATIONS.values()]:
-        raise ValueError(
-            f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {", ".join(ABBREVIATIONS.values())} joined by +'
-        )
-    return {name: dict(arguments) for name, arguments in _ALGORITHMS.items() if ABBREVIATIONS[name] in parts}
+    if unknown := [part for part in parts if part not in _ALGORITHMS]:
+        known = ', '.join(sorted(_ALGORITHMS))
+        raise ValueError(f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {known} joined by +')
+    return {name: dict(arguments) for short, (name, arguments) in _ALGORITHMS.items() if short in parts}
 
 
 def study_baseline(curves: Iterable[TradeoffCurve], baseline: str = BASELINE) -> str:
-    """Returns the method that others are measured by: the one named, or of runs of one method that one.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-        baseline (str): The one specified. Default: ``'baseline'``, which a study of one other method need not have.
-    """
+    """Returns the method that others are measured by: the one named, or of runs of one method that one."""
     methods = {curve.run.method for curve in curves if curve.points}
     return methods.pop() if len(methods) == 1 and baseline == BASELINE else baseline
 
 
-# Prefixes of the label where an evaluator ran on other weights than those in training.
-METRIC_SETS = ('averaged', 'fast-cycles', 'plain')
-
-STANDARD = 'standard'
-BRANCH = 'branch'
-# Every point of one run, as of a plain training log.
-LOG = 'log'
-CYCLIC = 'cyclic'
-WSD_S = 'wsd-s'
-# Runs without a decay: their points are averaged weights.
-ANYTIME = 'anytime'
-SCHEDULE_FREE = 'schedule-free'
-# Points at given times of a run with one decay.
-MARKED = 'marked'
-# Averages of the checkpoints of a run.
-MERGED = 'merged'
-# Ends of the kinds whose points are of other weights than those in training.
-_OTHER_WEIGHTS = tuple(f'-{name}' for name in METRIC_SETS)
-
-
-def cyclic_kind(arguments: Mapping[str, Any]) -> str:
-    """Returns the kind of curve that a run of several cycles draws: by the shape of its cycles.
-
-    Plain cosine cycles are ``cyclic``, those that hold their peak ``wsd-s``; all else is added to the name.
+def shaped_kind(kind: str, arguments: Mapping[str, Any]) -> str:
+    """Returns a kind of curve with what its schedule adds to the name: all that is not at its default.
 
     Args:
-        arguments (Mapping): Of the schedule: ``t_hold``, ``shape``, ``peak_decay``, ``t_rewarmup``; those missing are
-            the defaults.
+        kind (str): The plain kind. Cyclic runs that hold their peak (``t_hold``) are ``wsd-s``.
+        arguments (Mapping): Of the schedule. Of cyclic runs, ``t_hold``, ``shape``, ``peak_decay`` and ``t_rewarmup``
+            count; of anytime and merged ones ``rate``, and ``average``: ``half_life``, ``window`` and ``decay``.
 
     Example:
-        >>> cyclic_kind({}), cyclic_kind({'t_hold': 0.9}), cyclic_kind({'t_hold': '2ep', 'shape': 'linear'})
-        ('cyclic', 'wsd-s', 'wsd-s-linear')
-        >>> cyclic_kind({'peak_decay': 'sqrt'}), cyclic_kind({'shape': 'triangle', 't_rewarmup': 0.1})
-        ('cyclic-peak-sqrt', 'cyclic-triangle-rewarmup')
+        >>> shaped_kind('cyclic', {}), shaped_kind('cyclic', {'t_hold': '2ep', 'shape': 'linear'})
+        ('cyclic', 'wsd-s-linear')
+        >>> shaped_kind('cyclic', {'peak_decay': 'sqrt', 't_rewarmup': 0.1})
+        'cyclic-peak-sqrt-rewarmup'
+        >>> shaped_kind('anytime', {'rate': '1/sqrt', 'average': {'window': 0.5, 'decay': 'cosine'}})
+        'anytime-falling-window-0.5-cosine'
     """
-    parts = [WSD_S if arguments.get('t_hold') else CYCLIC]
-    if (shape := arguments.get('shape', 'cosine')) != 'cosine':
-        parts.append(str(shape))
-    decay = arguments.get('peak_decay')
-    if decay is not None and decay != 1:
-        parts.append(f'peak-{decay if isinstance(decay, str) else f"{decay:g}" if _is_number(decay) else "list"}')
-    if arguments.get('t_rewarmup'):
-        parts.append('rewarmup')
-    return '-'.join(parts)
+    parts: list[str] = []
+    if kind == CYCLIC:
+        kind = WSD_S if arguments.get('t_hold') else CYCLIC
+        shape, decay = arguments.get('shape', 'cosine'), arguments.get('peak_decay')
+        parts += [] if shape == 'cosine' else [str(shape)]
+        parts += [] if decay in (None, 1) else [f'peak-{"list" if isinstance(decay, (list, tuple)) else _plain(decay)}']
+        parts += ['rewarmup'] if arguments.get('t_rewarmup') else []
+    elif kind in (ANYTIME, MERGED):
+        average = arguments.get('average') or {}
+        half_life, window, decay = (average.get(name) for name in ('half_life', 'window', 'decay'))
+        parts += [] if arguments.get('rate', 'constant') == 'constant' else ['falling']
+        parts += [] if half_life is None else [f'half-life-{_plain(half_life)}']
+        parts += [] if window in (None, 0.25) else [f'window-{_plain(window)}']
+        parts += [] if decay in (None, 'linear') else [str(decay)]
+    return '-'.join([kind, *parts])
 
 
-def anytime_kind(arguments: Mapping[str, Any]) -> str:
-    """Returns the kind of curve that an anytime run draws: by its rate and its average.
-
-    The constant rate with the uniform average over the last quarter is ``anytime``; all else is added to the name.
-
-    Args:
-        arguments (Mapping): Of the schedule: ``rate``, and ``average``, the arguments of the average; those missing are
-            the defaults.
-
-    Example:
-        >>> anytime_kind({}), anytime_kind({'rate': '1/sqrt', 'average': {'window': 0.5, 'decay': 'cosine'}})
-        ('anytime', 'anytime-falling-window-0.5-cosine')
-    """
-    parts = [ANYTIME]
-    if arguments.get('rate', 'constant') != 'constant':
-        parts.append('falling')
-    return '-'.join(parts + _average_parts(arguments.get('average') or {}))
-
-
-def merged_kind(window: float, decay: str) -> str:
-    """Returns the kind of curve that averages of checkpoints draw, named as :func:`anytime_kind` names averages.
-
-    Example:
-        >>> merged_kind(0.25, 'linear'), merged_kind(0.5, '1-sqrt')
-        ('merged', 'merged-window-0.5-1-sqrt')
-    """
-    return '-'.join([MERGED, *_average_parts({'window': window, 'decay': decay})])
-
-
-def _average_parts(average: Mapping[str, Any]) -> list[str]:
-    parts = []
-    if average.get('half_life') is not None:
-        parts.append(f'half-life-{_plain(average["half_life"])}')
-    if average.get('window') not in (None, 0.25):
-        parts.append(f'window-{_plain(average["window"])}')
-    if average.get('decay', 'linear') != 'linear':
-        parts.append(str(average['decay']))
-    return parts
+def _plain(value: object) -> str:
+    return f'{value:g}' if isinstance(value, (int, float)) else str(value)
 
 
 def kind_without_shape(kind: str) -> str:
     """Returns the kind without what its shape adds to it.
 
     Example:
-        >>> kind_without_shape('wsd-s-linear'), kind_without_shape('cyclic-peak-sqrt'), kind_without_shape('branch')
-        ('wsd-s', 'cyclic', 'branch')
+        >>> kind_without_shape('wsd-s-linear'), kind_without_shape('anytime-falling'), kind_without_shape('branch')
+        ('wsd-s', 'anytime', 'branch')
     """
-    if kind.startswith((ANYTIME, MERGED)) and not kind.endswith(_OTHER_WEIGHTS):
-        return ANYTIME if kind.startswith(ANYTIME) else MERGED
-    return next((plain for plain in (WSD_S, CYCLIC) if has_cycles(kind) and kind.startswith(plain)), kind)
+    shaped = () if kind.endswith(_OTHER_WEIGHTS) else (WSD_S, CYCLIC, ANYTIME, MERGED)
+    return next((plain for plain in shaped if kind.startswith(plain)), kind)
 
 
 def has_cycles(kind: str) -> bool:
@@ -301,25 +227,12 @@ def has_cycles(kind: str) -> bool:
         >>> [has_cycles(kind) for kind in ('cyclic', 'wsd-s-linear', 'standard', 'cyclic-averaged')]
         [True, True, False, False]
     """
-    return kind.startswith((CYCLIC, WSD_S)) and not kind.endswith(_OTHER_WEIGHTS)
+    return kind_without_shape(kind) in (CYCLIC, WSD_S)
 
 
 def has_marks(kind: str) -> bool:
-    """Returns whether the points of a kind are at marks, which the learning rate does not show.
-
-    Example:
-        >>> [has_marks(kind) for kind in ('anytime-falling', 'schedule-free', 'marked', 'cyclic')]
-        [True, True, True, False]
-    """
+    """Returns whether the points of a kind are at marks, which the learning rate does not show."""
     return kind.startswith(ANYTIME) or kind in (SCHEDULE_FREE, MARKED)
-
-
-def _plain(value: object) -> str:
-    return f'{value:g}' if isinstance(value, (int, float)) else str(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def run_kind(
@@ -335,7 +248,7 @@ def run_kind(
 
     Args:
         troughs (int | None): Number of troughs up to the end of training; ``None``: not known, so several.
-        arguments (Mapping | None): Of the schedule, as for :func:`cyclic_kind`. Default: ``None``.
+        arguments (Mapping | None): Of the schedule, as for :func:`shaped_kind`. Default: ``None``.
         decays (bool): Whether the rate comes down; else the troughs are the marks of an anytime run. Default: ``True``.
         comes_down (bool): Whether the rate may come down at every trough, rather than at the end alone. Default:
             ``True``.
@@ -353,17 +266,12 @@ def run_kind(
     if schedule_free:
         return f'{SCHEDULE_FREE}-{run_kind(troughs, arguments, comes_down=comes_down)}' if decays else SCHEDULE_FREE
     if not decays:
-        return anytime_kind(arguments or {}) + ('' if averaged else '-plain')
+        return shaped_kind(ANYTIME, arguments or {}) + ('' if averaged else '-plain')
     if troughs is not None and troughs <= 1:
         return STANDARD
-    return cyclic_kind(arguments or {}) if comes_down else MARKED
+    return shaped_kind(CYCLIC, arguments or {}) if comes_down else MARKED
 
 
 def kind_order(kind: str) -> tuple[bool, bool, str]:
-    """Returns the key that sorts kinds of curve: standard, cyclic, then the others by name.
-
-    Example:
-        >>> sorted(['wsd-s', 'cyclic', 'branch', 'standard'], key=kind_order)
-        ['standard', 'cyclic', 'branch', 'wsd-s']
-    """
+    """Returns the key that sorts kinds of curve: standard, cyclic, then the others by name."""
     return kind != STANDARD, kind != CYCLIC, kind

@@ -18,7 +18,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, anytime_kind, cyclic_kind
+from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, shaped_kind
 from composer_clr.utils.errors import UserError
 
 __all__ = [
@@ -162,8 +162,7 @@ class ScheduleRecipe:
     @property
     def curve_kind(self) -> str:
         """The kind of the run's curve, as recorded in it."""
-        kinds = {'cyclic': cyclic_kind, ANYTIME: anytime_kind}
-        return kinds[self.kind](vars(self)) if self.kind in kinds else self.kind
+        return shaped_kind(self.kind, vars(self))
 
     def of_run(self) -> ScheduleRecipe:
         """Returns the schedule that the run follows: for a standard run or a branch, one cycle to the end."""

@@ -16,7 +16,7 @@ from composer_clr.averaging.state_file import load_network
 from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.averaging.trough_weights import load_tensors
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.names import merged_kind
+from composer_clr.curves.names import MERGED, shaped_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import CheckpointRecipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.evaluation import scalars
@@ -80,7 +80,7 @@ def merged_curve(
                 UserWarning,
                 stacklevel=2,
             )
-        kind = merged_kind(window, decay)
+        kind = shaped_kind(MERGED, {'average': {'window': window, 'decay': decay}})
         run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind, started_at=None)
         described = {
             'scheduler': 'merge',

@@ -14,7 +14,7 @@ from composer_clr.analysis.slow_start import without_slow_start
 from composer_clr.cli.app import main
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.files import with_metric_sets
-from composer_clr.curves.names import cyclic_kind, has_cycles, kind_without_shape
+from composer_clr.curves.names import has_cycles, kind_without_shape, shaped_kind
 from composer_clr.figures.legend import kind_handles
 from composer_clr.figures.style import draw_points
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
@@ -169,7 +169,7 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_a_kind_names_the_shape(arguments, kind):
-    assert cyclic_kind(arguments) == kind
+    assert shaped_kind('cyclic', arguments) == kind
     assert has_cycles(kind)
     assert kind_without_shape(kind) == ('wsd-s' if arguments.get('t_hold') else 'cyclic')
 

@@ -11,7 +11,7 @@ from composer.core import Time
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.analysis.recorded_schedule import recorded_schedule
-from composer_clr.curves.names import cyclic_kind
+from composer_clr.curves.names import shaped_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import RecipeError
@@ -129,7 +129,7 @@ def test_recipe_and_record_have_the_schedulers_shape(make_trainer, tmp_path, arg
     scheduler = CyclicCosineScheduler('2ep', 2, '2ep', 0.1, **arguments)
     snapshot = ParetoSnapshot(folder='out', save_weights=False)
     make_trainer(schedulers=scheduler, callbacks=snapshot, max_duration='8ep').fit()
-    assert snapshot.curve.run.kind == cyclic_kind(arguments)
+    assert snapshot.curve.run.kind == shaped_kind('cyclic', arguments)
     recorded = recorded_schedule(snapshot.curve).cycles
     overrides = [f'schedule.{name}={value}' for name, value in arguments.items()]
     if 'ba' in str(arguments):
