@@ -1,8 +1,8 @@
 """Trains one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
 
 ``--check`` builds everything, tries two training batches and one evaluation batch, and prints the cost of the run;
-nothing is kept. ``--traceback`` shows where in the code an error was raised. The exit status is 2 for a run that cannot
-be started, 1 for one that failed later.
+nothing is kept. ``--keys`` prints every key of a recipe with its type, default and meaning. ``--traceback`` shows where
+in the code an error was raised. The exit status is 2 for a run that cannot be started, 1 for one that failed later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
 from composer_clr.recipes.preview import planned_run
-from composer_clr.recipes.schema import Recipe, RecipeError
+from composer_clr.recipes.schema import Recipe, RecipeError, explained_keys
 from composer_clr.recipes.study import PLACES, check_same_settings, run_folder, troughs_passed
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderLock
 from composer_clr.training.build import build_trainer, fit, snapshot_of
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     flags = {argument for argument in arguments if argument.startswith('-')}
     name, *overrides = [argument for argument in arguments if argument not in flags] or ['']
+    if '--keys' in flags:
+        print(explained_keys())
+        return 0
     if not name or flags & {'-h', '--help'}:
         print(__doc__, f'Recipes: {", ".join(shipped_recipes())}', recipe_help, sep='\n\n')
         return 0

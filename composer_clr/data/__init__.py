@@ -23,5 +23,5 @@ def data_set(name: str) -> Callable[..., tuple[DataSpec, DataSpec]]:
         ValueError: If the name is unknown, or the data set's libraries are not installed.
     """
     if name not in DATA_SETS:
-        raise ValueError(f'unknown name{did_you_mean(name, DATA_SETS)}')
+        raise ValueError(f'unknown name{did_you_mean(name, DATA_SETS)} (the data sets are {", ".join(DATA_SETS)})')
     return getattr(import_module(f'composer_clr.data.{name}'), f'{name}_dataspecs')

@@ -6,17 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from pydantic import ValidationError
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.names import check_run_name
-from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
-from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.recipes.planned_cycles import cycles_of
+from composer_clr.recipes.schema import RecipeError, ScheduleRecipe
+from composer_clr.recipes.untrusted_yaml import References, merged, read_mapping, read_override
 from composer_clr.schedule.run_schedule import RunSchedule
-from composer_clr.utils.files import bounded_text
 
 __all__ = ['is_llm_foundry', 'llm_foundry_study']
 
@@ -24,6 +21,7 @@ _SCHEDULER = 'cyclic_cosine'
 # One cycle to the end of training, in place of the YAML's cycles: bit for bit Composer's cosine with warmup.
 _ONE_CYCLE = ('scheduler.t_0=null', 'scheduler.cycle_ends=[1dur]')
 _SET = ('seed', 'max_duration')
+_NEEDED = ('run_name', 'max_duration', 'scheduler', 'callbacks')
 
 
 def is_llm_foundry(launcher: Sequence[str]) -> bool:
@@ -89,49 +87,34 @@ def llm_foundry_study(
 
 
 def _read(path: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns what the sweep needs of the configuration with the overrides, references resolved."""
+    """Returns what the study needs of the configuration with the overrides, references filled in."""
     try:
-        text = bounded_text(Path(path), MAX_BYTES)
-        check_plain(text, mapping=True)
-        config = OmegaConf.create(text)
-        if not isinstance(config, DictConfig):
-            raise ValueError('not a mapping')
-        for override in overrides:
-            check_plain(override.partition('=')[2])
-        config = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
-        check_references(OmegaConf.to_container(config))
-        plain = {key: _resolved(config, key) for key in ('run_name', 'max_duration', 'scheduler', 'callbacks')}
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        keys = merged([read_mapping(Path(path)), *map(read_override, overrides)])
+        references = References(keys)
+        config = {
+            key: references.filled(keys.get(key)) for key in ('run_name', 'max_duration', 'scheduler', 'callbacks')
+        }
+    except (OSError, ValueError) as error:
         raise RecipeError(f'{path}: cannot be read as a configuration of LLM Foundry ({error})') from error
-    if not isinstance(plain['run_name'], str):
-        raise RecipeError(f'{path}: run_name={plain["run_name"]!r}: must be the name that the runs of the study share')
+    if not isinstance(config['run_name'], str):
+        raise RecipeError(f'{path}: run_name={config["run_name"]!r}: must be the name that the runs of the study share')
     try:
-        check_run_name(plain['run_name'])
+        check_run_name(config['run_name'])
     except ValueError as error:
         raise RecipeError(f'{path}: {error}') from error
-    return plain
-
-
-def _resolved(config: Any, key: str) -> Any:
-    value = OmegaConf.select(config, key)
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return config
 
 
 def _cycles(path: str, config: dict[str, Any]) -> RunSchedule:
     scheduler = dict(config['scheduler'] or {})
     if scheduler.pop('name', None) != _SCHEDULER:
         raise RecipeError(f'{path}: scheduler.name must be {_SCHEDULER}, which a standard run uses with one cycle')
-    known = set(ScheduleRecipe.__dataclass_fields__)
-    unknown = sorted(set(scheduler) - known)
-    if unknown:
-        raise RecipeError(f'{path}: scheduler.{unknown[0]}: unknown argument of {_SCHEDULER}')
-    return recipe_cycles(
-        Recipe(
-            run_name=config['run_name'],
-            max_duration=str(config['max_duration']),
-            schedule=ScheduleRecipe(kind='cyclic', **scheduler),
-        )
-    )
+    try:
+        schedule = ScheduleRecipe(kind='cyclic', **scheduler)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f'{path}: scheduler.{first["loc"][0]}: {first["msg"]}') from error
+    return cycles_of(schedule, str(config['max_duration']))
 
 
 def _folder(path: str, config: dict[str, Any]) -> str:

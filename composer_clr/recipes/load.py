@@ -8,38 +8,36 @@ that names another one as its ``base`` is that one with its own keys on top. A v
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy, deepcopy
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, check_run_name, method_name
+from composer_clr.curves.names import ANYTIME, check_run_name, method_name
 from composer_clr.recipes.families import check_family
-from composer_clr.recipes.schema import KINDS, ON_NAN, OptimizerRecipe, Recipe, RecipeError
-from composer_clr.recipes.untrusted_yaml import MAX_BYTES, check_plain, check_references
+from composer_clr.recipes.schema import Recipe, RecipeError, key_defaults, recipe_keys
+from composer_clr.recipes.untrusted_yaml import References, holds, merged, nested, read_mapping, read_override
 from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.times import read_duration
 from composer_clr.utils.errors import did_you_mean
-from composer_clr.utils.files import bounded_text
 
 __all__ = ['RecipeTemplate', 'load_recipe', 'shipped_recipes']
 
 # A wheel carries the YAMLs inside the package; in a checkout, and so in an editable install, they lie beside it.
 _PACKAGE = Path(__file__).parent.parent
 _YAMLS = next(folder for folder in (_PACKAGE / 'yamls', _PACKAGE.parent / 'yamls') if folder.is_dir())
-
 # The folder of LLM Foundry's configurations, which are not recipes.
 _FOREIGN = 'llm_foundry'
 
-# Keys within keys: none is empty, and no list is indexed.
-_KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
+_RECIPE = TypeAdapter(Recipe)
+# A section may be left out: what is missing is then a key of it.
+_SECTIONS = {name.rpartition('.')[0]: {} for name in recipe_keys() if '.' in name}
+_T = TypeVar('_T')
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -60,13 +58,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 class RecipeTemplate:
-    """Reads a recipe once, to make it with many values of some of its keys.
-
-    Args:
-        name (str): A shipped recipe or the path of a YAML file.
-
-    Raises:
-        RecipeError: If the recipe or one of its keys is unknown, or a value has the wrong type.
+    """Reads the files of a recipe once, to make it with many values of some of its keys.
 
     Example:
         >>> template = RecipeTemplate('quickstart/digits').with_overrides(['max_duration=4ep'])
@@ -76,83 +68,70 @@ class RecipeTemplate:
 
     def __init__(self, name: str):
         self._name = name
-        self._config: DictConfig = OmegaConf.structured(Recipe)
-        for source, own_keys in _with_bases(name):
-            with _errors_of(source):
-                self._config.merge_with(own_keys)
+        # What each source holds, later ones on top.
+        self._layers = _with_bases(name)
 
     def with_overrides(self, overrides: Sequence[str]) -> RecipeTemplate:
-        """Returns a template with ``key=value`` pairs on top of the recipe's own keys.
-
-        Raises:
-            RecipeError: If an override is not ``key=value``, its key is unknown, or its value has the wrong type.
-        """
+        """Returns a template with ``key=value`` pairs on top of the recipe's own keys."""
         template = copy(self)
-        template._config = config = deepcopy(self._config)
-        for override in overrides:
-            key, equals, value = override.partition('=')
-            if not equals or not _KEY.fullmatch(key):
-                raise RecipeError(f'{override!r}: must be key=value, such as schedule.kind=standard')
-            with _errors_of(override):
-                _check(check_plain, value, override)
-                config.merge_with(OmegaConf.from_dotlist([override]))
-        with _errors_of(self._name):
-            _check(check_references, OmegaConf.to_container(config), self._name)
-            if config.snapshot.method is None:
-                used = (algorithm for algorithm, arguments in config.algorithms.items() if arguments is not False)
-                config.snapshot.method = method_name(used)
+        own = [(override, _refused_by(override, partial(read_override, override))) for override in overrides]
+        template._layers = [*self._layers, *own]
         return template
 
     def recipe(self, values: Mapping[str, Any] | None = None) -> Recipe:
-        """Returns the recipe, checked.
-
-        Args:
-            values (Mapping[str, Any] | None): Plain values by key, such as ``{'schedule.kind': 'cyclic'}``; they stay
-                set. Default: ``None``, none.
-
-        Raises:
-            RecipeError: If a value is missing, or out of range.
-        """
-        config = self._config
-        with _errors_of(self._name):
-            for key, value in (values or {}).items():
-                OmegaConf.update(config, key, value)
-            try:
-                recipe = OmegaConf.to_object(config)
-            except MissingMandatoryValue as error:
-                missing = sorted(OmegaConf.missing_keys(config))
-                verb = 'is' if len(missing) == 1 else 'are'
-                raise RecipeError(
-                    f'{self._name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE'
-                ) from error
-        assert isinstance(recipe, Recipe)
+        """Returns the recipe, checked; ``values`` are plain values by key, such as ``{'schedule.kind': 'cyclic'}``."""
+        own = [nested(key, value) for key, value in (values or {}).items()]
+        keys = merged([_SECTIONS, *(layer for _, layer in self._layers), *own])
+        snapshot, algorithms = keys['snapshot'], keys.get('algorithms')
+        if isinstance(snapshot, dict) and snapshot.get('method') is None:
+            chosen = algorithms if isinstance(algorithms, dict) else {}
+            snapshot['method'] = method_name(name for name, arguments in chosen.items() if arguments is not False)
+        keys = _refused_by(self._name, lambda: References(keys, key_defaults()).filled(keys))
+        recipe = self._typed(keys)
+        schedule, optimizer = recipe.schedule, recipe.optimizer
         # An override removes an argument of the base's optimizer, which another optimizer may lack.
-        recipe.optimizer.arguments = {k: v for k, v in recipe.optimizer.arguments.items() if v is not None}
+        optimizer.arguments = {name: value for name, value in optimizer.arguments.items() if value is not None}
+        if schedule.schedule_free:
+            other = {**keys, 'optimizer': {**keys['optimizer'], **schedule.schedule_free}}
+            typed = _refused_by('schedule.schedule_free', lambda: self._typed(other)).optimizer
+            schedule.schedule_free = {name: getattr(typed, name) for name in schedule.schedule_free}
+        if schedule.kind == ANYTIME:
+            _refused_by('schedule.average', lambda: read_average(schedule.average))
         check_family(recipe, self._name)
-        if recipe.schedule.kind not in KINDS:
-            raise RecipeError(f'schedule.kind={recipe.schedule.kind!r}: must be one of {", ".join(KINDS)}')
-        if not 0 <= recipe.seed < 2**32:
-            raise RecipeError(f'seed={recipe.seed}: must be between 0 and {2**32 - 1}')
-        if recipe.snapshot.on_nan not in ON_NAN:
-            raise RecipeError(f"snapshot.on_nan={recipe.snapshot.on_nan!r}: must be 'stop' or 'continue'")
         try:
             read_duration('max_duration', recipe.max_duration)
             check_run_name(recipe.run_name)
         except ValueError as error:
             raise RecipeError(str(error)) from error
-        if recipe.schedule.kind == ANYTIME:
-            try:
-                read_average(recipe.schedule.average)
-            except ValueError as error:
-                raise RecipeError(f'schedule.average: {error}') from error
-        if recipe.schedule.kind == SCHEDULE_FREE:
-            with _errors_of('schedule.schedule_free'):
-                typed = OmegaConf.merge(OmegaConf.structured(OptimizerRecipe), recipe.schedule.schedule_free)
-                assert isinstance(typed, DictConfig)
-                recipe.schedule.schedule_free = OmegaConf.to_container(
-                    OmegaConf.masked_copy(typed, list(recipe.schedule.schedule_free))
-                )  # type: ignore[assignment]
         return recipe
+
+    def _typed(self, keys: Mapping[str, Any]) -> Recipe:
+        """Returns a recipe of which every key has its type, and none is missing or unknown."""
+        try:
+            return _RECIPE.validate_python(keys)
+        except ValidationError as error:
+            faults = _faults(error)
+            missing = sorted(name for name, (first, *_) in faults.items() if first['type'] == 'missing')
+            for name in faults.keys() - missing:
+                raise RecipeError(self._fault(name, faults[name])) from error
+            verb = 'is' if len(missing) == 1 else 'are'
+            raise RecipeError(f'{self._name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE') from error
+
+    def _fault(self, name: str, faults: Sequence[ErrorDetails]) -> str:
+        """Returns a line on a key: which source has what for it, and what would be right."""
+        source = next((source for source, layer in reversed(self._layers) if holds(layer, name)), self._name)
+        section, _, key = name.rpartition('.')
+        if faults[0]['type'] == 'unexpected_keyword_argument':
+            inner = [other.removeprefix(f'{section}.') for other in recipe_keys() if other.startswith(section)]
+            elsewhere = [f', did you mean {other!r}?' for other in recipe_keys() if other.endswith(f'.{key}')]
+            near = did_you_mean(key, [other.partition('.')[0] for other in inner])
+            return f'{source}: unknown key {name!r}{near or "".join(elsewhere[:1])}'
+        if faults[0]['type'] == 'dataclass_type':
+            right = 'a mapping of its keys'
+        else:
+            right = ' or '.join(fault['msg'].removeprefix('Input should be ') for fault in faults)
+        shown = '' if source.startswith(f'{name}=') else f'{name}={reprlib.repr(faults[0]["input"])}: '
+        return f'{source}: {shown}must be {right}'
 
 
 def shipped_recipes() -> list[str]:
@@ -169,19 +148,14 @@ def shipped_recipes() -> list[str]:
     )
 
 
-def _with_bases(name: str) -> list[tuple[str, Any]]:
+def _with_bases(name: str) -> list[tuple[str, dict[str, Any]]]:
     """Returns the keys of a recipe's file, after those of its bases, each with the recipe's name."""
-    chain: list[tuple[str, Any]] = []
+    chain: list[tuple[str, dict[str, Any]]] = []
     paths = [_path_of(name, Path())]
     while True:
-        with _errors_of(name):
-            text = _text(name, paths[-1])
-            _check(partial(check_plain, mapping=True), text, name)
-            own_keys = OmegaConf.create(text)
-            # Before any key is read, which follows its references.
-            _check(check_references, OmegaConf.to_container(own_keys), name)
-        chain.insert(0, (name, own_keys))
-        base = own_keys.get('base') if isinstance(own_keys, DictConfig) else None
+        own = _refused_by(name, partial(read_mapping, paths[-1]))
+        chain.insert(0, (name, own))
+        base = own.get('base')
         if base is None:
             return chain
         paths.append(_path_of(str(base), paths[-1].parent))
@@ -199,34 +173,24 @@ def _path_of(name: str, folder: Path) -> Path:
     raise RecipeError(f'recipe {name!r}: unknown name{remedy}')
 
 
-def _text(name: str, path: Path) -> str:
+def _refused_by(source: str, call: Callable[[], _T]) -> _T:
+    """Calls a function, whose errors are refusals of a source's content."""
     try:
-        return bounded_text(path, MAX_BYTES)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f'{name}: cannot be read ({error})') from error
-
-
-def _check(check: Callable[[Any], None], value: Any, source: str) -> None:
-    try:
-        check(value)
+        return call()
+    except OSError as error:
+        raise RecipeError(f'{source}: cannot be read ({error})') from error
     except ValueError as error:
         raise RecipeError(f'{source}: {error}') from error
 
 
-@contextmanager
-def _errors_of(source: str) -> Iterator[None]:
-    """Raises errors of the YAML or of its types in one line that names the source."""
-    try:
-        yield
-    except (ConfigKeyError, ConfigAttributeError) as error:
-        known = list(getattr(error.object_type, '__dataclass_fields__', ()))
-        raise RecipeError(f'{source}: unknown key {error.full_key!r}{did_you_mean(str(error.key), known)}') from error
-    except OmegaConfBaseException as error:
-        reason = str(error).partition('\n')[0]
-        raise RecipeError(f'{source}: {error.full_key}: {reason}') from error
-    except RecipeError:
-        raise
-    except YAMLError as error:
-        raise RecipeError(f'{source}: not valid YAML ({" ".join(str(error).split())})') from error
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{source}: not a mapping of the recipe's keys ({error})") from error
+def _faults(error: ValidationError) -> dict[str, list[ErrorDetails]]:
+    """Returns the faults of each key; a value that may be of several types has one of each."""
+    faults: dict[str, list[ErrorDetails]] = {}
+    for fault in error.errors(include_url=False, include_context=False):
+        name = '.'.join(map(str, fault['loc']))
+        if fault['type'] not in ('missing', 'unexpected_keyword_argument'):
+            # A type, or a key that is not the schema's, stands behind the key.
+            while name not in recipe_keys() and name not in _SECTIONS:
+                name = name.rpartition('.')[0]
+        faults.setdefault(name, []).append(fault)
+    return faults

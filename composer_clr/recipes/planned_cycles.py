@@ -9,7 +9,7 @@ from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import Lengths, read_duration
 
-__all__ = ['recipe_arguments', 'recipe_cycles']
+__all__ = ['cycles_of', 'recipe_arguments', 'recipe_cycles']
 
 # A boundary that lies on a whole epoch does so on this finer grid too.
 _FINER = 10**6
@@ -29,7 +29,7 @@ def recipe_arguments(schedule: ScheduleRecipe) -> ScheduleArguments:
 
 
 def recipe_cycles(recipe: Recipe) -> RunSchedule:
-    """Returns the schedule of a recipe's run, counted in the unit of its ``max_duration``.
+    """Returns the cycles of a recipe's schedule, counted in the unit of its ``max_duration``.
 
     Raises:
         RecipeError: If its times are not all in the unit of ``max_duration`` or fractions of it, or do not make a
@@ -41,12 +41,17 @@ def recipe_cycles(recipe: Recipe) -> RunSchedule:
         >>> planned.troughs, planned.unit
         ([4, 8, 16, 32, 64], 'ep')
     """
+    return cycles_of(recipe.schedule, recipe.max_duration)
+
+
+def cycles_of(schedule: ScheduleRecipe, max_duration: str) -> RunSchedule:
+    """Returns the cycles of a schedule up to a duration: see :func:`recipe_cycles`."""
     try:
-        duration = read_duration('max_duration', recipe.max_duration)
+        duration = read_duration('max_duration', max_duration)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     try:
-        arguments = recipe_arguments(recipe.schedule)
+        arguments = recipe_arguments(schedule)
         for name, time in arguments.times().items():
             if time.value and time.unit not in ('dur', duration.unit):
                 raise RecipeError(
@@ -59,8 +64,10 @@ def recipe_cycles(recipe: Recipe) -> RunSchedule:
         planned = RunSchedule.of_arguments(arguments, lengths, unit=duration.unit)
         planned.cycles.check_shape(int(duration.value), arguments.alpha_f)
         planned.cycles.troughs(int(duration.value))
+    except RecipeError:
+        raise
     except ValueError as error:
-        raise RecipeError(str(error) if isinstance(error, RecipeError) else f'schedule: {error}') from error
+        raise RecipeError(f'schedule: {error}') from error
     return planned
 
 

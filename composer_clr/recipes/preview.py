@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
+from composer_clr.recipes.planned_cycles import cycles_of, recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import ScheduleTime, read_duration, read_time
@@ -24,7 +24,7 @@ def planned_run(recipe: Recipe) -> RunSchedule:
         >>> planned_run(load_recipe('quickstart/digits', ['schedule.kind=standard'])).troughs
         [64]
     """
-    return recipe_cycles(replace(recipe, schedule=recipe.schedule.of_run()))
+    return cycles_of(recipe.schedule.of_run(), recipe.max_duration)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def extended(recipe: Recipe, start: str) -> Extension:
                 f'--from {time}: the schedule has no later trough: add one to schedule.cycle_ends or schedule.marks'
             )
         # One unit more, so that a trough rounded down to the end is checked too.
-        recipe_cycles(replace(recipe, max_duration=f'{later + 1}{planned.unit}'))
+        cycles_of(schedule, f'{later + 1}{planned.unit}')
         until = later
     added = [trough for trough in planned.cycles.troughs(until) if trough > start_at]
     return Extension(start_at, until, added, planned.unit)

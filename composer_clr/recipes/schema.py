@@ -13,37 +13,51 @@ recipe before running it:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, field, fields, replace
+from functools import cache
+from inspect import cleandoc
+from json import dumps
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from omegaconf import MISSING
+from pydantic import ConfigDict, Field, Strict
+from pydantic.dataclasses import dataclass
 
-from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE, shaped_kind
+from composer_clr.curves.names import shaped_kind
 from composer_clr.utils.errors import UserError
 
 __all__ = [
     'KINDS',
-    'ON_NAN',
     'CheckpointRecipe',
     'DataRecipe',
     'EvaluationRecipe',
+    'Key',
     'ModelRecipe',
     'OptimizerRecipe',
     'Recipe',
     'RecipeError',
     'ScheduleRecipe',
     'SnapshotRecipe',
+    'explained_keys',
+    'key_defaults',
+    'recipe_keys',
 ]
 
-KINDS = ('cyclic', 'standard', 'branch', ANYTIME, SCHEDULE_FREE)
-ON_NAN = ('stop', 'continue')
+Kind = Literal['cyclic', 'standard', 'branch', 'anytime', 'schedule-free']
+KINDS: tuple[str, ...] = get_args(Kind)
+# Neither a text nor a truth value is a number.
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
+_CONFIG = ConfigDict(extra='forbid', coerce_numbers_to_str=True)
 
 
 class RecipeError(UserError):
     """A recipe that cannot be run; the message names the key, the value and the remedy, on one line."""
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class ModelRecipe:
     """The network and its loss. Its name decides the family of the recipe, image classifier or language model.
 
@@ -56,13 +70,13 @@ class ModelRecipe:
         arguments (dict): Further arguments of the network, by name.
     """
 
-    name: str = MISSING
-    num_classes: int | None = None
+    name: str
+    num_classes: Whole | None = None
     loss: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class DataRecipe:
     """The data, of the network's family.
 
@@ -80,17 +94,17 @@ class DataRecipe:
         arguments (dict): Further arguments of the data set, by name.
     """
 
-    name: str = MISSING
+    name: str
     path: str | None = None
-    sequence_length: int | None = None
-    batch_size: int | str = MISSING
-    eval_batch_size: int | str = MISSING
-    num_workers: int = 0
-    timeout_s: float = 600.0
+    sequence_length: Whole | None = None
+    batch_size: Whole | str
+    eval_batch_size: Whole | str
+    num_workers: Whole = 0
+    timeout_s: Number = 600.0
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class OptimizerRecipe:
     """The optimizer.
 
@@ -103,12 +117,12 @@ class OptimizerRecipe:
     """
 
     name: str = 'DecoupledSGDW'
-    lr: float = MISSING
-    weight_decay: float = 0.0
+    lr: Number
+    weight_decay: Number = 0.0
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class ScheduleRecipe:
     """The learning rate over time. Times are time strings: ``8ep``, ``500ba``, ``0.1dur``.
 
@@ -143,16 +157,16 @@ class ScheduleRecipe:
             ``{name: SGDScheduleFree, lr: 1.0}``. Default: ``{}``, none.
     """
 
-    kind: str = MISSING
+    kind: Kind
     t_warmup: str = '0ba'
     t_0: str | None = None
-    t_mult: float = 2.0
-    alpha_f: float = 0.0
+    t_mult: Number = 2.0
+    alpha_f: Number = 0.0
     cycle_ends: list[str] | None = None
     shape: str = 'cosine'
     peak_decay: Any = None
-    t_rewarmup: str | float | None = None
-    t_hold: str | float | None = None
+    t_rewarmup: str | Number | None = None
+    t_hold: str | Number | None = None
     marks: Any = None
     rate: str = 'constant'
     a: str | None = None
@@ -171,7 +185,7 @@ class ScheduleRecipe:
         return replace(self, t_0=None, t_mult=2.0, cycle_ends=['1dur'])
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class EvaluationRecipe:
     """Evaluation.
 
@@ -182,7 +196,7 @@ class EvaluationRecipe:
     interval: str = '0ep'
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class SnapshotRecipe:
     """The points of the curve; see :class:`~composer_clr.ParetoSnapshot`.
 
@@ -210,12 +224,12 @@ class SnapshotRecipe:
     method: str | None = None
     kind: str | None = None
     overwrite: bool = False
-    on_nan: str = 'stop'
-    on_change: str = 'refuse'
+    on_nan: Literal['stop', 'continue'] = 'stop'
+    on_change: Literal['refuse', 'continue'] = 'refuse'
     log_artifact: bool = False
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class CheckpointRecipe:
     """The Trainer's own checkpoints, from which runs resume.
 
@@ -231,12 +245,12 @@ class CheckpointRecipe:
 
     folder: str | None = None
     interval: str = '1ep'
-    keep: int = 1
+    keep: Whole = 1
     autoresume: bool = False
     load_path: str | None = None
 
 
-@dataclass
+@dataclass(kw_only=True, config=_CONFIG)
 class Recipe:
     """A training run.
 
@@ -267,18 +281,18 @@ class Recipe:
         checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
     """
 
-    run_name: str = MISSING
+    run_name: str
     base: str | None = None
-    seed: int = 17
-    max_duration: str = MISSING
+    seed: Seed = 17
+    max_duration: str
     precision: str | None = None
-    device_train_microbatch_size: int | str | None = None
+    device_train_microbatch_size: Whole | str | None = None
     compile: bool = False
     progress_bar: bool = True
-    model: ModelRecipe = field(default_factory=ModelRecipe)
-    data: DataRecipe = field(default_factory=DataRecipe)
-    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
-    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    model: ModelRecipe
+    data: DataRecipe
+    optimizer: OptimizerRecipe
+    schedule: ScheduleRecipe
     algorithms: dict[str, Any] = field(default_factory=dict)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     snapshot: SnapshotRecipe = field(default_factory=SnapshotRecipe)
@@ -297,3 +311,55 @@ class Recipe:
         That is without ``loggers``, whose arguments may be secret, and which change nothing.
         """
         return {name: value for name, value in asdict(self).items() if name != 'loggers'}
+
+
+class Key(NamedTuple):
+    """A key of recipes: its dotted name, its type, its default (``MISSING`` if it is required) and its meaning."""
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+
+
+@cache
+def recipe_keys() -> dict[str, Key]:
+    """Returns every key of a recipe by its dotted name, as the classes above declare and document them.
+
+    Example:
+        >>> recipe_keys()['optimizer.weight_decay']
+        Key(name='optimizer.weight_decay', type='float', default=0.0, meaning='Weight decay.')
+    """
+    return {key.name: key for key in _keys(Recipe, '')}
+
+
+def key_defaults() -> dict[str, Any]:
+    """Returns the default of every key that has one, by the key's dotted name."""
+    return {name: key.default for name, key in recipe_keys().items() if key.default is not MISSING}
+
+
+def explained_keys() -> str:
+    """Returns the type, the default and the meaning of every key, as ``--keys`` prints them."""
+    lines = []
+    for name, kind, default, meaning in recipe_keys().values():
+        shown = default if isinstance(default, str) else dumps(default, default=lambda _: None)
+        lines.append(f'{name} ({kind}, {"required" if default is MISSING else f"default {shown}"})\n    {meaning}')
+    return '\n'.join(lines)
+
+
+_DOCUMENTED = re.compile(r'^    (\w+) \(([^)]+)\): (.+(?:\n {8}.+)*)', re.MULTILINE)
+_MARKUP = re.compile(r':\w+:`~?(?:\w+\.)*(\w+)`|``(.*?)``')
+_DEFAULT = re.compile(r' ?Default: ``[^`]*``(?:, ([^.]+))?\.')
+
+
+def _keys(section: type, prefix: str) -> Iterator[Key]:
+    documented = {name: (kind, text) for name, kind, text in _DOCUMENTED.findall(cleandoc(section.__doc__ or ''))}
+    for one in fields(section):
+        kind, text = documented[one.name]
+        if kind.endswith('Recipe'):
+            yield from _keys(globals()[kind], f'{prefix}{one.name}.')
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        meaning = _DEFAULT.sub(lambda found: f' By default: {found[1]}.' if found[1] else '', ' '.join(text.split()))
+        meaning = _MARKUP.sub(lambda found: found[1] or found[2], meaning)
+        yield Key(f'{prefix}{one.name}', kind, default, meaning)

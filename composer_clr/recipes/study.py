@@ -25,7 +25,7 @@ from composer_clr.curves.settings import RECIPE, Difference, differences, flat, 
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import RecipeTemplate
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import KINDS, Recipe, RecipeError
+from composer_clr.recipes.schema import KINDS, Recipe, RecipeError, key_defaults
 from composer_clr.schedule.run_schedule import RunSchedule
 
 __all__ = ['PLACES', 'PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study', 'troughs_passed']
@@ -238,7 +238,7 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[s
     then, now = (run.settings or {}).get(RECIPE), recipe.plain()
     if not isinstance(then, Mapping):
         return
-    defaults = flat(Recipe().plain(), RECIPE)
+    defaults = {f'{RECIPE}.{name}': value for name, value in key_defaults().items() if value != {}}
     found = differences({RECIPE: then}, {RECIPE: now}, defaults=defaults)
     # Curves of several seeds are pooled, but each is a run of its own.
     sides = [{**defaults, **flat(side, RECIPE)} for side in (then, now)]

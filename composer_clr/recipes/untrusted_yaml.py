@@ -1,105 +1,189 @@
-"""Recipes from untrusted sources: plain data of bounded size, without code or environment variables."""
+"""YAML from untrusted sources: plain data, in time and memory that its size bounds, without code or environment.
+
+Aliases, tags and dates are not read, and a reference ``${key}`` names a value of the same file, nothing else.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 import yaml
 
-__all__ = ['MAX_BYTES', 'check_plain', 'check_references']
+from composer_clr.utils.errors import did_you_mean
+from composer_clr.utils.files import bounded_text
 
-MAX_BYTES = 64 * 2**10
-_MAX_NODES = 5000
+__all__ = [
+    'References',
+    'holds',
+    'merged',
+    'nested',
+    'read_mapping',
+    'read_override',
+]
+
+_MAX_BYTES = 64 * 2**10
 _MAX_DEPTH = 40
-# PyYAML takes seconds for thousands of nested ones.
-_MAX_BRACKETS = 500
-_MAX_REFERENCES = 20
+_MAX_DIGITS = 40
+_MAX_REFERENCES = 50
+_PLAIN = ('bool', 'float', 'int', 'null')
+# Keys within keys: none is empty, and no list is indexed.
+_KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
+_REFERENCE = re.compile(r'\$\{([^${}:]+)\}')
 
 
-def check_plain(text: str, mapping: bool = False) -> None:
-    """Refuses YAML that is invalid, that names Python objects, or that expands to more than a recipe's size.
+class _Loader(yaml.SafeLoader):
+    """Reads texts, numbers, truth values, null, lists and mappings whose keys are texts, each named once."""
 
-    Aliases (``*name``) count with everything they expand to, so that a few lines of nested aliases cannot become
-    gigabytes.
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(':')[2] in _PLAIN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _depth = 0
 
-    Args:
-        text (str): The YAML.
-        mapping (bool): Whether it must be a mapping. Default: ``False``, any value.
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, 'tag', None) is not None:
+            raise yaml.YAMLError('aliases (*name) and tags (!name) are not read')
+        if self._depth == _MAX_DEPTH:
+            raise yaml.YAMLError(f'nested deeper than {_MAX_DEPTH} levels')
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(node, yaml.ScalarNode) and not node.tag.endswith(':str') and len(node.value) > _MAX_DIGITS:
+            raise yaml.YAMLError(f'a number of more than {_MAX_DIGITS} digits')
+        return node
 
-    Raises:
-        ValueError: If it is one of these; the message is one line.
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not key.tag.endswith(':str') or key.value in seen:
+                fault = 'is there twice' if key.tag.endswith(':str') else 'must be a name'
+                raise yaml.YAMLError(f'the key {str(key.value)[:_MAX_DIGITS]!r} {fault}')
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e-3 as a text.
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$'), list('-+.0123456789')
+)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Returns the mapping that a file holds; an ``OSError`` or ``ValueError`` says in one line why there is none.
+
+    Aliases are not read, so a few lines cannot become gigabytes; a device or a pipe is refused.
+    """
+    values = _parsed(bounded_text(path, _MAX_BYTES))
+    if not isinstance(values, dict):
+        raise ValueError("not a mapping of the recipe's keys")
+    return values
+
+
+def read_override(override: str) -> dict[str, Any]:
+    """Returns ``key=value``, the value in YAML's notation, as a nested mapping.
 
     Example:
-        >>> check_plain('optimizer: {lr: 0.1}')
-        >>> check_plain('run_name: !!python/name:os.system')  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: not valid YAML (could not determine a constructor for the tag ...
+        >>> read_override('optimizer.lr=1e-3')
+        {'optimizer': {'lr': 0.001}}
     """
+    key, equals, value = override.partition('=')
+    if not equals or not _KEY.fullmatch(key):
+        raise ValueError('must be key=value, such as schedule.kind=standard')
+    return nested(key, _parsed(value))
+
+
+def nested(key: str, value: object) -> dict[str, Any]:
+    """Returns a value in the mapping that its dotted key stands for."""
+    for part in reversed(key.split('.')):
+        value = {part: value}
+    return value  # type: ignore[return-value]
+
+
+def merged(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns mappings on top of each other, later ones above; ``???`` stands for no value.
+
+    Example:
+        >>> merged([{'data': {'path': 'images', 'name': 'digits'}}, {'data': {'path': '???', 'num_workers': 8}}])
+        {'data': {'path': 'images', 'name': 'digits', 'num_workers': 8}}
+    """
+    result: dict[str, Any] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            if isinstance(value, Mapping):
+                below = result.get(key)
+                result[key] = merged([below if isinstance(below, Mapping) else {}, value])
+            elif value != '???':
+                result[key] = value
+    return result
+
+
+def holds(values: object, key: str) -> bool:
+    """Returns whether a mapping has a value at a dotted key."""
     try:
-        if text.count('[') + text.count('{') > _MAX_BRACKETS:
-            raise _NotARecipe(f'more than {_MAX_BRACKETS} brackets: not a recipe')
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _count(root, {}, 0)
-            plain = yaml.safe_load(text)
-            if mapping and not isinstance(plain, dict):
-                raise _NotARecipe("not a mapping of the recipe's keys")
-    except _NotARecipe as error:
-        raise ValueError(str(error)) from error
-    except RecursionError as error:
-        raise ValueError(f'nested deeper than {_MAX_DEPTH} levels') from error
-    # PyYAML's constructors raise these for a scalar that its tag does not fit.
+        _at(values, key)
+    except KeyError:
+        return False
+    return True
+
+
+class References:
+    """Fills in the references ``${key}`` of a mapping's values, from that mapping and from defaults by dotted key.
+
+    Example:
+        >>> values = {'run_name': 'lr${optimizer.lr}', 'optimizer': {'lr': 0.1}}
+        >>> References(values).filled(values['run_name'])
+        'lr0.1'
+    """
+
+    def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None):
+        self._values = values
+        self._defaults = defaults or {}
+        self._left = _MAX_REFERENCES
+
+    def filled(self, value: Any) -> Any:
+        """Returns a value with every reference in it filled in; one that cannot be is a ``ValueError``."""
+        if isinstance(value, Mapping):
+            return {key: self.filled(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.filled(inner) for inner in value]
+        if not isinstance(value, str) or '${' not in value:
+            return value
+        whole = _REFERENCE.fullmatch(value)
+        if whole is not None:
+            return self._named(whole[1])
+        text = _REFERENCE.sub(lambda found: str(self._named(found[1])), value)
+        if '${' in text or len(text) > _MAX_BYTES:
+            raise ValueError(f'{value[:80]!r} reads more than the recipe: pass key=value on the command line')
+        return text
+
+    def _named(self, key: str) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f'more than {_MAX_REFERENCES} references ${{...}}, or some that lead back to themselves')
+        try:
+            return self.filled(_at(self._values, key))
+        except KeyError:
+            if key not in self._defaults:
+                known = [*self._values, *self._defaults]
+                raise ValueError(f'${{{key}}} names no key{did_you_mean(key, known)}') from None
+            return self._defaults[key]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    # PyYAML's constructors raise these for a scalar that does not fit.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
         raise ValueError(f'not valid YAML ({" ".join(str(error).split()) or type(error).__name__})') from error
 
 
-class _NotARecipe(Exception):
-    """Valid YAML that is not a recipe."""
-
-
-def _count(node: yaml.Node, counted: dict[yaml.Node, int], depth: int) -> int:
-    """Returns the number of nodes, this one included and aliases expanded."""
-    if depth > _MAX_DEPTH:
-        raise _NotARecipe(f'nested deeper than {_MAX_DEPTH} levels')
-    if node not in counted:
-        children = node.value if isinstance(node, yaml.CollectionNode) else []
-        if isinstance(node, yaml.MappingNode):
-            children = [part for pair in children for part in pair]
-        counted[node] = 1 + sum(_count(child, counted, depth + 1) for child in children)
-    if counted[node] > _MAX_NODES:
-        raise _NotARecipe(f'more than {_MAX_NODES} values: not a recipe')
-    return counted[node]
-
-
-def check_references(values: Any) -> None:
-    """Refuses references to anything but the recipe's own keys, and more of them than a recipe needs.
-
-    Args:
-        values (Any): The recipe as plain dicts, lists and values, with its ``${...}`` unresolved.
-
-    Raises:
-        ValueError: If one calls a resolver, such as ``${oc.env:HOME}``, or there are more than 20.
-
-    Example:
-        >>> check_references({'run_name': 'lr${optimizer.lr}'})
-        >>> check_references({'run_name': '${oc.env:AWS_SECRET_ACCESS_KEY}'})
-        Traceback (most recent call last):
-        ValueError: '${oc.env:AWS_SECRET_ACCESS_KEY}' reads more than the recipe: pass key=value on the command line
-    """
-    texts = list(_texts(values))
-    for text in texts:
-        depth = 0
-        for position, character in enumerate(text):
-            depth += text.startswith('${', position) - (character == '}' and depth > 0)
-            if character == ':' and depth:
-                raise ValueError(f'{text!r} reads more than the recipe: pass key=value on the command line')
-    if sum(text.count('${') for text in texts) > _MAX_REFERENCES:
-        raise ValueError(f'more than {_MAX_REFERENCES} references ${{...}}: not a recipe')
-
-
-def _texts(values: Any) -> list[str]:
-    if isinstance(values, str):
-        return [values]
-    if isinstance(values, dict):
-        values = [part for pair in values.items() for part in pair]
-    return [text for value in values for text in _texts(value)] if isinstance(values, list) else []
+def _at(values: object, key: str) -> Any:
+    for part in key.split('.'):
+        if not isinstance(values, Mapping):
+            raise KeyError(key)
+        values = values[part]
+    return values

@@ -46,7 +46,7 @@ def test_runs_that_are_complete_are_left_out(tmp_path, monkeypatch):
     [
         (['seed=3'], ['cyclic'], 'seed=3: a sweep sets seed and max_duration'),
         (['scheduler.name=cosine_with_warmup'], ['cyclic'], 'scheduler.name must be cyclic_cosine'),
-        (['scheduler.t_O=3tok'], ['cyclic'], 'scheduler.t_O: unknown argument'),
+        (['scheduler.t_O=3tok'], ['cyclic'], 'scheduler.t_O: Unexpected keyword argument'),
         (['scheduler.t_0=3ep'], ['cyclic'], 't_0=3ep and max_duration=1048576tok'),
         (['callbacks=null'], ['cyclic'], 'callbacks.pareto_snapshot is missing'),
         (['run_name=../up'], ['cyclic'], "run_name='../up' cannot name a folder"),

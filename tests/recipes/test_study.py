@@ -9,7 +9,7 @@ from composer_clr.curves.names import method_algorithms
 from composer_clr.recipes import load
 from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.schema import RecipeError
+from composer_clr.recipes.schema import KINDS, RecipeError
 from composer_clr.recipes.study import planned_runs, study
 from tests.helpers.curves import point
 
@@ -267,14 +267,11 @@ def test_an_unknown_kind_is_refused():
 
 
 def test_the_files_of_a_recipe_are_read_once(monkeypatch):
-    read = []
-    text = load._text
-    monkeypatch.setattr(load, '_text', lambda name, path: read.append(name) or text(name, path))
-    runs = study(
-        ['resnet50_imagenet/bp'], ['data.path=/data', 'schedule.t_hold=0.5'], seeds=range(10), kinds=load.KINDS
-    )
+    read, read_mapping = [], load.read_mapping
+    monkeypatch.setattr(load, 'read_mapping', lambda path: read.append(path.stem) or read_mapping(path))
+    runs = study(['resnet50_imagenet/bp'], ['data.path=/data', 'schedule.t_hold=0.5'], seeds=range(10), kinds=KINDS)
     assert len(runs) == 10 * (1 + 6 + 6 + 1 + 1)
-    assert read == ['resnet50_imagenet/bp', 'resnet50_imagenet/baseline']
+    assert read == ['bp', 'baseline']
     # Each of them as its command would read it.
     for name, *overrides in runs[:13]:
         recipe = load_recipe(name, overrides)

@@ -8,8 +8,8 @@ import pytest
 from composer_clr import CyclicCosineScheduler
 from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
-from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import Recipe, ScheduleRecipe
+from composer_clr.recipes.planned_cycles import cycles_of
+from composer_clr.recipes.schema import ScheduleRecipe
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.times import ScheduleTime
 from tests.helpers.reference import geometric_bounds
@@ -64,12 +64,12 @@ def test_three_readers_agree(make_state, case, duration, warmup, period, t_mult)
     recorded = recorded_schedule(TradeoffCurve(Run('run', 'cyclic', 'baseline', 1, schedule=record), [point(duration)]))
     assert [recorded.cycles.start, *recorded.cycles.troughs(until)] == expected
 
-    recipe = Recipe(max_duration=duration, schedule=ScheduleRecipe('cyclic', **arguments))
+    recipe = ScheduleRecipe(kind='cyclic', **arguments)
     if unit == 'ba' and duration.endswith('ep') and any(trough % 10 for trough in expected[1:]):
         with pytest.raises(ValueError, match='lies within an epoch'):
-            recipe_cycles(recipe)
+            cycles_of(recipe, duration)
         return
-    planned = recipe_cycles(recipe)
+    planned = cycles_of(recipe, duration)
     per = per_epoch // DURATIONS[duration]
     assert [per * trough for trough in planned.troughs] == expected[1:]
     for t in range(0, expected[-1], max(1, expected[-1] // 50)):
@@ -93,8 +93,8 @@ def test_three_readers_agree_on_troughs_by_name(make_state, duration, ends, epoc
     per_epoch = 10 if duration.endswith('ep') else DURATIONS[duration]
     cycles = CyclicCosineScheduler(cycle_ends=ends).schedule(make_state(duration, batches=10)).cycles
     assert cycles.troughs(10**6) == [epoch * per_epoch for epoch in epochs]
-    recipe = Recipe(max_duration=duration, schedule=ScheduleRecipe('cyclic', cycle_ends=ends))
-    assert recipe_cycles(recipe).cycles.troughs(10**6) == [epoch * DURATIONS[duration] for epoch in epochs]
+    planned = cycles_of(ScheduleRecipe(kind='cyclic', cycle_ends=ends), duration)
+    assert planned.cycles.troughs(10**6) == [epoch * DURATIONS[duration] for epoch in epochs]
 
 
 @pytest.mark.parametrize(
