@@ -35,7 +35,6 @@ PRIVATE_PARTS = [
     ('wandb.proto.wandb_internal_pb2', 'Record', 'wandb_io/history.py'),
     ('wandb.sdk.lib.sock_client', 'SockClientClosedError', 'wandb_io/live.py'),
     ('wandb.sdk.wandb_run', 'Run', 'wandb_io/live.py'),
-    ('wandb.sdk.wandb_settings', 'Settings.is_frozen', 'wandb_io/live.py'),
     ('wandb.sdk.wandb_settings', 'Settings.unfreeze', 'wandb_io/live.py'),
     ('wandb.sdk.wandb_settings', 'Settings.freeze', 'wandb_io/live.py'),
     ('streaming.base.format', 'reader_from_json', 'data/streaming.py'),

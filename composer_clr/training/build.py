@@ -40,14 +40,12 @@ from composer_clr.training.start_checkpoint import load_trainer, settle_start
 from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.models import is_schedule_free
-from composer_clr.wandb_io.start import logger_arguments, look_for_no_checkpoints_offline, wandb_errors_in_one_line
 
 __all__ = ['EpochEndsAfter', 'build_data', 'build_loggers', 'build_trainer', 'fit', 'save_interval', 'snapshot_of']
 
 _SECONDS = re.compile(r'(\d+)s')
 
 
-@wandb_errors_in_one_line()
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
     """Builds the Trainer that a recipe describes, its data last, which take the longest; ``fit()`` runs it.
 
@@ -112,16 +110,14 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
 
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     """Builds the loggers that a recipe names."""
-    loggers = dict(recipe.loggers)
-    if 'WandBLogger' in loggers:
-        resumable = recipe.checkpoint.autoresume
-        loggers['WandBLogger'] = logger_arguments(loggers['WandBLogger'], recipe.run_name, resumable=resumable)
+    known: dict[str, Callable[..., LoggerDestination]] = classes(LoggerDestination, composer.loggers)
+    if 'WandBLogger' in recipe.loggers:
+        from composer_clr.wandb_io.start import recipe_logger
+
+        known['WandBLogger'] = partial(recipe_logger, recipe.run_name, resumable=recipe.checkpoint.autoresume)
     elif recipe.snapshot.log_artifact:
         raise RecipeError('snapshot.log_artifact=true logs to Weights & Biases: add loggers.WandBLogger.project=NAME')
-    destinations = all_named('loggers', classes(LoggerDestination, composer.loggers), loggers)
-    if 'WandBLogger' in loggers:
-        look_for_no_checkpoints_offline(destinations, loggers['WandBLogger'])
-    return destinations
+    return all_named('loggers', known, recipe.loggers)
 
 
 def fit(trainer: Trainer) -> bool:

@@ -7,12 +7,12 @@ from types import ModuleType
 from typing import Any
 
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.utils.errors import did_you_mean, one_line
+from composer_clr.utils.errors import UserError, did_you_mean, one_line
 
 __all__ = ['all_named', 'built', 'classes', 'named']
 
 
-def classes(base: type, *modules: ModuleType) -> dict[str, type]:
+def classes(base: type, *modules: ModuleType) -> dict[str, Callable[..., Any]]:
     """Returns the subclasses of a base in modules, by name; a later module's class replaces one of the same name."""
     found = [item for module in modules for item in vars(module).items()]
     return {
@@ -20,12 +20,12 @@ def classes(base: type, *modules: ModuleType) -> dict[str, type]:
     }
 
 
-def all_named(key: str, known: Mapping[str, type], chosen: dict[str, Any]) -> list[Any]:
+def all_named(key: str, known: Mapping[str, Callable[..., Any]], chosen: dict[str, Any]) -> list[Any]:
     """Builds every class that is named; ``false`` in place of the arguments leaves one out."""
     return [named(key, known, name, arguments) for name, arguments in chosen.items() if arguments is not False]
 
 
-def named(key: str, known: Mapping[str, type], name: str, arguments: dict[str, Any] | None) -> Any:
+def named(key: str, known: Mapping[str, Callable[..., Any]], name: str, arguments: dict[str, Any] | None) -> Any:
     """Builds a class of the known ones by its name.
 
     Example:
@@ -42,7 +42,7 @@ def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any
     """Calls a class or function; an error, also of a package that is missing, becomes a RecipeError after the key."""
     try:
         return maker(**arguments)
-    except RecipeError:
+    except UserError:
         raise
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise RecipeError(f'{key}: {one_line(error)}') from error

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.utils.errors import printable
-from composer_clr.wandb_io.history import (
+from composer_clr.wandb_io.history import RunFilter, RunHistory, offline_runs, online_runs
+from composer_clr.wandb_io.recovered_curve import (
+    ClockUnit,
     Keys,
-    RunFilter,
-    RunHistory,
-    find_runs,
-    read_histories,
-    read_history,
-    run_files,
+    logged_method,
+    logged_unit,
+    recovered_curve,
+    time_key,
     wanted,
 )
-from composer_clr.wandb_io.recovered_curve import recovered_curve
 
 __all__ = ['import_curves']
-
-T = TypeVar('T')
 
 
 def import_curves(
     sources: Sequence[str], keys: Keys, keep: RunFilter, *, strict: bool = False
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
     """Recovers the curves of many runs, with a progress bar on stderr.
+
+    Times under one key are in one unit. Runs whose config says nothing of their method are of the method ``baseline``
+    if they share a name; otherwise their names are their methods, which is a warning.
 
     W&B may write the end of an offline run after ``wandb.finish()`` has returned; in the process that trained it, call
     ``wandb.teardown()`` first.
@@ -48,48 +46,77 @@ def import_curves(
         tuple[list[TradeoffCurve], list[CurveError]]: The curves, and an error for each other run.
 
     Raises:
-        CurveError: If no run has a curve, or ``strict`` and one run does not.
+        CurveError: If no run has a curve, their times are not in one unit, or ``strict`` and one run has no curve.
     """
     histories: list[RunHistory] = []
     errors: list[CurveError] = []
     for source in sources:
-        read = _offline if Path(source).exists() else _online
-        found, unread = read(source, keys, keep)
+        path, want = Path(source), wanted(keys)
+        found, unread = offline_runs(path, keep, want) if path.exists() else online_runs(source, keep, want)
         histories += found
         errors += unread
-    curves: list[TradeoffCurve] = []
+    units = {} if keys.time_unit is not None else _common_units(histories, keys)
+    recovered: list[tuple[RunHistory, TradeoffCurve]] = []
     for history in histories:
         try:
-            curves.append(recovered_curve(history, keys))
+            unit = keys.time_unit or units.get(time_key(history, keys))
+            recovered.append((history, recovered_curve(history, replace(keys, time_unit=unit))))
         except CurveError as error:
             errors.append(error)
-    if errors and (strict or not curves):
+    curves = _told_apart(recovered, keys, errors)
+    if errors and strict:
         raise errors[0]
     if not curves:
-        raise CurveError(f'{", ".join(sources)}: no run passes the filters')
+        raise CurveError('; '.join(map(str, errors)) or f'{", ".join(sources)}: no run passes the filters')
     return curves, errors
 
 
-def _offline(source: str, keys: Keys, keep: RunFilter) -> tuple[list[RunHistory], list[CurveError]]:
-    files = run_files(Path(source))
-    if not files:
-        raise CurveError(f'{source}: no .wandb file in this folder: name a folder written by W&B offline')
-    histories, errors = read_histories(_progress(files, source), wanted(keys))
-    return [history for history in histories if keep(history)], errors
+def _common_units(histories: Iterable[RunHistory], keys: Keys) -> dict[str, ClockUnit]:
+    """Returns the unit of each key of times: that of all runs in which W&B's clock shows it."""
+    found: dict[str, dict[ClockUnit, RunHistory]] = defaultdict(dict)
+    for history in histories:
+        with suppress(CurveError):
+            unit = logged_unit(history, key := time_key(history, keys))
+            found[key].setdefault(unit, history)
+    for key, units in found.items():
+        if len(units) > 1:
+            listed = ', '.join(f'{unit} in {history}' for unit, history in units.items())
+            raise CurveError(
+                f"{key!r} seems to be in different units by W&B's clock, {listed}: pass --time-unit, and import runs "
+                'of another unit by themselves'
+            )
+    return {key: next(iter(units)) for key, units in found.items()}
 
 
-def _online(source: str, keys: Keys, keep: RunFilter) -> tuple[list[RunHistory], list[CurveError]]:
-    if source.count('/') != 1:
-        raise CurveError(f'{source}: must be an existing path or ENTITY/PROJECT')
-    runs = find_runs(source, keep)
-    histories, errors = [], []
-    for run in _progress(runs, source):
-        try:
-            histories.append(read_history(run, wanted(keys)))
-        except CurveError as error:
-            errors.append(error)
-    return histories, errors
+def _told_apart(
+    recovered: Sequence[tuple[RunHistory, TradeoffCurve]], keys: Keys, errors: list[CurveError]
+) -> list[TradeoffCurve]:
+    """Names the methods of runs that do not say theirs, and leaves out separate runs that only a seed would tell apart.
 
-
-def _progress(items: Sequence[T], source: str) -> Iterable[T]:
-    return track(items, description=escape(printable(source)), console=Console(stderr=True), transient=True)
+    Of other kinds, the long CSV refuses a second run of a kind, method and seed.
+    """
+    unnamed = [curve for history, curve in recovered if logged_method(history, keys) is None]
+    if len({curve.run.run_name for curve in unnamed}) > 1:
+        for curve in unnamed:
+            curve.run = replace(curve.run, method=curve.run.run_name)
+        warnings.warn(
+            f'{len(unnamed)} runs logged no algorithms: the method of each is its name; name the key of the method in '
+            'their config (--method-key) for another',
+            UserWarning,
+            stacklevel=3,
+        )
+    kept: list[TradeoffCurve] = []
+    seen: dict[tuple[object, ...], TradeoffCurve] = {}
+    for _, curve in recovered:
+        run, last = curve.run, curve.points[-1]
+        key = (run.method, last.epoch, last.batch) if run.kind == 'standard' and run.seed is None else (id(curve),)
+        if seen.setdefault(key, curve) is curve:
+            kept.append(curve)
+            continue
+        errors.append(
+            CurveError(
+                f'runs {seen[key].place!r} and {curve.place!r} are both standard, {run.method}, of one length and '
+                'without a seed in their config: log it as seed, or name their methods (--method-key)'
+            )
+        )
+    return kept

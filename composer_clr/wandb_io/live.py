@@ -8,7 +8,8 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,7 @@ from composer_clr.curves.curve import (
 )
 from composer_clr.curves.metrics import default_metric, is_lower_better
 from composer_clr.schedule.cycles import cost_ratio
-from composer_clr.utils.errors import errors_as_warnings
-from composer_clr.wandb_io.history import logged_values
+from composer_clr.wandb_io.history import read_files
 
 __all__ = ['WandBCurve', 'open_curve']
 
@@ -40,6 +40,7 @@ _BY_EPOCH = 'pareto-by-epoch/'
 _LOG_TIME = 'log10_wall_clock_train_s'
 # W&B's process may be stopped for so many looks at it.
 LOOK_EVERY_S, MOST_LOOKS = 5.0, 6
+_outliving: weakref.WeakSet[WandBLogger] = weakref.WeakSet()
 
 
 def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool) -> WandBCurve | None:
@@ -71,22 +72,16 @@ class WandBCurve:
 
     Points are logged without a step, because W&B drops a step that was used before, and into the current row, so that
     Composer's values at the same step are not dropped either. Each batch is logged once: a resumed run reads from W&B,
-    or from its folder if it is offline, which cycles are there. A point that W&B lost, because it was killed before
-    writing it, is logged again; a point that training repeats is not. Table and chart are those of ``curve.json`` at
-    each of the first 32 points, then with every eighth more, and at the end of training.
-
-    Offline, tables are not saved as artifacts: wandb 0.18 would wait minutes for its server.
-
-    Args:
-        run (wandb.sdk.wandb_run.Run): The W&B run.
-        curve (TradeoffCurve): The run, with the points of a resumed one.
-        resumed (bool): Whether training continues from a checkpoint.
+    or from its folder if it is offline, which cycles are there, so that a point that W&B lost is logged again.
     """
 
     def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool):
         self._run = run
         if run.offline:
-            _keep_tables_out_of_artifacts(run)
+            # As WANDB_ALLOW_OFFLINE_ARTIFACTS=false: with tables as artifacts, wandb 0.18 waits minutes for its server.
+            run._settings.unfreeze()  # of which `run.settings` is a copy
+            run._settings.update(allow_offline_artifacts=False)
+            run._settings.freeze()
         run.define_metric(_TIME)
         run.define_metric(_EPOCH)
         run.define_metric(f'{PREFIX}*', step_metric=_TIME)
@@ -139,9 +134,11 @@ class WandBCurve:
         """Logs the last point's weights: a local file by content, one in an object store by reference."""
         point = curve.points[-1]
         name = re.sub(r'[^a-zA-Z0-9-_.]', '-', f'{curve.run.run_name}-pareto')
-        metadata = {'run': curve.run.run_name, 'method': curve.run.method, 'kind': curve.run.kind}
-        metadata |= {'batch': point.batch, **point_values(point)}
-        artifact = wandb.Artifact(name, type='model', metadata=_finite(metadata))
+        metadata = {'run': curve.run.run_name, 'method': curve.run.method, 'kind': curve.run.kind, 'batch': point.batch}
+        for key, value in point_values(point).items():
+            # Strict JSON, which artifacts require.
+            metadata[key] = value if value is None or math.isfinite(value) else str(value)
+        artifact = wandb.Artifact(name, type='model', metadata=metadata)
         if '://' in snapshot:
             artifact.add_reference(snapshot, checksum=False)
         else:
@@ -169,8 +166,9 @@ def _chart(curve: TradeoffCurve, metric: str) -> Any:
             if math.isfinite(value := point.metrics.get(metric, math.nan))
         ],
     )
-    title = f'{metric} against training time'
-    return wandb.plot.line(table, _LOG_TIME, name, stroke='kind', title=title, split_table=True)
+    return wandb.plot.line(
+        table, _LOG_TIME, name, stroke='kind', title=f'{metric} against training time', split_table=True
+    )
 
 
 def charted(run: Run, points: Sequence[TradeoffPoint]) -> str | None:
@@ -211,29 +209,9 @@ def _cycles_logged(run: WandBRun) -> set[int]:
         return set() if last is None else set(range(int(last) + 1))
     own = Path(run.settings.sync_file).resolve()
     earlier = own.parent.parent.glob(f'*run-*-{run.id}/run-{run.id}.wandb')
-    cycles: set[int] = set()
-    for file in {file.resolve() for file in earlier} - {own}:
-        with errors_as_warnings(f'Reading {file}'):
-            cycles.update(map(int, logged_values(file, _CYCLE)))
-    return cycles
-
-
-def _keep_tables_out_of_artifacts(run: WandBRun) -> None:
-    """Does the same as ``WANDB_ALLOW_OFFLINE_ARTIFACTS=false``, for one run; ``run.settings`` is a copy."""
-    settings = run._settings
-    frozen = settings.is_frozen()
-    settings.unfreeze()
-    settings.update(allow_offline_artifacts=False)
-    if frozen:
-        settings.freeze()
-
-
-def _finite(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns metadata as strict JSON, which artifacts require."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in metadata.items()
-    }
+    # Those of W&B's runs that a kill left empty hold none.
+    histories, _ = read_files({file.resolve() for file in earlier} - {own}, {_CYCLE}.__contains__)
+    return {int(cycle) for history in histories for cycle in history.series.get(_CYCLE, ((), ()))[1]}
 
 
 @functools.cache
@@ -264,10 +242,7 @@ def _end_stopped(services: Sequence[int]) -> None:
 
 
 def _outlive_service(logger: WandBLogger) -> None:
-    """Stops Composer's logger, with a warning, when the background process of W&B has died.
-
-    Otherwise it would end training at the next batch.
-    """
+    """Stops Composer's logger, with a warning, when W&B's process has died; otherwise it would end training."""
     dead = False
 
     def guarded(log: Callable[..., None]) -> Callable[..., None]:
@@ -287,10 +262,9 @@ def _outlive_service(logger: WandBLogger) -> None:
                     stacklevel=2,
                 )
 
-        log_if_alive.guarded = True  # type: ignore[attr-defined]
         return log_if_alive
 
-    for name in ('log_metrics', 'log_table', 'log_images', 'log_hyperparameters', 'upload_file'):
-        log = getattr(logger, name)
-        if not hasattr(log, 'guarded'):
-            setattr(logger, name, guarded(log))
+    if logger not in _outliving:
+        _outliving.add(logger)
+        for name in ('log_metrics', 'log_table', 'log_images', 'log_hyperparameters', 'upload_file'):
+            setattr(logger, name, guarded(getattr(logger, name)))

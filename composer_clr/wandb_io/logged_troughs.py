@@ -17,14 +17,7 @@ _AT_PEAK = 1e-3
 
 
 class Trough(NamedTuple):
-    """The end of a cycle, in the unit of the times passed in.
-
-    Attributes:
-        restart (float): Start of the cycle: the trough before it, or the first sample.
-        time (float): The last sample at the cycle's lowest rate.
-        until (float): The next sample, where the rate has risen; infinity at the end of training.
-        lr (float): The rate at ``time``.
-    """
+    """The end of a cycle: its restart, last sample at the lowest rate, next sample (or infinity), and rate."""
 
     restart: float
     time: float
@@ -33,32 +26,18 @@ class Trough(NamedTuple):
 
 
 def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
-    r"""Finds the troughs of a learning rate that was sampled during training.
+    r"""Finds the troughs of a learning rate that was sampled during training, in order.
 
     A trough is the last of the lowest samples between a fall and the rise after it, each of more than 2% of the height
-    of the cycle (its peak over the lowest rate of the run). A rate that only rises, such as a warmup, or is constant
-    does not have one.
-
-    The end of training is the last trough if the rate has come down by then. With :math:`n` samples since the peak, and
-    :math:`h` the height over the lowest earlier trough (or over 0), it has if what is left is at most
-    :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample before its end keeps; or,
-    for a first cycle, which may end at a rate well above 0, if the last step is at most a tenth of the steepest, or
-    :math:`\tfrac{3 \pi}{2n}` of it up to half. A run that stopped before that has no trough at its end.
-
-    Args:
-        times (ArrayLike): When each sample was logged, in batches or any other unit; of several at one time, the last
-            counts. Shape ``(n,)``.
-        rates (ArrayLike): The rates; those that are not finite, or are negative, are ignored. Shape ``(n,)``.
-
-    Returns:
-        list[Trough]: In order.
-
-    Raises:
-        ValueError: If the numbers of times and rates differ.
+    of the cycle (its peak over the lowest rate of the run). The end of training is one if the rate has come down by
+    then: with :math:`n` samples since the peak, and :math:`h` the height over the lowest earlier trough (or over 0), if
+    what is left is at most :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample
+    before its end keeps; or, for a first cycle, which may end at a rate well above 0, if the last step is at most a
+    tenth of the steepest, or :math:`\tfrac{3 \pi}{2n}` of it up to half. Of several samples at one time the last
+    counts; rates that are not finite, or are negative, are ignored.
 
     Example:
-        A warmup of 2, two cosine cycles of 4, logged one batch late as Composer does:
-
+        >>> # A warmup of 2, two cosine cycles of 4, logged one batch late as Composer does.
         >>> rates = [0, 0.5, 1, 0.85, 0.5, 0.15, 1, 0.85, 0.5, 0.15]
         >>> [trough.time for trough in find_troughs(range(1, 11), rates)]
         [6.0, 10.0]
@@ -88,13 +67,7 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
 
 
 def part_at_peak(times: ArrayLike, rates: ArrayLike, trough: Trough) -> float:
-    """Returns the part of a trough's cycle, in [0, 1), that the rate stays at its peak; 0 if it is at most a tenth.
-
-    Example:
-        >>> rates = [1, 0, 1, 1, 1, 1, 1, 1, 0.5, 0]
-        >>> part_at_peak(range(10), rates, find_troughs(range(10), rates)[-1])
-        0.75
-    """
+    """Returns the part of a trough's cycle, in [0, 1), that the rate stays at its peak; 0 if it is at most a tenth."""
     t, lr = _clean(times, rates)
     cycle = lr[(t > trough.restart) & (t <= trough.time)]
     at_peak = int(np.count_nonzero(cycle >= (1 - _AT_PEAK) * cycle.max(initial=0.0)))

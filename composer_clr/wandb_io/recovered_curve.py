@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +17,92 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPo
 from composer_clr.curves.names import has_marks, method_name, run_kind
 from composer_clr.curves.peaks import PeakWindow
 from composer_clr.utils.errors import one_line
-from composer_clr.wandb_io.history import (
-    EPOCH,
-    LOGGED_AT,
-    SAMPLE,
-    TIMES,
-    TOKEN,
-    ClockUnit,
-    Keys,
-    RunHistory,
-    Series,
-    metric_keys,
-    metric_name,
-    present,
-    rate_key,
-)
+from composer_clr.wandb_io.history import LOGGED_AT, RunHistory, Series
 from composer_clr.wandb_io.logged_troughs import Trough, find_troughs, part_at_peak
 
-__all__ = ['recovered_curve']
+__all__ = ['ClockUnit', 'Keys', 'logged_method', 'logged_unit', 'recovered_curve', 'time_key', 'wanted']
 
+ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
+# Logged by this package; a recovered curve does not use it.
+_OWN = ('pareto/', 'pareto-by-epoch/')
+_TIMES = ('time/train', 'wall_clock/train')
+_EPOCH, _SAMPLE, _TOKEN = 'time/epoch', 'time/sample', 'time/token'
+_RATE = re.compile(r'(^|[^a-z])(lr|learning[-_ ]?rate)([^a-z]|$)', re.IGNORECASE)
 _SECONDS: dict[ClockUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}
 # An evaluation at most this part of a cycle before its trough counts as the trough's.
 _NEAR = 0.05
+# A resumed run repeats batches in another time: its time may fall by this part of all of it.
+_FALLS = 0.01
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a run to read; by default those under which Composer's callbacks log.
+
+    Attributes:
+        lr (str | None): The learning rate. Default: ``None``, ``lr-{optimizer}/group0`` as ``LRMonitor`` logs it, or
+            any key that contains the word ``lr`` or ``learning_rate``.
+        time (str | None): Training time. Default: ``None``, ``SpeedMonitor``'s ``time/train`` or ``wall_clock/train``.
+        time_unit (ClockUnit | None): Its unit. Default: ``None``, from W&B's own clock.
+        metrics (tuple[str, ...]): The metrics. Default: ``()``, all under ``metrics/`` except ``metrics/train/``.
+        method (str | None): Key of the method in the config, levels separated by dots. Default: ``None``, from the
+            algorithms that Composer logs as ``enabled_algorithms/...``.
+        batches_per_epoch (float | None): Batches per epoch, > 0. Default: ``None``, from ``time/epoch``.
+        window_epochs (float): Epochs before a trough in which its best value may lie, >= 0. Default: ``0.0``.
+        first_step (float): Step at which the first batch is logged. Default: ``1.0``, as in Composer.
+
+    Raises:
+        CurveError: If a value is none of those.
+    """
+
+    lr: str | None = None
+    time: str | None = None
+    time_unit: ClockUnit | None = None
+    metrics: tuple[str, ...] = ()
+    method: str | None = None
+    batches_per_epoch: float | None = None
+    window_epochs: float = 0.0
+    first_step: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.time_unit not in (None, *get_args(ClockUnit)):
+            raise CurveError(f'time unit {self.time_unit!r}: choose one of {", ".join(get_args(ClockUnit))}')
+        if not math.isfinite(self.first_step):
+            raise CurveError(f'first_step={self.first_step}: must be a step, such as 0 or 1')
+        if not 0 <= self.window_epochs < math.inf:
+            raise CurveError(f'window={self.window_epochs}: must be 0 or more epochs')
+        if self.batches_per_epoch is not None and not 0 < self.batches_per_epoch < math.inf:
+            raise CurveError(f'batches_per_epoch={self.batches_per_epoch}: must be above 0')
+
+
+def wanted(keys: Keys) -> Callable[[str], bool]:
+    """Returns the test for keys of a history to read: a run of days holds millions of other values."""
+    named = {keys.lr, keys.time, *keys.metrics, *_TIMES, _EPOCH, _SAMPLE, _TOKEN, LOGGED_AT}
+
+    @cache
+    def want(key: str) -> bool:
+        return not key.startswith(_OWN) and (key in named or _is_metric(key) or _is_rate(key))
+
+    return want
 
 
 def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     """Recovers the curve of a run that logged its learning rate, training time and metrics, with batches as steps.
 
-    A point lies at each trough of the learning rate (:func:`~composer_clr.wandb_io.logged_troughs.find_troughs`). Its
-    metrics are those of the first evaluation at or after the trough and before the rate rises again; otherwise those of
-    the last evaluation before it, at most a twentieth of the cycle earlier. Time is interpolated between the two
-    batches at which it was logged; within one more such interval after the last, it goes on at the last pace. A trough
-    without an evaluation or a time has no point, which is a warning; a run without a point, or without what one needs,
-    is a CurveError. A run that did not log its kind is ``wsd-s`` if the rate stays at its peak for a tenth of the last
-    cycle or longer.
+    A point lies at each trough of the learning rate. Its metrics are those of the first evaluation at or after the
+    trough and before the rate rises again; otherwise those of the last evaluation before it, at most a twentieth of the
+    cycle earlier. Time is interpolated between the two batches at which it was logged; within one more such interval
+    after the last, it goes on at the last pace. A trough without an evaluation or a time has no point, which is a
+    warning; a run without a point, or without what one needs, is a CurveError. A run that did not log its kind is
+    ``wsd-s`` if the rate stays at its peak for a tenth of the last cycle or longer.
     """
-    history = _from_the_first_batch(history, keys.first_step)
-    lr = history.series[rate_key(history, keys)]
+    # Steps that count batches from 1.
+    series = {key: (steps + 1 - keys.first_step, values) for key, (steps, values) in history.series.items()}
+    history = replace(history, series=series)
+    lr = series[_rate_key(history, keys)]
     time = _seconds(history, keys)
-    metrics = {metric_name(key): history.series[key] for key in metric_keys(history, keys)}
+    # Composer logs the accuracy of the evaluator `eval` as metrics/eval/accuracy.
+    metrics = {key.removeprefix('metrics/'): series[key] for key in _metric_keys(history, keys)}
     per_epoch = keys.batches_per_epoch or _batches_per_epoch(history)
     kind = history.setting('pareto.kind')
     if kind is not None and has_marks(str(kind)):
@@ -63,7 +113,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     if per_epoch is None and keys.window_epochs:
         raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
     window = round(keys.window_epochs * (per_epoch or 0.0))
-    counts = {key: history.series[key] for key in (SAMPLE, TOKEN) if key in history.series}
+    counts = {key: series[key] for key in (_SAMPLE, _TOKEN) if key in series}
     try:
         points = list(_points(troughs, metrics, time, per_epoch, window, counts))
     except (ValueError, OverflowError) as error:
@@ -71,12 +121,20 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     if not points:
         raise CurveError(f'{history}: no evaluation with a training time at any of its {len(troughs)} troughs')
     found = {point.cycle for point in points}
-    _note_missing(history, [trough for cycle, trough in enumerate(troughs) if cycle not in found], per_epoch)
+    if missing := [trough.time for cycle, trough in enumerate(troughs) if cycle not in found]:
+        places = ', '.join(f'{time / (per_epoch or 1):.4g}' for time in missing)
+        warnings.warn(
+            f'{history}: no evaluation with a training time at the trough{"s" * (len(missing) > 1)} at '
+            f'{"batch" if per_epoch is None else "epoch"} {places}: no point there',
+            UserWarning,
+            stacklevel=2,
+        )
+    seeds = (history.setting(key) for key in ('rank_zero_seed', 'seed'))
     run = Run(
         run_name=history.name,
         kind=kind or run_kind(len(troughs), {'t_hold': part_at_peak(*lr, troughs[-1])}),
-        method=_method(history, keys),
-        seed=_seed(history),
+        method=logged_method(history, keys) or method_name([]),
+        seed=next((seed for seed in seeds if type(seed) is int), None),
         world_size=None,
     )
     curve = TradeoffCurve(run, points)
@@ -85,21 +143,102 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     return curve
 
 
-def _from_the_first_batch(history: RunHistory, first_step: float) -> RunHistory:
-    """Returns the history with steps that count batches from 1."""
-    return replace(history, series={key: (at + 1 - first_step, values) for key, (at, values) in history.series.items()})
+def logged_method(history: RunHistory, keys: Keys) -> str | None:
+    """Returns the method that a run's config tells, by its key or from its algorithms; ``None`` if it tells none."""
+    named = history.setting('pareto.method' if keys.method is None else keys.method)
+    if keys.method is not None and named is None:
+        raise CurveError(f'{history}: {keys.method!r} is not in its config: name the key of its method (--method-key)')
+    if named is not None:
+        return str(named)
+    prefix = 'enabled_algorithms/'
+    enabled = [key.removeprefix(prefix) for key, on in history.config.items() if key.startswith(prefix) and on]
+    return method_name(enabled) if enabled else None
 
 
-def _note_missing(history: RunHistory, missing: list[Trough], per_epoch: float | None) -> None:
-    if missing:
-        unit, each = ('batch', 1.0) if per_epoch is None else ('epoch', per_epoch)
-        places = ', '.join(f'{trough.time / each:.4g}' for trough in missing)
-        warnings.warn(
-            f'{history}: no evaluation with a training time at the {"trough" if len(missing) == 1 else "troughs"} at '
-            f'{unit} {places}: no point there',
-            UserWarning,
-            stacklevel=3,
+def time_key(history: RunHistory, keys: Keys) -> str:
+    """Returns the key of the training time; raises CurveError if the run did not log one."""
+    if keys.time is not None:
+        return _present(history, keys.time, 'training time', '--time-key')
+    key = next((key for key in _TIMES if key in history.series), None)
+    if key is None:
+        raise CurveError(
+            f"{history}: did not log training time: add Composer's SpeedMonitor, or name its key (--time-key)"
         )
+    return key
+
+
+def logged_unit(history: RunHistory, key: str) -> ClockUnit:
+    """Returns the unit of a time: SpeedMonitor does not log its unit, but W&B logs its own clock, in seconds.
+
+    Training is most of that time, and the units are at least 24 times apart.
+    """
+    steps, times = history.series[key]
+    at, logged = history.series.get(LOGGED_AT, (np.array([]), np.array([])))
+    _, here, there = np.intersect1d(steps, at, return_indices=True)
+    trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
+    advanced = (trained > 0) & (elapsed_s > 0)
+    if not advanced.any():
+        raise CurveError(f'{history}: the unit of {key!r} cannot be determined: pass --time-unit')
+    pace = float(np.median(elapsed_s[advanced] / trained[advanced]))
+    # A batch's clock may stop a little after W&B's.
+    fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
+    if not fitting:
+        raise CurveError(f'{history}: {key!r} is faster than the clock in any unit: pass --time-unit')
+    return fitting[-1]
+
+
+def _is_metric(key: str) -> bool:
+    return key.startswith('metrics/') and not key.startswith('metrics/train/')
+
+
+def _is_rate(key: str) -> bool:
+    return _RATE.search(key) is not None
+
+
+def _present(history: RunHistory, key: str, what: str, option: str) -> str:
+    if key not in history.series:
+        raise CurveError(f'{history}: did not log {key!r}: name the key of its {what} ({option})')
+    return key
+
+
+def _rate_key(history: RunHistory, keys: Keys) -> str:
+    if keys.lr is not None:
+        return _present(history, keys.lr, 'learning rate', '--lr-key')
+    # The first parameter group first, as in curve.json.
+    found = sorted(
+        filter(_is_rate, history.series), key=lambda key: (not (key.startswith('lr-') and key.endswith('/group0')), key)
+    )
+    if not found:
+        raise CurveError(
+            f"{history}: did not log a learning rate: add Composer's LRMonitor, or name its key (--lr-key)"
+        )
+    return found[0]
+
+
+def _metric_keys(history: RunHistory, keys: Keys) -> list[str]:
+    if keys.metrics:
+        return [_present(history, key, 'metric', '--metric') for key in keys.metrics]
+    found = list(filter(_is_metric, history.series))
+    if not found:
+        raise CurveError(f'{history}: did not log a metric of an evaluation under metrics/: name its key (--metric)')
+    return found
+
+
+def _seconds(history: RunHistory, keys: Keys) -> Series:
+    key = time_key(history, keys)
+    steps, times = history.series[key]
+    known = np.isfinite(times)
+    if not known.any():
+        raise CurveError(f'{history}: {key!r} has no finite value: name the key of its training time (--time-key)')
+    steps, times = steps[known], times[known]
+    falls = np.maximum(-np.diff(times), 0.0)
+    if falls.sum() > _FALLS * np.ptp(times):
+        at = int(falls.argmax())
+        raise CurveError(
+            f'{history}: {key!r} falls from {times[at]:g} to {times[at + 1]:g} at step {steps[at + 1]:g}: must be the '
+            'time since the start of training, not that of each epoch: log the sum, or name its key (--time-key)'
+        )
+    return steps, times * _SECONDS[keys.time_unit or logged_unit(history, key)]
 
 
 def _points(
@@ -123,8 +262,8 @@ def _points(
             cycle=cycle,
             epoch=None if per_epoch is None else batch / per_epoch,
             batch=round(batch),
-            sample=_count(counts.get(SAMPLE), batch),
-            token=_count(counts.get(TOKEN), batch),
+            sample=_count(counts.get(_SAMPLE), batch),
+            token=_count(counts.get(_TOKEN), batch),
             wall_clock_train_s=time_s,
             wall_clock_total_s=math.nan,
             lr=trough.lr,
@@ -165,42 +304,6 @@ def _peaks(
     return peaks.peaks(at_trough)
 
 
-def _seconds(history: RunHistory, keys: Keys) -> Series:
-    if keys.time is not None:
-        key = present(history, keys.time, 'training time', '--time-key')
-    else:
-        key = next((key for key in TIMES if key in history.series), None)
-        if key is None:
-            raise CurveError(
-                f"{history}: did not log training time: add Composer's SpeedMonitor, or name its key (--time-key)"
-            )
-    steps, times = history.series[key]
-    known = np.isfinite(times)
-    if not known.any():
-        raise CurveError(f'{history}: {key!r} has no finite value: name the key of its training time (--time-key)')
-    return steps[known], times[known] * _SECONDS[keys.time_unit or _unit(history, key)]
-
-
-def _unit(history: RunHistory, key: str) -> ClockUnit:
-    """Returns the unit of a time: SpeedMonitor does not log its unit, but W&B logs its own clock, in seconds.
-
-    Training is most of that time, and the units are at least 24 times apart.
-    """
-    steps, times = history.series[key]
-    at, logged = history.series.get(LOGGED_AT, (np.array([]), np.array([])))
-    _, here, there = np.intersect1d(steps, at, return_indices=True)
-    trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
-    advanced = (trained > 0) & (elapsed_s > 0)
-    if not advanced.any():
-        raise CurveError(f'{history}: the unit of {key!r} cannot be determined: pass --time-unit')
-    pace = float(np.median(elapsed_s[advanced] / trained[advanced]))
-    # A batch's clock may stop a little after W&B's.
-    fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
-    if not fitting:
-        raise CurveError(f'{history}: {key!r} is faster than the clock in any unit: pass --time-unit')
-    return fitting[-1]
-
-
 def _count(series: Series | None, batch: float) -> int:
     """Returns the samples or tokens after a batch, from those logged at the start of batches; 0 if none were."""
     if series is None or not len(series[0]):
@@ -214,32 +317,13 @@ def _count(series: Series | None, batch: float) -> int:
 
 def _batches_per_epoch(history: RunHistory) -> float | None:
     """Returns the batches per epoch, from the starts of epochs that Composer logs; ``None`` for less than an epoch."""
-    steps, epochs = history.series.get(EPOCH, (np.array([]), np.array([])))
-    lengths = [float(steps[i] / epochs[i]) for i in range(len(steps)) if epochs[i] >= 1]
-    if not lengths and len(steps) and epochs.max() < 1:
+    steps, epochs = history.series.get(_EPOCH, (np.array([]), np.array([])))
+    if len(steps) and epochs.max() < 1:
         return None
-    if not lengths:
-        raise CurveError(
-            f'{history}: the length of an epoch cannot be determined from {EPOCH!r}: pass --batches-per-epoch'
-        )
     # The end of training logs its epoch too, later than it started.
-    return min(lengths)
-
-
-def _method(history: RunHistory, keys: Keys) -> str:
-    if keys.method is not None:
-        named = history.setting(keys.method)
-        if named is None:
-            raise CurveError(
-                f'{history}: {keys.method!r} is not in its config: name the key of its method (--method-key)'
-            )
-        return str(named)
-    named = history.setting('pareto.method')
-    prefix = 'enabled_algorithms/'
-    enabled = [key.removeprefix(prefix) for key, on in history.config.items() if key.startswith(prefix) and on]
-    return str(named) if named is not None else method_name(enabled)
-
-
-def _seed(history: RunHistory) -> int | None:
-    seeds = (history.setting(key) for key in ('rank_zero_seed', 'seed'))
-    return next((seed for seed in seeds if type(seed) is int), None)
+    lengths = steps[epochs >= 1] / epochs[epochs >= 1]
+    if not len(lengths):
+        raise CurveError(
+            f'{history}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'
+        )
+    return float(lengths.min())

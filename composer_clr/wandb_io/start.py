@@ -4,83 +4,71 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from composer.loggers import LoggerDestination, WandBLogger
+import wandb
+from composer.core import State
+from composer.loggers import Logger, WandBLogger
 
-from composer_clr.utils.errors import UserError
+from composer_clr.utils.errors import UserError, one_line
 
-__all__ = ['logger_arguments', 'look_for_no_checkpoints_offline', 'run_id', 'wandb_errors_in_one_line']
+__all__ = ['recipe_logger', 'run_id']
 
 _REMEDY = "run 'wandb login', set WANDB_API_KEY, or train with WANDB_MODE=offline"
-_NOT_ONLINE = ('offline', 'disabled', 'dryrun')
 
 
-def logger_arguments(arguments: Mapping[str, Any] | None, run_name: str, *, resumable: bool) -> dict[str, Any]:
-    """Returns the arguments of a recipe's ``WandBLogger``, completed; refuses an online run that is not logged in.
+def recipe_logger(run_name: str, *, resumable: bool, **arguments: Any) -> WandBLogger:
+    """Builds a recipe's ``WandBLogger``; wandb's errors at its start become errors of the recipe.
 
     A ``resumable`` run continues in the same W&B run: its id is derived from its name, unless ``init_kwargs`` has one.
+
+    Raises:
+        UserError: If nobody is logged in, for an online run.
     """
-    if arguments is not None and not isinstance(arguments, Mapping):
-        raise UserError(f'loggers.WandBLogger={arguments!r}: must be arguments by name, such as project: clr')
-    completed = dict(arguments or {})
-    init = dict(completed.get('init_kwargs') or {})
-    if resumable:
-        init = {'id': run_id(run_name), 'resume': 'allow', **init}
-    _check_login(init)
-    return {**completed, 'init_kwargs': init}
+    init = {
+        **({'id': run_id(run_name), 'resume': 'allow'} if resumable else {}),
+        **(arguments.get('init_kwargs') or {}),
+    }
+    online = _mode(init) not in ('offline', 'disabled', 'dryrun')
+    if online and wandb.api.api_key is None:
+        raise UserError(f'loggers.WandBLogger: not logged in to Weights & Biases: {_REMEDY}')
+    destination = WandBLogger(**{**arguments, 'init_kwargs': init})
+    start = destination.init
+
+    def started(state: State, logger: Logger) -> None:
+        try:
+            start(state, logger)
+        except Exception as error:  # a network is waited for for 90 seconds
+            if type(error).__module__.split('.')[0] != 'wandb':
+                raise
+            raise UserError(f'loggers.WandBLogger: {one_line(error)}: {_REMEDY}') from error
+
+    destination.init = started
+    if not online:
+        destination.download_file = _nothing_offline
+    return destination
 
 
 def run_id(run_name: str) -> str:
     """Returns the W&B id of a run name: always the same, and valid for any characters in the name.
 
     Example:
-        >>> run_id('digits-cyclic-64ep-seed17')
-        'digits-cyclic-64ep-seed17'
-        >>> run_id('study/7')
-        'study-7-cb521f55'
+        >>> run_id('digits-cyclic-64ep-seed17'), run_id('study/7')
+        ('digits-cyclic-64ep-seed17', 'study-7-cb521f55')
     """
     plain = re.sub(r'[^A-Za-z0-9_.-]', '-', run_name)[:48]
     return plain if plain == run_name else f'{plain}-{sha256(run_name.encode()).hexdigest()[:8]}'
 
 
-@contextmanager
-def wandb_errors_in_one_line() -> Iterator[None]:
-    """Raises an error of wandb while it starts as an error of the recipe; wandb waits 90 seconds for a network."""
-    try:
-        yield
-    except Exception as error:
-        if type(error).__module__.split('.')[0] != 'wandb':
-            raise
-        raise UserError(f'loggers.WandBLogger: {" ".join(str(error).split())}: {_REMEDY}') from error
-
-
-def look_for_no_checkpoints_offline(loggers: Iterable[LoggerDestination], arguments: Mapping[str, Any]) -> None:
-    """Lets a run with ``autoresume`` start offline, where Composer would ask W&B for a checkpoint and fail."""
-    if _mode(arguments['init_kwargs']) in _NOT_ONLINE:
-        for logger in loggers:
-            if isinstance(logger, WandBLogger):
-                logger.download_file = _nothing_offline
-
-
 def _nothing_offline(remote_file_name: str, *_: Any, **__: Any) -> None:
+    """Says that there is no checkpoint, for which Composer would ask W&B at ``autoresume``, and fail."""
     raise FileNotFoundError(f'{remote_file_name}: W&B is offline')
 
 
 def _mode(init: Mapping[str, Any]) -> str | None:
     """Returns the mode in wandb's order: the argument, the environment, the settings of ``wandb offline``."""
-    import wandb
-
     if os.environ.get('WANDB_DISABLED', '').lower() in ('true', '1'):
         return 'disabled'
     return init.get('mode') or os.environ.get('WANDB_MODE') or wandb.api.settings().get('mode')
-
-
-def _check_login(init: Mapping[str, Any]) -> None:
-    import wandb
-
-    if _mode(init) not in _NOT_ONLINE and wandb.api.api_key is None:
-        raise UserError(f'loggers.WandBLogger: not logged in to Weights & Biases: {_REMEDY}')

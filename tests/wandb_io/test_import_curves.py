@@ -8,23 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import wandb
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import read_long_csv, writable_curves, write_long_csv
-from composer_clr.wandb_io.history import (
-    Keys,
-    RunFilter,
-    RunHistory,
-    find_runs,
-    read_histories,
-    read_history,
-    run_files,
-    wanted,
-)
-from composer_clr.wandb_io.recovered_curve import recovered_curve
+from composer_clr.curves.long_csv import read_long_csv, write_long_csv
+from composer_clr.wandb_io import import_curves
+from composer_clr.wandb_io.history import RunFilter, RunHistory
+from composer_clr.wandb_io.recovered_curve import Keys, recovered_curve, wanted
 
 LR, ACC = 'lr-SGD/group0', 'metrics/eval/Accuracy'
 
@@ -33,7 +23,7 @@ def series(values: dict[float, float]):
     return np.array(list(values), dtype=float), np.array(list(values.values()), dtype=float)
 
 
-def history(**changes) -> RunHistory:
+def history(run_id='id7', name='old', *, algorithms=('MixUp', 'BlurPool'), **changes) -> RunHistory:
     """Two cycles, of 4 and 8 batches after a warmup of 2; 2 batches an epoch; a second a batch, logged in hours."""
     lr = [0.5, 1, 0.85, 0.5, 0.15, 0.01, 1, 0.96, 0.85, 0.7, 0.5, 0.3, 0.15, 0.01]
     logged = {
@@ -45,8 +35,8 @@ def history(**changes) -> RunHistory:
         'time/epoch': {batch: batch // 2 for batch in range(0, 15, 2)},
     }
     logged = {key: values for key, values in {**logged, **changes.pop('series', {})}.items() if values is not None}
-    config = {'rank_zero_seed': 3, 'enabled_algorithms/MixUp': True, 'enabled_algorithms/BlurPool': True}
-    read = RunHistory('id7', 'old', config={**config, **changes.pop('config', {})})
+    config = {'rank_zero_seed': 3, **{f'enabled_algorithms/{algorithm}': True for algorithm in algorithms}}
+    read = RunHistory(run_id, name, config={**config, **changes.pop('config', {})})
     read.series = {key: series(values) for key, values in logged.items()}
     return read
 
@@ -76,16 +66,32 @@ def test_the_window_ends_at_the_restart():
     assert [p.peak_metrics['eval/Accuracy'] for p in curve.points] == [0.9, 0.8]
 
 
-@pytest.mark.parametrize('unit', ['seconds', 'minutes', 'hours', 'days'])
-def test_the_unit_of_time_comes_from_wandbs_clock(unit):
-    seconds = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'days': 86400}[unit]
-    read = history(series={'time/train': {batch: batch / seconds for batch in range(1, 15)}})
-    assert rows(read) == BOTH
+HOURS = {batch: batch / 3600 for batch in range(1, 15)}
+NAN_AT_6 = {**HOURS, 6: math.nan}
+# At a resume, batches 7 and 8 are repeated in less time.
+RESUMED = {**HOURS, 7: 9.04 / 3600, 8: 9.06 / 3600}
 
 
-def test_a_pause_between_two_parts_of_a_run_does_not_change_the_unit():
-    clock = {batch: 1e9 + 1.5 * batch + (1e6 if batch > 7 else 0) for batch in range(1, 15)}
-    assert rows(history(series={'_timestamp': clock})) == BOTH
+@pytest.mark.parametrize(
+    ('changes', 'keys'),
+    [
+        *(({'time/train': {batch: batch / seconds for batch in range(1, 15)}}, {}) for seconds in (1, 60, 3600, 86400)),
+        # A pause between two parts of a run does not change the unit.
+        ({'_timestamp': {batch: 1e9 + 1.5 * batch + (1e6 if batch > 7 else 0) for batch in range(1, 15)}}, {}),
+        # The rate is known at batch 5 and has risen by 8; of the evaluations from 5 on, the first is the trough's.
+        ({LR: {2: 1, 5: 0.15, 8: 0.96, 11: 0.5, 14: 0.01}}, {}),
+        # Time is interpolated; it starts at 0, and goes on at the last pace for as long as it was between the last two.
+        ({'time/train': {batch: batch / 3600 for batch in (1, 5, 9, 13, 14)}}, {}),
+        *(
+            ({'time/train': {batch: batch for batch in logged}}, {'time_unit': 'seconds'})
+            for logged in ((4, 8, 12), (8, 12), (12,))
+        ),
+        ({'time/train': NAN_AT_6}, {}),
+        ({'time/train': RESUMED}, {}),
+    ],
+)
+def test_the_same_points_from_times_in_any_unit_and_from_sparse_logs(changes, keys):
+    assert rows(history(series=changes), **keys) == BOTH
 
 
 def test_older_runs_and_keys_by_name():
@@ -101,57 +107,34 @@ def test_older_runs_and_keys_by_name():
     assert rows(read, metrics=('acc',), batches_per_epoch=1)[0][0] == 6
 
 
-def test_rates_logged_rarely_still_meet_the_evaluation_at_the_trough():
-    """The rate is known at batch 5 and has risen by 8; of the evaluations from 5 on, the first is the trough's."""
-    read = history(series={LR: {2: 1, 5: 0.15, 8: 0.96, 11: 0.5, 14: 0.01}})
-    assert rows(read) == BOTH
+@pytest.mark.parametrize(
+    ('changes', 'keys', 'left', 'match'),
+    [
+        (
+            {'time/train': {batch: batch for batch in (2, 4, 6, 8)}},
+            {'time_unit': 'seconds'},
+            (3, 6, 0.6),
+            'no evaluation with a training time at the trough at epoch 7: no point there',
+        ),
+        (
+            {ACC: {4: 0.4, 10: 0.65, 14: 0.7}},
+            {},
+            (7, 14, 0.7),
+            r"run 'old' \(id7\): no evaluation with a training time at the trough at epoch 3: no point",
+        ),
+    ],
+    ids=['long-after-the-last-time', 'nothing-evaluated'],
+)
+def test_a_trough_without_a_time_or_an_evaluation_has_no_point(changes, keys, left, match):
+    with pytest.warns(UserWarning, match=match):
+        assert rows(history(series=changes), **keys) == approx([left])
 
 
-def test_time_is_interpolated_where_it_was_logged_rarely():
-    read = history(series={'time/train': {batch: batch / 3600 for batch in (1, 5, 9, 13, 14)}})
-    assert rows(read) == BOTH
-
-
-@pytest.mark.parametrize('logged', [(4, 8, 12), (8, 12), (12,)])
-def test_time_that_was_not_logged_at_the_last_trough(logged):
-    """It starts at 0, and goes on at the last pace for as long as it was between the last two."""
-    read = history(series={'time/train': {batch: batch for batch in logged}})
-    assert rows(read, time_unit='seconds') == BOTH
-
-
-def test_a_trough_long_after_the_last_time_has_no_point():
-    read = history(series={'time/train': {batch: batch for batch in (2, 4, 6, 8)}})
-    with pytest.warns(UserWarning, match='no evaluation with a training time at the trough at epoch 7: no point there'):
-        assert rows(read, time_unit='seconds') == approx([(3, 6, 0.6)])
-
-
-def test_times_that_are_nan_are_not_read():
-    read = history(series={'time/train': {batch: math.nan if batch == 6 else batch / 3600 for batch in range(1, 15)}})
-    assert rows(read) == BOTH
-
-
-def test_counts_that_are_none_are_refused():
-    read = history(series={'time/token': dict.fromkeys(range(1, 15), 1e30)})
-    with pytest.raises(CurveError, match=r"run 'old' \(id7\): its steps, samples or tokens are not counts"):
-        recovered_curve(read, Keys())
-
-
-def test_a_trough_that_nothing_was_evaluated_at_has_no_point():
-    read = history(series={ACC: {4: 0.4, 10: 0.65, 14: 0.7}})
-    with pytest.warns(
-        UserWarning, match=r"run 'old' \(id7\): no evaluation with a training time at the trough at epoch 3: no point"
-    ):
-        assert rows(read) == approx([(7, 14, 0.7)])
-
-
-def test_steps_that_count_from_0():
+def test_steps_and_epochs_that_count_from_0():
     read = history()
     read.series = {key: (at - 1, values) for key, (at, values) in read.series.items()}
     assert rows(read, first_step=0) == BOTH
     assert rows(read, batches_per_epoch=2)[0][0] == 2.5
-
-
-def test_epochs_that_count_from_0():
     lr = dict(enumerate([1, 0.5, 0, 1, 0.75, 0.5, 0.25, 0]))
     read = history(series={LR: lr, ACC: {2: 0.6, 7: 0.7}, 'time/train': {step: (step + 1) * 60 for step in lr}})
     made = rows(read, batches_per_epoch=1, first_step=0, time_unit='seconds')
@@ -168,6 +151,7 @@ def test_epochs_that_count_from_0():
         ({'_timestamp': None}, {}, "unit of 'time/train' cannot be determined: pass --time-unit"),
         ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough: constant, or stopped before'),
         ({ACC: {1: 0.1}}, {}, 'no evaluation with a training time at any of its 2 troughs'),
+        ({'time/token': dict.fromkeys(range(1, 15), 1e30)}, {}, 'its steps, samples or tokens are not counts'),
         ({}, {'lr': 'rate'}, "did not log 'rate'.*--lr-key"),
         ({}, {'method': 'recipe.name'}, "'recipe.name' is not in its config.*--method-key"),
     ],
@@ -175,6 +159,17 @@ def test_epochs_that_count_from_0():
 def test_what_is_missing_is_named_with_the_run(changes, keys, match):
     with pytest.raises(CurveError, match=match):
         recovered_curve(history(series=changes), Keys(**keys))
+
+
+@pytest.mark.parametrize(
+    'each', [[60, 59, 61, 60.5, 60, 62, 58], [60, 60.1, 60, 60.1, 60, 60.1, 60], [9, 8, 7, 6, 5, 4, 3]]
+)
+def test_the_time_of_each_epoch_is_refused(each):
+    read = history(series={'time/train': dict(zip(range(2, 15, 2), each, strict=True))})
+    with pytest.raises(
+        CurveError, match="'time/train' falls from .* to .* at step .*, not that of each epoch: log the"
+    ):
+        recovered_curve(read, Keys(time_unit='seconds'))
 
 
 @pytest.mark.parametrize('kind', ['anytime', 'anytime-falling-half-life-0.5', 'schedule-free', 'marked'])
@@ -206,152 +201,6 @@ def test_our_own_keys_are_not_read():
     assert not any(map(want, ['pareto/lr', 'pareto/wall_clock_train_s', 'metrics/train/Accuracy', 'loss/train/total']))
 
 
-class FakeRun(SimpleNamespace):
-    """Stands in for a run of :mod:`wandb.apis.public`, without a server, as far as the package uses one."""
-
-    requests = 0
-
-    def scan_history(self, keys, page_size):
-        assert page_size >= 10_000
-        FakeRun.requests += 1
-        steps = sorted({step for values in self.logged.values() for step in values})
-        rows = ({'_step': step, **{k: v[step] for k, v in self.logged.items() if step in v}} for step in steps)
-        # The server gives rows that have all keys.
-        return ({key: row[key] for key in keys} for row in rows if all(key in row for key in keys))
-
-
-def fake_run(read: RunHistory, **changes) -> FakeRun:
-    logged = {key: dict(zip(*map(np.ndarray.tolist, both), strict=True)) for key, both in read.series.items()}
-    clock = logged['_timestamp']
-    logged['_timestamp'] = {step: clock.get(step, 1e9) for values in logged.values() for step in values}
-    arguments = {'id': read.run_id, 'name': read.name, 'group': None, 'tags': ['a'], 'config': read.config}
-    summary = dict.fromkeys(['_step', 'loss/train/total', *logged])
-    return FakeRun(**{**arguments, 'logged': logged, 'summary_metrics': summary, **changes})
-
-
-def test_a_history_from_the_server_is_read_in_bulk():
-    FakeRun.requests = 0
-    read = read_history(fake_run(history()), wanted(Keys()))
-    assert rows(read) == BOTH
-    # One scan for each of: rate, metric, time, epoch.
-    assert FakeRun.requests == 4
-    assert (read.run_id, read.name, read.group, read.tags) == ('id7', 'old', '', ('a',))
-
-
-class BrokenRun(FakeRun):
-    def scan_history(self, keys, page_size):
-        raise ConnectionError('reset by peer')
-
-
-@pytest.fixture
-def fake_server(monkeypatch):
-    """Stands in for ``wandb.Api``: three runs, one of which breaks off; what it was asked is kept."""
-    asked = []
-    runs = [
-        fake_run(history()),
-        fake_run(history(), id='id8', name='flat', logged={LR: {1: 1, 2: 1}, '_timestamp': {}}),
-    ]
-    runs.append(BrokenRun(**{**vars(fake_run(history())), 'id': 'id9', 'name': 'broken'}))
-
-    class Api:
-        def __init__(self, timeout):
-            pass
-
-        def runs(self, project, filters, per_page):
-            asked.append((project, filters))
-            return runs
-
-    monkeypatch.setattr(wandb, 'Api', Api)
-    monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
-    return asked
-
-
-def call(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, 'argv', ['composer-clr', 'import-wandb', *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code or 0  # type: ignore[return-value]
-
-
-def test_a_project_is_imported_and_what_failed_is_named(fake_server, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    filters = ['--name', '^o', '--group', 'g', '--tag', 'a', '--tag', 'b', '--config', 'pareto.kind=cyclic']
-    assert call(monkeypatch, 'me/study', '-o', 'out/c.csv', *filters) == 0
-    out, err = capsys.readouterr()
-    assert out == 'out/c.csv: 2 points of 1 runs\n'
-    assert "left out: run 'broken' (id9): its history cannot be read: ConnectionError: reset by peer" in err
-    assert "left out: run 'flat' (id8): did not log" in err
-    (curve,) = read_long_csv('out/c.csv')
-    assert [(p.epoch, p.wall_clock_train_s, *p.metrics.values()) for p in curve.points] == BOTH
-    tags = [{'tags': {'$in': ['a']}}, {'tags': {'$in': ['b']}}]
-    query = {'display_name': {'$regex': '^o'}, 'group': 'g', '$and': tags, 'config.pareto.kind': 'cyclic'}
-    assert fake_server == [('me/study', query)]
-
-
-def test_strict_stops_at_the_first(fake_server, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert call(monkeypatch, 'me/study', '--strict') == 2
-    assert 'broken' in capsys.readouterr().err
-    assert not Path('curves.csv').exists()
-
-
-def test_nobody_logged_in_is_one_line(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(type(wandb.api), 'api_key', None)
-    assert call(monkeypatch, 'me/study') == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith('composer-clr: me/study: not logged in')
-
-
-def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
-    def unreachable(timeout):
-        raise ConnectionError('no route\nto host')
-
-    monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
-    monkeypatch.setattr(wandb, 'Api', unreachable)
-    with pytest.raises(CurveError, match='me/study: W&B cannot list its runs: ConnectionError: no route to host$'):
-        find_runs('me/study', RunFilter())
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['nowhere'], 'nowhere: must be an existing path or ENTITY/PROJECT'),
-        (['.'], '.: no .wandb file in this folder'),
-        (['me/study', '--name', '('], "--name '(' is not a regular expression"),
-        (['me/study', '--config', 'kind'], "--config 'kind' is not key=value"),
-        (['broken.wandb'], 'broken.wandb: no run can be read from it'),
-        (['empty.wandb'], 'empty.wandb: no run can be read from it'),
-    ],
-)
-def test_what_cannot_be_imported_is_one_line(arguments, message, monkeypatch, tmp_path, capsys):
-    (tmp_path / 'x').mkdir()
-    monkeypatch.chdir(tmp_path / 'x')
-    if arguments[0].endswith('.wandb'):
-        Path(arguments[0]).write_bytes(b'W&B?' * 30 if 'broken' in arguments[0] else b'')
-    assert call(monkeypatch, *arguments) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f'composer-clr: {message}')
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=200), st.booleans())
-def test_no_file_breaks_the_reader(tmp_path_factory, data, as_wandb):
-    header = b':W&B' + (0xBEE1).to_bytes(2, 'little') + b'\0' if as_wandb else b''
-    file = tmp_path_factory.mktemp('any') / 'run-x.wandb'
-    file.write_bytes(header + data)
-    histories, errors = read_histories(run_files(file), wanted(Keys()))
-    assert len(histories) + len(errors) == 1
-
-
-def test_filters_take_what_has_been_read():
-    read = RunHistory('id', 'digits-17', 'g', ('a', 'b'), {'pareto': {'kind': 'cyclic'}, 'x.y': 3})
-    assert RunFilter('digits', 'g', ('a',), {'pareto.kind': 'cyclic', 'x.y': 3})(read)
-    assert not RunFilter(name='^17')(read)
-    assert not RunFilter(group='h')(read)
-    assert not RunFilter(tags=('a', 'c'))(read)
-    assert not RunFilter(config={'pareto.kind': 'standard'})(read)
-
-
 def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path):
     """Composer logs the counts at the start of each batch, and the end of training at none."""
     counts = {
@@ -379,8 +228,191 @@ def test_a_rate_that_stays_at_its_peak_before_each_decay_is_wsd_s():
     assert recovered_curve(read, Keys()).run.kind == 'wsd-s-linear'
 
 
-def test_runs_that_share_a_name_are_named_with_their_ids():
-    first, second = history(), history()
-    second.run_id = 'id8'
-    _, errors = writable_curves([recovered_curve(read, Keys()) for read in (first, second)])
-    assert str(errors[0]).startswith("runs 'old (id7)' and 'old (id8)' are both cyclic, BP+MX, seed 3: ")
+class FakeRun(SimpleNamespace):
+    """Stands in for a run of :mod:`wandb.apis.public`, without a server, as far as the package uses one."""
+
+    requests = 0
+
+    def scan_history(self, keys, page_size):
+        assert page_size >= 10_000
+        FakeRun.requests += 1
+        steps = sorted({step for values in self.logged.values() for step in values})
+        rows = ({'_step': step, **{k: v[step] for k, v in self.logged.items() if step in v}} for step in steps)
+        # The server gives rows that have all keys.
+        return ({key: row[key] for key in keys} for row in rows if all(key in row for key in keys))
+
+
+class BrokenRun(FakeRun):
+    def scan_history(self, keys, page_size):
+        raise ConnectionError('reset by peer')
+
+
+def fake_run(read: RunHistory, kind: type[FakeRun] = FakeRun) -> FakeRun:
+    logged = {key: dict(zip(*map(np.ndarray.tolist, both), strict=True)) for key, both in read.series.items()}
+    clock = logged['_timestamp']
+    logged['_timestamp'] = {step: clock.get(step, 1e9) for values in logged.values() for step in values}
+    summary = dict.fromkeys(['_step', 'loss/train/total', *logged])
+    return kind(
+        id=read.run_id,
+        name=read.name,
+        group=None,
+        tags=['a'],
+        config=read.config,
+        logged=logged,
+        summary_metrics=summary,
+    )
+
+
+@pytest.fixture
+def imported(monkeypatch, tmp_path, capsys):
+    """Returns a function that imports runs from a server that :class:`FakeRun` stands in for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
+
+    def call(*histories: RunHistory | FakeRun, arguments: tuple[str, ...] = ()):
+        runs = [fake_run(run) if isinstance(run, RunHistory) else run for run in histories]
+        asked = []
+
+        class Api:
+            def __init__(self, timeout):
+                pass
+
+            def runs(self, project, filters, per_page):
+                asked.append((project, filters))
+                return runs
+
+        monkeypatch.setattr(wandb, 'Api', Api)
+        status, out, lines = command(monkeypatch, capsys, 'me/study', '-o', 'out/c.csv', *arguments)
+        curves = read_long_csv('out/c.csv') if status == 0 else []
+        return SimpleNamespace(status=status, out=out, lines=lines, asked=asked, curves=curves)
+
+    return call
+
+
+def command(monkeypatch, capsys, *arguments: str):
+    monkeypatch.setattr(sys, 'argv', ['composer-clr', 'import-wandb', *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return ended.value.code or 0, out, [line for line in err.splitlines() if line.startswith('composer-clr: ')]
+
+
+def test_a_project_is_imported_and_what_failed_is_named(imported):
+    FakeRun.requests = 0
+    flat, broken = history('id8', 'flat', series={ACC: None, 'time/train': None}), history('id9', 'broken')
+    runs = history(), flat, fake_run(broken, BrokenRun)
+    filters = ['--name', '^o', '--group', 'g', '--tag', 'a', '--tag', 'b', '--config', 'pareto.kind=cyclic']
+    made = imported(*runs, arguments=tuple(filters))
+    assert (made.status, made.out) == (0, 'out/c.csv: 2 points of 1 runs\n')
+    assert made.lines == [
+        "composer-clr: left out: run 'broken' (id9): its history cannot be read: ConnectionError: reset by peer",
+        "composer-clr: left out: run 'flat' (id8): did not log training time: add Composer's SpeedMonitor, or name its "
+        'key (--time-key)',
+    ]
+    (curve,) = made.curves
+    assert [(p.epoch, p.wall_clock_train_s, *p.metrics.values()) for p in curve.points] == BOTH
+    tags = [{'tags': {'$in': ['a']}}, {'tags': {'$in': ['b']}}]
+    query = {'display_name': {'$regex': '^o'}, 'group': 'g', '$and': tags, 'config.pareto.kind': 'cyclic'}
+    assert made.asked == [('me/study', query)]
+    # Read in bulk: one scan for each of rate, metric, time, epoch of the first run, and for two of the second.
+    assert FakeRun.requests == 6
+    made = imported(*runs, arguments=('--strict',))
+    assert (made.status, len(made.lines)) == (2, 1)
+    assert 'broken' in made.lines[0]
+    # Without any curve, every run is named all the same.
+    (line,) = imported(*runs[1:]).lines
+    assert "run 'broken' (id9): its history" in line
+    assert "run 'flat' (id8): did not log" in line
+
+
+def test_all_runs_of_an_import_have_one_unit(imported):
+    """A run that W&B's clock says nothing of has the unit of the others; runs of two units are refused."""
+    short = history('id8', 'short', algorithms=['MixUp'])
+    short.series['_timestamp'] = series(dict.fromkeys(range(1, 15), 1e9))
+    made = imported(history(), short)
+    assert [(p.epoch, p.wall_clock_train_s) for p in made.curves[1].points] == approx([(3, 6), (7, 14)])
+    seconds = history('id9', 'new', series={'time/train': {batch: batch for batch in range(1, 15)}})
+    made = imported(history(), short, seconds)
+    assert (made.status, made.lines) == (
+        2,
+        [
+            "composer-clr: 'time/train' seems to be in different units by W&B's clock, hours in run 'old' (id7), "
+            "seconds in run 'new' (id9): pass --time-unit, and import runs of another unit by themselves"
+        ],
+    )
+    assert (
+        imported(history(), short, arguments=('--time-unit', 'minutes')).curves[0].points[0].wall_clock_train_s == 0.1
+    )
+
+
+def test_runs_without_algorithms_are_methods_by_their_names(imported):
+    none = {'algorithms': (), 'config': {'rank_zero_seed': None, 'lr': 0.1}}
+    one, other, third = (history(f'id{i}', name, **none) for i, name in enumerate(['lr 0.1', 'lr 0.2', 'lr 0.1']))
+    made = imported(one, other, history('id9'))
+    assert [curve.run.method for curve in made.curves] == ['lr 0.1', 'lr 0.2', 'BP+MX']
+    assert made.lines == [
+        'composer-clr: 2 runs logged no algorithms: the method of each is its name; name the key of the method in '
+        'their config (--method-key) for another'
+    ]
+    assert [curve.run.method for curve in imported(one).curves] == ['baseline']
+    # Of one name, kind and seed, or of none, a second run is left out and named.
+    made = imported(one, third)
+    assert [curve.run.method for curve in made.curves] == ['baseline']
+    (line,) = made.lines
+    assert "runs 'lr 0.1 (id0)' and 'lr 0.1 (id2)' are both cyclic, baseline, seed None: " in line
+    made = imported(one, other, arguments=('--method-key', 'lr'))
+    assert [curve.run.method for curve in made.curves] == ['0.1']
+    assert "runs 'lr 0.1 (id0)' and 'lr 0.2 (id1)' are both cyclic, 0.1, seed None: " in made.lines[0]
+
+
+def test_separate_runs_without_seeds_conflict_too(imported):
+    lr = dict(enumerate(np.cos(np.arange(14) / 14 * np.pi / 2) ** 2, start=1))
+    runs = [
+        history(f'id{i}', config={'rank_zero_seed': seed}, series={LR: lr}) for i, seed in enumerate([None, None, 3])
+    ]
+    made = imported(*runs)
+    assert [(curve.run.kind, curve.run.seed) for curve in made.curves] == [('standard', None), ('standard', 3)]
+    (line,) = made.lines
+    assert (
+        "left out: runs 'old (id0)' and 'old (id1)' are both standard, BP+MX, of one length and without a seed" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere'], 'nowhere: must be an existing path or ENTITY/PROJECT'),
+        (['.'], '.: no .wandb file in this folder'),
+        (['me/study'], 'me/study: not logged in'),
+        (['me/study', '--name', '('], "--name '(' is not a regular expression"),
+        (['me/study', '--config', 'kind'], "--config 'kind' is not key=value"),
+        (['broken.wandb'], 'broken.wandb: no run can be read from it'),
+        (['empty.wandb'], 'empty.wandb: no run can be read from it'),
+    ],
+)
+def test_what_cannot_be_imported_is_one_line(arguments, message, monkeypatch, tmp_path, capsys):
+    (tmp_path / 'x').mkdir()
+    monkeypatch.chdir(tmp_path / 'x')
+    monkeypatch.setattr(type(wandb.api), 'api_key', None)
+    if arguments[0].endswith('.wandb'):
+        Path(arguments[0]).write_bytes(b'W&B?' * 30 if 'broken' in arguments[0] else b'')
+    status, _, lines = command(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert lines[-1].startswith(f'composer-clr: {message}')
+
+
+def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
+    def unreachable(timeout):
+        raise ConnectionError('no route\nto host')
+
+    monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
+    monkeypatch.setattr(wandb, 'Api', unreachable)
+    with pytest.raises(CurveError, match='me/study: W&B cannot list its runs: ConnectionError: no route to host$'):
+        import_curves.import_curves(['me/study'], Keys(), RunFilter())
+
+
+def test_filters_take_what_has_been_read():
+    read = RunHistory('id', 'digits-17', 'g', ('a', 'b'), {'pareto': {'kind': 'cyclic'}, 'x.y': 3})
+    assert RunFilter('digits', 'g', ('a',), {'pareto.kind': 'cyclic', 'x.y': 3})(read)
+    for other in ({'name': '^17'}, {'group': 'h'}, {'tags': ('a', 'c')}, {'config': {'pareto.kind': 'standard'}}):
+        assert not RunFilter(**other)(read)
