@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.names import has_cycles, kind_order

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from composer_clr.analysis.mean_curve import Array
-from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.legend import explain

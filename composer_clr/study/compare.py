@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.names import STANDARD, kind_order
+from composer_clr.curves.names import CYCLIC, STANDARD, kind_order, kind_without_shape
 from composer_clr.schedule.cycles import cost_ratio
 from composer_clr.study.agreement import cosine_similarity, kendall_tau, ranking
 from composer_clr.study.alignment import Alignment, weights
-from composer_clr.study.cost import Cost, study_cost
-from composer_clr.study.differences import Differences, as_ratio, differences
-from composer_clr.study.estimates import Array, Estimates, figures
+from composer_clr.study.cost import Cost, check_overlap, study_cost
+from composer_clr.study.differences import Differences, difference, differences
+from composer_clr.study.estimates import Array, Estimates, Figures
 from composer_clr.study.pooling import differing_pace
-from composer_clr.study.reach import Crossing, Speedup, crossings, draws_of, speedups
+from composer_clr.study.reach import Crossing, Speedup, crossings, speedups
 from composer_clr.study.table import Curve, Study
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     'MethodComparison',
     'MethodOverBaseline',
     'compare',
+    'gaps',
+    'improvements',
 ]
 
 
@@ -33,12 +37,12 @@ class MethodComparison:
     """One method's curve of a kind beside its standard one.
 
     Attributes:
-        gap (Differences): The curve minus the standard one at each of its points; of perplexities, their ratio.
+        gap (Differences): The curve minus the standard one at each of its points; of perplexities, their ratio. The
+            mean leaves out the first point of a cyclic run, which is the standard run's by construction.
         improvement (tuple[Array, Array, Array]): The counts at which improvements over the baseline are known on both
             curves, and the improvements on either.
         cosine (Estimates | None): Their cosine similarity; ``None`` of the baseline, or if it is not defined.
         cost (Cost): The cost of the curve and of separate runs.
-        residuals (dict[float, float] | None): With a fit, the standard curve's, measured minus fitted.
         unlike_times (str | None): Why the times of the two curves are not comparable.
     """
 
@@ -46,7 +50,6 @@ class MethodComparison:
     improvement: tuple[Array, Array, Array]
     cosine: Estimates | None
     cost: Cost
-    residuals: dict[float, float] | None
     unlike_times: str | None
 
 
@@ -56,7 +59,8 @@ class MethodOverBaseline:
 
     Attributes:
         at_equal_counts (Differences | None): Its improvement at each of its points; ``None`` if they do not overlap.
-        at_equal_time (Differences | None): The same at the training time of each point.
+        at_equal_time (Differences | None): The same at the training time of each point. Both means are over the points
+            that both have, if there are any.
         speedups (list[Speedup]): How many times sooner it reaches the value of each of the baseline's points.
         crossings_in_counts (list[Crossing]): The counts from which on one of the two is better than the other.
         crossings_in_time (list[Crossing]): The same in seconds of training.
@@ -111,12 +115,7 @@ class Comparison:
 
 
 def compare(
-    study: Study,
-    alignment: Alignment | None = None,
-    *,
-    all_seeds: bool = False,
-    gpus: int | None = None,
-    strict: bool = True,
+    study: Study, alignment: Alignment | None = None, *, gpus: int | None = None, strict: bool = True
 ) -> Comparison:
     """Compares methods with the baseline on every kind of curve, and kinds with the standard one if there is one.
 
@@ -124,8 +123,6 @@ def compare(
         study (Study): The study.
         alignment (Alignment | None): How points are paired. Default: ``None``, interpolation in the log of what the
             schedules were counted in.
-        all_seeds (bool): Differences are over all seeds of either side, not only those that both have. Default:
-            ``False``.
         gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
         strict (bool): Whether a kind or method that cannot be compared raises. Default: ``True``.
 
@@ -143,12 +140,12 @@ def compare(
         found = KindComparison()
         if kind != STANDARD and STANDARD in kinds:
             try:
-                found = _with_standard(study, kind, alignment, all_seeds, gpus, strict)
+                found = _with_standard(study, kind, alignment, gpus, strict)
             except CurveError as error:
                 if strict:
                     raise
                 left_out[kind] = str(error)
-        over, ranks = _over_baseline(study, kind, alignment, all_seeds)
+        over, ranks = _over_baseline(study, kind, alignment)
         if found.methods or over:
             compared[kind] = replace(found, over_baseline=over, ranking=ranks)
     if not compared:
@@ -164,31 +161,103 @@ def compare(
     return Comparison(study, alignment, compared, left_out)
 
 
-def _with_standard(
-    study: Study, kind: str, alignment: Alignment, all_seeds: bool, gpus: int | None, strict: bool
-) -> KindComparison:
+def gaps(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
+    """Returns the gap of each curve that is not a standard one to the standard one of its method.
+
+    Raises:
+        CurveError: If there is no such curve; if one has no standard curve, or no point in common with it.
+    """
+    found = {
+        key: _gap(study, curve, _standard(study, curve), alignment or Alignment())
+        for key, curve in study.curves.items()
+        if key[1] != STANDARD
+    }
+    if not found:
+        raise CurveError('all runs are standard: name runs of another kind too, whose gap is to be drawn')
+    return found
+
+
+def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
+    """Returns the improvement of each method over the baseline on each kind of curve, at each of its points.
+
+    Raises:
+        CurveError: If there is no other method; if the baseline has no curve of a kind, or no point in common with one.
+    """
+    how, found = alignment or Alignment(), {}
+    for (method, kind), curve in study.curves.items():
+        if method == study.baseline:
+            continue
+        if (study.baseline, kind) not in study.curves:
+            raise CurveError(
+                f'{curve}: the baseline {study.baseline!r} has no {kind} runs: name them too, or another baseline'
+            )
+        base = study.curves[study.baseline, kind]
+        improved = _improvement(study, curve, base, curve.positions(how.axis), how, curve.count)
+        if improved is None:
+            raise CurveError(
+                f'{curve}: no point can be compared with the baseline: train both to similar {how.axis or curve.axis}s'
+            )
+        found[method, kind] = improved
+    if not found:
+        raise CurveError(f'all runs are of the baseline {study.baseline!r}: name those of another method too')
+    return found
+
+
+def _standard(study: Study, curve: Curve) -> Curve:
+    if (curve.method, STANDARD) not in study.curves:
+        raise CurveError(f'{curve}: {curve.method!r} has no standard runs: name them too, or choose other methods')
+    return study.curves[curve.method, STANDARD]
+
+
+def _gap(study: Study, curve: Curve, standard: Curve, how: Alignment) -> Differences:
+    gap = differences(
+        curve,
+        standard,
+        curve.positions(how.axis),
+        Alignment('exact', how.axis),
+        how,
+        counts=curve.count,
+        scale=1.0 if study.is_ratio else study.scale,
+        is_ratio=study.is_ratio,
+        all_seeds=study.all_seeds,
+    )
+    if gap is None:
+        check_overlap(curve, standard, how)
+        raise CurveError(
+            f'{curve.method}: no point of the {curve.kind} curve has a seed in common with the {standard.kind} one: '
+            'train the missing seeds, or compare over all seeds (compare --all-seeds)'
+        )
+    is_first = gap.count[0] == curve.count[0] and kind_without_shape(curve.kind) == CYCLIC
+    return replace(gap, mean_count=gap.count[1:]) if is_first and len(gap.count) > 1 else gap
+
+
+def _improvement(
+    study: Study, curve: Curve, base: Curve, at: Array, how: Alignment, counts: Array
+) -> Differences | None:
+    """Returns a method's improvement over the baseline at each position: above 0 is better, also where less is."""
+    a, b = (base, curve) if study.lower_is_better else (curve, base)
+    return differences(a, b, at, how, how, counts=counts, scale=study.scale, all_seeds=study.all_seeds)
+
+
+def _with_standard(study: Study, kind: str, alignment: Alignment, gpus: int | None, strict: bool) -> KindComparison:
     methods = dict.fromkeys([study.baseline, *(method for method, _ in study.curves)])
     compared: dict[str, MethodComparison] = {}
     skipped: dict[str, str] = {}
-    base: tuple[Curve, Curve] | None = None
+    pairs: dict[str, tuple[Curve, Curve]] = {}
     for method in methods:
         try:
             pair = _both_kinds(study, method, kind)
-            base = base or pair
-            compared[method] = _compared(study, pair, base, alignment, all_seeds, gpus)
+            base = pairs.get(study.baseline, pair)
+            compared[method] = _compared(study, pair, base, alignment, gpus)
+            pairs[method] = pair
         except CurveError as error:
             if method == study.baseline or (strict and not isinstance(error, _Missing)):
                 raise
             skipped[method] = str(error)
-    assert base is not None
-    cyclic, standard = base
-    pairs = [_both_kinds(study, method, kind) for method in compared]
+    cyclic, standard = pairs[study.baseline]
     at = cyclic.positions(alignment.axis)
-    ranked = [
-        [figures(curve.value, weights(at, curve.positions(how.axis), how)[0]) for curve in of_kind]
-        for of_kind, how in zip(zip(*pairs, strict=True), (alignment.of_cyclic(), alignment), strict=True)
-    ]
     paired = ~np.isnan(weights(at, standard.positions(alignment.axis), alignment)[0][:, 0])
+    ranked = [_improved(study, of_kind, at, alignment) for of_kind in zip(*pairs.values(), strict=True)]
     return KindComparison(
         # Of the points that the measured ratio is over: the gap has none where the two sides share no seed.
         formula_cost_ratio=cost_ratio(cyclic.count[paired].tolist()),
@@ -196,6 +265,19 @@ def _with_standard(
         taus={count: kendall_tau(ranked, i) for i, count in enumerate(cyclic.count.tolist())},
         skipped=skipped,
     )
+
+
+def _improved(study: Study, curves: Iterable[Curve], at: Array, how: Alignment) -> list[Figures]:
+    """Returns how far each curve lies above the first, which is the baseline's, at positions."""
+    base, *others = curves
+    at_base, _ = weights(at, base.positions(how.axis), how)
+    found = [
+        difference(curve, base, weights(at, curve.positions(how.axis), how)[0], at_base, study.all_seeds)[0]
+        for curve in others
+    ]
+    zero = np.zeros((len(base.seeds), len(at)))
+    value = np.where(np.isnan(at_base[:, 0]), np.nan, 0.0)
+    return [Figures(value, zero, zero > 0, np.full(len(at), np.inf)), *found]
 
 
 class _Missing(CurveError):
@@ -220,90 +302,55 @@ def _both_kinds(study: Study, method: str, kind: str) -> tuple[Curve, Curve]:
 
 
 def _compared(
-    study: Study,
-    pair: tuple[Curve, Curve],
-    base: tuple[Curve, Curve],
-    how: Alignment,
-    all_seeds: bool,
-    gpus: int | None,
+    study: Study, pair: tuple[Curve, Curve], base: tuple[Curve, Curve], how: Alignment, gpus: int | None
 ) -> MethodComparison:
     cyclic, standard = pair
-    at = cyclic.positions(how.axis)
-    gap = differences(
-        cyclic,
-        standard,
-        at,
-        Alignment('exact', how.axis),
-        how,
-        counts=cyclic.count,
-        scale=1.0 if study.is_ratio else study.scale,
-        all_seeds=all_seeds,
-    )
-    cost = study_cost(cyclic, standard, how, gpus)
-    if gap is None:
-        raise CurveError(
-            f'{cyclic.method}: no point of the {cyclic.kind} curve has a seed in common with the {standard.kind} one: '
-            'train the missing seeds, or compare over all seeds (compare --all-seeds)'
-        )
-    on_cyclic, on_standard = (
-        _improvement(study, one, over, at, one_how, cyclic.count, all_seeds)
-        for one, over, one_how in zip(pair, base, (how.of_cyclic(), how), strict=True)
-    )
+    gap = _gap(study, cyclic, standard, how)
     improved, cosine = (np.array([]), np.array([]), np.array([])), None
+    at = cyclic.positions(how.axis)
+    on_cyclic, on_standard = (
+        _improvement(study, one, over, at, how, cyclic.count) for one, over in zip(pair, base, strict=True)
+    )
     if on_cyclic is not None and on_standard is not None:
         count, i, j = np.intersect1d(on_cyclic.count, on_standard.count, return_indices=True)
         improved = count, on_cyclic.each.value[i], on_standard.each.value[j]
         if cyclic.method != study.baseline:
             cosine = cosine_similarity(*improved[1:], on_cyclic.figures[i], on_standard.figures[j])
-    residuals = None
-    if how.mode == 'fit':
-        x = standard.positions(how.axis)
-        left = study.scale * (standard.mean() - weights(x, x, how)[0] @ standard.mean())
-        residuals = dict(zip(x.tolist(), left.tolist(), strict=True))
-    if study.is_ratio:
-        gap = as_ratio(gap)
     unlike = differing_pace([*standard.timed, *cyclic.timed])
-    return MethodComparison(gap, improved, cosine, cost, residuals, unlike)
-
-
-def _improvement(
-    study: Study, curve: Curve, base: Curve, at: Array, how: Alignment, counts: Array, all_seeds: bool
-) -> Differences | None:
-    """Returns a method's improvement over the baseline at each position: above 0 is better, also where less is."""
-    a, b = (base, curve) if study.lower_is_better else (curve, base)
-    return differences(a, b, at, how, how, counts=counts, scale=study.scale, all_seeds=all_seeds)
+    return MethodComparison(gap, improved, cosine, study_cost(cyclic, standard, how, gpus, study.all_seeds), unlike)
 
 
 def _over_baseline(
-    study: Study, kind: str, alignment: Alignment, all_seeds: bool
+    study: Study, kind: str, alignment: Alignment
 ) -> tuple[dict[str, MethodOverBaseline], dict[float, list[list[str]]]]:
     of_kind = {method: curve for (method, its_kind), curve in study.curves.items() if its_kind == kind}
     base = of_kind.pop(study.baseline, None)
     if base is None:
         return {}, {}
-    by_count = Alignment(alignment.of_cyclic().mode, tolerance=alignment.tolerance)
+    by_count = Alignment(alignment.mode, tolerance=alignment.tolerance)
     by_time = Alignment('interpolate', 'time')  # no two runs end at the same time
+    options: dict[str, Any] = {'lower_is_better': study.lower_is_better, 'all_seeds': study.all_seeds}
     over: dict[str, MethodOverBaseline] = {}
     scores: dict[float, dict[str, float]] = {count: {study.baseline: 0.0} for count in base.count.tolist()}
     for method, curve in of_kind.items():
-        pair = draws_of(curve, base, all_seeds=all_seeds)
-        lower = study.lower_is_better
-
-        def improved(at: Array, counts: Array, how: Alignment, curve: Curve = curve) -> Differences | None:
-            return _improvement(study, curve, base, at, how, counts, all_seeds)
-
-        found = speedups(pair, lower_is_better=lower)
+        found = speedups(curve, base, **options)
         if study.is_ratio:
             found = [replace(one, target=math.exp(one.target)) for one in found]
+        at_count = _improvement(study, curve, base, curve.count, by_count, curve.count)
+        at_time = _improvement(study, curve, base, curve.positions('time'), by_time, curve.count)
+        if at_count is not None and at_time is not None:
+            both = np.intersect1d(at_count.count, at_time.count)
+            if len(both):
+                at_count, at_time = (replace(one, mean_count=both) for one in (at_count, at_time))
         over[method] = MethodOverBaseline(
-            improved(curve.count, curve.count, by_count),
-            improved(curve.positions('time'), curve.count, by_time),
+            at_count,
+            at_time,
             found,
-            crossings(pair, by_time=False, lower_is_better=lower),
-            crossings(pair, by_time=True, lower_is_better=lower),
+            crossings(curve, base, by_time=False, **options),
+            crossings(curve, base, by_time=True, **options),
             differing_pace([*base.timed, *curve.timed]),
         )
-        at_base = improved(base.count, base.count, by_count)
+        at_base = _improvement(study, curve, base, base.count, by_count, base.count)
         if at_base is not None:
             for count, value in zip(at_base.count.tolist(), at_base.each.value.tolist(), strict=True):
                 scores[count][method] = value

@@ -12,7 +12,7 @@ from composer_clr.study.alignment import Alignment, weights
 from composer_clr.study.estimates import Array, Estimates, drawn, drawn_interval, figures
 from composer_clr.study.table import Curve
 
-__all__ = ['Cost', 'study_cost', 'trained']
+__all__ = ['Cost', 'check_overlap', 'study_cost', 'trained']
 
 # Runs of one method whose paces differ by more than this were not timed alike.
 _SAME_PACE = 1.1
@@ -23,6 +23,9 @@ class Cost:
     """The cost of a curve's points as one run and as separate runs.
 
     Attributes:
+        count (Array): The counts of the curve's points that are paired with the standard curve.
+        how (list[str]): How each was found on it, as in :func:`weights`.
+        runs_s (Array): Seconds of the separate run to each.
         one_run_s (float): Seconds of the cyclic run, or of the trunk and its branches.
         separate_s (float): Seconds of the standard runs to the same points.
         ratio (Estimates): The second over the first.
@@ -32,6 +35,9 @@ class Cost:
         separate_gpu_h (float | None): GPU-hours.
     """
 
+    count: Array
+    how: list[str]
+    runs_s: Array
     one_run_s: float
     separate_s: float
     ratio: Estimates
@@ -46,7 +52,9 @@ class Cost:
         return self.pace_spread <= _SAME_PACE
 
 
-def study_cost(cyclic: Curve, standard: Curve, alignment: Alignment, gpus: int | None = None) -> Cost:
+def study_cost(
+    cyclic: Curve, standard: Curve, alignment: Alignment, gpus: int | None = None, all_seeds: bool = False
+) -> Cost:
     r"""Returns the cost of the points of a curve that standard runs were trained to.
 
     A run counts once per point that it is paired with. Where no run was trained to a point, the time is interpolated in
@@ -59,23 +67,20 @@ def study_cost(cyclic: Curve, standard: Curve, alignment: Alignment, gpus: int |
         standard (Curve): The standard curve.
         alignment (Alignment): How points are paired.
         gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
+        all_seeds (bool): Over all seeds of both, not only those that both have. Default: ``False``.
 
     Raises:
         CurveError: If no point can be paired with the standard curve.
     """
-    positions, measured = cyclic.positions(alignment.axis), standard.positions(alignment.axis)
-    at, _ = weights(positions, measured, alignment)
+    common = cyclic.has & standard.has
+    if common.any() and not all_seeds:
+        cyclic, standard = cyclic.of_seeds(common), standard.of_seeds(common)
+    at, how = check_overlap(cyclic, standard, alignment)
     kept = ~np.isnan(at[:, 0])
-    if not kept.any():
-        raise CurveError(
-            f'{cyclic.method}: the cyclic curve ({alignment.axis or cyclic.axis} {positions.min():g} to '
-            f'{positions.max():g}) and the standard one ({measured.min():g} to {measured.max():g}) do not meet with '
-            f"align='{alignment.mode}': train standard runs to both sides of a cyclic point, or align otherwise"
-        )
     at, counted = at[kept], (at[kept] != 0).any(axis=0)
     times, one_times = standard.mean('time_s'), cyclic.mean('time_s')[kept]
     shared = cyclic.mean('shared_s')[kept]
-    one_run_s, separate_s = float(trained(one_times, shared)), float(_separate(times, at))
+    runs_s, one_run_s = np.exp(np.log(times) @ at.T), float(trained(one_times, shared))
     # Of the mean times, drawn on their logarithms, so that none is below 0.
     found = figures(np.concatenate([cyclic.time_s[:, kept], standard.time_s[:, counted]], axis=1))
     factors = np.exp((drawn(found) - found.value) / found.value)
@@ -91,9 +96,34 @@ def study_cost(cyclic: Curve, standard: Curve, alignment: Alignment, gpus: int |
         float(trained(of_one[kept], shared * of_one[kept] / one_times)) / 3600,
         float(_separate(of_separate, at)) / 3600,
     )
-    ratio = drawn_interval(separate_s / one_run_s, ratios, found.seeds.min(), np.log, np.exp)
-    known = (None if math.isnan(one) else one for one in hours)
-    return Cost(one_run_s, separate_s, ratio, in_counts, max(paces) / min(paces), *known)
+    return Cost(
+        cyclic.count[kept],
+        [one for one in how if one != 'left out'],
+        runs_s,
+        one_run_s,
+        float(runs_s.sum()),
+        drawn_interval(float(runs_s.sum()) / one_run_s, ratios, found.seeds.min(), np.log, np.exp),
+        in_counts,
+        max(paces) / min(paces),
+        *(None if math.isnan(one) else one for one in hours),
+    )
+
+
+def check_overlap(curve: Curve, standard: Curve, how: Alignment) -> tuple[Array, list[str]]:
+    """Returns :func:`weights` of a curve's points on the standard curve.
+
+    Raises:
+        CurveError: If none is found.
+    """
+    positions, measured = curve.positions(how.axis), standard.positions(how.axis)
+    at, found = weights(positions, measured, how)
+    if np.isnan(at[:, 0]).all():
+        raise CurveError(
+            f'{curve.method}: the {curve.kind} curve ({how.axis or curve.axis} {positions.min():g} to '
+            f'{positions.max():g}) and the standard one ({measured.min():g} to {measured.max():g}) do not meet with '
+            f"align='{how.mode}': train standard runs to both sides of a {curve.kind} point, or align otherwise"
+        )
+    return at, found
 
 
 def trained(amounts: Array, shared: Array) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from composer_clr.study.estimates import Array, Estimates, Figures, figures, t_i
 from composer_clr.study.table import Curve
 from composer_clr.utils.errors import listed
 
-__all__ = ['Differences', 'as_ratio', 'differences']
+__all__ = ['Differences', 'difference', 'differences']
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +27,11 @@ class Differences:
         how (list[str]): How each was found on the second curve, as in :func:`weights`.
         left_out (Array): The counts at which one of the curves has no value.
         figures (Figures): The differences, without a scale.
-        each (Estimates): The differences.
-        mean (Estimates): Their mean.
+        sides (tuple[Figures, ...]): Of curves with independent seeds, the values of both; else none.
+        sizes (Array): The sizes of the values subtracted.
+        scale (float): 100 where differences are percentage points, else 1.
+        is_ratio (bool): Whether the differences are of logarithms, and shown as ratios.
+        mean_count (Array): The counts that :attr:`mean` is over.
         unequal (str): In words, if the two curves do not have the same seeds; else empty.
     """
 
@@ -35,9 +40,70 @@ class Differences:
     how: list[str]
     left_out: Array
     figures: Figures
-    each: Estimates
-    mean: Estimates
+    sides: tuple[Figures, ...]
+    sizes: Array
+    scale: float
+    is_ratio: bool
+    mean_count: Array
     unequal: str
+
+    @cached_property
+    def each(self) -> Estimates:
+        """The differences."""
+        return self._shown(t_interval(self.figures, scale=self.scale, size=self.sizes, sides=self.sides))
+
+    @cached_property
+    def mean(self) -> Estimates:
+        """Their mean over the points of :attr:`mean_count`."""
+        return self._mean(np.isin(self.count, self.mean_count))
+
+    @cached_property
+    def mean_of_all(self) -> Estimates:
+        """Their mean over all points."""
+        return self._mean(np.full(len(self.count), True))
+
+    @property
+    def deviations(self) -> list[float]:
+        """The standard deviation of the mean between seeds, as :func:`seeds_to_resolve` takes it; of either side."""
+        keep, factor = np.isin(self.count, self.mean_count), abs(self.scale)
+        if self.is_ratio:
+            factor *= float(self.mean.value[0])
+        return [factor * one[keep].deviation for one in self.sides or (self.figures,)]
+
+    def _mean(self, keep: np.ndarray) -> Estimates:
+        sides, size = [side[keep].mean() for side in self.sides], self.sizes[keep].max()
+        return self._shown(t_interval(self.figures[keep].mean(), scale=self.scale, size=size, sides=sides))
+
+    def _shown(self, found: Estimates) -> Estimates:
+        if not self.is_ratio:
+            return found
+        value = np.exp(found.value)
+        # The standard error is to first order.
+        return Estimates(value, value * found.sem, np.exp(found.low), np.exp(found.high), found.seeds)
+
+
+def difference(
+    a: Curve, b: Curve, at_a: Array, at_b: Array, all_seeds: bool = False
+) -> tuple[Figures, tuple[Figures, ...]]:
+    """Returns weighted sums of one curve's values minus those of another's, NaN where one is not measured.
+
+    The differences are over the seeds that both curves have there, paired by seed. Curves without a common seed are
+    compared as independent samples, whose figures are returned too.
+
+    Args:
+        a (Curve): The first curve.
+        b (Curve): The curve to subtract.
+        at_a (Array): The weights of its points, as of :func:`weights`. Shape ``(figures, points)``.
+        at_b (Array): Those of the second.
+        all_seeds (bool): Over all seeds of either curve, of which those that both have count together. Default:
+            ``False``.
+    """
+    if not all_seeds and (a.has & b.has).any():
+        found = figures(_at(a.value, at_a) - _at(b.value, at_b))
+        # A mean over no seed is 0.
+        return found._replace(value=np.where(found.uses.any(axis=0), found.value, np.nan)), ()
+    sides = figures(a.value, at_a), figures(b.value, at_b)
+    return sides[0] - sides[1], () if all_seeds else sides
 
 
 def differences(
@@ -49,12 +115,10 @@ def differences(
     *,
     counts: npt.ArrayLike | None = None,
     scale: float = 1.0,
+    is_ratio: bool = False,
     all_seeds: bool = False,
 ) -> Differences | None:
-    """Returns one curve minus another at several positions, each with its 95% interval.
-
-    The differences are over the seeds that both curves have there, paired by seed. Curves without a common seed are
-    compared as independent samples.
+    """Returns :func:`difference` at several positions with its 95% intervals.
 
     Args:
         a (Curve): The first curve.
@@ -64,8 +128,8 @@ def differences(
         of_b (Alignment): How those of the second are.
         counts (ArrayLike | None): The counts that the positions stand for. Default: ``None``, the positions.
         scale (float): 100 turns fractions into percentage points. Default: ``1.0``.
-        all_seeds (bool): Over all seeds of either curve, of which those that both have count together. Default:
-            ``False``.
+        is_ratio (bool): Whether the curves hold logarithms, whose differences are shown as ratios. Default: ``False``.
+        all_seeds (bool): As of :func:`difference`. Default: ``False``.
 
     Returns:
         Differences | None: ``None`` if at no position both curves have a value of a common seed.
@@ -74,30 +138,23 @@ def differences(
     labels = x if counts is None else np.asarray(counts, dtype=float)
     at_a, _ = weights(x, a.positions(of_a.axis), of_a)
     at_b, how = weights(x, b.positions(of_b.axis), of_b)
-    have_a, have_b = (~np.isnan(curve.value).all(axis=1) for curve in (a, b))
-    paired = not all_seeds and bool((have_a & have_b).any())
-    sides: list[Figures] = []
-    if paired:
-        found = figures(_at(a.value, at_a) - _at(b.value, at_b))
-        keep = found.uses.any(axis=0)
-    else:
-        sides = [figures(a.value, at_a), figures(b.value, at_b)]
-        found = sides[0] - sides[1]
-        keep = ~np.isnan(found.value)
+    found, sides = difference(a, b, at_a, at_b, all_seeds)
+    keep = ~np.isnan(found.value)
     if not keep.any():
         return None
-    found, sides = found[keep], [side[keep] for side in sides]
-    independent = [] if all_seeds else sides
-    sizes = np.maximum(np.abs(at_a @ a.mean()), np.abs(at_b @ b.mean()))[keep]
+    paired = not sides and not all_seeds
     return Differences(
         count=labels[keep],
         position=x[keep],
         how=[one for one, kept in zip(how, keep, strict=True) if kept],
         left_out=labels[~keep],
-        figures=found,
-        each=t_interval(found, scale=scale, size=sizes, sides=independent),
-        mean=t_interval(found.mean(), scale=scale, size=sizes.max(), sides=[side.mean() for side in independent]),
-        unequal=_unequal(a, b, found, labels[keep], 'all' if all_seeds else 'paired' if paired else 'unpaired'),
+        figures=found[keep],
+        sides=tuple(side[keep] for side in sides),
+        sizes=np.maximum(np.abs(at_a @ a.mean()), np.abs(at_b @ b.mean()))[keep],
+        scale=scale,
+        is_ratio=is_ratio,
+        mean_count=labels[keep],
+        unequal=_unequal(a, b, found[keep], labels[keep], 'paired' if paired else 'unpaired' if sides else 'all'),
     )
 
 
@@ -119,17 +176,7 @@ def _unequal(a: Curve, b: Curve, found: Figures, counts: Array, how: str) -> str
         return 'over all seeds, which are not the same on both sides'
     at: dict[tuple[str, ...], list[str]] = {}
     for count, uses in zip(counts.tolist(), found.uses.T, strict=True):
-        seeds = tuple(seed.removeprefix('seed ') for seed, used in zip(a.seeds, uses, strict=True) if used)
-        at.setdefault(seeds, []).append(f'{count:g}')
+        seeds: Sequence[str] = [seed.removeprefix('seed ') for seed, used in zip(a.seeds, uses, strict=True) if used]
+        at.setdefault(tuple(seeds), []).append(f'{count:g}')
     spelled = '; '.join(f'{", ".join(seeds)} at {listed(places)}' for seeds, places in at.items())
     return f'over the seeds that both sides have: {spelled}'
-
-
-def as_ratio(log_gap: Differences) -> Differences:
-    """Returns a gap of logarithms as a ratio, its standard errors to first order."""
-
-    def exponential(found: Estimates) -> Estimates:
-        value = np.exp(found.value)
-        return Estimates(value, value * found.sem, np.exp(found.low), np.exp(found.high), found.seeds)
-
-    return replace(log_gap, each=exponential(log_gap.each), mean=exponential(log_gap.mean))

@@ -16,7 +16,7 @@ from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates, seeds_to_resolve
 from composer_clr.study.reach import Answer, Crossing, Speedup
 
-__all__ = ['bound_record', 'record', 'speedup_record']
+__all__ = ['answer_record', 'record', 'speedup_record']
 
 
 def record(compared: Comparison, *, resolve: float | None = None, price: float | None = None) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def record(compared: Comparison, *, resolve: float | None = None, price: float |
         'direction': 'min' if study.lower_is_better else 'max',
         'unit': 'points' if in_points(study.metric, study.scale) else 'metric',
         'warnings': list(study.warnings),
+        'seed_notes': list(study.notes),
         'left_out': compared.left_out,
         'over_baseline': {
             kind: {
@@ -65,7 +66,7 @@ def record(compared: Comparison, *, resolve: float | None = None, price: float |
 
 def _method(found: MethodComparison, axis: str, resolve: float | None, price: float | None) -> dict[str, Any]:
     gap, (count, *improved) = found.gap, found.improvement
-    written = {
+    return {
         'gap': {
             **_differences(gap, axis, resolve),
             'sem': _plain(gap.mean.sem)[0],
@@ -83,13 +84,14 @@ def _method(found: MethodComparison, axis: str, resolve: float | None, price: fl
             kind: _by(count, one.tolist()) for kind, one in zip(('cyclic', 'standard'), improved, strict=True)
         },
     }
-    residuals = found.residuals
-    return written if residuals is None else {**written, 'fit_residuals': _by(residuals, residuals.values())}
 
 
 def _cost(cost: Cost, price: float | None) -> dict[str, Any]:
-    written = {**vars(cost), 'timed_alike': cost.timed_alike, 'ratio': float(cost.ratio.value)}
-    written |= {'seeds': int(cost.ratio.seeds), 'interval': _interval(cost.ratio)}
+    written: dict[str, Any] = {
+        **{name: value for name, value in vars(cost).items() if name not in ('count', 'how', 'runs_s')},
+        **{'timed_alike': cost.timed_alike, 'ratio': float(cost.ratio.value)},
+        **{'seeds': int(cost.ratio.seeds), 'interval': _interval(cost.ratio)},
+    }
     if price is not None:
         for runs, hours in (('one_run', cost.one_run_gpu_h), ('separate', cost.separate_gpu_h)):
             written[f'{runs}_price'] = None if hours is None else price * hours
@@ -100,6 +102,8 @@ def _differences(found: Differences, axis: str, resolve: float | None) -> dict[s
     mean, each = found.mean, found.each
     written = {
         'mean': _plain(mean.value)[0],
+        'mean_over': found.mean_count.tolist(),
+        'mean_of_all': _plain(found.mean_of_all.value)[0],
         f'by_{axis}': _by(found.count, each.value.tolist()),
         'left_out': found.left_out.tolist(),
         'interval': _intervals(mean)[0],
@@ -109,7 +113,7 @@ def _differences(found: Differences, axis: str, resolve: float | None) -> dict[s
         'unequal_seeds': found.unequal or None,
     }
     if resolve is not None:
-        written['seeds_to_resolve'] = seeds_to_resolve(float(mean.sem[0]), float(mean.seeds[0]), resolve)
+        written['seeds_to_resolve'] = seeds_to_resolve(found.deviations, resolve)
     return written
 
 
@@ -132,31 +136,27 @@ def _over(found: MethodOverBaseline, axis: str, resolve: float | None) -> dict[s
 
 def speedup_record(found: Speedup) -> dict[str, Any]:
     """Returns a speedup as strict JSON has it: ``speedup`` is ``null`` unless it is reached, ``bound`` unless not."""
-    return {
-        'value': found.target,
-        'speedup': found.answer.exact,
-        'state': _state(found.answer),
-        'bound': bound_record(found.answer),
-        'interval': _interval(found),
-        'seeds': found.seeds,
-    }
+    answer = answer_record(found.answer)
+    return {'value': found.target, 'at': _plain([found.count])[0], 'speedup': found.answer.exact, **answer}
 
 
-def _state(answer: Answer) -> str:
-    return 'not reached' if math.isnan(answer.value) else 'reached' if answer.relation == '=' else 'bound'
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """Returns what strict JSON says of an answer: its bound such as ``{'<=': 3294.0}``, and its interval.
 
-
-def bound_record(answer: Answer) -> dict[str, Any] | None:
-    """Returns an answer's bound, ``{'<=': 3294.0}``, or ``None`` if it is not a bound."""
-    return {answer.relation: answer.value} if _state(answer) == 'bound' else None
+    The upper end of an interval is ``null`` where the curve ends within it.
+    """
+    bound = {answer.relation: answer.value} if answer.state == 'bound' else None
+    return {'state': answer.state, 'bound': bound, 'interval': _interval(answer), 'seeds': answer.seeds}
 
 
 def _crossing(found: Crossing) -> dict[str, Any]:
     return {'budget': found.budget, 'better': found.better, 'interval': _interval(found), 'seeds': found.seeds}
 
 
-def _interval(found: Estimates | Speedup | Crossing) -> list[float] | None:
-    return None if math.isnan(found.low) else [float(found.low), float(found.high)]
+def _interval(found: Estimates | Answer | Crossing) -> list[float | None] | None:
+    if math.isnan(found.low):
+        return None
+    return [float(end) if math.isfinite(end) else None for end in (found.low, found.high)]
 
 
 def _intervals(found: Estimates) -> list[list[float] | None]:

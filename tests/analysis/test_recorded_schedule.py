@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.drawn_studies import recorded
 

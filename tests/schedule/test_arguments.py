@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from composer_clr import CyclicCosineScheduler
-from composer_clr.analysis.recorded_schedule import recorded_schedule
+from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.recipes.planned_cycles import cycles_of
 from composer_clr.recipes.schema import ScheduleRecipe

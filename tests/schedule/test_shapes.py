@@ -10,7 +10,6 @@ import torch
 from composer.core import Time
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
-from composer_clr.analysis.recorded_schedule import recorded_schedule
 from composer_clr.curves.names import shaped_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
@@ -18,6 +17,7 @@ from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles, geometric_ends, multiplier_line
 from composer_clr.schedule.shapes import COSINE, SHAPES, Stretch, cycle_shape
+from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.training.build import _schedule
 from tests.conftest import at
 from tests.helpers.reference import shaped_multipliers

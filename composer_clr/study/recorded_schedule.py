@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from composer_clr.analysis.mean_curve import Array
 from composer_clr.curves.axes import PLURALS, Count, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.schedule.cycles import Cycles, multiplier_line
 from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.study.estimates import Array
 
 __all__ = ['RecordedSchedule', 'recorded_schedule']
 

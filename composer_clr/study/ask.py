@@ -1,0 +1,246 @@
+"""Answers the same queries for all curves of a study: times to values, best values within budgets, and the frontier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from composer_clr.curves.axes import Axis, shown_axis
+from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.metrics import is_percentage
+from composer_clr.curves.names import BASELINE, kind_order
+from composer_clr.study.pooling import differing_pace
+from composer_clr.study.reach import Answer, FrontierPoint, Speedup, frontier, speedups, times_to, value_within
+from composer_clr.study.record import answer_record, speedup_record
+from composer_clr.study.table import Curve, Study
+
+__all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
+
+
+# A perplexity that no model has, in place of one that has no logarithm.
+_LEAST = 1e-300
+
+
+class Budget(NamedTuple):
+    """A budget: an amount of seconds, epochs, batches, samples or tokens."""
+
+    amount: float
+    axis: Axis
+
+
+@dataclass(frozen=True, eq=False)
+class CurveAnswers:
+    """One curve's answers.
+
+    Attributes:
+        curve (Curve): The curve.
+        reached (list[Answer]): When it first reaches each value of ``reach``, along the axis.
+        speedups (list[Speedup | None]): The speedup over the baseline's curve of the same kind for each; ``None``
+            without such a curve.
+        values (list[Answer]): The best value within each budget.
+        unlike_times (str | None): Why the times of its runs, or of these and the baseline's, are not comparable.
+        reached_counts (list[Answer]): As ``reached``, in what the curve counts; empty where times are comparable, or
+            not asked for.
+    """
+
+    curve: Curve
+    reached: list[Answer]
+    speedups: list[Speedup | None]
+    values: list[Answer]
+    unlike_times: str | None
+    reached_counts: list[Answer]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of all curves.
+
+    Attributes:
+        study (Study): The study.
+        reach (list[float]): The values to reach, in the metric's own unit.
+        within (list[Budget]): The budgets.
+        axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
+        curves (list[CurveAnswers]): By method, the baseline first, and by kind.
+        frontier (list[FrontierPoint]): :func:`frontier` of all curves together.
+        warning (str | None): Why times are not comparable.
+    """
+
+    study: Study
+    reach: list[float]
+    within: list[Budget]
+    axis: Axis
+    curves: list[CurveAnswers]
+    frontier: list[FrontierPoint]
+    warning: str | None
+
+
+def answer(
+    runs: Iterable[TradeoffCurve],
+    metric: str | None = None,
+    *,
+    reach: Sequence[float | str] = (),
+    within: Sequence[tuple[float, Axis] | float] = (),
+    axis: Axis | None = None,
+    strict: bool = True,
+    **options: Any,
+) -> Answers:
+    """Answers the same queries for every curve: each method's and kind's, over its seeds.
+
+    Args:
+        runs (Iterable[TradeoffCurve]): The runs.
+        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
+        reach (Sequence[float | str]): The values to reach, in the metric's own unit; ``'75%'`` is 0.75 of a fraction,
+            and 75 where the data are in percent.
+        within (Sequence[tuple[float, str] | float]): The budgets, each above 0: seconds, or an amount and its axis,
+            such as ``(3e8, 'token')``.
+        axis (str | None): What to reach a value in. Default: ``None``, samples or tokens where the schedules were
+            counted in them (:func:`default_axis`), else ``'time'``.
+        strict (bool): As of :meth:`Study.of`. Default: ``True``.
+        **options: ``baseline``, ``peak``, ``lower_is_better`` and ``all_seeds`` of :meth:`Study.of`.
+
+    Raises:
+        CurveError: If a value to reach is in another unit than the data, no run is of a baseline that is named, and as
+            for :meth:`Study.of`.
+    """
+    runs = list(runs)
+    axis = shown_axis([run for run in runs if run.points], axis)
+    some_without_epochs = len({point.epoch is None for run in runs for point in run.points}) > 1
+    counted = 'batch' if axis == 'time' and some_without_epochs else axis
+    study = Study.of(runs, metric, axis=counted, strict=strict, **options)
+    methods = list(dict.fromkeys(method for method, _ in study.curves))
+    if study.baseline not in (*methods, BASELINE):
+        raise CurveError(f'no run is of the baseline {study.baseline!r}: choose one of {", ".join(methods)}')
+    budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
+    along = {
+        on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, strict=strict, **options)
+        for _, on in budgets
+    }
+    targets = [_target(asked, study) for asked in reach]
+    logs = [math.log(max(target, _LEAST)) for target in targets] if study.is_ratio else targets
+    warning = differing_pace(run for curve in study.curves.values() for run in curve.timed)
+    lower = study.lower_is_better
+    answers = []
+    for method, kind in sorted(study.curves, key=lambda key: _place(key, study.baseline, methods)):
+        curve = study.curves[method, kind]
+        base = study.curves.get((study.baseline, kind))
+        over: Sequence[Speedup | None] = [None] * len(targets)
+        if base is not None:
+            over = speedups(curve, base, logs, lower_is_better=lower, axis=axis, all_seeds=study.all_seeds)
+        values = [
+            value_within(along[on].curves[method, kind], amount, axis=on, lower_is_better=lower)
+            for amount, on in budgets
+        ]
+        answers.append(
+            CurveAnswers(
+                curve,
+                times_to(curve, logs, axis=axis, lower_is_better=lower),
+                list(over),
+                [_in_own_unit(one) for one in values] if study.is_ratio else values,
+                differing_pace([*(() if base is None else base.timed), *curve.timed]),
+                times_to(curve, logs, axis=curve.axis, lower_is_better=lower) if warning and axis == 'time' else [],
+            )
+        )
+    best = frontier(study.curves.values(), lower_is_better=lower, all_seeds=study.all_seeds)
+    if study.is_ratio:
+        best = [FrontierPoint(**{**vars(point), 'value': math.exp(point.value)}) for point in best]
+    return Answers(study, targets, budgets, axis, answers, best, warning)
+
+
+def _in_own_unit(found: Answer) -> Answer:
+    value, low, high = np.exp([found.value, found.low, found.high]).tolist()
+    return found._replace(value=value, low=low, high=high)
+
+
+def _target(asked: float | str, study: Study) -> float:
+    """Returns a value to reach in the unit of the data."""
+    text = f'{asked:g}' if isinstance(asked, (int, float)) else asked.strip()
+    metric, fraction = study.metric.removeprefix('peak:'), study.scale == 100
+    try:
+        value = float(text.removesuffix('%'))
+    except ValueError as error:
+        raise CurveError(f'--reach {text}: must be a number, such as 0.75 or 75%') from error
+    if text.endswith('%'):
+        if not fraction and not is_percentage(metric):
+            raise CurveError(f'--reach {text}: {metric} is not a percentage, write {value:g} or {value / 100:g}')
+        value = value / 100 if fraction else value
+    elif not isinstance(asked, str):
+        value = float(asked)
+    if not math.isfinite(value):
+        raise CurveError(f'--reach {text}: must be a finite number')
+    if fraction and value > 1:
+        raise CurveError(f'no run can reach {text}: {metric} is a fraction here, write 0.75 or 75%')
+    lowest = min(float(curve.mean().min()) for curve in study.curves.values())
+    if not fraction and is_percentage(metric) and '%' not in text and 0 < value <= 1 < lowest:
+        raise CurveError(f'--reach {text}: {metric} is in percent here, write {100 * value:g} or {100 * value:g}%')
+    return value
+
+
+def _place(key: tuple[str, str], baseline: str, methods: Sequence[str]) -> tuple[bool, int, tuple[bool, bool, str]]:
+    """Returns the key that sorts curves: the baseline first, the other methods as they appear; then by kind."""
+    method, kind = key
+    return method != baseline, methods.index(method), kind_order(kind)
+
+
+def answers_record(answers: Answers) -> dict[str, Any]:
+    """Returns answers as strict JSON has them: what ``composer-clr ask --json`` writes.
+
+    Returns:
+        dict: ``time_s``, ``speedup`` and ``value`` are ``null`` unless they lie in the measured range. ``state`` is
+        ``'reached'``, ``'bound'`` or ``'not reached'``, and ``bound`` is such as ``{'<=': 3294.0}``; the upper end of
+        an interval is ``null`` where the curve ends within it. Where times are not comparable, ``unlike_times`` says
+        why, and what is reached has its count, such as ``epoch``, too.
+    """
+    study = answers.study
+    return {
+        'metric': study.metric,
+        'direction': 'min' if study.lower_is_better else 'max',
+        'baseline': study.baseline,
+        'axis': answers.axis,
+        'curves': [
+            {
+                'method': found.curve.method,
+                'kind': found.curve.kind,
+                'reach': [
+                    {
+                        'value': value,
+                        _key(answers.axis): reached.exact,
+                        **answer_record(reached),
+                        **_speedup_keys(speedup),
+                        **({found.curve.axis: found.reached_counts[i].exact} if found.reached_counts else {}),
+                    }
+                    for i, (value, reached, speedup) in enumerate(
+                        zip(answers.reach, found.reached, found.speedups, strict=True)
+                    )
+                ],
+                'within': [
+                    {_key(on): amount, 'value': best.exact, **answer_record(best)}
+                    for (amount, on), best in zip(answers.within, found.values, strict=True)
+                ],
+                'unlike_times': found.unlike_times,
+            }
+            for found in answers.curves
+        ],
+        'frontier': [
+            {
+                **{'method': point.method, 'kind': point.kind, point.axis: point.count},
+                **{'time_s': point.time_s, 'value': point.value, 'decided': point.decided},
+            }
+            for point in answers.frontier
+        ],
+        'warning': answers.warning,
+        'seed_notes': list(study.notes),
+    }
+
+
+def _key(axis: str) -> str:
+    return 'time_s' if axis == 'time' else axis
+
+
+def _speedup_keys(speedup: Speedup | None) -> dict[str, Any]:
+    written = {} if speedup is None else speedup_record(speedup)
+    names = {'speedup': 'speedup', 'speedup_state': 'state', 'speedup_bound': 'bound', 'speedup_interval': 'interval'}
+    return {name: written.get(key) for name, key in names.items()} | {'speedup_seeds': written.get('seeds')}
