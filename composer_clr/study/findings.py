@@ -45,7 +45,7 @@ class Finding(NamedTuple):
 
 
 def findings(compared: Comparison) -> list[Finding]:
-    """Returns all figures of a comparison, by kind and method: verdicts first, then those over the baseline and gaps."""
+    """Returns all figures of a comparison, by kind and method: verdicts, then those over the baseline, then gaps."""
     return list(_findings(compared))
 
 

@@ -15,6 +15,7 @@ from composer_clr.study.cost import Cost
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates, seeds_to_resolve
 from composer_clr.study.reach import Answer, Crossing, Speedup
+from composer_clr.study.verdicts import Verdict, verdicts
 
 __all__ = ['answer_record', 'record', 'speedup_record']
 
@@ -61,7 +62,19 @@ def record(compared: Comparison, *, resolve: float | None = None, price: float |
             for kind, found in compared.kinds.items()
             if found.over_baseline
         },
+        'verdicts': {
+            kind: {method: [_verdict(one, axis) for one in of_method] for method, of_method in methods.items()}
+            for kind, methods in verdicts(compared).items()
+        },
     }
+
+
+def _verdict(found: Verdict, axis: str) -> dict[str, Any]:
+    interval = None if math.isnan(found.low) else [found.low, found.high]
+    verdict = found.decided or 'undecided'
+    return {axis: found.at, 'value': found.value, 'interval': interval, 'seeds': found.seeds, 'verdict': verdict} | (
+        {} if found.decided else {'seeds_to_decide': found.would_do}
+    )
 
 
 def _method(found: MethodComparison, axis: str, resolve: float | None, price: float | None) -> dict[str, Any]:

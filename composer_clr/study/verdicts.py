@@ -220,8 +220,8 @@ def _said(method: str, found: Verdict, named: bool) -> str:
     value, low, high = (f'{0.0 if round(one, digits) == 0 else one:.{digits}f}' for one in found[1:4])
     if found.decided:
         sign = -1 if found.decided == 'worse' else 1
-        ends = sorted((sign * found.low, sign * found.high))
-        return f'{method} {found.decided} by {abs(found.value):.{digits}f} ({" to ".join(f"{e:.{digits}f}" for e in ends)})'
+        ends = ' to '.join(f'{end:.{digits}f}' for end in sorted((sign * found.low, sign * found.high)))
+        return f'{method} {found.decided} by {abs(found.value):.{digits}f} ({ends})'
     name = f'{method} ' if named else ''
     seeds = f'{found.seeds} seed{"s" if found.seeds > 1 else ""}'
     more = f', {found.would_do} would do' if found.would_do else ''

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.study.recorded_schedule import recorded_schedule
 from tests.helpers.drawn_studies import recorded
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError
 from composer_clr.figures.looks import method_colour
 from composer_clr.figures.schedule import constant_periods, learning_rate, learning_rate_and_accuracy
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.schedule.shapes import Stretch, cycle_shape
+from composer_clr.study.recorded_schedule import recorded_schedule
 from tests.helpers.drawn_studies import STUDY, dashes, errors, lines, recorded
 
 

@@ -10,9 +10,9 @@ from streaming import MDSWriter, StreamingDataset
 from torch.utils.data import DataLoader
 
 from composer_clr import CyclicCosineScheduler, TradeoffCurve
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import CurveError
 from composer_clr.recording import trainer_settings
+from composer_clr.study.recorded_schedule import recorded_schedule
 from tests.helpers.recorded_runs import curve, doubling, snapshot
 
 

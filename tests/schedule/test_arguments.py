@@ -6,12 +6,12 @@ from itertools import product
 import pytest
 
 from composer_clr import CyclicCosineScheduler
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.recipes.planned_cycles import cycles_of
 from composer_clr.recipes.schema import ScheduleRecipe
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.times import ScheduleTime
+from composer_clr.study.recorded_schedule import recorded_schedule
 from tests.helpers.reference import geometric_bounds
 
 # A run of 64 epochs of 10 batches, 4 samples and 70 tokens each, and how many of its unit are one epoch.
