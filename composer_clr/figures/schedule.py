@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Count, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.names import has_cycles, kind_order
@@ -19,6 +18,7 @@ from composer_clr.figures.lines import mean_lines
 from composer_clr.figures.looks import method_colour, method_marker
 from composer_clr.figures.style import axes_or_new, draw_points, figure_of
 from composer_clr.schedule.cycles import Cycles, multiplier_line
+from composer_clr.study.recorded_schedule import recorded_schedule
 
 __all__ = ['constant_periods', 'learning_rate', 'learning_rate_and_accuracy']
 

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from composer_clr.analysis.mean_curve import Array
-from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.curves.axes import Axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.legend import explain
@@ -18,6 +17,7 @@ from composer_clr.figures.lines import Lines, mean_lines
 from composer_clr.figures.looks import kind_dashes, line_colour
 from composer_clr.figures.point_labels import are_few, label_points
 from composer_clr.figures.style import axes_or_new, figure_of, figure_size, size_or
+from composer_clr.study.recorded_schedule import recorded_schedule
 
 __all__ = ['accuracy_against_time']
 
