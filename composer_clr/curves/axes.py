@@ -32,7 +32,7 @@ UNITS: dict[str, str] = {'epoch': 'ep', 'batch': 'ba', 'sample': 'sp', 'token': 
 PLURALS: dict[str, str] = {'epoch': 'epochs', 'batch': 'batches', 'sample': 'samples', 'token': 'tokens'}
 
 _PREFIXES = {'': 1.0, 'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
-_COUNT = re.compile(r'([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kKMGBT]?)\s*(ep|ba|sp|tok)')
+_COUNT = re.compile(r'([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*([kKMGBT]?)\s*(ep|ba|sp|tok)')
 # How far the lengths of two epochs may differ: an incomplete last batch is dropped or not.
 _SAME_LENGTH = 0.01
 
@@ -88,32 +88,28 @@ def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     """
     curves = [curve for curve in curves if curve.points]
     points = [point for curve in curves for point in curve.points]
-
-    def has(axis: str) -> bool:
-        return all(point_count(point, axis) is not None for point in points)
-
+    shared: list[Count] = [
+        axis for axis in get_args(Count) if all(point_count(one, axis) is not None for one in points)
+    ]
     scheduled: set[Count] = {_scheduled(curve) for curve in curves}
-    if len(scheduled) == 1 and 'epoch' not in scheduled:
-        (axis,) = scheduled
-        if has(axis):
-            return axis
-    if has('token') and (
-        not has('epoch') or all((point.epoch or 0.0) < 1 for point in points) or _differ(curves, 'token')
+    if len(scheduled) == 1 and 'epoch' not in scheduled and scheduled <= {*shared}:
+        return scheduled.pop()
+    if 'token' in shared and (
+        'epoch' not in shared or all((point.epoch or 0.0) < 1 for point in points) or _differ(curves, 'token')
     ):
         return 'token'
-    if has('epoch'):
-        return 'epoch'
-    shared: Count | None = 'batch' if has('batch') else 'sample' if has('sample') else None
     counted = {point.epoch is not None: curve.place for curve in curves for point in curve.points}
     if len(counted) > 1:
-        remedy = f'--axis {shared} pairs equal numbers of {PLURALS[shared]}' if shared else 'compare them separately'
+        remedy = (
+            f'--axis {shared[0]} pairs equal numbers of {PLURALS[shared[0]]}' if shared else 'compare them separately'
+        )
         raise CurveError(f'run {counted[True]!r} counts epochs, run {counted[False]!r} does not: {remedy}')
-    return shared or 'batch'
+    return shared[0] if shared else 'batch'
 
 
 def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axis:
-    """Returns the axis of a figure or an answer: the one named, else samples or tokens where the schedules were counted
-    in them, else time.
+    """Returns the axis of a figure or an answer: the one named, else what the schedules were counted in, if that is
+    samples or tokens or a run has no times, else time.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -126,24 +122,25 @@ def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axi
     if axis is not None:
         check_counts(curves, axis)
         return axis
-    if len({point.epoch is None for curve in curves for point in curve.points}) > 1:
+    is_timed = all(curve.is_timed for curve in curves)
+    if is_timed and len({point.epoch is None for curve in curves for point in curve.points}) > 1:
         return 'time'
     counted = default_axis(curves)
-    return counted if counted in ('sample', 'token') else 'time'
+    return counted if counted in ('sample', 'token') or not is_timed else 'time'
 
 
 def check_counts(curves: Iterable[TradeoffCurve], axis: str) -> None:
     """Refuses runs that do not count what an axis shows.
 
     Raises:
-        CurveError: If ``axis`` is unknown, or a point has no such count.
+        CurveError: If ``axis`` is unknown, or a point has no such count, or a run no times.
     """
-    if axis == 'time':
-        return
-    if axis not in UNITS:
+    if axis not in get_args(Axis):
         raise CurveError(f'--axis {axis}: choose one of {", ".join(get_args(Axis))}')
     for curve in curves:
-        if any(point_count(point, axis) is None for point in curve.points):
+        if axis == 'time' and not curve.is_timed:
+            raise CurveError(f'run {curve.place!r} has no training times: choose --axis epoch, or leave the run out')
+        if axis != 'time' and any(point_count(point, axis) is None for point in curve.points):
             raise CurveError(
                 f'run {curve.place!r} counts no {PLURALS[axis]}: choose another axis, or leave the run out'
             )
@@ -154,10 +151,8 @@ def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:
 
     Example:
         >>> from composer_clr.curves.curve import Run
-        >>> point = TradeoffPoint(0, 1.0, 10, 100, 0, 1.0, 1.0, 0.0, {}, {})
-        >>> twice = TradeoffPoint(0, 1.0, 20, 200, 0, 1.0, 1.0, 0.0, {}, {})
-        >>> differing_epochs([TradeoffCurve(Run('a', 'cyclic', 'A'), [point])])
-        >>> differing_epochs([TradeoffCurve(Run(n, 'cyclic', n), [p]) for n, p in (('A', point), ('B', twice))])
+        >>> points = [TradeoffPoint(0, 1.0, 10, samples, 0, 1.0, 1.0, 0.0, {}, {}) for samples in (100, 200)]
+        >>> differing_epochs([TradeoffCurve(Run(n, 'cyclic', n), [p]) for n, p in zip('AB', points)])
         'epochs differ in length: A has 100 samples per epoch, B 200: --axis sample pairs equal numbers of samples'
     """
     curves = list(curves)
@@ -225,9 +220,6 @@ def read_count(text: str) -> tuple[float, Count] | None:
     match = _COUNT.fullmatch(text.strip())
     if match is None:
         return None
-    axis = next(axis for axis in get_args(Count) if UNITS[axis] == match[3])
-    try:
-        count = float(match[1]) * _PREFIXES[match[2]]
-    except ValueError:
-        return None
+    axis = next(axis for axis in get_args(Count) if UNITS[axis] == match[4])
+    count = float(match[1] + (match[2] or '')) * _PREFIXES[match[3]]
     return (count, axis) if 0 < count < float('inf') else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from composer_clr.curves.curve import CURVE_FILE, CurveError, Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.curves.names import METRIC_SETS
 
@@ -24,9 +24,9 @@ def read_sources(
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
     """Reads every curve in files and folders.
 
-    Folders are searched to any depth for ``curve.json``, also behind links; a CSV is read where it is named. A file
-    that two paths lead to is read once. The later points of a standard run that was made longer come as a curve of
-    their own kind.
+    Folders are searched to any depth for ``curve.json``, also behind links; a CSV or TSV is read where it is named. A
+    file that two paths lead to is read once. Of a standard run that was made longer come two curves
+    (:func:`split_extended`).
 
     Args:
         paths (Iterable[str | PathLike]): Files and folders.
@@ -43,19 +43,18 @@ def read_sources(
     errors: list[CurveError] = []
     read: set[Path] = set()
     for file in _files(map(Path, paths)):
-        if isinstance(file, CurveError):
-            errors.append(file)
-        elif file.resolve() not in read:
+        try:
+            if isinstance(file, CurveError):
+                raise file
+            if file.resolve() in read:
+                continue
             read.add(file.resolve())
-            try:
-                if file.suffix.lower() in ('.csv', '.tsv'):
-                    curves.extend(read_long_csv(file))
-                else:
-                    curves.extend(split_extended(TradeoffCurve.read(file)))
-            except CurveError as error:
-                errors.append(error)
-        if errors and strict:
-            raise errors[0]
+            is_table = file.suffix.lower() in ('.csv', '.tsv')
+            curves.extend(read_long_csv(file) if is_table else split_extended(TradeoffCurve.read(file)))
+        except CurveError as error:
+            if strict:
+                raise
+            errors.append(error)
     if not curves:
         raise errors[0] if errors else CurveError('no runs are named: give curve.json files, folders or long CSVs')
     return curves, errors
@@ -77,14 +76,12 @@ def check_size(curves: Iterable[TradeoffCurve]) -> None:
                     f'{(curve.source or name)[:200]}: the name {name[:20] + "..."!r} has {len(name):,} characters: '
                     f'shorten it to {_LONGEST_NAME:,} at most'
                 )
-        epochs[run.method, run.kind].update(
-            point.batch if point.epoch is None else point.epoch for point in curve.points
-        )
-    for (method, kind), found in epochs.items():
-        if len(found) > _MOST_POINTS:
+        of_kind = epochs[run.method, run.kind]
+        of_kind.update(point.batch if point.epoch is None else point.epoch for point in curve.points)
+        if len(of_kind) > _MOST_POINTS:
             raise CurveError(
-                f'{method}, {kind}: {len(found):,} points, one curve may have {_MOST_POINTS:,} at most: name fewer '
-                'runs, or export them and keep fewer rows'
+                f'{run.method}, {run.kind}: {len(of_kind):,} points, one curve may have {_MOST_POINTS:,} at most: name '
+                'fewer runs, or export them and keep fewer rows'
             )
 
 
@@ -116,10 +113,10 @@ def _curve_files(folder: Path) -> Iterator[Path | CurveError]:
 
 
 def split_extended(curve: TradeoffCurve) -> list[TradeoffCurve]:
-    """Separates the points that were reached through an earlier decay from those of one decay.
+    """Separates the points that were reached through an earlier decay, as a curve of the kind ``standard-extended``.
 
     A standard run that was made longer has two decays behind its later points, so these are not points of the standard
-    curve: they get the kind ``standard-extended``. The earlier points stay what they are.
+    curve.
 
     Args:
         curve (TradeoffCurve): Any run.
@@ -127,27 +124,14 @@ def split_extended(curve: TradeoffCurve) -> list[TradeoffCurve]:
     Returns:
         list[TradeoffCurve]: The curve alone where it was not made longer; else its part up to the first point marked
         ``own_decay``, and the rest.
-
-    Example:
-        >>> from composer_clr.curves.curve import Run, TradeoffPoint
-        >>> run = Run('r', 'standard', 'baseline')
-        >>> first = TradeoffPoint(0, 4.0, 40, 160, 0, 1.0, 1.0, 0.0, {'eval/Accuracy': 0.7}, {}, own_decay=True)
-        >>> last = replace(first, epoch=8.0, batch=80, own_decay=False)
-        >>> [(part.run.kind, len(part.points)) for part in split_extended(TradeoffCurve(run, [first, last]))]
-        [('standard', 1), ('standard-extended', 1)]
     """
     shared = next((i + 1 for i, point in enumerate(curve.points) if point.own_decay), len(curve.points))
-    if shared == len(curve.points):
-        return [curve]
-    later = replace(curve.run, kind=f'{curve.run.kind}-extended')
-    parts = [TradeoffCurve(curve.run, curve.points[:shared]), TradeoffCurve(later, curve.points[shared:])]
-    for part in parts:
-        part.source = curve.source
-    return parts
+    later = curve.of_points(curve.points[shared:], kind=f'{curve.run.kind}-extended')
+    return [curve.of_points(curve.points[:shared]), later] if later.points else [curve]
 
 
 def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
-    """Returns the curves, and after each a further one for every second set of metrics, of the points that have it.
+    """Returns the curves, and after each a further one for every second set of metrics, as of averaged weights.
 
     The further curve is of the kind ``{kind}-{set}``, such as ``cyclic-averaged``, and its metrics have the plain
     names, so that it is compared with the plain ones and drawn beside them. Its times are those of the same run; where
@@ -165,29 +149,27 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
     for curve in curves:
         expanded.append(curve)
         for name in METRIC_SETS:
-            points = [
-                replace(point, metrics=metrics, peak_metrics=_of_set(point.peak_metrics, name))
-                for point in curve.points
-                if (metrics := _of_set(point.metrics, name))
-            ]
-            if not points:
-                continue
-            run = replace(curve.run, kind=f'{curve.run.kind}-{name}')
+            points = [point for point in curve.points if _of_set(point.metrics, name)]
+            further = curve.of_points((_with_set(point, name) for point in points), kind=f'{curve.run.kind}-{name}')
             if any(name in point.extra for point in points):
-                expanded.extend(_branch(run, point, point.extra.get(name, {})) for point in points)
-            else:
-                expanded.append(replace(curve, run=run, points=points))
-                expanded[-1].source = curve.source
+                expanded.extend(_branch(further, point, name) for point in further.points)
+            elif points:
+                expanded.append(further)
     return expanded
 
 
-def _branch(run: Run, point: TradeoffPoint, extra: dict[str, float]) -> TradeoffCurve:
-    counts = {axis: getattr(point, axis) for axis in ('epoch', 'batch', 'sample', 'token')}
-    parent = {'run_name': run.run_name, **counts, 'wall_clock_train_s': point.wall_clock_train_s}
-    time_s = point.wall_clock_train_s + extra.get('train_s', 0.0)
-    reached = replace(point, wall_clock_train_s=time_s, batch=point.batch + round(extra.get('batches', 0)))
-    return TradeoffCurve(replace(run, run_name=f'{run.run_name}-cycle{point.cycle}', parent=parent), [reached])
+def _with_set(point: TradeoffPoint, name: str) -> TradeoffPoint:
+    return replace(point, metrics=_of_set(point.metrics, name), peak_metrics=_of_set(point.peak_metrics, name))
 
 
 def _of_set(metrics: dict[str, float], name: str) -> dict[str, float]:
     return {key.removeprefix(f'{name}/'): value for key, value in metrics.items() if key.startswith(f'{name}/')}
+
+
+def _branch(curve: TradeoffCurve, point: TradeoffPoint, name: str) -> TradeoffCurve:
+    counts = {axis: getattr(point, axis) for axis in ('epoch', 'batch', 'sample', 'token')}
+    parent = {'run_name': curve.run.run_name, **counts, 'wall_clock_train_s': point.wall_clock_train_s}
+    extra = point.extra.get(name, {})
+    time_s, batch = point.wall_clock_train_s + extra.get('train_s', 0.0), point.batch + round(extra.get('batches', 0))
+    reached = replace(point, wall_clock_train_s=time_s, batch=batch)
+    return curve.of_points([reached], run_name=f'{curve.run.run_name}-cycle{point.cycle}', parent=parent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import METRIC_SETS
@@ -36,7 +37,6 @@ _LOWER = re.compile(
     'distortion|fairness|fallout'
 )
 _HIGHER = re.compile('accuracy|acc|precision|recall|auc|auroc|m?iou|dice|bleu|rouge|psnr|ssim|preserved')
-_OTHER_WEIGHTS = tuple(f'{name}/' for name in METRIC_SETS)
 # CamelCase, snake_case and acronyms; digits end a word: MSELoss, val_loss, top1, WordErrorRate.
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
 # Accuracy within a word (MulticlassAccuracy), acc as a word (val_acc, valAcc, acc1), top-1 and top-5.
@@ -96,21 +96,17 @@ def is_lower_better(metric: str, directions: Mapping[str, str] | None = None) ->
     """
     if (stated := _stated(metric, directions or {})) is not None:
         return stated
-    for part in reversed(metric.split('/')):
-        known = _known_words(part)
-        if known:
-            return _LOWER.fullmatch(known[-1]) is not None
-    return False
+    known = next(filter(None, map(_known_words, reversed(metric.split('/')))), [''])
+    return _LOWER.fullmatch(known[-1]) is not None
 
 
 def study_direction(curves: Iterable[TradeoffCurve], metric: str, lower_is_better: bool | None = None) -> bool:
     """Returns whether less of a metric is better in a study: as specified, as the runs record it, or by its name.
 
     Args:
-        curves (Iterable[TradeoffCurve]): The runs, whose ``directions`` are those passed to ParetoSnapshot.
+        curves (Iterable[TradeoffCurve]): The runs; those that do not record it follow the others.
         metric (str): ``label/metric``.
-        lower_is_better (bool | None): As specified. Default: ``None``, the runs decide; those that do not say follow
-            the others.
+        lower_is_better (bool | None): As specified. Default: ``None``, the runs decide.
 
     Raises:
         CurveError: If two runs disagree.
@@ -149,24 +145,20 @@ def study_is_fraction(curves: Iterable[TradeoffCurve], metric: str, *, peak: boo
     Raises:
         CurveError: If an accuracy or an error rate is in percent in some runs and a fraction in others.
     """
-    units: dict[bool, str] = {}
-    values: list[float] = []
     # A short run may have less than 1 percent, so the runs of one seed are in one unit.
-    by_seed: dict[tuple[str, str, int | None], list[tuple[float, str]]] = {}
+    by_seed: dict[tuple[str, str, int | None], list[tuple[float, str]]] = defaultdict(list)
     for curve in curves:
-        found = by_seed.setdefault((curve.run.method, curve.run.kind, curve.run.seed), [])
-        of_run = (measured(point, peak).get(metric, math.nan) for point in curve.points)
-        found.extend((value, curve.place) for value in of_run if math.isfinite(value))
-    for finite in filter(None, by_seed.values()):
-        largest, place = max(finite)
-        units.setdefault(largest <= _ONE, place)
-        values.extend(value for value, _ in finite)
+        values = [measured(point, peak).get(metric, math.nan) for point in curve.points]
+        of_seed = by_seed[curve.run.method, curve.run.kind, curve.run.seed]
+        of_seed.extend((value, curve.place) for value in values if math.isfinite(value))
+    largest = [max(found) for found in by_seed.values() if found]
+    units = {value <= _ONE: place for value, place in reversed(largest)}
     if len(units) == 2 and is_percentage(metric):
         raise CurveError(
             f'{metric} is in percent in run {units[False]!r} and a fraction in run {units[True]!r}: '
             'give all runs in one unit'
         )
-    return is_fraction(metric, values)
+    return is_fraction(metric, (value for found in by_seed.values() for value, _ in found))
 
 
 def in_points(metric: str, scale: float) -> bool:
@@ -180,60 +172,37 @@ def difference_unit(metric: str, scale: float) -> str:
     Example:
         >>> difference_unit('eval/MulticlassAccuracy', 100.0), difference_unit('eval/LanguageCrossEntropy', 1.0)
         ('points', 'nats')
-        >>> difference_unit('val_nll', 1.0), difference_unit('val_loss', 1.0)
-        ('nats', 'units')
     """
-    if in_points(metric, scale):
-        return 'points'
-    return 'nats' if is_in_nats(metric) else 'units'
+    return 'points' if in_points(metric, scale) else 'nats' if is_in_nats(metric) else 'units'
 
 
 def is_in_nats(metric: str) -> bool:
-    """Returns whether a metric is a cross entropy by its name, and so in nats; a ``loss`` may be anything.
-
-    Example:
-        >>> is_in_nats('eval/LanguageCrossEntropy'), is_in_nats('eval/LanguagePerplexity'), is_in_nats('eval/loss')
-        (True, False, False)
-    """
+    """Returns whether a metric is a cross entropy by its name, and so in nats; a ``loss`` may be anything."""
     words = _words(metric.rpartition('/')[2])
     return 'nll' in words or 'crossentropy' in ''.join(words)
+
+
+def is_perplexity(metric: str) -> bool:
+    """Returns whether a metric is a perplexity, of which differences are given as ratios."""
+    return bool({'perplexity', 'ppl'} & set(_words(metric.rpartition('/')[2])))
 
 
 def is_percentage(metric: str) -> bool:
     """Returns whether a metric is an accuracy or an error rate by its name, and so a fraction or in percent.
 
     Example:
-        >>> is_percentage('top1'), is_percentage('eval/MulticlassAccuracy'), is_percentage('eval/loss')
+        >>> is_percentage('top1'), is_percentage('eval/WordErrorRate'), is_percentage('eval/loss')
         (True, True, False)
     """
     words = {word for part in metric.split('/') for word in _words(part)}
-    return _is_rate(words) or (not is_lower_better(metric) and bool(words & _PERCENT))
-
-
-def _is_rate(words: set[str]) -> bool:
-    return any(map(_RATE.fullmatch, words)) or (any(map(_ERROR.fullmatch, words)) and bool(words & {'rate', 'top'}))
-
-
-def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
-    for name, direction in directions.items():
-        if f'/{name}/' in f'/{metric}/':
-            return direction == 'min'
-    return None
+    is_error_rate = any(map(_ERROR.fullmatch, words)) and bool(words & {'rate', 'top'})
+    is_accuracy = not is_lower_better(metric) and bool(words & _PERCENT)
+    return is_error_rate or is_accuracy or any(map(_RATE.fullmatch, words))
 
 
 def is_metric(name: str) -> bool:
-    """Returns whether a name is a metric's: ``val_loss/epoch`` is, ``time/epoch`` is not."""
+    """Returns whether a name is a metric's: ``val_loss/epoch`` is, ``lr``, ``step`` and ``time/epoch`` are not."""
     return not _NO_METRIC.search(name) or any(map(_known_words, name.split('/')))
-
-
-def _known_words(part: str) -> list[str]:
-    return [word for word in _words(part) if _LOWER.fullmatch(word) or _HIGHER.fullmatch(word)]
-
-
-def _words(part: str) -> list[str]:
-    for phrase, word in _SPELLED_OUT:
-        part = phrase.sub(f'_{word}_', part)
-    return [word.lower() for word in _WORD.findall(part)]
 
 
 def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
@@ -241,7 +210,7 @@ def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
     return point.peak_metrics if peak else point.metrics
 
 
-def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> str:
+def default_metric(curves: Iterable[TradeoffCurve], *, peak: bool = False) -> str:
     """Returns the metric to use by default: a language model's cross entropy, else an accuracy, else the only metric.
 
     Of several the first is used, top-1 before top-5, evaluation before training, and the trained weights before
@@ -249,7 +218,7 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
     rate, step, epoch, time or index is not a metric.
 
     Args:
-        curves (Sequence[TradeoffCurve]): The runs.
+        curves (Iterable[TradeoffCurve]): The runs.
         peak (bool): Use the best values near the points. Default: ``False``.
 
     Raises:
@@ -271,12 +240,12 @@ def default_metric(curves: Sequence[TradeoffCurve], *, peak: bool = False) -> st
     return names[0]
 
 
-def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = False) -> str:
+def full_name(curves: Iterable[TradeoffCurve], metric: str, *, peak: bool = False) -> str:
     """Returns a metric's name with its evaluator's label, which may be left out where one evaluator has the metric.
 
     Args:
-        curves (Sequence[TradeoffCurve]): The runs.
-        metric (str): ``label/metric``, or ``metric`` alone.
+        curves (Iterable[TradeoffCurve]): The runs.
+        metric (str): ``label/metric``, or ``metric`` alone; that of other weights has its label.
         peak (bool): Whether the best value near each point is meant. Default: ``False``.
 
     Raises:
@@ -291,18 +260,22 @@ def full_name(curves: Sequence[TradeoffCurve], metric: str, *, peak: bool = Fals
     names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
     if metric in names:
         return metric
-    # Metrics of other weights have their own labels, by which they can be named.
-    found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(_OTHER_WEIGHTS)]
+    other_weights = tuple(f'{name}/' for name in METRIC_SETS)
+    found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(other_weights)]
     if len(found) > 1:
         raise CurveError(f'{metric}: several evaluators have it: name one of {listed(sorted(found))}')
     return found[0] if found else metric
 
 
-def is_perplexity(metric: str) -> bool:
-    """Returns whether a metric is a perplexity, of which differences are given as ratios.
+def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:
+    return next((stated == 'min' for name, stated in directions.items() if f'/{name}/' in f'/{metric}/'), None)
 
-    Example:
-        >>> is_perplexity('eval/LanguagePerplexity'), is_perplexity('eval/LanguageCrossEntropy')
-        (True, False)
-    """
-    return bool({'perplexity', 'ppl'} & set(_words(metric.rpartition('/')[2])))
+
+def _known_words(part: str) -> list[str]:
+    return [word for word in _words(part) if _LOWER.fullmatch(word) or _HIGHER.fullmatch(word)]
+
+
+def _words(part: str) -> list[str]:
+    for phrase, word in _SPELLED_OUT:
+        part = phrase.sub(f'_{word}_', part)
+    return [word.lower() for word in _WORD.findall(part)]

@@ -46,9 +46,8 @@ class PeakWindow:
         best = {}
         for name, value in at_trough.items():
             values = [*(metrics[name] for _, metrics in self.seen if name in metrics), value]
-            comparable = [candidate for candidate in values if not math.isnan(candidate)]
             choose = min if is_lower_better(name, self.directions) else max
-            best[name] = choose(comparable) if comparable else math.nan
+            best[name] = choose((one for one in values if not math.isnan(one)), default=math.nan)
         return best
 
     def restart(self) -> None:
