@@ -81,10 +81,14 @@ def _train(recipe: Recipe) -> None:
             return
     trainer = build_trainer(recipe)
     try:
-        batch, loaded = trainer.state.timestamp.batch.value, snapshot_of(trainer).loaded_run
-        if batch:
-            if loaded is not None and loaded.run_name == recipe.run_name and recipe.snapshot.on_change != 'continue':
-                check_same_settings(loaded, recipe, f'{recipe.checkpoint.folder}: trained to batch {batch}')
+        if batch := trainer.state.timestamp.batch.value:
+            loaded = snapshot_of(trainer).loaded_run
+            if loaded is not None and loaded.run_name == recipe.run_name and loaded.seed != recipe.seed:
+                # Composer goes on with the checkpoint's; it would not be the run that is asked for.
+                raise RecipeError(
+                    f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={loaded.seed}, asked for '
+                    f'{recipe.seed}: choose another folder, or another run_name'
+                )
             _say(f'{recipe.run_name} goes on from batch {batch}')
         elif curve is not None and curve.points and resumes:
             _say(f'{recipe.run_name} starts over, since {recipe.checkpoint.folder} has no checkpoint')

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -28,7 +28,7 @@ from composer_clr.data import data_set
 from composer_clr.data.loaders import SampleOrder
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
 from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
-from composer_clr.recipes.schema import OptimizerRecipe, Recipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
@@ -41,30 +41,24 @@ from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import one_line
 from composer_clr.utils.models import is_schedule_free
 
-__all__ = ['EpochEndsAfter', 'build_data', 'build_loggers', 'build_trainer', 'fit', 'save_interval', 'snapshot_of']
-
-_SECONDS = re.compile(r'(\d+)s')
+__all__ = ['build_data', 'build_evaluator', 'build_loggers', 'build_trainer', 'fit', 'snapshot_of']
 
 
 def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_subset_num_batches: int = -1) -> Trainer:
-    """Builds the Trainer that a recipe describes, its data last, which take the longest; ``fit()`` runs it.
-
-    Raises:
-        RecipeError: If a name is unknown, a value is out of range, or the ranks cannot share the batches equally.
-    """
+    """Builds the Trainer that a recipe describes, its data last, which take the longest; refuses unknown names."""
     if 'OMP_NUM_THREADS' not in os.environ and not torch.cuda.is_available():
         # Several OpenMP threads per rank wait on each other for longer than they compute; torchrun sets one thread too.
         torch.set_num_threads(1)
-    _check_precision(recipe.precision)
+    if recipe.precision is not None:
+        _check_precision(recipe.precision)
     scheduler = _schedule(recipe.schedule)
     algorithms = _algorithms(recipe.algorithms)
     loggers = build_loggers(recipe)
     callbacks = [
         *_callbacks(recipe.callbacks),
-        *_point_weights(recipe.schedule),
+        *_of_kind(recipe),
         TroughProgress(),
         _snapshot(recipe),
-        *_branch_points(recipe),
         *callbacks,
     ]
     start = settle_start(recipe)
@@ -108,6 +102,11 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     return trainer
 
 
+def build_evaluator(recipe: Recipe) -> Trainer:
+    """Builds the Trainer of a recipe to evaluate other weights with: it logs and saves nothing."""
+    return build_trainer(replace(recipe, loggers={}, callbacks={}, checkpoint=CheckpointRecipe(), progress_bar=False))
+
+
 def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     """Builds the loggers that a recipe names."""
     known: dict[str, Callable[..., LoggerDestination]] = classes(LoggerDestination, composer.loggers)
@@ -121,12 +120,7 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
 
 
 def fit(trainer: Trainer) -> bool:
-    """Trains and returns ``True``, unless the run was resumed at its end.
-
-    Raises:
-        RecipeError: If the run is refused before the end of its first batch, or was trained under other settings.
-        OSError: If it fails later, on one line.
-    """
+    """Trains and returns ``True``, unless the run was resumed at its end; a refusal is one line, as for a recipe."""
     state = trainer.state
     starts_at, duration = state.timestamp.batch, state.max_duration
     try:
@@ -166,11 +160,6 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
         arguments['sequence_length'] = data.sequence_length
     else:
         arguments['num_classes'] = recipe.model.num_classes
-    if 'decoder' in data.arguments:
-        raise RecipeError(
-            f'data.arguments.decoder={data.arguments["decoder"]}: removed, since decoding only the crop is not '
-            "faster (2.18 against 2.33 times torchvision's pipeline): leave data.arguments.decoder out"
-        )
     if data.path is not None:
         arguments['path'] = data.path
     make = built(f'data.name={data.name}', data_set, {'name': data.name})
@@ -183,11 +172,23 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
 
 def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Builds the optimizer; in a run of the kind ``schedule-free``, as ``schedule.schedule_free`` changes it."""
-    section, free = recipe.optimizer, recipe.schedule.kind == SCHEDULE_FREE
+    free = recipe.schedule.kind == SCHEDULE_FREE
     changes = recipe.schedule.schedule_free if free else {}
-    section = replace(section, **changes)
+    section = replace(recipe.optimizer, **changes)
+    largest = torch.finfo(torch.float32).max
+    for key in ('lr', 'weight_decay'):
+        value = getattr(section, key)
+        if not 0 <= value <= largest:
+            raise RecipeError(f'optimizer.{key}={value}: must be between 0 and {largest:.1e}')
+    # Composer's last: where both have a class of a name, it is the decoupled one.
+    modules = [torch.optim, composer.optim]
+    if section.name.endswith('ScheduleFree'):
+        extra = "needs schedulefree: pip install 'composer_clr[schedulefree]'"
+        modules.append(built(f'optimizer.name={section.name}: {extra}', import_module, {'name': 'schedulefree'}))
+    arguments = {'lr': section.lr, 'weight_decay': section.weight_decay, **section.arguments}
     try:
-        optimizer = _optimizer(section, model)
+        known = classes(torch.optim.Optimizer, *modules)
+        optimizer = named('optimizer.name', known, section.name, {'params': model.parameters(), **arguments})
     except RecipeError as error:
         if 'name' not in changes or 'arguments' in changes or not section.arguments:
             raise
@@ -205,38 +206,14 @@ def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optim
     return optimizer
 
 
-def _optimizer(recipe: OptimizerRecipe, model: torch.nn.Module) -> torch.optim.Optimizer:
-    largest = torch.finfo(torch.float32).max
-    for key in ('lr', 'weight_decay'):
-        value = getattr(recipe, key)
-        if not 0 <= value <= largest:
-            raise RecipeError(f'optimizer.{key}={value}: must be between 0 and {largest:.1e}')
-    arguments = {'params': model.parameters(), 'lr': recipe.lr, 'weight_decay': recipe.weight_decay, **recipe.arguments}
-    # Composer's first: where both have a class of a name, it is the decoupled one.
-    modules = [torch.optim, composer.optim]
-    if recipe.name.endswith('ScheduleFree'):
-        try:
-            modules.append(import_module('schedulefree'))
-        except ImportError as error:
-            raise RecipeError(
-                f"optimizer.name={recipe.name}: needs schedulefree: pip install 'composer_clr[schedulefree]'"
-            ) from error
-    return named('optimizer.name', classes(torch.optim.Optimizer, *modules), recipe.name, arguments)
-
-
 def save_interval(interval: str) -> str | Callable[[State, Event], bool]:
-    """Returns ``Trainer``'s ``save_interval`` for a recipe's ``checkpoint.interval``.
-
-    Example:
-        >>> save_interval('1ep'), save_interval('60s').seconds
-        ('1ep', 60)
-    """
-    match = _SECONDS.fullmatch(interval)
-    return EpochEndsAfter(int(match[1])) if match else interval
+    """Returns ``Trainer``'s ``save_interval`` for a recipe's ``checkpoint.interval``, such as ``1ep`` or ``60s``."""
+    seconds = re.fullmatch(r'(\d+)s', interval)
+    return EpochEndsAfter(int(seconds[1])) if seconds else interval
 
 
 class EpochEndsAfter:
-    """Saves at the first end of an epoch at least ``seconds`` after the last save, and at the end of training.
+    """Saves at the first end of an epoch ``seconds`` after the last save, and at the end of training.
 
     Composer's own ``60s`` saves in the middle of an epoch, from which it does not restore all random numbers.
     """
@@ -249,29 +226,21 @@ class EpochEndsAfter:
     def __call__(self, state: State, event: Event) -> bool:
         if event != Event.EPOCH_CHECKPOINT:
             return False
-        # EMA asks again about the same batch.
         batch = state.timestamp.batch.value
-        if self._decided[0] != batch:
+        if self._decided[0] != batch:  # EMA asks again
             elapsed = state.get_elapsed_duration()
-            due = time.monotonic() - self._last_s >= self.seconds or (elapsed is not None and elapsed >= 1)
+            due = [time.monotonic() - self._last_s >= self.seconds or (elapsed is not None and elapsed >= 1)]
             # The clocks of the ranks differ, but all ranks must save together.
-            decision = [due]
-            dist.broadcast_object_list(decision)
-            self._decided = batch, decision[0]
-            if decision[0]:
-                self._last_s = time.monotonic()
+            dist.broadcast_object_list(due)
+            self._decided = batch, due[0]
+            self._last_s = time.monotonic() if due[0] else self._last_s
         return self._decided[1]
 
 
-def _check_precision(precision: str | None) -> None:
-    if precision is None:
+def _check_precision(precision: str) -> None:
+    if built(f'precision={precision}', Precision, {'value': precision}) is Precision.FP32 or torch.cuda.is_available():
         return
-    try:
-        full = Precision(precision) is Precision.FP32
-    except ValueError as error:
-        raise RecipeError(f'precision={precision}: {error}') from error
-    if not full and not torch.cuda.is_available():
-        raise RecipeError(f'precision={precision}: needs a GPU, and this machine has none: pass precision=fp32')
+    raise RecipeError(f'precision={precision}: needs a GPU, and this machine has none: pass precision=fp32')
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
@@ -286,8 +255,7 @@ def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:
 
 
 def _snapshot(recipe: Recipe) -> ParetoSnapshot:
-    arguments = {field.name: getattr(recipe.snapshot, field.name) for field in fields(recipe.snapshot)}
-    arguments |= {'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
+    arguments = {**vars(recipe.snapshot), 'kind': recipe.curve_kind, 'autoresume': recipe.checkpoint.autoresume}
     return built('snapshot', ParetoSnapshot, arguments)
 
 
@@ -316,14 +284,12 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
     for name, arguments in chosen.items():
         if arguments is False:
             continue
-        arguments = dict(arguments or {})
+        arguments, key = dict(arguments or {}), f'algorithms.{name}.in_cycles'
         in_cycles = arguments.pop('in_cycles', False)
         if not isinstance(in_cycles, bool):
-            raise RecipeError(f'algorithms.{name}.in_cycles={in_cycles!r}: must be true or false')
+            raise RecipeError(f'{key}={in_cycles!r}: must be true or false')
         algorithm = named('algorithms', known, name, arguments)
-        algorithms.append(
-            built(f'algorithms.{name}.in_cycles', InCycles, {'algorithm': algorithm}) if in_cycles else algorithm
-        )
+        algorithms.append(built(key, InCycles, {'algorithm': algorithm}) if in_cycles else algorithm)
     return algorithms
 
 
@@ -345,26 +311,17 @@ def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
     return all_named('callbacks', known, chosen)
 
 
-def _point_weights(recipe: ScheduleRecipe) -> list[Callback]:
-    """Builds the callback whose weights are the points of a run without decay."""
-    if recipe.kind == ANYTIME:
+def _of_kind(recipe: Recipe) -> list[Callback]:
+    """Builds what makes the points of a run without decay, or saves where branches leave a trunk."""
+    if recipe.schedule.kind == ANYTIME:
         from composer_clr.averaging.anytime import AnytimeAverage
 
-        return [built('schedule.average', AnytimeAverage, dict(recipe.average))]
-    if recipe.kind == SCHEDULE_FREE:
+        return [built('schedule.average', AnytimeAverage, dict(recipe.schedule.average))]
+    if recipe.schedule.kind == SCHEDULE_FREE:
         from composer_clr.averaging.schedule_free import ScheduleFree
 
         return [ScheduleFree()]
+    if recipe.schedule.kind == 'branch':
+        cycles = recipe_cycles(recipe)
+        return [BranchPoints([f'{trough}{cycles.unit}' for trough in cycles.troughs])]
     return []
-
-
-def _branch_points(recipe: Recipe) -> list[BranchPoints]:
-    if recipe.schedule.kind != 'branch':
-        return []
-    if not recipe.schedule.t_hold:
-        raise RecipeError(
-            'schedule.kind=branch: a branch leaves a trunk of constant rate: pass schedule.t_hold=0.8, to decay over '
-            'the last fifth of the time after the warmup, or another part'
-        )
-    cycles = recipe_cycles(recipe)
-    return [BranchPoints([f'{trough}{cycles.unit}' for trough in cycles.troughs])]

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from composer.core import Callback, State
+from composer.core import Callback, Event, State
 from composer.loggers import Logger
 from composer.utils import dist
 from rich.filesize import decimal
@@ -32,25 +32,31 @@ __all__ = ['Check', 'check_recipe']
 
 
 class Check(Callback):
-    """Ends training after a few batches, the last of which completes a cycle; measures what the run's cost depends on.
+    """Ends training after two batches, the second of which completes a cycle; measures what the run's cost depends on.
 
-    Before the last batch the clock is set forward to one batch before the next trough. So everything at a trough
-    happens once: evaluation, the point, the snapshot, averaged weights and fast cycles. Fast cycles are cut to one of
-    one batch, and batch norm's statistics are recomputed on one batch.
+    Before the second batch the clock is set forward to one batch before the next trough, so that everything at a trough
+    happens once. Fast cycles are cut to one of one batch, and statistics of batch norm are recomputed on one.
     """
 
-    def __init__(self, batches: int = 2):
-        self.batches = batches
+    def __init__(self) -> None:
         self.schedule: RunSchedule | None = None
         self.waiting_s = self.computing_s = self.eval_batch_s = 0.0
         self.eval_batches = 0
-        # Samples and tokens per batch, over all ranks.
+        # Samples, tokens, ... per batch, over all ranks.
         self.per_batch: dict[str, int] = {}
-        self._trained = 0
         self._since_s = 0.0
 
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        super().run_event(event, state, logger)
+        if event in (Event.BEFORE_DATALOADER, Event.EVAL_BATCH_START):
+            self._since_s = device_time_s()
+        elif event == Event.AFTER_DATALOADER:
+            self.waiting_s, self._since_s = device_time_s() - self._since_s, device_time_s()
+        elif event == Event.EVAL_BATCH_END:
+            self.eval_batches += 1
+            self.eval_batch_s = device_time_s() - self._since_s
+
     def fit_start(self, state: State, logger: Logger) -> None:
-        """Records the run's full length, and shortens what takes long at a trough."""
         del logger
         self.schedule = RunSchedule.of_trainer(state)
         for callback in state.callbacks:
@@ -60,45 +66,22 @@ class Check(Callback):
                 callback.period, callback.cycles = ScheduleTime(1, 'ba'), 1
 
     def batch_start(self, state: State, logger: Logger) -> None:
-        """Before the last batch, sets the clock to one batch before the next trough."""
         del logger
-        if self._trained != self.batches - 1 or not self.per_batch:
-            return
-        assert self.schedule is not None
-        batch = self.per_batch[self.schedule.unit]
-        trough = next((t for t in self.schedule.troughs if self.schedule.now(state) + batch <= t), None)
-        if trough is not None:
-            state.timestamp = state.timestamp.copy(**{self.schedule.counter: trough - batch})  # type: ignore[arg-type]
-
-    def before_dataloader(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self._since_s = device_time_s()
-
-    def after_dataloader(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self.waiting_s, self._since_s = device_time_s() - self._since_s, device_time_s()
+        if self.per_batch:
+            assert self.schedule is not None
+            batch = self.per_batch[self.schedule.unit]
+            trough = next((t for t in self.schedule.troughs if self.schedule.now(state) + batch <= t), None)
+            if trough is not None:
+                clock = {self.schedule.counter: trough - batch}
+                state.timestamp = state.timestamp.copy(**clock)  # type: ignore[arg-type]
 
     def batch_end(self, state: State, logger: Logger) -> None:
         del logger
         self.computing_s = device_time_s() - self._since_s
-        self._trained += 1
-        if self._trained == 1:
-            self.per_batch = {unit: getattr(state.timestamp, counter).value for unit, counter in COUNTERS.items()}
-        if self._trained >= self.batches:
+        if self.per_batch:
             state.stop_training()
-
-    def eval_batch_start(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self._since_s = device_time_s()
-
-    def eval_batch_end(self, state: State, logger: Logger) -> None:
-        del state, logger
-        self.eval_batches += 1
-        self.eval_batch_s = device_time_s() - self._since_s
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+        else:
+            self.per_batch = {unit: getattr(state.timestamp, counter).value for unit, counter in COUNTERS.items()}
 
 
 def check_recipe(recipe: Recipe) -> str:
@@ -119,12 +102,8 @@ def check_recipe(recipe: Recipe) -> str:
     check = Check()
     build_loggers(recipe)
     with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:
-        temporary = replace(
-            recipe,
-            snapshot=replace(recipe.snapshot, folder=folder, overwrite=True, log_artifact=False),
-            checkpoint=CheckpointRecipe(),
-            loggers={},
-        )
+        snapshot = replace(recipe.snapshot, folder=folder, overwrite=True, log_artifact=False)
+        temporary = replace(recipe, snapshot=snapshot, checkpoint=CheckpointRecipe(), loggers={})
         trainer = build_trainer(temporary, callbacks=[check], eval_subset_num_batches=1)
         state = trainer.state
         try:
@@ -134,86 +113,75 @@ def check_recipe(recipe: Recipe) -> str:
                 fit(trainer)
             if not check.eval_batches:
                 trainer.eval()
-        except ValueError as error:
-            # Raised at the trough, after the first batch.
+        except ValueError as error:  # at the trough, after the first batch
             raise RecipeError(one_line(error)) from error
         finally:
             trainer.close()
-    assert check.schedule is not None
+    schedule = check.schedule
+    assert schedule is not None
     tensors = [value for values in state.optimizers[0].state.values() for value in values.values()]
     optimizer_bytes = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
     snapshot_bytes = sum(tensor.nbytes for tensor in state.model.state_dict().values())
-    snapshots = len(check.schedule.troughs) if recipe.snapshot.save_weights else 0
-    rooms = [_check_room('snapshot.folder', recipe.snapshot.folder, recipe.run_name, snapshots * snapshot_bytes)]
+    snapshots = len(schedule.troughs) if recipe.snapshot.save_weights else 0
+    needed = {'snapshot.folder': (recipe.snapshot.folder, snapshots * snapshot_bytes)}
     if recipe.checkpoint.folder is not None:
-        needed = max(recipe.checkpoint.keep, 1) * (snapshot_bytes + optimizer_bytes)
-        rooms.append(_check_room('checkpoint.folder', recipe.checkpoint.folder, recipe.run_name, needed))
+        kept = max(recipe.checkpoint.keep, 1)
+        needed['checkpoint.folder'] = recipe.checkpoint.folder, kept * (snapshot_bytes + optimizer_bytes)
+    rooms = on_rank_zero(lambda: [_room(key, folder, recipe.run_name, size) for key, (folder, size) in needed.items()])
+    per_batch, weights = check.per_batch[schedule.unit], sum(weight.numel() for weight in state.model.parameters())
+    batches, batch_s = math.ceil(schedule.end / per_batch), check.waiting_s + check.computing_s
+    eval_batches = sum(len(evaluator.dataloader.dataloader) for evaluator in state.evaluators)  # type: ignore[arg-type]
+    evaluations = _evaluations(recipe, check, schedule)
+    train_s, eval_s = batches * batch_s, evaluations * eval_batches * check.eval_batch_s
     ranks = dist.get_world_size()
-    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    parts = f'{check.computing_s:.2f} s computing, {check.waiting_s:.2f} s waiting for data'
+    rows = {
+        'points': ', '.join(map(schedule.spell, schedule.troughs)) or 'none',
+        'training': f'{batches} batches of {batch_s:.2f} s ({parts}): {_clock(train_s)}',
+        'evaluation': f'{evaluations} times {eval_batches} batches of {check.eval_batch_s:.2f} s: {_clock(eval_s)}',
+        'snapshots': f'{snapshots} of {decimal(snapshot_bytes)}: {decimal(snapshots * snapshot_bytes)}',
+        'time': _clock(train_s + eval_s),
+        **dict(zip(needed, rooms, strict=True)),
+    }
     head = (
         f'{recipe.run_name} can be started: {recipe.model.name}, {weights:,} weights, '
         f'batches of {recipe.data.batch_size} on {ranks} {"rank" if ranks == 1 else "ranks"}'
     )
-    troughs = ', '.join(map(check.schedule.spell, check.schedule.troughs))
-    train_s, train = _training(check, check.schedule)
-    eval_s, evaluation = _evaluation(recipe, state, check, check.schedule)
-    lines = [
-        head,
-        f'points            {troughs or "none"}',
-        f'training          {train}: {_clock(train_s)}',
-        f'evaluation        {evaluation}: {_clock(eval_s)}',
-        f'snapshots         {snapshots} of {decimal(snapshot_bytes)}: {decimal(snapshots * snapshot_bytes)}',
-        f'time              {_clock(train_s + eval_s)}',
-        *rooms,
-    ]
-    return '\n'.join(lines) + '\n'
+    return '\n'.join([head, *(f'{name:<18}{row}' for name, row in rows.items())]) + '\n'
 
 
-def _training(check: Check, schedule: RunSchedule) -> tuple[float, str]:
-    batches, batch_s = math.ceil(schedule.end / check.per_batch[schedule.unit]), check.waiting_s + check.computing_s
-    parts = f'{check.computing_s:.2f} s computing, {check.waiting_s:.2f} s waiting for data'
-    return batches * batch_s, f'{batches} batches of {batch_s:.2f} s ({parts})'
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
-def _evaluation(recipe: Recipe, state: State, check: Check, schedule: RunSchedule) -> tuple[float, str]:
+def _evaluations(recipe: Recipe, check: Check, schedule: RunSchedule) -> int:
+    """Returns how often the run evaluates: at each trough, and at the recipe's interval and the end."""
     per_batch = check.per_batch[schedule.unit]
     run, evaluated = schedule.end / per_batch, {round(trough / per_batch) for trough in schedule.troughs}
     every = read_time('evaluation.interval', recipe.evaluation.interval)
     unit = schedule.lengths.unit({'evaluation.interval': every})
     interval = float(schedule.lengths.count('evaluation.interval', every)) / check.per_batch[unit]
     if interval:
-        # Composer also evaluates at the end.
         evaluated |= {round(interval * (i + 1)) for i in range(int(run / interval))} | {round(run)}
-    batches = sum(len(evaluator.dataloader.dataloader) for evaluator in state.evaluators)  # type: ignore[arg-type]
-    text = f'{len(evaluated)} times {batches} batches of {check.eval_batch_s:.2f} s'
-    return len(evaluated) * batches * check.eval_batch_s, text
+    return len(evaluated)
 
 
-def _check_room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
-    """Returns a line on the room in a folder, checked on rank 0; a folder without room is refused on every rank."""
-
-    def room() -> str:
-        filled = filled_in(folder, run_name, key=key, **rank_numbers())
-        try:
-            return _room(key, filled, needed_bytes)
-        except (OSError, ValueError) as error:
-            raise ValueError(f'{key}={filled}: {error}') from error
-
+def _room(key: str, folder: str, run_name: str, needed_bytes: int) -> str:
+    """Returns what is needed and free in a folder; refuses one that has too little room or cannot be written to."""
     try:
-        return on_rank_zero(room)
+        filled = filled_in(folder, run_name, key=key, **rank_numbers())
     except ValueError as error:
         raise RecipeError(str(error)) from error
-
-
-def _room(key: str, folder: str, needed_bytes: int) -> str:
-    if '://' in folder:
-        store = RunFolder(folder)
-        store.close()
-        return f'{key:<18}{folder}: {decimal(needed_bytes)}'
-    path = Path(folder).absolute()
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    with tempfile.TemporaryFile(dir=existing):
-        free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < needed_bytes:
-        raise OSError(f'needs {decimal(needed_bytes)}, but only {decimal(free_bytes)} are free')
-    return f'{key:<18}{folder}: {decimal(needed_bytes)} of {decimal(free_bytes)} free'
+    try:
+        if '://' in filled:
+            RunFolder(filled).close()
+            return f'{filled}: {decimal(needed_bytes)}'
+        path = Path(filled).absolute()
+        existing = next(parent for parent in (path, *path.parents) if parent.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            free_bytes = shutil.disk_usage(existing).free
+        if free_bytes < needed_bytes:
+            raise OSError(f'needs {decimal(needed_bytes)}, but only {decimal(free_bytes)} are free')
+    except (OSError, ValueError) as error:
+        raise RecipeError(f'{key}={filled}: {error}') from error
+    return f'{filled}: {decimal(needed_bytes)} of {decimal(free_bytes)} free'

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from composer_clr.averaging.ensemble import EnsemblePoint, ensemble_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.schema import CheckpointRecipe
 from composer_clr.recipes.study import run_folder
-from composer_clr.training.build import build_trainer
+from composer_clr.training.build import build_evaluator
 
 __all__ = ['ensembles_of_recipe']
 
@@ -25,8 +23,7 @@ def ensembles_of_recipe(
     if '://' in folder:
         raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and pass snapshot.folder')
     curve = TradeoffCurve.read(folder)
-    bare = replace(recipe, loggers={}, callbacks={}, checkpoint=CheckpointRecipe(), progress_bar=False)
-    trainer = build_trainer(bare)
+    trainer = build_evaluator(recipe)
     try:
         return curve, ensemble_points(curve, folder, trainer.state, most=most)
     finally:

@@ -18,16 +18,19 @@ from composer_clr.averaging.trough_weights import load_tensors
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import MERGED, shaped_kind
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.schema import CheckpointRecipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.schema import RecipeError, ScheduleRecipe
 from composer_clr.recording.evaluation import scalars
 from composer_clr.recording.run_record import describe_run
 from composer_clr.schedule.anytime import AnytimeScheduler
 from composer_clr.schedule.averages import check_average
 from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.run_schedule import RunSchedule
-from composer_clr.training.build import build_trainer
+from composer_clr.training.build import build_evaluator
 
 __all__ = ['merged_curve']
+
+# Training batches on which the statistics of batch norm are recomputed.
+_BN_BATCHES = 50
 
 
 def merged_curve(
@@ -38,7 +41,6 @@ def merged_curve(
     marks: Sequence[str] | None = None,
     window: float = 0.25,
     decay: str = 'linear',
-    bn_batches: int = 50,
 ) -> TradeoffCurve:
     """Evaluates averages of a run's checkpoints, as a curve of the kind ``merged``."""
     try:
@@ -47,33 +49,27 @@ def merged_curve(
         raise RecipeError(str(error)) from error
     read = read_checkpoints(checkpoints)
     recipe = load_recipe(name, overrides)
-    # The order in which statistics are recomputed is the run's.
-    seed = recipe.seed if read[0].seed is None else read[0].seed
-    schedule = replace(recipe.schedule, kind='standard', t_hold=None, shape='cosine')
-    bare = replace(
-        recipe,
-        seed=seed,
-        schedule=schedule,
-        loggers={},
-        callbacks={},
-        checkpoint=CheckpointRecipe(),
-        progress_bar=False,
+    trainer = build_evaluator(
+        replace(
+            recipe,
+            # The order in which statistics are recomputed is the run's.
+            seed=recipe.seed if read[0].seed is None else read[0].seed,
+            schedule=replace(recipe.schedule, kind='standard', t_hold=None, shape='cosine'),
+        )
     )
-    trainer = build_trainer(bare)
     try:
         state = trainer.state
         cycles = _marks(state, recipe.schedule, marks)
         _check_recipe(state, read)
         load_network(state.model, read[0].model(), read[0].path)  # before any are averaged
         count = cycles.counter
-        at = _marks_reached(state, cycles, read[-1], marks is not None)
+        at = _marks_reached(cycles, read[-1], marks is not None)
+        batches = _train_batches(trainer)
         points, averaged = [], []
-        batches = _train_batches(trainer) if bn_batches else None
-        for number, merged in enumerate(averages_at(read, at, count, window, decay)):
-            points.append(_point(trainer, number, merged, bn_batches, batches))
+        for merged in averages_at(read, at, count, window, decay):
+            points.append(_point(trainer, len(points), merged, batches))
             averaged.append(merged.averaged)
-        single = [str(mark) for mark, checkpoints in zip(at, averaged, strict=True) if checkpoints == 1]
-        if single:
+        if single := [str(mark) for mark, checkpoints in zip(at, averaged, strict=True) if checkpoints == 1]:
             warnings.warn(
                 f'no average: one checkpoint alone lies in the window of the mark of {count} {", ".join(single)}: save '
                 'them more often, or pass a larger window',
@@ -82,17 +78,9 @@ def merged_curve(
             )
         kind = shaped_kind(MERGED, {'average': {'window': window, 'decay': decay}})
         run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind, started_at=None)
-        described = {
-            'scheduler': 'merge',
-            'window': window,
-            'decay': decay,
-            'checkpoints': len(read),
-            'averaged': averaged,
-            'troughs': at,
-        }
-        run = replace(
-            run, run_name=f'{read[0].run_name}-{kind}', seed=read[0].seed, schedule={**run.schedule, **described}
-        )
+        described = {'scheduler': 'merge', 'window': window, 'decay': decay, 'checkpoints': len(read)}
+        schedule = {**run.schedule, **described, 'averaged': averaged, 'troughs': at}
+        run = replace(run, run_name=f'{read[0].run_name}-{kind}', seed=read[0].seed, schedule=schedule)
         return TradeoffCurve(run, points)
     finally:
         trainer.close()
@@ -131,7 +119,7 @@ def _check_recipe(state: State, read: Sequence[Checkpoint]) -> None:
             )
 
 
-def _marks_reached(state: State, cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[int]:
+def _marks_reached(cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[int]:
     count = cycles.counter
     end, until = last.counts[count], cycles.until
     at = cycles.cycles.troughs(end if asked or until is None else min(end, until))
@@ -157,18 +145,22 @@ def _train_batches(trainer: Trainer) -> TrainBatches | None:
     try:
         return TrainBatches(trainer.state, 'bn_batches', trainer._train_data_spec)
     except ValueError as error:
-        raise RecipeError(f'data: {error}; or pass bn_batches=0') from error
+        raise RecipeError(f'data: {error}') from error
 
 
-def _point(
-    trainer: Trainer, number: int, merged: Merged, bn_batches: int, batches: TrainBatches | None
-) -> TradeoffPoint:
+def _point(trainer: Trainer, number: int, merged: Merged, batches: TrainBatches | None) -> TradeoffPoint:
     state, checkpoint = trainer.state, merged.checkpoint
     load_network(state.model, checkpoint.model(), checkpoint.path)
     parameters = {name for name, _ in state.model.named_parameters()}
     load_tensors(state.model, {key: value for key, value in merged.weights.items() if key in parameters})
-    measure_statistics(state, state.model, bn_batches, batches, modes_in_training(state.model))
-    metrics = _evaluated(trainer, state)
+    measure_statistics(state, state.model, _BN_BATCHES, batches, modes_in_training(state.model))
+    trainer.eval()
+    metrics = {
+        key: value
+        for label, of_label in state.eval_metrics.items()
+        for name, metric in of_label.items()
+        for key, value in scalars(f'{label}/{name}', metric.compute()).items()
+    }
     counts, length = checkpoint.counts, state.dataloader_len
     return TradeoffPoint(
         cycle=number,
@@ -182,13 +174,3 @@ def _point(
         metrics=metrics,
         peak_metrics=dict(metrics),
     )
-
-
-def _evaluated(trainer: Trainer, state: State) -> dict[str, float]:
-    trainer.eval()
-    return {
-        key: value
-        for label, metrics in state.eval_metrics.items()
-        for name, metric in metrics.items()
-        for key, value in scalars(f'{label}/{name}', metric.compute()).items()
-    }

@@ -20,15 +20,7 @@ from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.training.registry import built
 from composer_clr.utils.errors import did_you_mean
 
-__all__ = [
-    'LanguageModel',
-    'SmallResNet',
-    'SmallTransformer',
-    'build_model',
-    'cross_entropy',
-    'network_named',
-    'small_resnet18',
-]
+__all__ = ['LanguageModel', 'SmallResNet', 'SmallTransformer', 'build_model', 'small_resnet18']
 
 
 def build_model(recipe: Recipe) -> ComposerModel:
@@ -36,30 +28,26 @@ def build_model(recipe: Recipe) -> ComposerModel:
     model = recipe.model
     if family_of(recipe) == LANGUAGE_MODEL:
         arguments: dict[str, Any] = {'sequence_length': recipe.data.sequence_length, **model.arguments}
-        return LanguageModel(
-            built(f'model.{model.name}', SmallTransformer, arguments), loss=_loss(model.loss, _LANGUAGE_LOSSES)
-        )
-    make = built(f'model.name={model.name}', network_named, {'name': model.name})
-    arguments = {'num_classes': model.num_classes, **model.arguments}
-    network: torch.nn.Module = built(f'model.{model.name}', make, arguments)
-    return ComposerClassifier(network, num_classes=model.num_classes, loss_fn=_loss(model.loss, _IMAGE_LOSSES))
+        transformer = built(f'model.{model.name}', SmallTransformer, arguments)
+        return LanguageModel(transformer, loss=_loss(model.loss, cross_entropy))
+    make = built(f'model.name={model.name}', _network_named, {'name': model.name})
+    network = built(f'model.{model.name}', make, {'num_classes': model.num_classes, **model.arguments})
+    loss = _loss(model.loss, soft_cross_entropy, binary_cross_entropy_with_logits)
+    return ComposerClassifier(network, num_classes=model.num_classes, loss_fn=loss)
 
 
-def _loss(name: str | None, losses: dict[str, Any]) -> Any:
+def _loss(name: str | None, *losses: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Returns the loss of a family by name, or its first."""
+    known = {loss.__name__: loss for loss in losses}
     if name is None:
-        return next(iter(losses.values()))
-    if name not in losses:
-        raise RecipeError(f'model.loss={name!r}: unknown name{did_you_mean(name, list(losses))}')
-    return losses[name]
+        return losses[0]
+    if name not in known:
+        raise RecipeError(f'model.loss={name!r}: unknown name{did_you_mean(name, list(known))}')
+    return known[name]
 
 
-def network_named(name: str) -> Callable[..., nn.Module]:
-    """Returns the class or function that builds a network.
-
-    Example:
-        >>> network_named('small_resnet').__name__, network_named('resnet50').__name__
-        ('SmallResNet', 'resnet50')
-    """
+def _network_named(name: str) -> Callable[..., nn.Module]:
+    """Returns the class or function that builds an image classifier, of this package or of torchvision."""
     if name in _SMALL:
         return _SMALL[name]
     classifiers = torchvision.models.list_models(torchvision.models)
@@ -78,9 +66,6 @@ class SmallResNet(nn.Module):
 
     Shape:
         Images of (batch, in_channels, height, width) to logits of (batch, num_classes).
-
-    Raises:
-        ValueError: If ``depth`` is not 6n + 2 for a whole n of 1 or more.
 
     Example:
         >>> SmallResNet(depth=8, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape
@@ -133,11 +118,6 @@ def small_resnet18(num_classes: int = 10, in_channels: int = 3, **arguments: Any
     Shape:
         Images of (batch, in_channels, height, width) to logits of (batch, num_classes).
 
-    Example:
-        >>> network = small_resnet18()
-        >>> network(torch.zeros(2, 3, 32, 32)).shape, sum(p.numel() for p in network.parameters())
-        (torch.Size([2, 10]), 11173962)
-
     Source:
         He et al. 2016, arXiv:1512.03385, for the network; the stem for small images as in section 4.2.
     """
@@ -167,9 +147,6 @@ class SmallTransformer(nn.Module):
 
     Shape:
         Tokens of (batch, length) to logits of (batch, length, vocabulary), for length <= sequence_length.
-
-    Raises:
-        ValueError: If ``heads`` does not divide ``width``.
 
     Example:
         >>> SmallTransformer(sequence_length=8, width=16)(torch.zeros(2, 8, dtype=torch.long)).shape
@@ -235,10 +212,6 @@ class LanguageModel(ComposerModel):
     Batches are mappings with ``input_ids`` and ``labels``, as Hugging Face and LLM Foundry have them; labels of -100
     are left out.
 
-    Args:
-        network (Module): Maps tokens of (batch, length) to logits of (batch, length, vocabulary).
-        loss (Callable): Computes the loss from logits and labels. Default: :func:`cross_entropy`.
-
     Example:
         >>> model = LanguageModel(SmallTransformer(sequence_length=4, width=16))
         >>> batch = {'input_ids': torch.tensor([[1, 2, 3, 4]]), 'labels': torch.tensor([[2, 3, 4, 5]])}
@@ -267,7 +240,3 @@ class LanguageModel(ComposerModel):
 
     def update_metric(self, batch: Any, outputs: torch.Tensor, metric: Metric) -> None:
         metric.update(outputs, batch['labels'])
-
-
-_IMAGE_LOSSES = {loss.__name__: loss for loss in (soft_cross_entropy, binary_cross_entropy_with_logits)}
-_LANGUAGE_LOSSES = {'cross_entropy': cross_entropy}

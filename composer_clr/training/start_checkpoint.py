@@ -11,7 +11,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from composer import Trainer
-from composer.utils import load_checkpoint, parse_uri
+from composer.utils import load_checkpoint
 
 from composer_clr.curves.names import filled_in
 from composer_clr.data.loaders import start_ranks
@@ -31,16 +31,13 @@ def settle_start(recipe: Recipe) -> str | None:
     """Returns the checkpoint that the run will start from, as its key and value; ``None`` for a run from the start.
 
     With ``checkpoint.autoresume``, Composer follows a link to the newest checkpoint. If a power cut left the link
-    missing or the file incomplete, the link is pointed to the newest whole one, with a warning. Checkpoints in an
-    object store are left to Composer.
-
-    Raises:
-        RecipeError: If the checkpoint, and with ``checkpoint.autoresume`` every older one too, is damaged.
+    missing or the file incomplete, the link is pointed to the newest whole one, with a warning. Without one, the run is
+    refused. Checkpoints in an object store are left to Composer.
     """
     checkpoint = recipe.checkpoint
-    if checkpoint.autoresume and checkpoint.folder is not None and not parse_uri(checkpoint.folder)[0]:
+    start_ranks()
+    if checkpoint.autoresume and checkpoint.folder is not None and '://' not in checkpoint.folder:
         folder = Path(filled_in(checkpoint.folder, recipe.run_name, key='checkpoint.folder', **rank_numbers()))
-        start_ranks()
         newest, passed_over = on_rank_zero(lambda: _settle_latest(folder, checkpoint.keep))
         if passed_over is not None:
             remedy = 'starting over' if newest is None else f'resuming from {newest}'
@@ -50,8 +47,7 @@ def settle_start(recipe: Recipe) -> str | None:
     if checkpoint.load_path is None:
         return None
     key = f'checkpoint.load_path={checkpoint.load_path}'
-    if not parse_uri(checkpoint.load_path)[0] and checkpoint.load_path.endswith('.pt'):
-        start_ranks()
+    if '://' not in checkpoint.load_path and checkpoint.load_path.endswith('.pt'):
         path = Path(filled_in(checkpoint.load_path, recipe.run_name, key='checkpoint.load_path', **rank_numbers()))
         problem = on_rank_zero(lambda: damage(path))
         if problem is not None:
@@ -93,34 +89,27 @@ def damage(path: Path) -> str | None:
 def _settle_latest(folder: Path, keep: int) -> tuple[Path | None, str | None]:
     """Returns the newest whole checkpoint in a folder, and why the newest of all was passed over, if it was."""
     link = folder / _LATEST
-    newest_first = [
-        *([folder / link.readlink()] if link.is_symlink() else []),
-        *sorted(
-            (path for path in folder.glob('ep*-rank0.pt') if _NAME.fullmatch(path.name)),
-            key=lambda path: path.stat().st_mtime_ns,
-            reverse=True,
-        ),
-    ]
-    problems = []
+    named = [path for path in folder.glob('ep*-rank0.pt') if _NAME.fullmatch(path.name)]
+    newest_first = [folder / link.readlink()] if link.is_symlink() else []
+    newest_first += sorted(named, key=lambda path: -path.stat().st_mtime_ns)
+    problems: dict[str, None] = {}
     for path in newest_first:
         problem = damage(path)
         if problem is None:
             if path == newest_first[0] and link.exists():
                 return path, None
             _point(link, path)
-            return path, '; '.join(dict.fromkeys(problems)) or f'{link} is missing'
-        problems.append(problem)
+            return path, '; '.join(problems) or f'{link} is missing'
+        problems[problem] = None
     if not link.is_symlink():
         # Composer links a checkpoint only when it is whole, so the run was killed while it saved its first one.
         return None, '; '.join(problems) or None
-    older, remedy = (
-        ('checkpoint.keep=1 keeps no older one', '; checkpoint.keep=2 keeps one')
-        if keep == 1
-        else ('no older checkpoint is whole', '')
-    )
+    older, remedy = 'no older checkpoint is whole', ''
+    if keep == 1:
+        older, remedy = 'checkpoint.keep=1 keeps no older one', '; checkpoint.keep=2 keeps one'
     raise RecipeError(
-        f'checkpoint.autoresume=true: {"; ".join(dict.fromkeys(problems))}, and {older}: restore it from a copy, or '
-        f'remove {folder} to start over{remedy}'
+        f'checkpoint.autoresume=true: {"; ".join(problems)}, and {older}: restore it from a copy, or remove {folder} '
+        f'to start over{remedy}'
     )
 
 

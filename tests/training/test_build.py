@@ -70,7 +70,6 @@ def test_the_parts_come_from_the_recipe():
         ('data.batch_size=0', 'data.batch_size=0: must be a positive multiple of the number of ranks, 1'),
         ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD': unknown name.*did you mean 'DecoupledSGDW'"),
         ('optimizer.name=Optimizer', "optimizer.name='Optimizer': unknown name"),
-        ('data.arguments.decoder=region', 'data.arguments.decoder=region: removed, since .* not faster .*: leave'),
         ('precision=amp_fp16', 'precision=amp_fp16: needs a GPU, and this machine has none: pass precision=fp32'),
         ('precision=amp_fp17', 'precision=amp_fp17: .*amp_fp17 not found'),
         ('optimizer.arguments.betas=3', 'optimizer.name.DecoupledSGDW: .*betas'),
