@@ -83,8 +83,9 @@ def _train(recipe: Recipe) -> None:
     try:
         if batch := trainer.state.timestamp.batch.value:
             loaded = snapshot_of(trainer).loaded_run
-            if loaded is not None and loaded.run_name == recipe.run_name and loaded.seed != recipe.seed:
-                # Composer goes on with the checkpoint's; it would not be the run that is asked for.
+            same_run = loaded is not None and loaded.run_name == recipe.run_name
+            if same_run and loaded.seed != recipe.seed and recipe.snapshot.on_change != 'continue':
+                # Composer goes on with the checkpoint's, which would not be the run that is asked for.
                 raise RecipeError(
                     f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={loaded.seed}, asked for '
                     f'{recipe.seed}: choose another folder, or another run_name'
