@@ -107,9 +107,8 @@ def sweep(
     ] = 'python -m',
 ) -> None:
     """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
-    from composer_clr.recipes.launcher import launched_ranks
     from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
-    from composer_clr.recipes.study import study
+    from composer_clr.recipes.study import launched_ranks, study
 
     arguments = study_arguments(recipes, seeds, kinds, methods)
     words = shlex.split(launcher)
@@ -118,10 +117,12 @@ def sweep(
         if methods is not None:
             raise RecipeError(f'--methods {methods}: are for recipes: name LLM Foundry algorithms in the YAML')
         names, _ = arguments.pop('names'), arguments.pop('methods')
-        runs = [run for name in names for run in llm_foundry_study(name, **arguments)]
+        with notes_on_stderr():
+            runs = [run for name in names for run in llm_foundry_study(name, **arguments)]
     else:
         words.append('composer_clr.train')
-        runs = study(**arguments, ranks=launched_ranks(launcher))
+        with notes_on_stderr():
+            runs = study(**arguments, ranks=launched_ranks(launcher))
     for run in runs:
         typer.echo(shlex.join([*words, *run]))
 
@@ -149,7 +150,7 @@ def ensemble(
     from composer_clr.averaging.ensemble import as_curves
     from composer_clr.cli.tables import ensemble_table
     from composer_clr.curves.long_csv import long_csv
-    from composer_clr.recipes.launcher import launched_ranks
+    from composer_clr.recipes.study import launched_ranks
     from composer_clr.training.ensemble import ensembles_of_recipe
 
     curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from composer_clr.cli.options import notes_on_stderr
 from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
 from composer_clr.recipes.schema import RecipeError
 
@@ -37,8 +38,7 @@ def run(
     that fails does not stop the others; the exit status is then 1.
     """
     from composer_clr.cli.run_display import displayed, print_failures
-    from composer_clr.recipes.launcher import Ranks
-    from composer_clr.recipes.study import planned_runs
+    from composer_clr.recipes.study import Ranks, planned_runs
     from composer_clr.training.study import StudyRunner, check_devices
 
     for word in recipes:
@@ -47,7 +47,8 @@ def run(
     gpus = [gpu.strip() for gpu in (devices or '').split(',') if gpu.strip()]
     if devices is not None and not gpus:
         raise RecipeError(f'--devices {devices!r}: names no GPU: name some, such as 0,1, or leave it out')
-    planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
+    with notes_on_stderr():
+        planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
     if slurm is not None:
         from composer_clr.training.slurm import write_job_array
 

@@ -39,10 +39,8 @@ def schedule_table(planned: RunSchedule) -> Table:
 def schedule_notes(planned: RunSchedule) -> list[str]:
     """Returns the cost of the curve beside one run per point, and where training ends."""
     troughs: Sequence[int] = planned.troughs
-    name = planned.cycles.end_name
     if not troughs:
-        first = planned.cycles.next_trough(planned.end)
-        return [f'max_duration={planned.end}{planned.unit} reaches no {name}: the first is at {first}{planned.unit}']
+        return [planned.cut or '']
     separate = sum(troughs)
     notes = [
         f'{len(troughs)} points from one run of {planned.end}{planned.unit}; a run for each: '
@@ -56,11 +54,8 @@ def schedule_notes(planned: RunSchedule) -> list[str]:
             f'the warmup takes {warmup} of the {troughs[0]}{planned.unit} to the first point, which says little about '
             'the recipe: shorten schedule.t_warmup, or let the first point come later'
         )
-    if troughs[-1] != planned.end:
-        notes.append(
-            f'max_duration={planned.end}{planned.unit} is not a {name}: the last is at {troughs[-1]}{planned.unit}, '
-            'and the time after it has no point'
-        )
+    if planned.cut is not None:
+        notes.append(planned.cut)
     return notes
 
 

@@ -28,22 +28,11 @@ def family_of(recipe: Recipe) -> str:
 
 
 def check_family(recipe: Recipe, source: str) -> None:
-    """Checks that a recipe's data and keys are those of its network's family.
-
-    Args:
-        recipe (Recipe): The run.
-        source (str): Name of the recipe, for the error.
-
-    Raises:
-        RecipeError: If the family's own key is missing, a key or the data set belongs to the other family, or a batch
-            size is not a number of samples, or of tokens in whole sequences.
-    """
-    family = family_of(recipe)
-    if (recipe.data.name in _LANGUAGE_DATA) != (family == LANGUAGE_MODEL):
+    """Refuses data and keys of another family than the network's, and batch sizes that are none."""
+    family, data = family_of(recipe), recipe.data
+    if (data.name in _LANGUAGE_DATA) != (family == LANGUAGE_MODEL):
         remedy = f': name {", ".join(_LANGUAGE_DATA)}' if family == LANGUAGE_MODEL else ''
-        raise RecipeError(
-            f'data.name={recipe.data.name}: is not data for model.name={recipe.model.name}, {family!r}{remedy}'
-        )
+        raise RecipeError(f'data.name={data.name}: is not data for model.name={recipe.model.name}, {family!r}{remedy}')
     for owner, (section, key) in _OWN_KEYS.items():
         value = getattr(getattr(recipe, section), key)
         if owner == family and value is None:
@@ -53,22 +42,14 @@ def check_family(recipe: Recipe, source: str) -> None:
                 f'{section}.{key}={value}: belongs to {owner!r}, but model.name={recipe.model.name} is of the family '
                 f'{family!r}: leave it out'
             )
-    length = recipe.data.sequence_length
-    if length is not None and length < 1:
-        raise RecipeError(f'data.sequence_length={length}: must be at least 1 token')
+    if data.sequence_length is not None and data.sequence_length < 1:
+        raise RecipeError(f'data.sequence_length={data.sequence_length}: must be at least 1 token')
     for key in ('batch_size', 'eval_batch_size'):
         samples_per_batch(recipe, key)
 
 
 def samples_per_batch(recipe: Recipe, key: str) -> int:
-    """Returns a batch size over all ranks in samples, also where it is given in tokens.
-
-    Args:
-        recipe (Recipe): The run.
-        key (str): ``'batch_size'`` or ``'eval_batch_size'``.
-
-    Raises:
-        RecipeError: If it is not a number of samples, or of tokens in whole sequences.
+    """Returns ``data.batch_size`` or ``data.eval_batch_size`` in samples, also where it is given in tokens.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe

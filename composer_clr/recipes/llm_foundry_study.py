@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -46,17 +46,11 @@ def llm_foundry_study(
     seeds: Sequence[int] = (17,),
     kinds: Sequence[str] = ('cyclic', 'standard'),
 ) -> Iterator[list[str]]:
-    """Yields the YAML and the ``key=value`` arguments of each run that a comparison needs.
+    """Yields the YAML and the ``key=value`` arguments of each run that a comparison needs and that is not complete.
 
     The YAML's ``scheduler`` is ``cyclic_cosine``, with all times in the unit of ``max_duration``. Every run gets a
     name of its own, ``{run_name}-{kind}-{max_duration}-seed{seed}``; ``seed`` is LLM Foundry's own key, to
-    which the YAML's other seeds refer. Runs whose curve is complete on this machine are left out.
-
-    Args:
-        path (str): The YAML file.
-        overrides (Sequence[str]): ``key=value`` pairs for all runs.
-        seeds (Sequence[int]): The seeds. Default: ``(17,)``.
-        kinds (Sequence[str]): ``'cyclic'``, ``'standard'`` or both. Default: both.
+    which the YAML's other seeds refer.
 
     Raises:
         RecipeError: If the file cannot be read, its scheduler is another one, its callbacks have no
@@ -70,15 +64,15 @@ def llm_foundry_study(
     for kind in kinds:
         if kind not in ('cyclic', 'standard'):
             raise RecipeError(f'--kinds {kind}: a study of LLM Foundry runs has cyclic, standard or both')
-    config = _read(path, overrides)
-    cycles = _cycles(path, config)
-    folder = _folder(path, config)
+    run_name, folder, cycles = _read(path, overrides)
+    if cycles.cut is not None and 'cyclic' in kinds:
+        warnings.warn(f'{path}: {cycles.cut}', UserWarning, stacklevel=2)
     others = [override for override in overrides if not override.startswith('run_name=')]
     durations = {'cyclic': [(cycles.end, cycles.troughs)], 'standard': [(t, [t]) for t in cycles.troughs]}
     for seed in seeds:
         for kind in kinds:
             for until, troughs in durations[kind]:
-                name = f'{config["run_name"]}-{kind}-{until}{cycles.unit}-seed{seed}'
+                name = f'{run_name}-{kind}-{until}{cycles.unit}-seed{seed}'
                 arguments = [f'run_name={name}', f'seed={seed}', f'max_duration={until}{cycles.unit}', *others]
                 if kind == 'standard':
                     arguments.extend(_ONE_CYCLE)
@@ -86,42 +80,31 @@ def llm_foundry_study(
                     yield [path, *arguments]
 
 
-def _read(path: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns what the study needs of the configuration with the overrides, references filled in."""
+def _read(path: str, overrides: Sequence[str]) -> tuple[str, str, RunSchedule]:
+    """Returns the name, the folder of the curve and the cycles of a configuration with overrides."""
     try:
         keys = merged([read_mapping(Path(path)), *map(read_override, overrides)])
         references = References(keys)
-        config = {
-            key: references.filled(keys.get(key)) for key in ('run_name', 'max_duration', 'scheduler', 'callbacks')
-        }
+        name, duration, scheduler, callbacks = (references.filled(keys.get(key)) for key in _NEEDED)
     except (OSError, ValueError) as error:
         raise RecipeError(f'{path}: cannot be read as a configuration of LLM Foundry ({error})') from error
-    if not isinstance(config['run_name'], str):
-        raise RecipeError(f'{path}: run_name={config["run_name"]!r}: must be the name that the runs of the study share')
-    try:
-        check_run_name(config['run_name'])
-    except ValueError as error:
-        raise RecipeError(f'{path}: {error}') from error
-    return config
-
-
-def _cycles(path: str, config: dict[str, Any]) -> RunSchedule:
-    scheduler = dict(config['scheduler'] or {})
-    if scheduler.pop('name', None) != _SCHEDULER:
+    if not isinstance(name, str):
+        raise RecipeError(f'{path}: run_name={name!r}: must be the name that the runs of the study share')
+    if not isinstance(scheduler, dict) or scheduler.pop('name', None) != _SCHEDULER:
         raise RecipeError(f'{path}: scheduler.name must be {_SCHEDULER}, which a standard run uses with one cycle')
+    if not isinstance(callbacks, dict) or 'pareto_snapshot' not in callbacks:
+        raise RecipeError(f'{path}: callbacks.pareto_snapshot is missing: without it the runs record no curve')
+    folder = str((callbacks['pareto_snapshot'] or {}).get('folder', '{run_name}/pareto'))
     try:
-        schedule = ScheduleRecipe(kind='cyclic', **scheduler)
+        check_run_name(name)
+        return name, folder, cycles_of(ScheduleRecipe(kind='cyclic', **scheduler), str(duration))
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f'{path}: scheduler.{first["loc"][0]}: {first["msg"]}') from error
-    return cycles_of(schedule, str(config['max_duration']))
-
-
-def _folder(path: str, config: dict[str, Any]) -> str:
-    callbacks = config['callbacks'] or {}
-    if 'pareto_snapshot' not in callbacks:
-        raise RecipeError(f'{path}: callbacks.pareto_snapshot is missing: without it the runs record no curve')
-    return str((callbacks['pareto_snapshot'] or {}).get('folder', '{run_name}/pareto'))
+    except RecipeError:
+        raise
+    except ValueError as error:
+        raise RecipeError(f'{path}: {error}') from error
 
 
 def _is_complete(folder: str, points: int) -> bool:

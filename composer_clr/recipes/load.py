@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 from composer_clr.curves.names import ANYTIME, check_run_name, method_name
 from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import Recipe, RecipeError, key_defaults, recipe_keys
-from composer_clr.recipes.untrusted_yaml import References, holds, merged, nested, read_mapping, read_override
+from composer_clr.recipes.untrusted_yaml import References, merged, nested, read_mapping, read_override, value_at
 from composer_clr.schedule.averages import read_average
 from composer_clr.schedule.times import read_duration
 from composer_clr.utils.errors import did_you_mean
@@ -119,7 +119,9 @@ class RecipeTemplate:
 
     def _fault(self, name: str, faults: Sequence[ErrorDetails]) -> str:
         """Returns a line on a key: which source has what for it, and what would be right."""
-        source = next((source for source, layer in reversed(self._layers) if holds(layer, name)), self._name)
+        source = next(
+            (source for source, layer in reversed(self._layers) if value_at(layer, name, self) is not self), self._name
+        )
         section, _, key = name.rpartition('.')
         if faults[0]['type'] == 'unexpected_keyword_argument':
             inner = [other.removeprefix(f'{section}.') for other in recipe_keys() if other.startswith(section)]

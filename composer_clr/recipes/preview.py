@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from composer_clr.recipes.planned_cycles import cycles_of, recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import Recipe, RecipeError
@@ -16,9 +16,6 @@ __all__ = ['Branch', 'Extension', 'extended', 'fitting_overrides', 'planned_bran
 def planned_run(recipe: Recipe) -> RunSchedule:
     """Returns the cycles that the recipe's own run goes through: one for a standard run or a branch.
 
-    Raises:
-        RecipeError: As for :func:`recipe_cycles`.
-
     Example:
         >>> from composer_clr.recipes.load import load_recipe
         >>> planned_run(load_recipe('quickstart/digits', ['schedule.kind=standard'])).troughs
@@ -27,15 +24,8 @@ def planned_run(recipe: Recipe) -> RunSchedule:
     return cycles_of(recipe.schedule.of_run(), recipe.max_duration)
 
 
-@dataclass(frozen=True)
-class Branch:
-    """A run of a study of branches; the first one is the trunk.
-
-    Attributes:
-        starts (float): When it leaves the trunk; 0 for the trunk.
-        decays (float): When its decay starts.
-        end (int): Its point.
-    """
+class Branch(NamedTuple):
+    """A run of a study of branches: when it leaves the trunk, 0 for the trunk; when it decays; its point."""
 
     starts: float
     decays: float
@@ -46,10 +36,7 @@ def planned_branches(recipe: Recipe) -> list[Branch]:
     r"""Returns the trunk up to ``max_duration``, then a branch to each earlier trough of the cyclic schedule.
 
     A branch starts from the trunk's last checkpoint before its decay. Where times are in epochs, that checkpoint is up
-    to one batch before the time returned here.
-
-    Raises:
-        RecipeError: As for :func:`recipe_cycles`, or if the schedule does not hold its peak.
+    to one batch before the time returned here. A schedule that does not hold its peak is a ``RecipeError``.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
@@ -74,10 +61,9 @@ def planned_branches(recipe: Recipe) -> list[Branch]:
 def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
     r"""Returns overrides that make a curve of a number of points, the last of them at ``max_duration``.
 
-    With the warmup :math:`t_0 / (t_{mult} - 1)` each trough comes :math:`t_{mult}` times as late as the one before.
-    ``t_0`` and ``t_warmup`` are the nearest whole times with which the last trough is ``max_duration`` exactly. If that
-    warmup is off by more than a factor of 2, the troughs are listed in ``cycle_ends``. With ``t_mult=1`` the warmup is
-    the one nearest to the recipe's.
+    Each trough comes ``t_mult`` times as late as the one before, rounded to the unit; with ``t_mult=1`` they are evenly
+    spaced after the warmup. The warmup stays as it is. The troughs are listed in ``cycle_ends``, unless a ``t_0`` makes
+    just these.
 
     Args:
         recipe (Recipe): The recipe, with ``max_duration``.
@@ -88,48 +74,40 @@ def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
-        >>> fitting_overrides(load_recipe('quickstart/digits', ['max_duration=96ep']), 4)
-        ['schedule.t_0=6ep', 'schedule.t_warmup=6ep']
+        >>> fitting_overrides(load_recipe('quickstart/digits', ['max_duration=32ep']), 4)
+        ['schedule.t_0=2ep']
         >>> fitting_overrides(load_recipe('quickstart/digits', ['max_duration=90ep']), 4)
-        ['schedule.t_0=null', 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]', 'schedule.t_warmup=6ep']
+        ['schedule.t_0=null', 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]']
     """
-    schedule = recipe.schedule
+    schedule, growth = recipe.schedule, recipe.schedule.t_mult
     if schedule.kind == 'standard':
         raise RecipeError('--points: schedule.kind=standard makes one point: pass schedule.kind=cyclic')
     if points < 1:
         raise RecipeError(f'--points {points}: must be 1 or more')
-    duration, growth = _duration('max_duration', recipe.max_duration), schedule.t_mult
-    if not 1 <= growth < math.inf:
-        raise RecipeError(f'schedule.t_mult={growth}: must be a finite number >= 1')
-    until, unit = int(duration.value), duration.unit
-    cleared = ['schedule.marks=null'] if schedule.marks is not None else []
-    periods = _even_periods(until, points, growth, _warmup(recipe, duration))
-    if periods is not None:
-        t_0, t_warmup = periods
-        cleared += ['schedule.cycle_ends=null'] if schedule.cycle_ends is not None else []
-        return [*cleared, f'schedule.t_0={t_0}{unit}', f'schedule.t_warmup={t_warmup}{unit}']
-    ends = [round(until / growth**later) for later in reversed(range(points))] if growth > 1 else []
-    t_warmup = round(ends[0] * (1 - 1 / growth)) if ends else 0
-    if not ends or t_warmup >= ends[0] or len(set(ends)) < points:
+    if growth < 1:
+        raise RecipeError(f'schedule.t_mult={growth}: must be 1 or more')
+    duration = _duration('max_duration', recipe.max_duration)
+    until, unit, warmup = int(duration.value), duration.unit, _warmup(recipe, duration)
+    if growth > 1:
+        ends = [round(until / growth**later) for later in reversed(range(points))]
+    else:
+        ends = [round(warmup + (until - warmup) * point / points) for point in range(1, points + 1)]
+    if ends[0] <= warmup or len(set(ends)) < points:
         raise RecipeError(
-            f'--points {points}: max_duration={duration} is too short for {points} points with t_mult={growth:g}: '
-            'ask for fewer points, or train for longer'
+            f'--points {points}: max_duration={duration} is too short for {points} points with t_mult={growth:g} and '
+            f't_warmup={schedule.t_warmup}: ask for fewer points, or train for longer'
         )
+    cleared = ['schedule.marks=null'] if schedule.marks is not None else []
+    t_0 = ends[0] - warmup
+    if ends == [warmup + t_0 * sum(growth**cycle for cycle in range(point)) for point in range(1, points + 1)]:
+        cleared += ['schedule.cycle_ends=null'] if schedule.cycle_ends is not None else []
+        return [*cleared, f'schedule.t_0={t_0}{unit}']
     cleared += ['schedule.t_mult=2'] if growth != 2 else []
-    listed = ','.join(f'{end}{unit}' for end in ends)
-    return [*cleared, 'schedule.t_0=null', f'schedule.cycle_ends=[{listed}]', f'schedule.t_warmup={t_warmup}{unit}']
+    return [*cleared, 'schedule.t_0=null', f'schedule.cycle_ends=[{",".join(f"{end}{unit}" for end in ends)}]']
 
 
-@dataclass(frozen=True)
-class Extension:
-    """The points that a longer ``max_duration`` adds to a run.
-
-    Attributes:
-        start (int): The duration of the run so far.
-        until (int): The longer duration.
-        troughs (list[int]): The points that are added.
-        unit (str): Unit of all these: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
-    """
+class Extension(NamedTuple):
+    """The points that a longer duration ``until`` adds to a run of the duration ``start``, all in one unit."""
 
     start: int
     until: int
@@ -180,24 +158,6 @@ def extended(recipe: Recipe, start: str) -> Extension:
         until = later
     added = [trough for trough in planned.cycles.troughs(until) if trough > start_at]
     return Extension(start_at, until, added, planned.unit)
-
-
-def _even_periods(until: int, points: int, growth: float, warmup: int) -> tuple[int, int] | None:
-    """Returns the first period and the warmup that end on ``until``, if some come near the ratio between troughs."""
-    if not float(growth).is_integer():
-        return None
-    periods = sum(int(growth) ** cycle for cycle in range(points))
-    nearest = (until - warmup) / points if growth == 1 else until / (periods + 1 / (growth - 1))
-    fitting = [
-        (t_0, until - periods * t_0)
-        for t_0 in (math.floor(nearest), math.ceil(nearest))
-        if t_0 >= 1 and until >= periods * t_0
-    ]
-    if growth == 1:
-        return min(fitting, key=lambda pair: abs(pair[1] - warmup), default=None)
-    off = {pair: abs(math.log2(pair[1] * (growth - 1) / pair[0])) for pair in fitting if pair[1] > 0}
-    best = min(off, key=off.__getitem__, default=None)
-    return best if best is not None and off[best] <= 1 else None
 
 
 def _warmup(recipe: Recipe, duration: ScheduleTime) -> int:

@@ -1,13 +1,16 @@
-"""Lists the runs of a study: the recipes and overrides whose curves are compared."""
+"""Lists the runs of a study: the recipes and overrides whose curves are compared, and whether each is complete."""
 
 from __future__ import annotations
 
+import shlex
+import warnings
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -22,33 +25,69 @@ from composer_clr.curves.names import (
     method_name,
 )
 from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
-from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import RecipeTemplate
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError, key_defaults
-from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.recipes.untrusted_yaml import read_override, value_at
+from composer_clr.schedule.times import COUNTERS
 
-__all__ = ['PLACES', 'PlannedRun', 'check_same_settings', 'planned_runs', 'run_folder', 'study', 'troughs_passed']
+__all__ = [
+    'ONE_RANK',
+    'PLACES',
+    'PlannedRun',
+    'Ranks',
+    'check_same_settings',
+    'launched_ranks',
+    'planned_runs',
+    'run_folder',
+    'study',
+    'troughs_passed',
+]
 
-_SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
 # What a run that goes on may change, and one from the start may not.
 PLACES = ('max_duration', *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks')))
-_COUNTS = {'ep': 'epoch', 'ba': 'batch', 'sp': 'sample', 'tok': 'token'}
+_SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
+_COUNTS = {'ep': 'epoch', **COUNTERS}
 
 
-def study(
-    names: Sequence[str],
-    overrides: Sequence[str] = (),
-    *,
-    seeds: Sequence[int] = (17,),
-    kinds: Sequence[str] = ('cyclic', 'standard'),
-    methods: Sequence[str] = (),
-    ranks: Ranks | None = ONE_RANK,
-) -> list[list[str]]:
-    """Lists the recipe and ``key=value`` pairs of each run that a comparison needs and that is not complete.
+class Ranks(NamedTuple):
+    """How many ranks a run has: the values of ``{world_size}`` and ``{local_world_size}`` in its folder."""
 
-    The arguments and errors are those of :func:`planned_runs`. All runs are checked before any is returned: half a
-    second of CPU time for 280.
+    world_size: int
+    local_world_size: int
+
+
+ONE_RANK = Ranks(1, 1)
+
+
+def launched_ranks(launcher: str) -> Ranks | None:
+    """Returns the ranks that a command line of ``composer``, ``torchrun`` or ``python`` starts.
+
+    ``None`` where another launcher has no option that gives their number, and so takes the machine's.
+
+    Example:
+        >>> launched_ranks('composer -n 8 -m'), launched_ranks('composer --nproc=8 --world_size 16 -m')
+        (Ranks(world_size=8, local_world_size=8), Ranks(world_size=16, local_world_size=8))
+        >>> launched_ranks('python -m'), launched_ranks('composer -m')
+        (Ranks(world_size=1, local_world_size=1), None)
+    """
+    parser = ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
+    parser.add_argument('-n', '--nproc', '--nproc_per_node', '--nproc-per-node', type=int, dest='local')
+    parser.add_argument('--world_size', '--world-size', type=int, dest='total')
+    try:
+        options, words = parser.parse_known_args(shlex.split(launcher))
+    except (ArgumentError, ValueError) as error:
+        raise RecipeError(f'--launcher {launcher!r}: {error}: give a number of ranks, such as -n 8') from error
+    given = [number for number in (options.total, options.local) if number is not None]
+    if min(given, default=1) < 1:
+        raise RecipeError(f'--launcher {launcher!r}: {min(given)} ranks: give a number of ranks, such as -n 8')
+    if not given:
+        return ONE_RANK if any('python' in Path(word).name for word in words) else None
+    return Ranks(given[0], given[-1])
+
+
+def study(names: Sequence[str], overrides: Sequence[str] = (), **options: Any) -> list[list[str]]:
+    """Lists the recipe and ``key=value`` pairs of each run of :func:`planned_runs` that is not complete.
 
     Example:
         >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
@@ -57,8 +96,7 @@ def study(
         schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
         schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
     """
-    runs = planned_runs(names, overrides, seeds=seeds, kinds=kinds, methods=methods, ranks=ranks)
-    return [[run.name, *run.overrides] for run in runs if not run.is_complete()]
+    return [[run.name, *run.overrides] for run in planned_runs(names, overrides, **options) if not run.is_complete()]
 
 
 def planned_runs(
@@ -91,15 +129,19 @@ def planned_runs(
         RecipeError: If a recipe cannot be read, its troughs depend on the data, two runs would write to one folder, or
             a folder holds the curve of another method or schedule.
     """
-    _check_not_swept(overrides)
+    for override in overrides:
+        for swept, option in _SWEPT.items():
+            if _sets(override, swept):
+                raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
     for kind in kinds:
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: must be one of {", ".join(KINDS)}')
     runs: dict[str, PlannedRun] = {}
+    notes: set[str] = set()
     for name in names:
         template = RecipeTemplate(name)
-        for method, with_method in _with_methods(overrides, methods):
-            for run in _runs(name, template, with_method, seeds, kinds, ranks):
+        for method, for_method in _with_methods(overrides, methods):
+            for run in _runs(name, template.with_overrides(for_method), for_method, seeds, kinds, ranks, notes):
                 if method not in (None, run.recipe.snapshot.method):
                     raise RecipeError(
                         f'--methods {method}: {name} has its own method, which makes {run.recipe.snapshot.method} of '
@@ -111,50 +153,30 @@ def planned_runs(
                         '${schedule.kind}, ${max_duration} and ${seed} into run_name, and name nothing twice'
                     )
                 runs[run.folder] = run
+    for note in sorted(notes):
+        warnings.warn(note, UserWarning, stacklevel=2)
     return list(runs.values())
 
 
 def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
-    """Returns the folder of a recipe's curve.
-
-    Args:
-        recipe (Recipe): The recipe.
-        ranks (Ranks | None): How many ranks the run has; ``None``: not known. Default: one rank.
-
-    Raises:
-        RecipeError: If ``snapshot.folder`` cannot be filled in, or depends on a number of ranks that is not known.
-    """
+    """Returns the folder of a recipe's curve; ``None`` for ``ranks`` means that their number is not known."""
     folder = recipe.snapshot.folder
     if ranks is None and 'world_size' in folder:
         raise RecipeError(
             f'snapshot.folder={folder!r} depends on the number of ranks, which the launcher does not give: '
             "name it, such as --launcher 'composer -n 8 -m'"
         )
-    world_size, local_world_size = ranks or ONE_RANK
     try:
-        return filled_in(
-            folder,
-            recipe.run_name,
-            key='snapshot.folder',
-            world_size=world_size,
-            local_world_size=local_world_size,
-        )
+        return filled_in(folder, recipe.run_name, key='snapshot.folder', **(ranks or ONE_RANK)._asdict())
     except ValueError as error:
         raise RecipeError(str(error)) from error
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of a study.
+    """A run of a study: its recipe's name and overrides, and its complete curve's folder, troughs and their unit.
 
-    Attributes:
-        name (str): The recipe's name.
-        overrides (list[str]): The ``key=value`` pairs.
-        recipe (Recipe): The recipe with its overrides.
-        folder (str): The folder of its curve.
-        troughs (Sequence[int]): The troughs of its complete curve.
-        unit (str): Unit of the troughs: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
-        trunk (str | None): Folder of the run that this one branches off, which must be complete first.
+    ``trunk`` is the folder of the run that this one branches off, which must be complete first.
     """
 
     name: str
@@ -168,11 +190,8 @@ class PlannedRun:
     def is_complete(self) -> bool:
         """Returns whether the folder holds this run's complete curve, or its curve up to where it diverged.
 
-        A run that diverged is not repeated: it would diverge again.
-
-        Raises:
-            RecipeError: If the folder holds the curve of another run, or of this one under other settings. A run that
-                is not complete may go on under others with ``snapshot.on_change=continue``.
+        A run that diverged is not repeated: it would diverge again. The curve of another run, or of this one under
+        other settings, is a ``RecipeError``, unless it may go on with ``snapshot.on_change=continue``.
         """
         try:
             curve = TradeoffCurve.read(Path(self.folder))
@@ -199,13 +218,7 @@ class PlannedRun:
 
 
 def troughs_passed(curve: TradeoffCurve, troughs: Sequence[int], unit: str) -> int | None:
-    """Returns how many troughs have a point; ``None`` if the points are not at the first troughs.
-
-    Args:
-        curve (TradeoffCurve): The curve.
-        troughs (Sequence[int]): The troughs of the complete curve.
-        unit (str): Their unit: ``'ep'``, ``'ba'``, ``'sp'`` or ``'tok'``.
-    """
+    """Returns how many of a run's troughs have a point; ``None`` if the points are not at the first ones."""
     times = _times(curve, unit)
     # A point is at its trough, or at the batch that passed it.
     at_troughs = len(times) <= len(troughs) and all(
@@ -277,23 +290,28 @@ def _runs(
     seeds: Sequence[int],
     kinds: Sequence[str],
     ranks: Ranks | None,
+    notes: set[str],
 ) -> Iterator[PlannedRun]:
-    """Yields every run of one recipe with one method."""
-    # Read once: a study has hundreds of runs, which differ in these values alone.
-    template = template.with_overrides(overrides)
+    """Yields every run of one recipe with one method; notes on durations that end off a trough are added."""
     cyclic = template.recipe({'schedule.kind': 'cyclic'})
     planned = recipe_cycles(cyclic)
-    _check_lengths(cyclic, planned)
-    others = [override for override in overrides if _key(override) != 'max_duration']
+    for key in ('t_warmup', 't_hold'):
+        length = str(getattr(cyclic.schedule, key))
+        if length.endswith('dur') and not length.startswith('0dur'):
+            raise RecipeError(
+                f'schedule.{key}={length}: would differ between runs of different durations: '
+                f'pass it in {planned.unit!r}'
+            )
     longest_first = planned.troughs[-1:] + planned.troughs[:-1]
+    several = [kind for kind in kinds if kind in ('cyclic', ANYTIME, SCHEDULE_FREE)]
+    plans = {kind: recipe_cycles(template.recipe({'schedule.kind': kind})) for kind in several}
     durations = {
-        'cyclic': [(cyclic.max_duration, planned.troughs)],
         'standard': [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs],
         'branch': [(f'{trough}{planned.unit}', [trough]) for trough in longest_first],
+        **{kind: [(cyclic.max_duration, plan.troughs)] for kind, plan in plans.items()},
     }
-    for kind in {ANYTIME, SCHEDULE_FREE}.intersection(kinds):
-        marked = template.recipe({'schedule.kind': kind})
-        durations[kind] = [(marked.max_duration, recipe_cycles(marked).troughs)]
+    notes |= {f'{name}: {plan.cut}' for plan in plans.values() if plan.cut is not None}
+    others = [override for override in overrides if override.partition('=')[0] != 'max_duration']
     for seed in seeds:
         for kind in kinds:
             trunk = None
@@ -311,32 +329,16 @@ def _runs(
                     trunk = folder
 
 
-def _check_not_swept(overrides: Sequence[str]) -> None:
-    for swept, option in _SWEPT.items():
-        section, _, key = swept.partition('.')
-        for override in overrides:
-            name, _, value = override.partition('=')
-            if name == swept or (name == section and f'{key}:' in value.replace(' ', '')):
-                raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
-
-
-def _check_lengths(recipe: Recipe, planned: RunSchedule) -> None:
-    for key in ('t_warmup', 't_hold'):
-        length = str(getattr(recipe.schedule, key))
-        if length.endswith('dur') and not length.startswith('0dur'):
-            raise RecipeError(
-                f'schedule.{key}={length}: would differ between runs of different durations: '
-                f'pass it in {planned.unit!r}'
-            )
-
-
-def _key(override: str) -> str:
-    return override.partition('=')[0]
+def _sets(override: str, key: str) -> bool:
+    try:
+        return value_at(read_override(override), key) is not None
+    except ValueError:  # refused where the recipe is read
+        return False
 
 
 def _algorithm(override: str) -> str:
     """Returns the algorithm that an override belongs to: ``MixUp`` of ``algorithms.MixUp.alpha=0.2``; or nothing."""
-    first, _, rest = _key(override).partition('.')
+    first, _, rest = override.partition('=')[0].partition('.')
     return rest.partition('.')[0] if first == 'algorithms' else ''
 
 

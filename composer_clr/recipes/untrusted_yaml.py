@@ -15,19 +15,13 @@ import yaml
 from composer_clr.utils.errors import did_you_mean
 from composer_clr.utils.files import bounded_text
 
-__all__ = [
-    'References',
-    'holds',
-    'merged',
-    'nested',
-    'read_mapping',
-    'read_override',
-]
+__all__ = ['References', 'merged', 'nested', 'read_mapping', 'read_override', 'value_at']
 
 _MAX_BYTES = 64 * 2**10
 _MAX_DEPTH = 40
 _MAX_DIGITS = 40
 _MAX_REFERENCES = 50
+_MISSING = object()
 _PLAIN = ('bool', 'float', 'int', 'null')
 # Keys within keys: none is empty, and no list is indexed.
 _KEY = re.compile(r'[^.\[\]]+(\.[^.\[\]]+){0,9}')
@@ -73,10 +67,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Returns the mapping that a file holds; an ``OSError`` or ``ValueError`` says in one line why there is none.
-
-    Aliases are not read, so a few lines cannot become gigabytes; a device or a pipe is refused.
-    """
+    """Returns the mapping that a file holds; an ``OSError`` or ``ValueError`` says in one line why there is none."""
     values = _parsed(bounded_text(path, _MAX_BYTES))
     if not isinstance(values, dict):
         raise ValueError("not a mapping of the recipe's keys")
@@ -96,20 +87,15 @@ def read_override(override: str) -> dict[str, Any]:
     return nested(key, _parsed(value))
 
 
-def nested(key: str, value: object) -> dict[str, Any]:
+def nested(key: str, value: Any) -> dict[str, Any]:
     """Returns a value in the mapping that its dotted key stands for."""
     for part in reversed(key.split('.')):
         value = {part: value}
-    return value  # type: ignore[return-value]
+    return value
 
 
 def merged(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns mappings on top of each other, later ones above; ``???`` stands for no value.
-
-    Example:
-        >>> merged([{'data': {'path': 'images', 'name': 'digits'}}, {'data': {'path': '???', 'num_workers': 8}}])
-        {'data': {'path': 'images', 'name': 'digits', 'num_workers': 8}}
-    """
+    """Returns mappings on top of each other, later ones above; ``???`` stands for no value."""
     result: dict[str, Any] = {}
     for mapping in mappings:
         for key, value in mapping.items():
@@ -121,28 +107,25 @@ def merged(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def holds(values: object, key: str) -> bool:
-    """Returns whether a mapping has a value at a dotted key."""
-    try:
-        _at(values, key)
-    except KeyError:
-        return False
-    return True
+def value_at(values: object, key: str, default: Any = None) -> Any:
+    """Returns the value of a dotted key, or the default."""
+    for part in key.split('.'):
+        if not isinstance(values, Mapping) or part not in values:
+            return default
+        values = values[part]
+    return values
 
 
 class References:
     """Fills in the references ``${key}`` of a mapping's values, from that mapping and from defaults by dotted key.
 
     Example:
-        >>> values = {'run_name': 'lr${optimizer.lr}', 'optimizer': {'lr': 0.1}}
-        >>> References(values).filled(values['run_name'])
+        >>> References({'optimizer': {'lr': 0.1}}).filled('lr${optimizer.lr}')
         'lr0.1'
     """
 
     def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None):
-        self._values = values
-        self._defaults = defaults or {}
-        self._left = _MAX_REFERENCES
+        self._values, self._defaults, self._left = values, defaults or {}, _MAX_REFERENCES
 
     def filled(self, value: Any) -> Any:
         """Returns a value with every reference in it filled in; one that cannot be is a ``ValueError``."""
@@ -154,23 +137,20 @@ class References:
             return value
         whole = _REFERENCE.fullmatch(value)
         if whole is not None:
-            return self._named(whole[1])
-        text = _REFERENCE.sub(lambda found: str(self._named(found[1])), value)
+            return self._value(whole[1])
+        text = _REFERENCE.sub(lambda found: str(self._value(found[1])), value)
         if '${' in text or len(text) > _MAX_BYTES:
             raise ValueError(f'{value[:80]!r} reads more than the recipe: pass key=value on the command line')
         return text
 
-    def _named(self, key: str) -> Any:
+    def _value(self, key: str) -> Any:
         self._left -= 1
         if self._left < 0:
             raise ValueError(f'more than {_MAX_REFERENCES} references ${{...}}, or some that lead back to themselves')
-        try:
-            return self.filled(_at(self._values, key))
-        except KeyError:
-            if key not in self._defaults:
-                known = [*self._values, *self._defaults]
-                raise ValueError(f'${{{key}}} names no key{did_you_mean(key, known)}') from None
-            return self._defaults[key]
+        value = value_at(self._values, key, self._defaults.get(key, _MISSING))
+        if value is _MISSING:
+            raise ValueError(f'${{{key}}} names no key{did_you_mean(key, [*self._values, *self._defaults])}')
+        return self.filled(value)
 
 
 def _parsed(text: str) -> Any:
@@ -179,11 +159,3 @@ def _parsed(text: str) -> Any:
     # PyYAML's constructors raise these for a scalar that does not fit.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
         raise ValueError(f'not valid YAML ({" ".join(str(error).split()) or type(error).__name__})') from error
-
-
-def _at(values: object, key: str) -> Any:
-    for part in key.split('.'):
-        if not isinstance(values, Mapping):
-            raise KeyError(key)
-        values = values[part]
-    return values

@@ -234,11 +234,11 @@ class RunSchedule:
         """Returns a record of the schedule with the default of each argument that it leaves out."""
         return {**self.defaults, **record}
 
-    def warn_if_cut(self) -> None:
-        """Warns, once per schedule, if training stops between two troughs: the time after the last makes no point."""
-        if self.until is None or self.troughs[-1:] == [self.until] or self.cycles in _WARNED_OF:
-            return
-        _WARNED_OF.add(self.cycles)
+    @property
+    def cut(self) -> str | None:
+        """What is lost where training stops between two troughs, of which the time after the last makes no point."""
+        if self.until is None or self.troughs[-1:] == [self.until]:
+            return None
         name, passed = self.cycles.end_name, self.troughs
         nearest, goes_on = self.cycles.nearest_trough(self.until), self.cycles.next_trough(self.until) is not None
         last = f"the last whole {name} is at '{self.spell(passed[-1])}'" if passed else f'it reaches no {name}'
@@ -247,9 +247,14 @@ class RunSchedule:
             where = 'in the middle of a cycle' if goes_on else 'after the last cycle'
         else:
             where = 'between two marks' if goes_on else 'after the last mark'
-        warnings.warn(
-            f"max_duration='{self.spell(self.until)}' stops {where}: {last}{remedy}", UserWarning, stacklevel=2
-        )
+        return f"max_duration='{self.spell(self.until)}' stops {where}: {last}{remedy}"
+
+    def warn_if_cut(self) -> None:
+        """Warns, once per schedule, of what is lost where training stops between two troughs."""
+        cut = self.cut
+        if cut is not None and self.cycles not in _WARNED_OF:
+            _WARNED_OF.add(self.cycles)
+            warnings.warn(cut, UserWarning, stacklevel=2)
 
     @cached_property
     def _in_epochs(self) -> Cycles | None:

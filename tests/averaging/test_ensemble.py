@@ -12,8 +12,8 @@ from composer_clr.averaging.ensemble import ensemble_points, mean_probability_sc
 from composer_clr.cli.app import main as composer_clr
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
-from composer_clr.recipes.launcher import Ranks
 from composer_clr.recipes.load import load_recipe
+from composer_clr.recipes.study import Ranks
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from composer_clr.training.ensemble import ensembles_of_recipe

@@ -242,11 +242,18 @@ def test_schedule(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ('max_duration', 'message'), [('63ep', 'the last is at 32ep'), ('3ep', 'reaches no trough: the first is at 4ep')]
+    ('max_duration', 'message'),
+    [
+        ('63ep', "the last whole trough is at '32ep'; the nearest max_duration that ends on a trough is '64ep'"),
+        ('3ep', "it reaches no trough; the nearest max_duration that ends on a trough is '4ep'"),
+    ],
 )
-def test_schedule_names_the_last_trough_of_a_run_that_is_cut(monkeypatch, max_duration, message, capsys):
-    assert call(monkeypatch, 'schedule', 'quickstart/digits', f'max_duration={max_duration}') == 0
-    assert message in capsys.readouterr().out
+@pytest.mark.parametrize('command', ['schedule', 'sweep', 'run --kinds cyclic --slurm array'])
+def test_a_run_that_is_cut_is_named_by_every_command(monkeypatch, tmp_path, command, max_duration, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *command.split(), 'quickstart/digits', f'max_duration={max_duration}') == 0
+    told = capsys.readouterr()
+    assert message in (told.out if command == 'schedule' else told.err)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +271,7 @@ def test_schedule_names_the_last_trough_of_a_run_that_is_cut(monkeypatch, max_du
         ),
         (
             ['max_duration=90ep', '--points', '4'],
-            ["schedule.t_0=null 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]' schedule.t_warmup=6ep", '4 points from'],
+            ["schedule.t_0=null 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]'", '4 points from'],
         ),
         (['--from', '64ep'], ['from 64ep: 64ep more add 1 point (128ep)', 'with max_duration=128ep resumes']),
         (['max_duration=70ep', '--from', '64ep'], ['from 64ep: 6ep more to 70ep add no point']),

@@ -7,10 +7,9 @@ import pytest
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.names import method_algorithms
 from composer_clr.recipes import load
-from composer_clr.recipes.launcher import Ranks, launched_ranks
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import KINDS, RecipeError
-from composer_clr.recipes.study import planned_runs, study
+from composer_clr.recipes.study import Ranks, launched_ranks, planned_runs, study
 from tests.helpers.curves import point
 
 DIGITS = ['quickstart/digits']
@@ -88,7 +87,12 @@ class TestWorldSize:
 
     @pytest.mark.parametrize(
         ('launcher', 'match'),
-        [('composer -n many -m', '-n many: give a number'), ('composer -n', '-n : give'), ("'", 'No closing')],
+        [
+            ('composer -n many -m', "invalid int value: 'many': give a number of ranks"),
+            ('composer -n', 'expected one argument: give'),
+            ('composer -n 0 -m', '0 ranks: give'),
+            ("'", 'No closing'),
+        ],
     )
     def test_launchers_that_are_refused(self, launcher, match):
         with pytest.raises(RecipeError, match=match):
@@ -232,6 +236,14 @@ class TestMethods:
 
 def test_kinds_can_be_chosen():
     assert listed(DIGITS, kinds=['standard']) == ALL[1:]
+
+
+def test_one_warning_for_all_runs_that_end_off_a_trough():
+    with pytest.warns(UserWarning, match="quickstart/digits: max_duration='20ep' stops in the middle") as warned:
+        runs = listed(DIGITS, ['max_duration=20ep'], kinds=['cyclic', 'standard'], seeds=[1, 2], methods=['LS', 'MX'])
+    assert (len(warned), len(runs)) == (1, 16)
+    # A standard run to each trough wastes nothing.
+    listed(DIGITS, ['max_duration=20ep'], kinds=['standard'])
 
 
 @pytest.mark.parametrize(
