@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from composer.core import State
-from composer.loggers import Logger
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.averaging.trough_average import AveragedIterates
@@ -94,12 +93,7 @@ class AnytimeAverage(AveragedIterates):
             return {'half_life': self.half_life}
         return {'window': self.window, 'decay': self.decay}
 
-    def _arguments(self) -> dict[str, object]:
-        return self.describe_average()
-
-    def _new_averages(
-        self, state: State, schedule: RunSchedule, kept: dict[str, Any]
-    ) -> TailAverages | DecayingAverage:
+    def new_averages(self, schedule: RunSchedule) -> TailAverages:
         if schedule.decays:
             raise ValueError(
                 f'AnytimeAverage averages a run whose learning rate does not decay, as that of '
@@ -117,34 +111,9 @@ class AnytimeAverage(AveragedIterates):
             following = schedule.cycles.next_trough(following)
         return TailAverages(windows, self.decay, self.device)
 
-    def _check_loaded(
-        self,
-        state: State,
-        schedule: RunSchedule,
-        averages: TailAverages | DecayingAverage,
-        loaded: dict[str, Any],
-    ) -> None:
-        now = schedule.now(state)
-        missing = averages.missing(now)
-        if not missing:
-            return
-        unit, other = schedule.unit, loaded.get('average')
-        if other not in (None, self._arguments()):
-            raise ValueError(
-                f'the checkpoint at {now}{unit} holds averages of {other}, and this run takes those of '
-                f'{self._arguments()}: resume with the former, or train another run'
-            )
-        raise ValueError(
-            f'the average at the mark {missing[0].end}{unit} is over the time from {missing[0].start}{unit}, and the '
-            f'checkpoint at {now}{unit} does not hold its part before that: start from an earlier checkpoint, or leave '
-            'that mark out'
-        )
-
-    def batch_start(self, state: State, logger: Logger) -> None:
+    def _add_second(self, state: State) -> None:
         """Leaves the user's evaluators to the averages, and has the second ones run when the user asks, too."""
-        if self._second:
-            return
-        super().batch_start(state, logger)
+        super()._add_second(state)
         for first, second in zip(state.evaluators, self._second, strict=False):
             second.eval_interval = _AskedOrAtTrough(_interval(first), self._at_trough)
             _give_interval(first, self._at_trough)

@@ -55,14 +55,6 @@ class Mean:
         else:
             self.mean = {name: value.clone() for name, value in values.items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        return {'mean': dict(self.mean), 'total': self.total}
-
-    @classmethod
-    def load(cls, state: Mapping[str, Any], devices: Mapping[str, torch.device], device: str | None) -> Mean:
-        """Returns what :meth:`state_dict` described, on a device, or where each weight is."""
-        return cls({name: mean.to(device or devices[name]) for name, mean in state['mean'].items()}, state['total'])
-
 
 class TailAverages:
     """Averages over windows that end at troughs or marks, a copy of the weights for each window that is open."""
@@ -98,17 +90,20 @@ class TailAverages:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the open averages as plain values and tensors, which ``weights_only=True`` loads."""
-        return {str(end): {'start': self.windows[end].start, **one.state_dict()} for end, one in self._open.items()}
+        return {
+            str(end): {'start': self.windows[end].start, 'mean': dict(one.mean), 'total': one.total}
+            for end, one in self._open.items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
-        """Loads the averages of the windows that exist here too, to where each weight is."""
-        self._open = {}
+        """Loads averages, but of windows that start elsewhere here, to the device or to where each weight is."""
         for end, kept in ((int(key), value) for key, value in state.items()):
-            if end in self.windows and self.windows[end].start == kept['start']:
-                self._open[end] = Mean.load(kept, devices, self.device)
+            if self.windows.setdefault(end, Window(kept['start'], end)).start == kept['start']:
+                mean = {name: tensor.to(self.device or devices[name]) for name, tensor in kept['mean'].items()}
+                self._open[end] = Mean(mean, kept['total'])
 
 
-class DecayingAverage:
+class DecayingAverage(TailAverages):
     r"""The exponential average whose half-life is a part :math:`f` of the time so far: one copy for all marks.
 
     .. math::
@@ -116,32 +111,25 @@ class DecayingAverage:
         \bar{w}_t = \bar{w}_{t - \Delta t} + (w_t - \bar{w}_{t - \Delta t}) \, \Delta t / S_t
 
     The weights of time :math:`s` count :math:`\approx (s / t)^{\ln 2 / f}` at time :math:`t`: the polynomial-decay
-    average of Shamir and Zhang 2013, arXiv:1212.1824, section 4. Its methods are those of :class:`TailAverages`.
+    average of Shamir and Zhang 2013, arXiv:1212.1824, section 4.
     """
 
     def __init__(self, fraction: float, device: str | None = None):
+        super().__init__([Window(0, 0)], device=device)
         self.fraction = fraction
-        self.device = device
-        self._mean = Mean()
 
     def add(self, weights: Weights, before: int, after: int) -> None:
         if after > before:
-            self._mean.total *= 2.0 ** (-(after - before) / (self.fraction * after))
-            self._mean.add(to_average(weights, self.device), after - before)
+            mean = self._open.setdefault(0, Mean())
+            mean.total *= 2.0 ** (-(after - before) / (self.fraction * after))
+            mean.add(to_average(weights, self.device), after - before)
 
     def mean(self, end: int) -> dict[str, torch.Tensor]:
         del end
-        return dict(self._mean.mean)
+        return super().mean(0)
 
     def close(self, until: int) -> None:
         """Does nothing: the one copy serves every mark."""
 
     def missing(self, t: int) -> list[Window]:
-        return [Window(0, t)] if t and not self._mean.mean else []
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._mean.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any], devices: Mapping[str, torch.device]) -> None:
-        if state:
-            self._mean = Mean.load(state, devices, self.device)
+        return [Window(0, t)] if t and not self._open else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from composer.core import State, get_precision_context
@@ -12,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from composer_clr.averaging.train_batches import TrainBatches
 
-__all__ = ['has_running_statistics', 'measure_statistics', 'modes_in_training', 'recompute_statistics', 'set_modes']
+__all__ = ['batch_norm_layers', 'measure_statistics', 'modes_in_training', 'set_modes']
 
 Modes = Mapping[str, bool]
 
@@ -22,21 +21,25 @@ _FAR_MEAN, _FAR_VARIANCE = 3.0, 20.0
 _INITIAL_SHARE = 1e-3
 
 
-def has_running_statistics(model: torch.nn.Module, modes: Modes) -> bool:
-    """Returns whether a model has batch norm layers whose running statistics training updates."""
-    return bool(_layers(model, modes))
+def batch_norm_layers(model: torch.nn.Module, modes: Modes) -> dict[str, _BatchNorm]:
+    """Returns the layers whose running statistics training updates, by name."""
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats and modes[name]
+    }
 
 
 def modes_in_training(model: torch.nn.Module) -> dict[str, bool]:
     """Returns which modules are in training mode in training; a ``train()`` of the model's own may leave some out."""
-    if not model.training:
-        before = _modes(model)
-        model.train()
-        try:
-            return _modes(model)
-        finally:
-            set_modes(model, before)
-    return _modes(model)
+    now = _modes(model)
+    if model.training:
+        return now
+    model.train()
+    try:
+        return _modes(model)
+    finally:
+        set_modes(model, now)
 
 
 def set_modes(model: torch.nn.Module, modes: Modes) -> None:
@@ -45,54 +48,37 @@ def set_modes(model: torch.nn.Module, modes: Modes) -> None:
         module.training = modes[name]
 
 
+@torch.no_grad()
 def measure_statistics(
     state: State, model: torch.nn.Module, bn_batches: int, batches: TrainBatches | None, modes: Modes
 ) -> str | None:
-    """Recomputes batch norm's statistics over training batches; disturbs the random state."""
-    layers = _layers(model, modes)
+    """Sets every running mean and variance to its mean over training batches; disturbs the random state.
+
+    Dropout is inactive, and nothing else changes. Describes a layer whose statistics are far from those before.
+    """
+    layers = batch_norm_layers(model, modes)
     if batches is None or not (bn_batches and layers):
         return None
     reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
-
-    def forward(batch: object) -> None:
-        with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
-            model(batch)
-
-    before = [(name, layer, *_statistics(layer)) for name, layer in layers.items() if _has_settled(layer)]
-    read = batches.read(state, state.rank_zero_seed, bn_batches, again=False)
-    recompute_statistics(model, (part for parts in read for part in parts), forward, modes)
-    return next(filter(None, (_far(*one) for one in before)), None)
-
-
-@torch.no_grad()
-def recompute_statistics(
-    model: torch.nn.Module, batches: Iterable[Any], forward: Callable[[Any], object], modes: Modes
-) -> None:
-    """Sets every running mean and variance to its mean over batches; dropout is inactive, and nothing else changes."""
-    layers = list(_layers(model, modes).values())
-    before, momenta = _modes(model), [layer.momentum for layer in layers]
+    before, momenta = _modes(model), [layer.momentum for layer in layers.values()]
+    settled = [(name, layer, *_statistics(layer)) for name, layer in layers.items() if _has_settled(layer)]
     model.eval()
-    for layer in layers:
+    for layer in layers.values():
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches, not a moving one
         layer.training = True
     try:
         # A compiled network would be compiled again for these modes.
         with torch.compiler.set_stance('force_eager'):
-            for batch in batches:
-                forward(batch)
+            for parts in batches.read(state, state.rank_zero_seed, bn_batches, again=False):
+                for part in parts:
+                    with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
+                        model(part)
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
+        for layer, momentum in zip(layers.values(), momenta, strict=True):
             layer.momentum = momentum
         set_modes(model, before)
-
-
-def _layers(model: torch.nn.Module, modes: Modes) -> dict[str, _BatchNorm]:
-    return {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats and modes[name]
-    }
+    return next(filter(None, (_far(*one) for one in settled)), None)
 
 
 def _modes(model: torch.nn.Module) -> dict[str, bool]:
@@ -100,8 +86,8 @@ def _modes(model: torch.nn.Module) -> dict[str, bool]:
 
 
 def _statistics(layer: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    assert layer.running_mean is not None, 'it tracks running statistics'
-    assert layer.running_var is not None, 'it tracks running statistics'
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
     return layer.running_mean.clone(), layer.running_var.clone()
 
 

@@ -15,7 +15,7 @@ from composer.loggers import Logger
 from composer.utils import ensure_tuple, reproducibility
 
 from composer_clr.averaging.averages import Mean, to_average
-from composer_clr.averaging.batch_norm import modes_in_training, set_modes
+from composer_clr.averaging.batch_norm import set_modes
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.schedule.scheduler import Troughs
 from composer_clr.schedule.times import Lengths, read_time
@@ -87,7 +87,7 @@ class FastCycles(TroughWeights):
         if state.precision == Precision.AMP_FP16:
             raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
         try:
-            copied(without_ddp(state.model), state.optimizers[0])
+            copied(without_ddp(state.model), _own_optimizer(state))
         except Exception as error:
             raise ValueError(
                 f'FastCycles trains a copy of the network and its optimizer, and they cannot be copied '
@@ -104,8 +104,8 @@ class FastCycles(TroughWeights):
         began, period = device_time_s(), self._period
         assert self._batches is not None
         network = without_ddp(state.model)
-        model, optimizer = copied(network, state.optimizers[0])
-        set_modes(model, self._modes or modes_in_training(network))
+        model, optimizer = copied(network, _own_optimizer(state))
+        set_modes(model, self._modes)
         seed, steps = state.rank_zero_seed + state.timestamp.batch.value, self.cycles * period
         reproducibility.seed_all(seed % 2**32)
         average, count = Mean(), self._batches.num_samples
@@ -129,11 +129,14 @@ class FastCycles(TroughWeights):
             snapshot.note_extra(self.prefix, cost)
         return average.mean
 
-    def _reads_batches(self, state: State) -> bool:
-        return True
-
-    def _reader(self) -> str:
+    def _reader(self, state: State) -> str:
+        del state
         return 'FastCycles'
+
+
+def _own_optimizer(state: State) -> torch.optim.Optimizer:
+    """Returns the optimizer under that of ``SAM``, which takes every batch twice."""
+    return getattr(state.optimizers[0], 'base_optimizer', state.optimizers[0])
 
 
 def copied(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:

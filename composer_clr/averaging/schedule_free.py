@@ -15,6 +15,8 @@ from composer_clr.utils.models import is_schedule_free, without_ddp
 
 __all__ = ['ScheduleFree']
 
+_SAVING = (Event.BATCH_CHECKPOINT, Event.EPOCH_CHECKPOINT, Event.ITERATION_CHECKPOINT)
+
 
 class ScheduleFree(TroughWeights):
     r"""Puts a schedule-free optimizer into evaluation mode wherever its weights are evaluated or saved.
@@ -62,6 +64,14 @@ class ScheduleFree(TroughWeights):
     def __init__(self, *, bn_batches: int = 50):
         super().__init__(bn_batches=bn_batches)
 
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Loads the average before the savers, which come after this callback, save what they find."""
+        super().run_event(event, state, logger)
+        savers = [one for one in state.callbacks if isinstance(one, CheckpointSaver)] if event in _SAVING else []
+        if not self._training and any(saver.save_interval(state, event) for saver in savers):  # type: ignore[operator]
+            self._training = tensors_of(without_ddp(state.model))
+            self.make_weights(state)
+
     def init(self, state: State, logger: Logger) -> None:
         super().init(state, logger)
         self._loaded: dict[str, torch.Tensor] = {}
@@ -96,18 +106,6 @@ class ScheduleFree(TroughWeights):
         del logger
         self.restore(state)
 
-    def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        del logger
-        self._load_for_savers(state, Event.BATCH_CHECKPOINT)
-
-    def epoch_checkpoint(self, state: State, logger: Logger) -> None:
-        del logger
-        self._load_for_savers(state, Event.EPOCH_CHECKPOINT)
-
-    def iteration_checkpoint(self, state: State, logger: Logger) -> None:
-        del logger
-        self._load_for_savers(state, Event.ITERATION_CHECKPOINT)
-
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Starts from the weights in training: a checkpoint leaves the average, without statistics of its own."""
         super().eval_before_all(state, logger)
@@ -116,9 +114,10 @@ class ScheduleFree(TroughWeights):
 
     def eval_standalone_start(self, state: State, logger: Logger) -> None:
         """Finds the training images where the Trainer evaluates a checkpoint without training."""
-        del logger
-        if self._batches is None and state.train_dataloader is not None and self._reads_batches(state):
-            self._batches = TrainBatches(state, self._reader())
+        super().eval_before_all(state, logger)
+        reader = self._reader(state)
+        if self._batches is None and state.train_dataloader is not None and reader is not None:
+            self._batches = TrainBatches(state, reader)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         if not self._finished:
@@ -138,7 +137,7 @@ class ScheduleFree(TroughWeights):
         return {}
 
     def load(self, state: State) -> None:
-        if self._batches is None and self._reads_batches(state):
+        if self._batches is None and self._reader(state) is not None:
             raise ValueError(
                 "ScheduleFree recomputes batch norm's statistics over training batches, which a checkpoint does not "
                 'have: give train_dataloader to the Trainer, or evaluate a snapshot of ParetoSnapshot'
@@ -158,13 +157,6 @@ class ScheduleFree(TroughWeights):
 
     def _leaves_no_trace(self, state: State) -> bool:
         return False
-
-    def _load_for_savers(self, state: State, event: Event) -> None:
-        """Loads the average before the savers, which come after this callback, save what they find."""
-        savers = [one for one in state.callbacks if isinstance(one, CheckpointSaver)]
-        if not self._training and any(saver.save_interval(state, event) for saver in savers):  # type: ignore[operator]
-            self._training = tensors_of(without_ddp(state.model))
-            self.make_weights(state)
 
     @staticmethod
     def _train(state: State) -> None:

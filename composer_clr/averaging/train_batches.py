@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
-from composer import Trainer
 from composer.core import DataSpec, State
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
+from composer_clr.recording.trainer_settings import trainer_of
 from composer_clr.utils.errors import one_line
 
-__all__ = ['TrainBatches', 'train_data']
+__all__ = ['TrainBatches']
 
 
 class TrainBatches:
@@ -25,7 +24,7 @@ class TrainBatches:
     """
 
     def __init__(self, state: State, what_for: str, data: DataSpec | None = None):
-        self._data = train_data(state) if data is None else data
+        self._data = data or trainer_of(state)._train_data_spec
         self._loader = _readable(self._data.dataloader, what_for)
         self._length = None if state.dataloader_len is None else int(state.dataloader_len)
         try:
@@ -95,16 +94,13 @@ class TrainBatches:
         )
 
     def _indices(self, seed: int, epoch: int, most: int) -> Sequence[int]:
-        """Returns the samples that an epoch of training sees; all of them, where it shuffles them."""
+        """Returns the samples that an epoch of training sees over all ranks; all of them, where they are shuffled."""
         sampler, dataset = self._loader.sampler, self._loader.dataset
         if isinstance(dataset, IterableDataset):
             return range(len(_Indexed(dataset)))
-        if isinstance(sampler, DistributedSampler) and _is_whole(sampler):
+        if type(sampler) is DistributedSampler:
             whole = range(len(sampler.dataset))  # type: ignore[arg-type]
             return whole if sampler.shuffle else whole[: most * sampler.num_replicas]
-        if isinstance(sampler, (RandomSampler, SequentialSampler)) and _is_whole(sampler):
-            whole = range(len(sampler.data_source))
-            return whole if isinstance(sampler, RandomSampler) else whole[:most]
         return list(islice(self._copied_sampler(seed, epoch), most))
 
     def _copied_sampler(self, seed: int = 0, epoch: int = 0) -> Any:
@@ -113,24 +109,11 @@ class TrainBatches:
         # The copy refers to the samples, which may be large, and not to a copy of them.
         copied = copy.deepcopy(original, {id(self._loader.dataset): self._loader.dataset})
         for one in (copied, getattr(copied, 'sampler', None)):
-            if isinstance(getattr(one, 'generator', None), torch.Generator):
+            if isinstance(getattr(one, 'generator', self), torch.Generator | None):
                 one.generator = torch.Generator().manual_seed(seed)  # type: ignore[union-attr]
             if hasattr(one, 'set_epoch'):
                 one.set_epoch(epoch)  # type: ignore[union-attr]
         return copied
-
-
-def train_data(state: State) -> DataSpec:
-    """Returns what the Trainer whose event is under way trains on; its state has the loader alone."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        # Only the Trainer's own frames, since reading the variables of a frame keeps them alive.
-        if frame.f_globals.get('__name__') == Trainer.__module__:
-            trainer = frame.f_locals.get('self')
-            if isinstance(trainer, Trainer) and trainer.state is state and trainer._train_data_spec is not None:
-                return trainer._train_data_spec
-        frame = frame.f_back
-    raise RuntimeError('no Trainer with training data has an event under way')
 
 
 class _Indexed(Dataset):
@@ -163,13 +146,6 @@ def _readable(loader: object, what_for: str) -> DataLoader:
             'train from a DataLoader with a batch_size, over a dataset with __len__ and __getitem__'
         )
     return loader
-
-
-def _is_whole(sampler: object) -> bool:
-    """Returns whether a sampler goes through a whole data set, in an order that only its seed determines."""
-    if type(sampler) is RandomSampler:
-        return not sampler.replacement and sampler.num_samples == len(sampler.data_source)
-    return type(sampler) in (SequentialSampler, DistributedSampler)
 
 
 def _shuffled(values: Sequence, generator: torch.Generator) -> list:

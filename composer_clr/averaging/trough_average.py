@@ -9,7 +9,7 @@ import torch
 from composer.core import State, Time
 from composer.loggers import Logger
 
-from composer_clr.averaging.averages import DecayingAverage, TailAverages
+from composer_clr.averaging.averages import TailAverages
 from composer_clr.averaging.trough_weights import TroughWeights
 from composer_clr.schedule.averages import Window, decay_named
 from composer_clr.schedule.run_schedule import RunSchedule
@@ -23,15 +23,30 @@ __all__ = ['AveragedIterates', 'TroughAverage']
 class AveragedIterates(TroughWeights):
     """Base class of averages of the weights after each batch: keeps those under way, also in checkpoints."""
 
+    window: ScheduleTime | float | None
+    half_life: ScheduleTime | float | None
+    decay: str
+
+    @property
+    def _which(self) -> dict[str, str]:
+        return {name: str(getattr(self, name)) for name in ('window', 'half_life', 'decay')}
+
+    def new_averages(self, schedule: RunSchedule) -> TailAverages:
+        """Returns averages over the windows that are known ahead."""
+        raise NotImplementedError
+
+    def open_window(self, state: State, before: int, after: int) -> None:
+        """Opens a window that was not known ahead."""
+
     def init(self, state: State, logger: Logger) -> None:
         super().init(state, logger)
-        self._averages: TailAverages | DecayingAverage | None = None
+        self._averages: TailAverages | None = None
         self._loaded: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the averages under way, as tensors that ``weights_only=True`` loads, and which they are."""
         averages = {} if self._averages is None else self._averages.state_dict()
-        return {'averages': averages, 'average': self._arguments()} if averages else {}
+        return {'averages': averages, 'average': self._which} if averages else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._averages, self._loaded = None, state
@@ -40,13 +55,25 @@ class AveragedIterates(TroughWeights):
         super().fit_start(state, logger)
         assert self._schedule is not None
         # The callback's own, where the Trainer has fitted before.
-        loaded, self._loaded = self.state_dict() or self._loaded, {}
-        same = state.timestamp.batch.value > 0 and loaded.get('average') == self._arguments()
-        kept = loaded['averages'] if same else {}
-        self._averages = self._new_averages(state, self._schedule, kept)
-        devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
-        self._averages.load_state_dict(kept, devices)
-        self._check_loaded(state, self._schedule, self._averages, loaded)
+        kept, self._loaded = self.state_dict() or self._loaded, {}
+        self._averages = self.new_averages(self._schedule)
+        # Where a run may go on with another average, the one under way is of neither kind.
+        if state.timestamp.batch.value > 0 and kept.get('average') == self._which:
+            devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
+            self._averages.load_state_dict(kept['averages'], devices)
+
+    def _add_second(self, state: State) -> None:
+        """Refuses a checkpoint that lacks a part of an average, once ParetoSnapshot has compared the settings."""
+        assert self._schedule is not None
+        assert self._averages is not None
+        now, unit = self._schedule.now(state), self._schedule.unit
+        for window in self._averages.missing(now):
+            raise ValueError(
+                f'the average at the mark {window.end}{unit} is over the time from {window.start}{unit}, and the '
+                f'checkpoint at {now}{unit} does not hold its part before that: start from an earlier checkpoint, or '
+                'leave that mark out'
+            )
+        super()._add_second(state)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """Takes in the weights, if a window is open; the evaluation of a trough comes right after."""
@@ -56,7 +83,7 @@ class AveragedIterates(TroughWeights):
         assert state.previous_timestamp is not None
         before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
         self._averages.close(before)
-        self._open_window(state, before, after)
+        self.open_window(state, before, after)
         self._averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
@@ -64,27 +91,6 @@ class AveragedIterates(TroughWeights):
         assert self._schedule is not None
         assert self._averages is not None
         return self._averages.mean(self._schedule.cycles.bounds(self.crossed(state)[-1])[1])
-
-    def _arguments(self) -> dict[str, object]:
-        """Returns what the average is, as plain values."""
-        raise NotImplementedError
-
-    def _new_averages(
-        self, state: State, schedule: RunSchedule, kept: dict[str, Any]
-    ) -> TailAverages | DecayingAverage:
-        raise NotImplementedError
-
-    def _check_loaded(
-        self,
-        state: State,
-        schedule: RunSchedule,
-        averages: TailAverages | DecayingAverage,
-        loaded: dict[str, Any],
-    ) -> None:
-        """Refuses a checkpoint that lacks a part of an average."""
-
-    def _open_window(self, state: State, before: int, after: int) -> None:
-        """Opens a window that was not known ahead."""
 
 
 class TroughAverage(AveragedIterates):
@@ -151,46 +157,35 @@ class TroughAverage(AveragedIterates):
         if decay != 'linear' and half_life is not None:
             raise ValueError(f'{half_life=} and {decay=} are two ways to weight the window: leave out one')
 
-    def _arguments(self) -> dict[str, object]:
-        return {'window': str(self.window), 'half_life': str(self.half_life), 'decay': self.decay}
-
-    def _new_averages(self, state: State, schedule: RunSchedule, kept: dict[str, Any]) -> TailAverages:
+    def new_averages(self, schedule: RunSchedule) -> TailAverages:
         until = schedule.until
         for cycle, trough in enumerate(schedule.cycles.troughs(until) if until is not None else ()):
             period = trough - schedule.cycles.bounds(cycle)[0]
-            if self._length('window', self.window, trough, state) > period:
+            if self._length('window', self.window, trough) > period:
                 length = schedule.spell(period)
                 raise ValueError(
-                    f"window='{self.window}' is longer than "
-                    f"cycle {cycle}, which lasts '{length}': weights are averaged within a cycle, give at most "
-                    f"'{length}' or a fraction of the cycle"
+                    f"window='{self.window}' is longer than cycle {cycle}, which lasts '{length}': weights are averaged "
+                    f"within a cycle, give at most '{length}' or a fraction of the cycle"
                 )
 
         def decay(window: Window) -> Callable[[float], float]:
             if self.half_life is None:
                 return decay_named(self.decay)
-            half_lives = (window.end - window.start) / self._length('half_life', self.half_life, window.end, state)
+            half_lives = (window.end - window.start) / self._length('half_life', self.half_life, window.end)
             return lambda tau: 1 - 2.0 ** (-(1 - tau) * half_lives)
 
-        return TailAverages([Window(one['start'], int(end)) for end, one in kept.items()], decay)
+        return TailAverages([], decay)
 
-    def _open_window(self, state: State, before: int, after: int) -> None:
+    def open_window(self, state: State, before: int, after: int) -> None:
         assert self._schedule is not None
-        assert isinstance(self._averages, TailAverages)
+        assert self._averages is not None
         # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
         completed, cycles = self.crossed(state), self._schedule.cycles
         trough = cycles.bounds(completed[-1])[1] if completed else cycles.next_trough(after)
-        if trough is None or trough in self._averages.windows:
-            return
-        if after >= trough - self._length('window', self.window, trough, state):
-            self._averages.windows[trough] = Window(before, trough)
+        if trough is not None and after >= trough - self._length('window', self.window, trough):
+            self._averages.windows.setdefault(trough, Window(before, trough))
 
-    def eval_after_all(self, state: State, logger: Logger) -> None:
-        super().eval_after_all(state, logger)
-        if self._averages is not None and self._schedule is not None:
-            self._averages.close(self._schedule.now(state))
-
-    def _length(self, name: str, length: ScheduleTime | float, trough: int, state: State) -> float:
+    def _length(self, name: str, length: ScheduleTime | float, trough: int) -> float:
         """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""
         assert self._schedule is not None
         if isinstance(length, ScheduleTime):

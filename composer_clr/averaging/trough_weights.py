@@ -12,7 +12,7 @@ from composer.core import Callback, Evaluator, Event, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-from composer_clr.averaging.batch_norm import has_running_statistics, measure_statistics, modes_in_training
+from composer_clr.averaging.batch_norm import batch_norm_layers, measure_statistics, modes_in_training
 from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.recording.evaluation import share_buffers
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
@@ -33,27 +33,13 @@ class TroughWeights(Callback):
     prefix: ClassVar[str]
     is_point: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        *,
-        bn_batches: int,
-        scheduler: Troughs | None = None,
-        save_weights: bool = False,
-    ):
+    def __init__(self, *, bn_batches: int, scheduler: Troughs | None = None, save_weights: bool = False):
         if isinstance(bn_batches, bool) or not isinstance(bn_batches, int) or bn_batches < 0:
             raise ValueError(f'{bn_batches=}: give a whole number of batches; 0 leaves the statistics of training')
         self.bn_batches = bn_batches
         self.scheduler = scheduler
         self.save_weights = save_weights
-        self._schedule: RunSchedule | None = None
         self._second: list[Evaluator] = []
-        self._batches: TrainBatches | None = None
-        self._modes: dict[str, bool] | None = None  # of the modules in training, while they are evaluated
-        self._warned = False
-        # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training meanwhile.
-        self._own: dict[str, torch.Tensor] | None = None
-        self._training: dict[str, torch.Tensor] = {}
-        self._random_state: RandomState | None = None
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Returns the weights to evaluate by parameter name; those left out keep their values.
@@ -65,8 +51,15 @@ class TroughWeights(Callback):
     def init(self, state: State, logger: Logger) -> None:
         """Drops what is left of another Trainer; comes before the callbacks that save what the network holds."""
         del logger
-        self._second, self._own, self._training = [], None, {}
-        self._batches, self._modes, self._warned = None, None, False
+        self._schedule: RunSchedule | None = None
+        self._second = []
+        self._batches: TrainBatches | None = None
+        self._modes: dict[str, bool] = {}  # of the modules in training, while they are evaluated
+        self._warned = False
+        # At a trough: the tensors to evaluate, computed once for all evaluators, and those of training meanwhile.
+        self._own: dict[str, torch.Tensor] | None = None
+        self._training: dict[str, torch.Tensor] = {}
+        self._random_state: RandomState | None = None
         if self.is_point:
             state.callbacks.sort(key=lambda callback: callback is not self)
 
@@ -75,31 +68,13 @@ class TroughWeights(Callback):
         self.restore(state)
         self._own = None
         self._remove_second(state)
-        name = type(self).__name__
-        others = [type(one).__name__ for one in state.callbacks if isinstance(one, TroughWeights)]
-        algorithms = {type(getattr(one, 'algorithm', one)) for one in state.algorithms}  # InCycles(EMA()) wraps one
-        if others.count(name) > 1:
-            raise ValueError(f'the Trainer has several {name} callbacks, whose metrics would share a name: give it one')
-        if state.fsdp_enabled:
-            raise ValueError(f'{name} needs whole weights per rank, which FSDP does not keep: leave one of them out')
-        if EMA in algorithms:
-            raise ValueError(f'{name} and EMA both put other weights into the evaluation: leave one of them out')
-        if self.is_point and len(others) > 1:
-            raise ValueError(f'{" and ".join(others)} evaluate weights of their own at the same time: give one of them')
-        if self.is_point and SWA in algorithms:
-            raise ValueError(f'{name} and SWA both average the weights of the run: leave one of them out')
-        if not state.evaluators:
-            raise ValueError(f'{name} has nothing to evaluate: give eval_dataloader to the Trainer')
+        self._check(state)
         state.model.train()  # as the Trainer does next, so that the layers that train() leaves out are known
-        self._batches, self._modes = None, None
-        if self._reads_batches(state):
-            self._batches = TrainBatches(state, self._reader())
-        if self.save_weights and self._snapshot(state) is None:
-            raise ValueError(f'{name}(save_weights=True) saves into the folder of ParetoSnapshot: give the Trainer one')
+        self._modes = modes_in_training(without_ddp(state.model))
+        random_state, reader = RandomState.now(state), self._reader(state)
+        self._batches = None if reader is None else TrainBatches(state, reader)
+        random_state.load()  # a sampler of the user's own may draw from it
         self._schedule = self._troughs(state)
-        taken = next((one.label for one in state.evaluators if one.label.startswith(f'{self.prefix}/')), None)
-        if taken is not None:
-            raise ValueError(f"evaluator '{taken}': {name} labels its own '{self.prefix}/...': give it another label")
 
     def batch_start(self, state: State, logger: Logger) -> None:
         """Adds a second evaluator for each, on the first batch.
@@ -108,21 +83,8 @@ class TroughWeights(Callback):
         not at an epoch's start, since a run resumed within an epoch has none.
         """
         del logger
-        if self._second:
-            return
-        seconds = [one for other in state.callbacks if isinstance(other, TroughWeights) for one in other._second]
-        for evaluator in [one for one in state.evaluators if one not in seconds]:
-            second = Evaluator(
-                label=f'{self.prefix}/{evaluator.label}',
-                dataloader=evaluator.dataloader,
-                metric_names=evaluator.metric_names,
-                subset_num_batches=evaluator.subset_num_batches,
-                eval_interval=self._at_trough,
-                device_eval_microbatch_size=evaluator.device_eval_microbatch_size,
-            )
-            self._second.append(second)
-            state.evaluators.append(second)
-            state.eval_metrics[second.label] = copy.deepcopy(state.eval_metrics[evaluator.label])
+        if not self._second:
+            self._add_second(state)
 
     def fit_end(self, state: State, logger: Logger) -> None:
         del logger
@@ -157,7 +119,7 @@ class TroughWeights(Callback):
     def eval_after_all(self, state: State, logger: Logger) -> None:
         del logger
         self.restore(state)
-        self._own, self._modes = None, None
+        self._own = None
 
     def load(self, state: State) -> None:
         """Loads these weights into the network, with batch norm's statistics for them, if it does not hold them."""
@@ -171,8 +133,7 @@ class TroughWeights(Callback):
             return
         random_state = RandomState.now(state)
         load_tensors(model, self.make_weights(state))
-        modes = self._modes or modes_in_training(model)
-        far = measure_statistics(state, model, self.bn_batches, self._batches, modes)
+        far = measure_statistics(state, model, self.bn_batches, self._batches, self._modes)
         self._own = tensors_of(model)
         if dist.get_world_size() > 1:  # a sampler of the user's own may give each rank other images
             for tensor in self._own.values():
@@ -200,13 +161,30 @@ class TroughWeights(Callback):
         """Returns the cycles that the last batch completed."""
         return self._schedule.crossed(state) if self._schedule is not None else range(0)
 
-    def _reads_batches(self, state: State) -> bool:
-        """Whether these weights take training batches to make or to measure."""
-        model = without_ddp(state.model)
-        return bool(self.bn_batches) and has_running_statistics(model, self._modes or modes_in_training(model))
+    def _check(self, state: State) -> None:
+        name = type(self).__name__
+        inner = [getattr(one, 'algorithm', one) for one in state.algorithms]  # InCycles(EMA()) wraps one
+        kinds = (TroughWeights, EMA, SWA) if self.is_point else (type(self), EMA)
+        rival = next((one for one in (*state.callbacks, *inner) if one is not self and isinstance(one, kinds)), None)
+        if rival is not None:
+            raise ValueError(
+                f'{name} and {type(rival).__name__} both evaluate weights of their own: give the Trainer one of them'
+            )
+        if state.fsdp_enabled:
+            raise ValueError(f'{name} needs whole weights per rank, which FSDP does not keep: leave one of them out')
+        if not state.evaluators:
+            raise ValueError(f'{name} has nothing to evaluate: give eval_dataloader to the Trainer')
+        if self.save_weights and self._snapshot(state) is None:
+            raise ValueError(f'{name}(save_weights=True) saves into the folder of ParetoSnapshot: give the Trainer one')
+        taken = next((one.label for one in state.evaluators if one.label.startswith(f'{self.prefix}/')), None)
+        if taken is not None:
+            raise ValueError(f"evaluator '{taken}': {name} labels its own '{self.prefix}/...': give it another label")
 
-    def _reader(self) -> str:
-        return f'{type(self).__name__}(bn_batches={self.bn_batches})'
+    def _reader(self, state: State) -> str | None:
+        """Returns what reads training batches to make these weights or to measure their statistics, if anything."""
+        if self.bn_batches and batch_norm_layers(without_ddp(state.model), self._modes):
+            return f'{type(self).__name__}(bn_batches={self.bn_batches})'
+        return None
 
     def _is_second(self, state: State) -> bool:
         return (state.dataloader_label or '').startswith(f'{self.prefix}/')
@@ -223,6 +201,21 @@ class TroughWeights(Callback):
         # Composer asks again at the end of an epoch and of training.
         return event == Event.BATCH_END and len(self.crossed(state)) > 0
 
+    def _add_second(self, state: State) -> None:
+        seconds = [one for other in state.callbacks if isinstance(other, TroughWeights) for one in other._second]
+        for evaluator in [one for one in state.evaluators if one not in seconds]:
+            second = Evaluator(
+                label=f'{self.prefix}/{evaluator.label}',
+                dataloader=evaluator.dataloader,
+                metric_names=evaluator.metric_names,
+                subset_num_batches=evaluator.subset_num_batches,
+                eval_interval=self._at_trough,
+                device_eval_microbatch_size=evaluator.device_eval_microbatch_size,
+            )
+            self._second.append(second)
+            state.evaluators.append(second)
+            state.eval_metrics[second.label] = copy.deepcopy(state.eval_metrics[evaluator.label])
+
     def _remove_second(self, state: State) -> None:
         for evaluator in self._second:
             state.evaluators.remove(evaluator)
@@ -232,14 +225,13 @@ class TroughWeights(Callback):
     def _troughs(self, state: State) -> RunSchedule:
         """Returns the schedule whose troughs are evaluated: those that the snapshot records."""
         snapshot = self._snapshot(state)
-        own = self.scheduler if snapshot is None or self.scheduler is not None else snapshot.scheduler
-        schedule = RunSchedule.of_trainer(state, own)
-        if snapshot is not None and not schedule.same_troughs(RunSchedule.of_trainer(state, snapshot.scheduler)):
+        recorded = RunSchedule.of_trainer(state, self.scheduler if snapshot is None else snapshot.scheduler)
+        if self.scheduler and snapshot and not recorded.same_troughs(RunSchedule.of_trainer(state, self.scheduler)):
             raise ValueError(
                 f'{type(self).__name__}(scheduler=...) has other troughs than ParetoSnapshot, whose points it '
                 'evaluates: pass the troughs to ParetoSnapshot alone'
             )
-        return schedule
+        return recorded
 
     @staticmethod
     def _snapshot(state: State) -> ParetoSnapshot | None:
