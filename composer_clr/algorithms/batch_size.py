@@ -22,13 +22,10 @@ class CyclicBatchSize(InStep):
     .. math::
         n(t) = \operatorname{round}(v(t)), \qquad g = \frac{1}{n} \sum_{j=1}^{n} g_j
 
-    with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Between steps the gradients
-    are set aside, and the optimizer skips weights without gradients: neither weights nor momentum change, and weight
-    decay is not applied. It works with microbatches and on several ranks, and a checkpoint keeps the gradients.
-
-    * Clock, schedule, points and training time are still counted in the loader's batches.
-    * All batches have the same weight, whatever their number of samples; batch norm's statistics are those of each.
-    * The last batch before a trough always makes a step, so that a point has learned from every batch.
+    with :math:`v` as in :class:`InStep`, and :math:`g_j` the gradient of batch :math:`j`. Between steps neither weights
+    nor momentum change. The last batch before a trough always makes a step, so that a point has learned from every
+    batch. Clock, schedule, points and training time are counted in the loader's batches, which have equal weights
+    whatever their number of samples.
 
     Args:
         at_peak (int): Batches per step at the peaks, >= 1. Default: ``1``.
@@ -78,32 +75,23 @@ class CyclicBatchSize(InStep):
                 self._restore(state)
             self.gathered, self._gradients = 0, {}
             return
-        for name, weight in _weights(state):
+        for name, weight in without_ddp(state.model).named_parameters():
             if weight.grad is not None:
                 earlier = self._gradients.get(name)
-                self._gradients[name] = (
-                    weight.grad.clone() if earlier is None else earlier.to(weight.grad) + weight.grad
-                )
-                weight.grad = None
+                total = weight.grad.clone() if earlier is None else earlier.to(weight.grad) + weight.grad
+                self._gradients[name], weight.grad = total, None
 
     def _restore(self, state: State) -> None:
-        for name, weight in _weights(state):
-            earlier = self._gradients.get(name)
-            if earlier is not None:
-                total = earlier.to(weight) if weight.grad is None else earlier.to(weight.grad) + weight.grad
-                weight.grad = total / self.gathered
-            elif weight.grad is not None:
-                weight.grad = weight.grad / self.gathered
+        for name, weight in without_ddp(state.model).named_parameters():
+            parts = [one.to(weight) for one in (self._gradients.get(name), weight.grad) if one is not None]
+            if parts:
+                weight.grad = torch.stack(parts).sum(0) / self.gathered
 
     def _step_is_due(self, state: State) -> bool:
         assert self._schedule is not None
-        t = state.timestamp.batch.value
-        return self.gathered >= round(self.value) or bool(self._schedule.cycles.crossed(t, t + 1)) or self._ends(state)
-
-    def _ends(self, state: State) -> bool:
-        assert self._schedule is not None
-        until = self._schedule.until
-        return until is not None and state.timestamp.batch.value + 1 >= until
+        t, until = state.timestamp.batch.value, self._schedule.until
+        ends = bool(self._schedule.cycles.crossed(t, t + 1)) or (until is not None and t + 1 >= until)
+        return ends or self.gathered >= round(self.value)
 
     def _checked(self, name: str, value: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -114,35 +102,21 @@ class CyclicBatchSize(InStep):
         assert self._schedule is not None
         if state.timestamp.batch.value == 0:
             self.gathered, self._gradients = 0, {}
-        if state.precision == Precision.AMP_FP16:
-            raise ValueError(
-                "CyclicBatchSize with precision='amp_fp16': one overflow would spoil a whole step; use 'amp_bf16'"
-            )
-        if state.auto_microbatching:
-            raise ValueError(
-                "CyclicBatchSize with device_train_microbatch_size='auto', which may run a batch twice: give a number"
-            )
-        if state.fsdp_enabled:
-            raise ValueError('CyclicBatchSize under FSDP is not supported: use DistributedDataParallel')
-        if self._schedule.unit != 'ba':
-            raise ValueError(
-                f'CyclicBatchSize with a schedule counted in {self._schedule.unit!r} cannot find the last batch '
-                "before a trough: give the schedule in 'ep' or 'ba'"
-            )
+        algorithms, unit = list(state.algorithms), self._schedule.unit
+        sam = any(isinstance(one, SAM) for one in algorithms)
+        for refused, reason in (
+            (state.precision == Precision.AMP_FP16, "amp_fp16, where one overflow spoils a whole step: use 'amp_bf16'"),
+            (state.auto_microbatching, "device_train_microbatch_size='auto', which may run a batch twice: give one"),
+            (state.fsdp_enabled, 'FSDP, which is not supported: use DistributedDataParallel'),
+            (sam, 'SAM, which runs every batch twice: give one of them'),
+            (unit != 'ba', f"a schedule counted in {unit!r}, not in batches: give it in 'ep' or 'ba'"),
+        ):
+            if refused:
+                raise ValueError(f'CyclicBatchSize with {reason}')
         # After a batch Composer runs algorithms in reverse order.
-        algorithms = list(state.algorithms)
-        if any(isinstance(other, SAM) for other in algorithms):
-            raise ValueError('CyclicBatchSize with SAM, which runs every batch twice: give one of them')
         for other in algorithms[algorithms.index(self) :]:
             if isinstance(other, (GradientClipping, CyclicGradientClipping)):
                 raise ValueError(
                     f'CyclicBatchSize before {type(other).__name__}: the gradients would be clipped before they are '
                     'accumulated; list CyclicBatchSize after it'
                 )
-
-    def _set(self, state: State, value: float) -> None:
-        """Does nothing: the next batch reads the value."""
-
-
-def _weights(state: State) -> list[tuple[str, torch.nn.Parameter]]:
-    return list(without_ddp(state.model).named_parameters())

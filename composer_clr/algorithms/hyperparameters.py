@@ -11,6 +11,7 @@ from composer.loggers import Logger
 
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import Troughs
+from composer_clr.utils.arguments import arguments_of
 
 __all__ = ['CyclicGradientClipping', 'CyclicMomentum', 'CyclicWeightDecay', 'InStep']
 
@@ -24,8 +25,8 @@ class InStep(Algorithm):
     where :math:`\rho(t)` is the multiplier of the Trainer's schedule with :math:`\alpha_f = 0`: 0 at each trough, 1 at
     the peaks (less, where ``peak_decay`` lowers them), whatever the shape, and the linear rise from 0 in the warmup.
 
-    Since Composer steps its schedulers before it advances its clock, batch :math:`k` is trained at
-    :math:`v(\max(k - 1, 0))`: in step with its learning rate.
+    Batch :math:`k` is trained at :math:`v(\max(k - 1, 0))`, in step with its learning rate: Composer steps its
+    schedulers before it advances its clock.
 
     Args:
         at_peak (float): :math:`v_{peak}`.
@@ -40,7 +41,6 @@ class InStep(Algorithm):
     drives = 'a value'
     # What the hyperparameter can be, and the same in words.
     least, most, range_of_values = -math.inf, math.inf, 'a value is a number'
-    arguments: tuple[str, ...] = ('at_peak', 'at_trough')
 
     def __init__(self, at_peak: float, at_trough: float, scheduler: Troughs | None = None):
         self.at_peak = self._checked('at_peak', at_peak)
@@ -50,7 +50,7 @@ class InStep(Algorithm):
         self._schedule: RunSchedule | None = None
 
     def __repr__(self) -> str:
-        arguments = ', '.join(f'{name}={getattr(self, name)!r}' for name in self.arguments)
+        arguments = ', '.join(f'{name}={value!r}' for name, value in arguments_of(self).items() if name != 'scheduler')
         return f'{type(self).__name__}({arguments})'
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,19 +96,17 @@ class InStep(Algorithm):
         return float(value)
 
     def _start(self, state: State) -> None:
-        """Checks at the start of training that the hyperparameter exists."""
+        """Checks that the hyperparameter exists."""
 
     def _set(self, state: State, value: float) -> None:
         """Sets the hyperparameter."""
-        raise NotImplementedError
 
     def _check_alone(self, state: State) -> None:
         for other in state.algorithms:
-            drives = getattr(other, 'drives', 'gradient clipping' if isinstance(other, GradientClipping) else None)
+            drives = 'gradient clipping' if isinstance(other, GradientClipping) else getattr(other, 'drives', None)
             if other is not self and drives == self.drives:
-                raise ValueError(
-                    f'{type(self).__name__} and {type(other).__name__} both drive the {self.drives}: give one of them'
-                )
+                names = f'{type(self).__name__} and {type(other).__name__}'
+                raise ValueError(f'{names} both drive the {self.drives}: give one of them')
 
 
 class CyclicWeightDecay(InStep):
@@ -118,8 +116,7 @@ class CyclicWeightDecay(InStep):
         \lambda_g(t) = \lambda_g \, \bigl(v_{trough} + (v_{peak} - v_{trough}) \, \rho(t)\bigr)
 
     with :math:`\rho` as in :class:`InStep`. Composer's ``DecoupledSGDW`` and ``DecoupledAdamW`` multiply their weight
-    decay by the learning rate's multiplier already; this comes on top, so that
-    ``at_peak=1, at_trough=0`` makes a decay of :math:`\lambda_g \, \alpha(t) \, \rho(t)` per batch.
+    decay by the learning rate's multiplier already; this comes on top.
 
     Args:
         at_peak (float): Part of the optimizer's weight decay at the peaks, >= 0. Default: ``1.0``.
@@ -222,13 +219,11 @@ class CyclicGradientClipping(InStep):
         CyclicGradientClipping(clipping_type='norm', at_peak=1.0, at_trough=0.1)
 
     Source:
-        ``'norm'``: Pascanu et al. 2013, arXiv:1211.5063; ``'adaptive'``: Brock et al. 2021, arXiv:2102.06171. That
-        larger gradients come with larger learning rates is a conjecture; measure whether it helps.
+        ``'norm'``: Pascanu et al. 2013, arXiv:1211.5063; ``'adaptive'``: Brock et al. 2021, arXiv:2102.06171.
     """
 
     drives = 'gradient clipping'
     least, range_of_values = math.ulp(0.0), 'a threshold is above 0'
-    arguments = ('clipping_type', 'at_peak', 'at_trough')
 
     def __init__(self, clipping_type: str, at_peak: float, at_trough: float, scheduler: Troughs | None = None):
         if clipping_type not in ('norm', 'value', 'adaptive'):

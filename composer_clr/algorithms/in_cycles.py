@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from composer.algorithms import EMA, SWA, LayerFreezing, ProgressiveResizing, SelectiveBackprop, StochasticDepth
 from composer.core import Algorithm, Event, State, Time, TimeUnit
 from composer.loggers import Logger
@@ -38,18 +36,11 @@ class InCycles(Algorithm):
     algorithm treats each cycle as a whole run: progressive resizing grows to full size by each trough, and up to the
     first trough training is, bit for bit, that of the standard run. With one cycle nothing changes.
 
-    After a batch :math:`e` is 1 at a trough; before the next it is 0. Like Composer's own clock, it moves by whole
-    epochs where ``max_duration`` is in ``ep``, as long as every trough ends an epoch; otherwise by batches, samples or
-    tokens.
+    Like Composer's own clock, :math:`e` moves by whole epochs where ``max_duration`` is in ``ep``, as long as every
+    trough ends an epoch; otherwise by batches, samples or tokens.
 
-    At a restart
-
-    * ``LayerFreezing`` thaws every layer. Frozen layers stay in the optimizer, which skips weights without gradients,
-      so a run can be resumed from a checkpoint made while some are frozen;
-    * ``EMA`` and ``SWA`` reset their averages, so that none spans a trough;
-    * ``StochasticDepth`` restarts its warmup.
-
-    Its name, in the record of a run and in the logs, is the algorithm's own.
+    At a restart ``LayerFreezing`` thaws every layer, ``EMA`` and ``SWA`` reset their averages, so that none spans a
+    trough, and ``StochasticDepth`` restarts its warmup. In the record of a run the name is the algorithm's own.
 
     Args:
         algorithm (Algorithm): ``ProgressiveResizing``, ``LayerFreezing``, ``StochasticDepth`` with ``drop_warmup``,
@@ -147,8 +138,8 @@ class InCycles(Algorithm):
         return self.algorithm.match(event, self._seen(event, state))
 
     def _fit_start(self, state: State) -> None:
-        twice = [other for other in state.algorithms if other is not self and _same(other, self.algorithm)]
-        if twice:
+        kinds = [type(getattr(other, 'algorithm', other)) for other in state.algorithms]
+        if kinds.count(type(self.algorithm)) > 1:
             raise ValueError(
                 f'{type(self.algorithm).__name__} is listed twice, in InCycles and by itself: give it once'
             )
@@ -183,24 +174,21 @@ class InCycles(Algorithm):
             self._frozen = []
 
     def _freeze(self, event: Event, state: State, logger: Logger) -> None:
-        """Keeps in the optimizers what ``LayerFreezing`` takes out of them, whose state could then not be loaded.
-
-        Frozen weights get no gradients, and optimizers skip weights without gradients.
-        """
-        trained = {name for name, weight in _weights(state) if weight.requires_grad}
+        """Keeps in the optimizers, which skip weights without gradients, those whose state could else not be loaded."""
+        trained = {name for name, weight in without_ddp(state.model).named_parameters() if weight.requires_grad}
         groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
         kept = [list(group['params']) for group in groups]
         self.algorithm.apply(event, self._seen(event, state), logger)
         for group, weights in zip(groups, kept, strict=True):
             group['params'] = weights
-        for name, weight in _weights(state):
+        for name, weight in without_ddp(state.model).named_parameters():
             if name in trained and not weight.requires_grad:
                 weight.grad = None
                 self._frozen.append(name)
 
     def _set_trained(self, state: State, trained: bool) -> None:
         """Freezes or thaws what has been frozen."""
-        for name, weight in _weights(state):
+        for name, weight in without_ddp(state.model).named_parameters():
             if name in self._frozen:
                 weight.requires_grad = trained
 
@@ -217,16 +205,12 @@ class InCycles(Algorithm):
 
 
 def check_algorithms(state: State, schedule: RunSchedule) -> None:
-    """Warns of algorithms by the clock of the whole run where it has several troughs, and refuses what drives the rate.
-
-    A run without cycles has no algorithms that follow them: its marks would change how it trains.
-    """
+    """Refuses what drives the rate, or cycles that there are not; warns of algorithms by the clock of the whole run."""
     if not schedule.cycles.decays:
         following = [type(one).__name__ for one in state.algorithms if isinstance(one, (InCycles, InStep))]
         if following:
             raise ValueError(
-                f'{following[0]} follows the cycles of the learning rate, of which a run with marks has none: leave it '
-                'out'
+                f'{following[0]} follows cycles of the learning rate, of which a run with marks has none: leave it out'
             )
     if schedule.until is not None and schedule.cycles.bounds(0)[1] >= schedule.until:
         return
@@ -278,12 +262,3 @@ class _CycleState:
 
     def get_elapsed_duration(self) -> Time[float]:
         return Time(self._elapsed, TimeUnit.DURATION)
-
-
-def _same(other: Algorithm, algorithm: Algorithm) -> bool:
-    return type(other.algorithm if isinstance(other, InCycles) else other) is type(algorithm)
-
-
-def _weights(state: State) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """Returns the weights by names that are the same with and without ``DistributedDataParallel``."""
-    return without_ddp(state.model).named_parameters()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from composer.core import State
+from composer.core import Evaluator, Event, State
 
 from composer_clr.averaging.averages import DecayingAverage, TailAverages
 from composer_clr.averaging.trough_average import AveragedIterates
@@ -115,22 +115,21 @@ class AnytimeAverage(AveragedIterates):
         """Leaves the user's evaluators to the averages, and has the second ones run when the user asks, too."""
         super()._add_second(state)
         for first, second in zip(state.evaluators, self._second, strict=False):
-            second.eval_interval = _AskedOrAtTrough(_interval(first), self._at_trough)
-            _give_interval(first, self._at_trough)
+            second.eval_interval = _AskedOrAtTrough(getattr(*_holder(first)), self._at_trough)
+            setattr(*_holder(first), self._at_trough)
 
     def _remove_second(self, state: State) -> None:
         for first, second in zip(state.evaluators, self._second, strict=False):
             if isinstance(second.eval_interval, _AskedOrAtTrough):
-                _give_interval(first, second.eval_interval.users)
+                setattr(*_holder(first), second.eval_interval.users)
         super()._remove_second(state)
 
     def _is_own(self, state: State) -> bool:
         return bool(self._second) and bool(self.crossed(state)) and not self._is_second(state)
 
     def _leaves_no_trace(self, state: State) -> bool:
-        second = next((one for one in self._second if one.label == state.dataloader_label), None)
-        interval = None if second is None else second.eval_interval
-        return bool(self._second) and not (isinstance(interval, _AskedOrAtTrough) and interval.asked)
+        asked = {one.label for one in self._second if getattr(one.eval_interval, 'asked', False)}
+        return bool(self._second) and state.dataloader_label not in asked
 
 
 class _AskedOrAtTrough:
@@ -139,18 +138,12 @@ class _AskedOrAtTrough:
     def __init__(self, users: Callable, at_trough: Callable):
         self.users, self.at_trough, self.asked = users, at_trough, False
 
-    def __call__(self, state: State, event: Any) -> bool:
+    def __call__(self, state: State, event: Event) -> bool:
         self.asked = bool(self.users(state, event))
         return self.asked or self.at_trough(state, event)
 
 
-def _interval(evaluator: Any) -> Any:
+def _holder(evaluator: Evaluator) -> tuple[object, str]:
+    """Returns the object and attribute that hold an evaluator's own interval, which ParetoSnapshot wraps."""
     interval = evaluator.eval_interval
-    return interval.users if isinstance(interval, AtTroughsToo) else interval
-
-
-def _give_interval(evaluator: Any, interval: Any) -> None:
-    if isinstance(evaluator.eval_interval, AtTroughsToo):
-        evaluator.eval_interval.users = interval
-    else:
-        evaluator.eval_interval = interval
+    return (interval, 'users') if isinstance(interval, AtTroughsToo) else (evaluator, 'eval_interval')

@@ -57,12 +57,9 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
     if not files:
         raise CurveError(f'{", ".join(map(str, paths))}: no checkpoints: name files or folders of .pt files')
     read = [_read(file) for file in files]
-    names = sorted({checkpoint.run_name for checkpoint in read})
-    if len(names) > 1:
-        raise CurveError(f'the checkpoints are of {len(names)} runs, {", ".join(names[:3])}: name those of one')
-    seeds = sorted({str(checkpoint.seed) for checkpoint in read})
-    if len(seeds) > 1:
-        raise CurveError(f'the checkpoints are of runs with the seeds {", ".join(seeds)}: name those of one run')
+    runs = sorted({f'{checkpoint.run_name} with seed {checkpoint.seed}' for checkpoint in read})
+    if len(runs) > 1:
+        raise CurveError(f'the checkpoints are of {len(runs)} runs, {", ".join(runs[:3])}: name those of one')
     by_batch = {checkpoint.counts['batch']: checkpoint for checkpoint in read}
     return [by_batch[batch] for batch in sorted(by_batch)]
 
@@ -83,24 +80,22 @@ def averages_at(
                 f'first checkpoint is at {times[0]}: save earlier ones, pass a smaller window, or leave that mark out'
             )
         _check_rate(checkpoints, times, one, count)
-    averages, before, first = TailAverages(windows, decay), 0, _signature(checkpoints[0])
+    averages, before, first = TailAverages(windows, decay), 0, None
     for checkpoint, time in zip(checkpoints, times, strict=True):
         if any(one.start < time <= one.end for one in windows):
-            if _signature(checkpoint) != first:
+            weights = checkpoint.model()
+            signature = {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
+            first = first or signature
+            if signature != first:
                 raise CurveError(
-                    f'{checkpoint.path}: of another network than {checkpoints[0].path}: name checkpoints of one run'
+                    f'{checkpoint.path}: of another network than the checkpoints before: name checkpoints of one run'
                 )
-            averages.add(checkpoint.model(), before, time)
+            averages.add(weights, before, time)
         if time in marks:
-            window_of = averages.windows[time]
-            inside = sum(window_of.start < other <= time for other in times)
+            inside = sum(averages.windows[time].start < other <= time for other in times)
             yield Merged(checkpoint, averages.mean(time), inside)
         averages.close(time)
         before = time
-
-
-def _signature(checkpoint: Checkpoint) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    return {name: (tensor.shape, tensor.dtype) for name, tensor in checkpoint.model().items()}
 
 
 def _check_rate(checkpoints: Sequence[Checkpoint], times: Sequence[int], window: Window, count: str) -> None:
@@ -125,8 +120,7 @@ def _keeps_up(rates: Sequence[tuple[int, float]]) -> bool:
         return True
     if not all(0 < lr <= peak for _, lr in rates):
         return False
-    if len(rates) == 2:
-        # Of two rates no more is known.
+    if len(rates) == 2:  # of which no more is known
         return last >= peak * math.sqrt(start / end)
     # sqrt(a / (t + a)) makes one over the square of the rate a line.
     squares = [(t, (peak / lr) ** 2 - 1) for t, lr in rates]
@@ -141,8 +135,6 @@ def _read(path: Path) -> Checkpoint:
     try:
         times = next(iter(state['timestamp'].values()))
         group = next(iter(state['optimizers'].values()))['param_groups'][0]
-        if 'train_mode' in group:
-            raise CurveError(f'{path}: of a schedule-free run, whose checkpoints hold averages: evaluate its snapshots')
         checkpoint = Checkpoint(
             path,
             state['run_name'],
@@ -152,17 +144,12 @@ def _read(path: Path) -> Checkpoint:
             float(group['lr']),
             tuple(sorted(name for name, _ in state['algorithms'])),
         )
-        if not (
-            isinstance(checkpoint.run_name, str)
-            and isinstance(checkpoint.seed, int | None)
-            and all(isinstance(name, str) for name in checkpoint.algorithms)
-            and min(checkpoint.counts.values()) >= 0
-            and max(checkpoint.counts.values()) < _MOST_COUNTED
-            and math.isfinite(checkpoint.lr)
-        ):
+        has_names = all(isinstance(name, str) for name in (checkpoint.run_name, *checkpoint.algorithms))
+        counts = all(0 <= count < _MOST_COUNTED for count in checkpoint.counts.values())
+        if not (has_names and counts and isinstance(checkpoint.seed, int | None) and math.isfinite(checkpoint.lr)):
             raise ValueError('values that no run has')
     except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
-        if isinstance(error, CurveError):
-            raise
         raise CurveError(f'{path}: not a checkpoint that Composer 0.32 saved ({type(error).__name__})') from error
+    if 'train_mode' in group:
+        raise CurveError(f'{path}: of a schedule-free run, whose checkpoints hold averages: evaluate its snapshots')
     return checkpoint

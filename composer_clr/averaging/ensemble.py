@@ -1,4 +1,4 @@
-"""Ensembles of a run's snapshots: the mean probabilities of the networks of its last troughs."""
+"""Ensembles of a run's snapshots, as Huang et al. 2017, arXiv:1704.00109: mean probabilities of its last troughs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from composer_clr.averaging.state_file import load_network, weights_in
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.recording.run_folder import snapshot_path
 
-__all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores', 'snapshot_probabilities']
+__all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores']
 
 _ACCURACY, _LOSS = 'MulticlassAccuracy', 'CrossEntropy'
 _LANGUAGE_LOSS = 'LanguageCrossEntropy'
-# How far a snapshot's accuracy, or a language model's loss, may differ from the recorded one, because of other kernels
-# or another precision.
+# How far an accuracy, or a language model's loss, may differ from the recorded one, by other kernels or precision.
 _TOLERANCE = 0.005
 # The label of a token that is not to be predicted, as torch's cross entropy has it.
 _IGNORED = -100
@@ -31,15 +30,14 @@ class EnsemblePoint:
     """The metrics of an ensemble of the snapshots of the last troughs."""
 
     members: int
-    inference_cost: int
     cycle: int
     epoch: float | None
     wall_clock_train_s: float
     metrics: dict[str, float]
 
     def as_record(self) -> dict[str, Any]:
-        """Returns the point as plain values, for JSON."""
-        return {'kind': 'ensemble', **asdict(self)}
+        """Returns the point as plain values, for JSON; each member is a forward pass per input."""
+        return {'kind': 'ensemble', 'inference_cost': self.members, **asdict(self)}
 
 
 def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tensor) -> tuple[float, float]:
@@ -55,18 +53,15 @@ def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tenso
 
 
 @torch.no_grad()
-def snapshot_probabilities(
-    state: State, data: DataSpec, snapshot: str | Path, *, network: torch.nn.Module | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _probabilities(state: State, data: DataSpec, snapshot: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns a snapshot's probabilities for every evaluation image or token, and the true classes."""
-    model = state.model if network is None else network
-    load_network(model, weights_in(Path(snapshot)), Path(snapshot))
-    model.eval()
+    load_network(state.model, weights_in(snapshot), snapshot)
+    state.model.eval()
     probabilities, labels = [], []
     for batch in data.dataloader:
         batch = data.microbatch_transforms(state.device.batch_to_device(data.batch_transforms(batch)))
         with get_precision_context(state.precision, state.precision_config, fp8_autocast_enabled=False):
-            logits = model(batch)
+            logits = state.model(batch)
         of_batch = (batch['labels'] if isinstance(batch, Mapping) else batch[1]).flatten()
         probabilities.append(logits.flatten(0, -2)[of_batch != _IGNORED].float().softmax(-1).cpu())
         labels.append(of_batch[of_batch != _IGNORED].cpu())
@@ -88,7 +83,7 @@ def ensemble_points(
     for point in curve.points:
         if point.checkpoint is None:
             raise CurveError(f'run {curve.run.run_name!r} saved no snapshots: train it with save_weights=True')
-        probabilities, labels = snapshot_probabilities(state, data, snapshot_path(Path(folder), point.checkpoint))
+        probabilities, labels = _probabilities(state, data, snapshot_path(Path(folder), point.checkpoint))
         members = [*members, probabilities][-(most or len(curve.points)) :]
         for size in range(1, len(members) + 1):
             accuracy, loss = mean_probability_scores(members[-size:], labels)
@@ -96,7 +91,7 @@ def ensemble_points(
             metrics = {f'{label}/{name}': score for name, score in scores.items()}
             if size == 1:
                 _check_recorded(curve, point, *next(iter(metrics.items())))
-            ensembles.append(EnsemblePoint(size, size, point.cycle, point.epoch, point.wall_clock_train_s, metrics))
+            ensembles.append(EnsemblePoint(size, point.cycle, point.epoch, point.wall_clock_train_s, metrics))
     return ensembles
 
 

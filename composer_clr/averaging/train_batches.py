@@ -24,7 +24,10 @@ class TrainBatches:
     """
 
     def __init__(self, state: State, what_for: str, data: DataSpec | None = None):
-        self._data = data or trainer_of(state)._train_data_spec
+        trainer = trainer_of(state) if data is None else None
+        data = data if trainer is None else trainer._train_data_spec
+        assert data is not None, 'a Trainer with training data has an event under way'
+        self._data = data
         self._loader = _readable(self._data.dataloader, what_for)
         self._length = None if state.dataloader_len is None else int(state.dataloader_len)
         try:

@@ -23,10 +23,6 @@ __all__ = ['AveragedIterates', 'TroughAverage']
 class AveragedIterates(TroughWeights):
     """Base class of averages of the weights after each batch: keeps those under way, also in checkpoints."""
 
-    window: ScheduleTime | float | None
-    half_life: ScheduleTime | float | None
-    decay: str
-
     @property
     def _which(self) -> dict[str, str]:
         return {name: str(getattr(self, name)) for name in ('window', 'half_life', 'decay')}
@@ -164,8 +160,8 @@ class TroughAverage(AveragedIterates):
             if self._length('window', self.window, trough) > period:
                 length = schedule.spell(period)
                 raise ValueError(
-                    f"window='{self.window}' is longer than cycle {cycle}, which lasts '{length}': weights are averaged "
-                    f"within a cycle, give at most '{length}' or a fraction of the cycle"
+                    f"window='{self.window}' is longer than cycle {cycle}, which lasts '{length}': weights are "
+                    f"averaged within a cycle, give at most '{length}' or a fraction of the cycle"
                 )
 
         def decay(window: Window) -> Callable[[float], float]:

@@ -6,9 +6,10 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import torch
 from composer.core import DataSpec
@@ -19,6 +20,7 @@ from torchvision.datasets import CIFAR10
 
 from composer_clr.data.images import Normalize, check_classes, check_num_classes, decode_rgb
 from composer_clr.data.loaders import check_batch, check_ranks, class_balanced, sampled, start_ranks
+from composer_clr.utils.errors import listed
 
 __all__ = [
     'MEAN',
@@ -36,6 +38,8 @@ _NAMES = {'train': ('train',), 'eval': ('val', 'test')}
 _SUFFIXES = ('.jpg', '.jpeg', '.png')
 # A photograph of a few dozen pixels has about a thousand bytes.
 _MAX_BYTES = 2**20
+# The size of a stored file, and what opens it.
+_Stored = tuple[int, Callable[[], IO[bytes]]]
 
 
 def cifar10_dataspecs(
@@ -144,8 +148,7 @@ def _torchvision(folder: Path, train: bool, download: bool) -> CIFAR10:
 class ImagesInMemory(Dataset):
     """Serves labelled images in memory, a batch at a time; ``whole`` is the size of the set that they are a part of.
 
-    With padding they are cropped and flipped at random, by numbers from torch's own state on the CPU, three per image:
-    a resumed run draws the same, and a GPU the same as the CPU.
+    With padding they are cropped and flipped at random, by numbers from torch's own state on the CPU.
     """
 
     def __init__(
@@ -180,11 +183,7 @@ class ImagesInMemory(Dataset):
 def crop_and_flip(
     images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int = 4
 ) -> torch.Tensor:
-    """Pads images with black, crops each back to its size at its own row and column, and mirrors some.
-
-    The pixels are those of torchvision's ``RandomCrop(size, padding=padding)`` and ``RandomHorizontalFlip`` for the
-    same random numbers, which are on the CPU: ``top`` and ``left`` in [0, 2 * padding], and ``flip``, of (batch,).
-    """
+    """Pads images with black, crops each at its own place and mirrors some: torchvision's pixels for its numbers."""
     height, width = images.shape[-2:]
     # A view of every crop of every image, of which one per image is copied.
     crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
@@ -199,30 +198,32 @@ def crop_and_flip(
 def read_class_folders(
     path: Path, side: int, classes: int, count: int | None = None, name: str = 'train_images'
 ) -> tuple[torch.Tensor, torch.Tensor, int, list[str]]:
-    """Returns the square JPEG and PNG images of a folder, or of a zip file read in place, with one folder per class.
+    """Returns images and labels of a folder or zip file with one folder per class, the number of all, and the classes.
 
-    ``count`` of them are chosen by :func:`class_balanced`, for whose error it has a ``name``.
-
-    Returns:
-        tuple[Tensor, Tensor, int, list[str]]: uint8 of (images, 3, side, side), int64 labels of (images,), the number
-        of all images, chosen or not, and the names of the classes, in order.
+    ``count`` of the square JPEG and PNG images are chosen by :func:`class_balanced`.
     """
     try:
-        with ExitStack() as opened:
-            names, read = _folder(path) if path.is_dir() else _archive(opened.enter_context(zipfile.ZipFile(path)))
-            files = sorted(filter(_is_image, names))
+        with nullcontext() if path.is_dir() else zipfile.ZipFile(path) as archive:
+            stored = _in_folder(path) if archive is None else _in_archive(archive)
+            files = sorted(filter(_is_image, stored))
             found = sorted({PurePosixPath(file).parent.name for file in files})
             if len(found) != classes:
-                listed = ', '.join(found[:3]) + (', ...' if len(found) > 3 else '')
-                raise ValueError(f'{path}: has {len(found)} class folders with images ({listed}): must be {classes}')
+                raise ValueError(
+                    f'{path}: has {len(found)} class folders with images ({listed(found, most=5)}): must be {classes}'
+                )
             labels = torch.tensor([found.index(PurePosixPath(file).parent.name) for file in files])
             chosen = class_balanced(labels, count, name)
             images = torch.empty(len(chosen), 3, side, side, dtype=torch.uint8)
             for place, number in enumerate(chosen.tolist()):
-                image = decode_rgb(torch.frombuffer(read(files[number]), dtype=torch.uint8), f'{path}: {files[number]}')
+                file, (size, opened) = files[number], stored[files[number]]
+                if not 0 < size < _MAX_BYTES:
+                    raise OSError(f'{file} has {size} bytes, which no image of this size has')
+                with opened() as content:
+                    encoded = torch.frombuffer(bytearray(content.read(_MAX_BYTES)), dtype=torch.uint8)
+                image = decode_rgb(encoded, f'{path}: {file}')
                 if image.shape[1:] != (side, side):
                     size = 'x'.join(map(str, image.shape[1:]))
-                    raise ValueError(f'{path}: {files[number]} has {size} pixels: must be {side}x{side}')
+                    raise ValueError(f'{path}: {file} has {size} pixels: must be {side}x{side}')
                 images[place] = image
             return images, labels[chosen], len(files), found
     # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
@@ -237,24 +238,10 @@ def _is_image(name: str) -> bool:
     return path.suffix.lower() in _SUFFIXES and not hidden
 
 
-def _folder(path: Path) -> tuple[list[str], Callable[[str], bytearray]]:
-    def read(name: str) -> bytearray:
-        file = path / name
-        _check_size(name, file.stat().st_size)
-        return bytearray(file.read_bytes())
-
-    return [file.relative_to(path).as_posix() for file in path.rglob('*') if file.is_file()], read
+def _in_folder(path: Path) -> dict[str, _Stored]:
+    files = [file for file in path.rglob('*') if file.is_file()]
+    return {file.relative_to(path).as_posix(): (file.stat().st_size, partial(file.open, 'rb')) for file in files}
 
 
-def _archive(archive: zipfile.ZipFile) -> tuple[list[str], Callable[[str], bytearray]]:
-    def read(name: str) -> bytearray:
-        _check_size(name, archive.getinfo(name).file_size)
-        with archive.open(name) as member:
-            return bytearray(member.read(_MAX_BYTES))
-
-    return archive.namelist(), read
-
-
-def _check_size(name: str, size: int) -> None:
-    if not 0 < size < _MAX_BYTES:
-        raise OSError(f'{name} has {size} bytes, which no image of this size has')
+def _in_archive(archive: zipfile.ZipFile) -> dict[str, _Stored]:
+    return {file.filename: (file.file_size, partial(archive.open, file)) for file in archive.infolist()}

@@ -6,22 +6,7 @@ from pathlib import Path
 
 from composer.core import DataSpec
 
-from composer_clr.data.images import (
-    EvalTransform,
-    ImageFolderDataset,
-    Normalize,
-    TrainTransform,
-    check_classes,
-    check_num_classes,
-)
-from composer_clr.data.loaders import (
-    check_batch,
-    check_ranks,
-    collate_images,
-    dataspecs,
-    evenly_spaced,
-    loader_arguments,
-)
+from composer_clr.data import images, loaders
 
 __all__ = ['imagefolder_dataspecs']
 
@@ -50,9 +35,9 @@ def imagefolder_dataspecs(
         num_workers (int): Loader processes per rank, each with a single thread. Default: ``8``.
         num_classes (int | None): Classes of the network, to be checked against the folders. Default: ``None``, not
             checked.
-        train_size (int): Side of the training images, in pixels, :class:`TrainTransform`. Default: ``224``.
+        train_size (int): Side of the training images, in pixels. Default: ``224``.
         eval_resize (int): Shorter side of the resized evaluation images, in pixels. Default: ``256``.
-        eval_size (int): Side of its central crop, in pixels, :class:`EvalTransform`. Default: ``224``.
+        eval_size (int): Side of its central crop, in pixels. Default: ``224``.
         eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
             ``None``, all.
         seed (int): Determines the order of the training images. Default: ``0``.
@@ -66,19 +51,19 @@ def imagefolder_dataspecs(
         ValueError: If a folder is missing or empty, its classes differ from those of the other or from
             ``num_classes`` in number, there are fewer training images than one batch, or ranks see different files.
     """
-    train = ImageFolderDataset(Path(path) / 'train', TrainTransform(train_size))
-    held_out = ImageFolderDataset(Path(path) / 'val', EvalTransform(eval_resize, eval_size))
-    check_classes(train.classes, held_out.classes, (train.folder, held_out.folder))
-    check_num_classes(num_classes, len(train.classes), train.folder)
-    check_batch(len(train), batch_size, train.folder)
+    train = images.ImageFolderDataset(Path(path) / 'train', images.TrainTransform(train_size))
+    held_out = images.ImageFolderDataset(Path(path) / 'val', images.EvalTransform(eval_resize, eval_size))
+    images.check_classes(train.classes, held_out.classes, (train.folder, held_out.folder))
+    images.check_num_classes(num_classes, len(train.classes), train.folder)
+    loaders.check_batch(len(train), batch_size, train.folder)
     for data in (train, held_out):
-        check_ranks(data.files.tobytes() + data.labels.tobytes(), f'files in {data.folder}', len(data))
-    return dataspecs(
+        loaders.check_ranks(data.files.tobytes() + data.labels.tobytes(), f'files in {data.folder}', len(data))
+    return loaders.dataspecs(
         train,
-        evenly_spaced(held_out, eval_images),
+        loaders.evenly_spaced(held_out, eval_images),
         batch_size,
         eval_batch_size,
         seed,
-        on_device=Normalize(),
-        **loader_arguments(num_workers, collate_images),
+        on_device=images.Normalize(),
+        **loaders.loader_arguments(num_workers, loaders.collate_images),
     )

@@ -1,8 +1,6 @@
 """Images from file to network: decoded, cropped and resized as uint8, normalised on the device.
 
-The crops and the pixels are those of torchvision's usual pipeline on PIL images (``RandomResizedCrop`` and flip;
-``Resize`` and ``CenterCrop``), the arithmetic is torch's own resampling of bytes. An image stays uint8 until it is on
-the device: a quarter of the memory to collate, to pin and to transfer. Composer is not imported here, for which every
+Crops and pixels are those of torchvision's usual pipeline on PIL images. Composer is not imported here, for which every
 process of a conversion would wait.
 """
 
@@ -21,6 +19,7 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import pil_to_tensor
 
 from composer_clr.utils.errors import listed
@@ -39,17 +38,10 @@ __all__ = [
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Of torchvision's RandomResizedCrop: parts of the area, width over height.
-_SCALE, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
-_LOG_RATIO = torch.log(torch.tensor(_RATIO)).tolist()
 
 
 class ImageFolderDataset(Dataset):
-    """Reads the images that torchvision's ``ImageFolder`` finds in a folder with one folder per class.
-
-    ``transform`` takes an image, uint8 of (3, height, width), to the size that batches have. No file is opened before
-    its image is asked for.
-    """
+    """Reads the images that torchvision's ``ImageFolder`` finds, when asked for them, as ``transform`` makes them."""
 
     def __init__(self, folder: str | Path, transform: Callable[[torch.Tensor], torch.Tensor]):
         self.folder = Path(folder).expanduser()
@@ -95,10 +87,9 @@ def check_classes(train: Sequence[str], held_out: Sequence[str], sources: tuple[
 
 
 def decode_rgb(encoded: torch.Tensor, source: str) -> torch.Tensor:
-    """Decodes an image file as PIL's ``convert('RGB')`` does: by its content, not its name.
+    """Decodes an image file as PIL's ``convert('RGB')`` does, by its content; an OSError names the ``source``.
 
-    EXIF orientation is ignored, as in torchvision's pipeline. Of an animation the first frame is taken, of 16 bits the
-    upper 8, which PIL clips. The result is laid out channels last; an OSError names the ``source`` of a broken image.
+    EXIF orientation is ignored, of an animation the first frame is taken, of 16 bits the upper 8, which PIL clips.
     """
     try:
         image = decode_image(encoded, mode=ImageReadMode.RGB)
@@ -131,8 +122,7 @@ def _decoded_by_pil(encoded: torch.Tensor, source: str, reason: str) -> torch.Te
 class TrainTransform:
     """torchvision's ``RandomResizedCrop`` to a square, and ``RandomHorizontalFlip`` of half of the images.
 
-    Random numbers are drawn in torchvision's order, so that one seed gives the same crops: from a generator, or by
-    default from torch's own state, which each loader process has for itself.
+    Random numbers come from torch's own state, which each loader process has for itself, in torchvision's order.
     """
 
     def __init__(self, size: int = 224):
@@ -140,27 +130,11 @@ class TrainTransform:
             raise ValueError(f'{size=}: must be 1 or more')
         self.size = size
 
-    def __call__(self, image: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        top, left, height, width = _random_box(image.shape[-2], image.shape[-1], generator)
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        top, left, height, width = RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3])
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
-        return (crop.flip(-1) if torch.rand(1, generator=generator).item() < 0.5 else crop)[0]
-
-
-def _random_box(height: int, width: int, generator: torch.Generator | None) -> tuple[int, int, int, int]:
-    """Returns top, left, height and width of a random part, as ``RandomResizedCrop.get_params`` in half the time."""
-    for _ in range(10):
-        area = height * width * torch.empty(1).uniform_(*_SCALE, generator=generator).item()
-        ratio = torch.exp(torch.empty(1).uniform_(*_LOG_RATIO, generator=generator)).item()
-        across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < across <= width and 0 < down <= height:
-            top = int(torch.randint(0, height - down + 1, (1,), generator=generator))
-            left = int(torch.randint(0, width - across + 1, (1,), generator=generator))
-            return top, left, down, across
-    # None of ten fits a very wide or tall image: take its middle, in the allowed proportions nearest to its own.
-    ratio = min(max(width / height, _RATIO[0]), _RATIO[1])
-    down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
-    return (height - down) // 2, (width - across) // 2, down, across
+        return (crop.flip(-1) if torch.rand(1).item() < 0.5 else crop)[0]
 
 
 class EvalTransform:
@@ -178,9 +152,8 @@ class EvalTransform:
         top, left = (round((side - self.crop) / 2) for side in resized)
         if short == self.resize:
             return _channels_last(image[:, top : top + self.crop, left : left + self.crop])[0]
-        # The crop's pixels lie on the grid of the whole image, so it is the whole image that is scaled, and only what
-        # lies right of the crop and below is left out. A box of the image with its own corners, rounded to pixels,
-        # would be a grid of its own, a part of a pixel away.
+        # The whole image is scaled but for what lies right of the crop and below: a box with corners of its own,
+        # rounded to pixels, would be another grid, a part of a pixel away.
         rows, row_factor = self._needed(height, resized[0], top)
         columns, column_factor = self._needed(width, resized[1], left)
         part = interpolate(
@@ -207,8 +180,7 @@ class EvalTransform:
 class Normalize:
     """Normalises bytes to mean 0 and deviation 1 on the device, as the ``microbatch_transforms`` of a ``DataSpec``.
 
-    Composer calls these when a microbatch is on the device, and ``batch_transforms`` before it travels. Algorithms that
-    act on whole batches see uint8. Mean and deviation are those of each channel, of a range from 0 to 1.
+    Mean and deviation are those of each channel, of a range from 0 to 1.
 
     Example:
         >>> images, labels = torch.full((1, 1, 1, 2), 255, dtype=torch.uint8), torch.tensor([3])

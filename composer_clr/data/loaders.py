@@ -91,10 +91,7 @@ def dataspecs(
 def sampled(
     dataset: Dataset, batch_size: int, *, train: bool, seed: int = 0, on_device: Callable | None = None, **loader: Any
 ) -> DataSpec:
-    """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation.
-
-    Composer's sampler pads the ranks to equal numbers of samples, and its evaluation leaves out the padding.
-    """
+    """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation."""
     sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
     return DataSpec(
         Loader(dataset, batch_size, sampler=sampler, drop_last=train, **loader), microbatch_transforms=on_device
@@ -112,13 +109,7 @@ def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> di
 
 
 def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
-    """Returns a batch of images and labels; the images stay in the layout they were decoded in, channels last.
-
-    Example:
-        >>> images, labels = collate_images([(torch.zeros(3, 32, 32, dtype=torch.uint8), 5)] * 4)
-        >>> images.shape, images.is_contiguous(memory_format=torch.channels_last), labels
-        (torch.Size([4, 3, 32, 32]), True, tensor([5, 5, 5, 5]))
-    """
+    """Returns a batch of images and labels; the images stay in the layout they were decoded in, channels last."""
     # As rows of pixels an image is one piece of memory, which torch's collate copies at once, in a worker straight
     # into the memory that it shares with the training process.
     images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])

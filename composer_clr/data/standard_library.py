@@ -44,8 +44,6 @@ class ByteSequences(Dataset):
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        if not 0 <= index < self._length:
-            raise IndexError(f'{index=} of {self._length} sequences')
         start = index * self._sequence_length
         window = self._bytes[start : start + self._sequence_length + 1].long()
         return {'input_ids': window[:-1], 'labels': window[1:]}

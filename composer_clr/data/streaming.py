@@ -14,25 +14,7 @@ from composer.core import DataSpec
 from composer.utils import dist
 from torch.utils.data import Dataset
 
-from composer_clr.data.images import (
-    EvalTransform,
-    Normalize,
-    TrainTransform,
-    check_classes,
-    check_num_classes,
-    decode_rgb,
-)
-from composer_clr.data.loaders import (
-    Loader,
-    check_batch,
-    check_ranks,
-    collate_images,
-    evenly_spaced,
-    loader_arguments,
-    order_seed,
-    sampled,
-    start_ranks,
-)
+from composer_clr.data import images, loaders
 from composer_clr.utils.errors import one_line
 
 try:
@@ -52,15 +34,11 @@ _TURN_S = 60
 
 
 class StreamedImages(StreamingDataset):
-    """Streams the training images; each rank and loader process has its own part of every epoch.
-
-    A crop's random numbers depend on the seed, the epoch and the image alone: not on the number of ranks or loader
-    processes, nor on where a run was interrupted.
-    """
+    """Streams the training images, with crops that depend on the seed, the epoch and the image alone."""
 
     def __init__(
         self,
-        transform: TrainTransform,
+        transform: images.TrainTransform,
         columns: tuple[str, str] = ('x', 'y'),
         num_classes: int | None = None,
         **streaming: Any,
@@ -75,9 +53,10 @@ class StreamedImages(StreamingDataset):
         encoded, label, source = _checked(
             super().get_item(sample_id, retry), self._columns, self._num_classes, self.shards[shard], within
         )
-        # During an epoch's iteration, next_epoch already counts the next one.
-        generator = torch.Generator().manual_seed(crop_seed(self.shuffle_seed, self.next_epoch - 1, sample_id))
-        return self._transform(decode_rgb(encoded, source), generator), label
+        with torch.random.fork_rng(devices=()):
+            # During an epoch's iteration, next_epoch already counts the next one.
+            torch.default_generator.manual_seed(crop_seed(self.shuffle_seed, self.next_epoch - 1, sample_id))
+            return self._transform(images.decode_rgb(encoded, source)), label
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         """Returns the position in the data, for a checkpoint, from the number of samples done in the epoch."""
@@ -114,7 +93,7 @@ class ShardImages(Dataset):
         shard, within = self._spanner[index]
         reader = self._shards[shard]
         encoded, label, source = _checked(reader[within], self._columns, self._num_classes, reader, within)
-        return self._transform(decode_rgb(encoded, source)), label
+        return self._transform(images.decode_rgb(encoded, source)), label
 
 
 def crop_seed(seed: int, epoch: int, image: int) -> int:
@@ -167,42 +146,40 @@ def streaming_dataspecs(
     """
     folder = Path(path).expanduser()
     columns = (columns[0], columns[1])
-    start_ranks()
+    loaders.start_ranks()
     for split in ('train', 'val'):
         _fetch(folder, remote, split, shards=split == 'val')
     indices = {
         split: _read_index(folder / split, shards=remote is None or split == 'val') for split in ('train', 'val')
     }
-    images = {split: sum(shard['samples'] for shard in index['shards']) for split, index in indices.items()}
+    counts = {split: sum(shard['samples'] for shard in index['shards']) for split, index in indices.items()}
     for split, index in indices.items():
-        check_ranks(json.dumps(index, sort_keys=True).encode(), f'shards in {split}/index.json', images[split])
+        loaders.check_ranks(json.dumps(index, sort_keys=True).encode(), f'shards in {split}/index.json', counts[split])
         _check_columns(index, columns, folder / split)
     # convert-images writes the names of the classes; in other shards, each label is checked when it is read.
     classes = [indices[split].get('classes') for split in ('train', 'val')]
-    check_classes(classes[0] or [], classes[1] or [], (folder / 'train', folder / 'val'))
+    images.check_classes(classes[0] or [], classes[1] or [], (folder / 'train', folder / 'val'))
     if classes[0] is not None:
-        check_num_classes(num_classes, len(classes[0]), folder / 'train')
-    check_batch(images['train'], batch_size, folder / 'train')
-    held_out = ShardImages(folder / 'val', EvalTransform(eval_resize, eval_size), columns, num_classes)
-    arguments: dict[str, Any] = {'shuffle': True, 'shuffle_seed': order_seed(seed) % 2**31, **(streaming or {})}
+        images.check_num_classes(num_classes, len(classes[0]), folder / 'train')
+    loaders.check_batch(counts['train'], batch_size, folder / 'train')
+    held_out = ShardImages(folder / 'val', images.EvalTransform(eval_resize, eval_size), columns, num_classes)
+    order = {'shuffle': True, 'shuffle_seed': loaders.order_seed(seed) % 2**31}
     train = StreamedImages(
-        TrainTransform(train_size),
+        images.TrainTransform(train_size),
         columns,
         num_classes,
         local=str(folder),
         remote=remote,
         split='train',
         batch_size=batch_size,
-        **arguments,
+        **{**order, **(streaming or {})},
     )
-    loader = loader_arguments(num_workers, collate_images)
+    arguments = loaders.loader_arguments(num_workers, loaders.collate_images)
+    loader = loaders.Loader(train, batch_size, drop_last=True, **arguments)
+    evaluated = loaders.evenly_spaced(held_out, eval_images)
     return (
-        DataSpec(
-            Loader(train, batch_size, drop_last=True, **loader),
-            num_samples=train.epoch_size,
-            microbatch_transforms=Normalize(),
-        ),
-        sampled(evenly_spaced(held_out, eval_images), eval_batch_size, train=False, on_device=Normalize(), **loader),
+        DataSpec(loader, num_samples=train.epoch_size, microbatch_transforms=images.Normalize()),
+        loaders.sampled(evaluated, eval_batch_size, train=False, on_device=images.Normalize(), **arguments),
     )
 
 

@@ -31,7 +31,7 @@ from composer_clr.curves.settings import flat
 from composer_clr.utils.arguments import arguments_of, digest, plain
 from composer_clr.utils.models import network_name, without_ddp
 
-__all__ = ['evaluation_sizes', 'optimizer_settings', 'trainer_settings', 'versions']
+__all__ = ['evaluation_sizes', 'optimizer_settings', 'trainer_of', 'trainer_settings', 'versions']
 
 # Libraries that a run may use, by module, and their packages.
 _IF_IMPORTED = {'llmfoundry': 'llm-foundry', 'streaming': 'mosaicml-streaming', 'transformers': 'transformers'}
@@ -75,7 +75,7 @@ def trainer_settings(
         settings['data.loader_length'] = int(state.dataloader_len)
     for evaluator in state.evaluators:
         settings |= _named(f'evaluation.{evaluator.label}', _evaluated(evaluator))
-    trainer = _trainer_of(state)
+    trainer = trainer_of(state)
     if trainer is not None:
         settings['step_schedulers_every_batch'] = trainer._scheduler_step_frequency is TimeUnit.BATCH
     for name in ('num_workers', 'prefetch_factor', 'pin_memory', 'persistent_workers'):
@@ -116,11 +116,12 @@ def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return flat({prefix: values})
 
 
-def _trainer_of(state: State) -> Trainer | None:
-    """Returns the Trainer under whose event this is called: its state does not show how schedulers are stepped."""
+def trainer_of(state: State) -> Trainer | None:
+    """Returns the Trainer under whose event this is called: its state lacks the train data and how schedulers step."""
     frame = inspect.currentframe()
     while frame is not None:
-        caller = frame.f_locals.get('self')
+        # Only the Trainer's own frames, since reading the variables of a frame keeps them alive.
+        caller = frame.f_locals.get('self') if frame.f_globals.get('__name__') == Trainer.__module__ else None
         if isinstance(caller, Trainer) and caller.state is state:
             return caller
         frame = frame.f_back

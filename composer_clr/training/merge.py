@@ -10,7 +10,7 @@ from pathlib import Path
 from composer import Trainer
 from composer.core import State
 
-from composer_clr.averaging.batch_norm import has_running_statistics, measure_statistics, modes_in_training
+from composer_clr.averaging.batch_norm import batch_norm_layers, measure_statistics, modes_in_training
 from composer_clr.averaging.checkpoints import Checkpoint, Merged, averages_at, read_checkpoints
 from composer_clr.averaging.state_file import load_network
 from composer_clr.averaging.train_batches import TrainBatches
@@ -140,7 +140,7 @@ def _marks_reached(cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[i
 
 
 def _train_batches(trainer: Trainer) -> TrainBatches | None:
-    if not has_running_statistics(trainer.state.model, modes_in_training(trainer.state.model)):
+    if not batch_norm_layers(trainer.state.model, modes_in_training(trainer.state.model)):
         return None
     try:
         return TrainBatches(trainer.state, 'bn_batches', trainer._train_data_spec)

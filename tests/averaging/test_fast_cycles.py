@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from composer.algorithms import SAM
 
 from composer_clr import FastCycles, ParetoSnapshot
 from composer_clr.analysis.compare import compare_kinds
@@ -193,6 +194,16 @@ def test_layers_that_keep_activations_or_are_compiled_can_be_copied():
         assert weight.grad is not None
         assert torch.equal(gradient, weight.grad)
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), model.parameters(), strict=True))
+
+
+@pytest.mark.filterwarnings('ignore:SAM has known issues:UserWarning')
+def test_under_sam_the_branch_is_trained_by_the_optimizer_beneath(make_trainer):
+    fast = FastCycles('3ba', cycles=1, save_weights=True)
+    _, recorder = trained(make_trainer, 'out', fast, algorithms=SAM(), max_duration='2ep')
+    _, alone = trained(make_trainer, 'alone', algorithms=SAM(), max_duration='2ep')
+    assert recorder.losses == alone.losses
+    start, end = saved('out', 'cycle0-ba20.pt'), saved('out', 'cycle0-ba20-fast-cycles.pt')
+    assert not torch.equal(start['module.0.weight'], end['module.0.weight'])
 
 
 def uncopied(network):

@@ -7,7 +7,6 @@ from composer.algorithms import EMA
 from composer.callbacks import CheckpointSaver
 from composer.core import State
 from composer.loggers import Logger
-from composer.optim import CosineAnnealingScheduler
 from torch.utils.data import DataLoader, TensorDataset
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler, ParetoSnapshot, ScheduleFree, TradeoffCurve
@@ -103,8 +102,9 @@ def doubled(batches) -> DataLoader:
     return DataLoader(TensorDataset(inputs.double(), labels), batches.batch_size)
 
 
-@pytest.mark.parametrize('warmup', ['of-the-schedule', 'of-the-optimizer'])
-@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+@pytest.mark.parametrize(
+    ('optimizer', 'warmup'), [('SGDScheduleFree', 'of-the-optimizer'), ('AdamWScheduleFree', 'of-the-schedule')]
+)
 def test_every_iterate_is_that_of_the_paper(make_trainer, optimizer, warmup):
     iterates, model, options = Iterates(), classifier().double(), dict(OPTIMIZERS[optimizer])
     if warmup == 'of-the-schedule':
@@ -144,8 +144,8 @@ def test_statistics_are_of_the_average(make_trainer):
         assert torch.allclose(weights['module.1.running_mean'], hidden.mean(0), atol=1e-5)
 
 
-@pytest.mark.parametrize('optimizer', OPTIMIZERS)
-def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer, optimizer):
+def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer):
+    optimizer = 'AdamWScheduleFree'
     _, evaluated = trained(
         make_trainer, 'a', optimizer=optimizer, eval_interval='3ba', save_folder='own', save_interval='7ba'
     )
@@ -167,8 +167,7 @@ def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer, optimi
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
     'ignore:StopAfter is not in the state_dict',
 )
-@pytest.mark.parametrize('optimizer', OPTIMIZERS)
-@pytest.mark.parametrize('stop', [20, 36], ids=lambda stop: f'at-batch-{stop}')
+@pytest.mark.parametrize(('stop', 'optimizer'), [(20, 'SGDScheduleFree'), (36, 'AdamWScheduleFree')])
 def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     arguments = {'optimizer': optimizer, 'eval_interval': '6ba'}
     whole, all_of_it = trained(
@@ -205,7 +204,6 @@ def test_a_checkpoint_holds_the_average(make_trainer, saver):
     [
         (scheduler(), 'schedule-free'),
         (CyclicCosineScheduler('1ep', 2, '1ep'), 'schedule-free-cyclic'),
-        (CosineAnnealingScheduler(), 'schedule-free-standard'),
     ],
 )
 def test_the_kind(make_trainer, schedulers, kind):
@@ -267,8 +265,7 @@ def test_fitting_in_two_steps(make_trainer):
 @pytest.mark.parametrize(
     ('changes', 'match'),
     [
-        ({'algorithms': EMA(half_life='10ba')}, 'ScheduleFree and EMA both put other weights'),
-        ({'eval_dataloader': None}, 'nothing to evaluate'),
+        ({'algorithms': EMA(half_life='10ba')}, 'ScheduleFree and EMA both evaluate weights'),
         ({}, 'goes with SGDScheduleFree or AdamWScheduleFree, and not with SGD'),
         ({'callbacks': [ParetoSnapshot()]}, 'SGDScheduleFree evaluates other weights than .* ScheduleFree\\(\\) too'),
     ],

@@ -104,16 +104,6 @@ def test_training_pixels_are_torchvisions_under_the_same_seed(size):
             assert mean_difference(image, pixels(usual(as_pil(file)))) <= 0.05
 
 
-def test_the_transform_takes_a_generator_in_place_of_torchs_own():
-    image = torch.arange(3 * 40 * 50, dtype=torch.int32).remainder(251).byte().reshape(3, 40, 50)
-    transform = TrainTransform(32)
-    torch.manual_seed(4)
-    default = transform(image)
-    before = torch.get_rng_state()
-    assert torch.equal(transform(image, torch.Generator().manual_seed(4)), default)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.parametrize(('resize', 'crop'), [(256, 224), (232, 224), (256, 256), (36, 32), (7, 1)])
 @pytest.mark.parametrize('size', SIZES)
 def test_evaluation_pixels_are_torchvisions(size, resize, crop):

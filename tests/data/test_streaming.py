@@ -83,7 +83,9 @@ def test_training_pixels_are_torchvisions(images, shards):
     for number in range(48):
         shard, within = data.spanner[number]
         path, label = files[data.shards[shard][within]['x']]
+        before = torch.get_rng_state()
         image, streamed_label = data[number]
+        assert torch.equal(torch.get_rng_state(), before)
         torch.manual_seed(crop_seed(data.shuffle_seed, -1, number))
         reference = pil_to_tensor(usual(Image.open(path).convert('RGB')))
         assert (image.int() - reference.int()).abs().float().mean() <= 0.5

@@ -221,7 +221,7 @@ def test_of_two_rates_the_second_is_not_far_below(folder, tmp_path, lr, decays):
 
 def test_of_two_seeds(folder, tmp_path):
     other = changed(after(folder, 6), tmp_path / 'a.pt', seed=18)
-    with pytest.raises(CurveError, match='are of runs with the seeds 17, 18: name those of one'):
+    with pytest.raises(CurveError, match='are of 2 runs, .* with seed 17, .* with seed 18: name those of one'):
         read_checkpoints([folder / 'own', other])
 
 

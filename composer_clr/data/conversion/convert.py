@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,21 +52,20 @@ class Conversion:
             raise UserError('--short-side and --shard-images must be 1 or more, --quality from 1 to 95')
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Files of one shard, and the file that records that it is made."""
+class _Job(NamedTuple):
+    """Files of one shard and their classes, and the file that records that it is made."""
 
-    files: tuple[tuple[Path, int], ...]  # and their classes
+    files: list[tuple[Path, int]]
     record: Path
 
 
 def convert_images(
     source: Path, target: Path, conversion: Conversion, processes: int, progress: Callable[[int, int], None]
 ) -> dict[str, int]:
-    """Converts ``train/`` and ``val/`` of an ImageFolder; continues where an earlier call was interrupted.
+    """Converts ``train/`` and ``val/`` of an ImageFolder, on from an earlier call; returns the images of each split.
 
     A shard is complete or absent, and an index is written when the images of its split have been counted. ``progress``
-    is called with the numbers of images done and of all. Returns the images of each split, those of earlier calls too.
+    is called with the numbers of images done and of all.
     """
     if importlib.util.find_spec('streaming') is None:
         raise UserError("MosaicML Streaming is not installed: pip install 'composer_clr[streaming]'")
@@ -123,10 +123,8 @@ def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion, shuf
     if shuffled:
         random.Random(_ORDER_SEED).shuffle(order)
     for shard, start in enumerate(range(0, len(order), conversion.shard_images)):
-        files = tuple(
-            (folder.folder / os.fsdecode(folder.files[number]), int(folder.labels[number]))
-            for number in order[start : start + conversion.shard_images]
-        )
+        chosen = order[start : start + conversion.shard_images]
+        files = [(folder.folder / os.fsdecode(folder.files[one]), int(folder.labels[one])) for one in chosen]
         yield _Job(files, target / f'.made.{shard:05}.json')
 
 
