@@ -35,9 +35,8 @@ class AnytimeAverage(AveragedIterates):
     training are evaluated too, as ``plain/{label}/{metric}``, at the marks and whenever the user's own
     ``eval_interval`` asks. Training is bit for bit that of the run without marks.
 
-    A copy of the weights is kept for each window that is open: for marks in the ratio :math:`r` at most
-    :math:`\lceil \log(1 / (1 - f)) / \log r \rceil`, 1 for doubling marks, 5 for fifty marks from 16 to 512 epochs;
-    with a half-life 1.
+    A copy of the weights is kept for each window that is open (:func:`~composer_clr.schedule.averages.most_open`), and
+    one with a half-life.
 
     Args:
         window (float | None): The part of training so far that is averaged, in (0, 1]. Default: ``None``, 0.25.

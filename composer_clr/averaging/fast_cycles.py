@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Mapping
 from types import MethodType
@@ -33,10 +32,9 @@ class FastCycles(TroughWeights):
     .. math::
         \eta_j = a \, \eta_{max} \, \tfrac12 \Bigl(1 + \cos \pi \frac{j}{T}\Bigr) \quad (0 \le j < T)
 
-    Network and optimizer are copies, and the images come in an order of their own, so the run is bit for bit the run
-    without this callback. The average's metrics are a second set in the same point, ``fast-cycles/{label}/{metric}``;
-    its cost, in seconds and batches, is in the point's ``extra``. The copy trains with the network's own loss, without
-    the Trainer's algorithms; every rank trains the same copy.
+    Network and optimizer are copies: the run is bit for bit the run without this callback. The average's metrics are a
+    second set in the same point, ``fast-cycles/{label}/{metric}``; its cost, in seconds and batches, is in the point's
+    ``extra``. The copy trains with the network's own loss, without the Trainer's algorithms, and on every rank alike.
 
     Args:
         period (str | Time): Period :math:`T` of a fast cycle, in ``ep`` or ``ba``. Default: ``'1ep'``.
@@ -81,9 +79,7 @@ class FastCycles(TroughWeights):
         super().fit_start(state, logger)
         Lengths.of_state(state).count('period', self.period)  # an epoch needs a loader with a length
         if len(state.optimizers) != 1:
-            raise ValueError(
-                f'FastCycles trains with one optimizer, and the Trainer has {len(state.optimizers)}: give it one'
-            )
+            raise ValueError(f'FastCycles trains with one optimizer: give the Trainer one, not {len(state.optimizers)}')
         if state.precision == Precision.AMP_FP16:
             raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
         try:
@@ -125,8 +121,7 @@ class FastCycles(TroughWeights):
                     average.add(to_average(dict(model.named_parameters())))
         snapshot = self._snapshot(state)
         if snapshot is not None:
-            cost = {'train_s': device_time_s() - began, 'batches': float(steps)}
-            snapshot.note_extra(self.prefix, cost)
+            snapshot.note_extra(self.prefix, {'train_s': device_time_s() - began, 'batches': float(steps)})
         return average.mean
 
     def _reader(self, state: State) -> str:
@@ -162,19 +157,9 @@ def copied(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[
         compiled_from = getattr(forward, '_torchdynamo_orig_callable', None)
         if getattr(compiled_from, '__func__', compiled_from) is type(module).forward:
             del module.forward  # compiled with the original's weights
-        elif forward is not None and not _is_own(forward, originals):
+        elif forward is not None and not (isinstance(forward, MethodType) and id(forward.__self__) not in originals):
             raise TypeError(f'forward of {name or type(module).__name__} is {forward}, which goes on with the original')
     return model, other
-
-
-def _is_own(function: Any, originals: set[int]) -> bool:
-    """Returns whether a copied function has been taken off the original modules: a plain one may close over them."""
-    if isinstance(function, functools.partial):
-        values = (*function.args, *function.keywords.values())
-        return _is_own(function.func, originals) and not any(id(value) in originals for value in values)
-    if isinstance(function, MethodType):
-        return id(function.__self__) not in originals
-    return getattr(function, '__closure__', None) is None and not hasattr(function, '_torchdynamo_orig_callable')
 
 
 def _total(loss: Any) -> torch.Tensor:

@@ -30,11 +30,8 @@ class ScheduleFree(TroughWeights):
     ``AdamWScheduleFree`` of the package ``schedulefree`` (the extra ``composer_clr[schedulefree]``) switch between the
     two by ``eval()`` and ``train()``. This callback does so around every evaluation, snapshot and checkpoint, with
     batch norm's statistics recomputed for :math:`x` at every evaluation, and leaves :math:`x` in the network after
-    training.
-
-    Switching back computes :math:`y` from :math:`x` and :math:`z` with rounding errors; so the callback restores a copy
-    of the weights in training instead: training goes on bit for bit, and so does a resumed run. A checkpoint holds
-    :math:`x` as the network's weights, and :math:`y` beside it.
+    training. A copy of :math:`y` is restored, which ``train()`` computes with rounding errors: training goes on bit for
+    bit, and so does a resumed run.
 
     The warmup is that of the learning rate schedule, or the optimizer's own ``warmup_steps``; a decay is not needed.
 

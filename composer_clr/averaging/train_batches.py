@@ -29,6 +29,8 @@ class TrainBatches:
         assert data is not None, 'a Trainer with training data has an event under way'
         self._data = data
         self._loader = _readable(self._data.dataloader, what_for)
+        # Whether batches are made of a sampler's indices, and not by a batch sampler of the user's own.
+        self._plain = self._loader.batch_size is not None
         self._length = None if state.dataloader_len is None else int(state.dataloader_len)
         try:
             self._epoch(torch.Generator(), seed=0, epoch=0, count=1)
@@ -61,25 +63,18 @@ class TrainBatches:
                 raise ValueError('the train loader has no batch')
             count, epoch = count - read if again else 0, epoch + 1
 
-    @property
-    def _plain(self) -> bool:
-        """Whether batches are made of a sampler's indices, and not by a batch sampler of the user's own."""
-        return self._loader.batch_size is not None
-
     def _epoch(self, generator: torch.Generator, seed: int, epoch: int, count: int) -> DataLoader:
         """Returns a loader of an epoch's samples in another order."""
         loader, dataset = self._loader, self._loader.dataset
         batches = self._length or count
-        arguments: dict[str, Any] = {}
-        if self._plain:
-            assert loader.batch_size is not None
-            indices = self._indices(seed, epoch, batches * loader.batch_size)
-            arguments['sampler'] = _shuffled(indices, generator)
-            arguments['batch_size'] = loader.batch_size
-            arguments['drop_last'] = len(indices) >= loader.batch_size
+        size = loader.batch_size
+        if size is not None:
+            indices = _shuffled(self._indices(seed, epoch, batches * size), generator)
+            arguments: dict[str, Any] = {'sampler': indices, 'batch_size': size, 'drop_last': len(indices) >= size}
         else:
-            sampler = self._copied_sampler(seed, epoch)
-            arguments['batch_sampler'] = _shuffled(list(islice(sampler, batches)), generator)
+            arguments = {
+                'batch_sampler': _shuffled(list(islice(self._copied_sampler(seed, epoch), batches)), generator)
+            }
         if loader.num_workers:
             arguments['multiprocessing_context'] = loader.multiprocessing_context
             arguments['prefetch_factor'] = loader.prefetch_factor

@@ -60,10 +60,9 @@ class AveragedIterates(TroughWeights):
 
     def _add_second(self, state: State) -> None:
         """Refuses a checkpoint that lacks a part of an average, once ParetoSnapshot has compared the settings."""
-        assert self._schedule is not None
-        assert self._averages is not None
-        now, unit = self._schedule.now(state), self._schedule.unit
-        for window in self._averages.missing(now):
+        schedule, averages = self._known()
+        now, unit = schedule.now(state), schedule.unit
+        for window in averages.missing(now):
             raise ValueError(
                 f'the average at the mark {window.end}{unit} is over the time from {window.start}{unit}, and the '
                 f'checkpoint at {now}{unit} does not hold its part before that: start from an earlier checkpoint, or '
@@ -74,19 +73,22 @@ class AveragedIterates(TroughWeights):
     def batch_end(self, state: State, logger: Logger) -> None:
         """Takes in the weights, if a window is open; the evaluation of a trough comes right after."""
         del logger
-        assert self._schedule is not None
-        assert self._averages is not None
+        schedule, averages = self._known()
         assert state.previous_timestamp is not None
-        before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
-        self._averages.close(before)
+        before, after = schedule.at(state.previous_timestamp), schedule.now(state)
+        averages.close(before)
         self.open_window(state, before, after)
-        self._averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
+        averages.add(dict(without_ddp(state.model).named_parameters()), before, after)
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
         """Returns the average at this trough."""
+        schedule, averages = self._known()
+        return averages.mean(schedule.cycles.bounds(self.crossed(state)[-1])[1])
+
+    def _known(self) -> tuple[RunSchedule, TailAverages]:
         assert self._schedule is not None
         assert self._averages is not None
-        return self._averages.mean(self._schedule.cycles.bounds(self.crossed(state)[-1])[1])
+        return self._schedule, self._averages
 
 
 class TroughAverage(AveragedIterates):
@@ -101,9 +103,8 @@ class TroughAverage(AveragedIterates):
     Another ``decay`` than the linear one makes the shares those of an average that stands for it, to first order:
     :func:`~composer_clr.averaging.averages.share`.
 
-    The average's metrics are a second set in the same point of the curve, ``averaged/{label}/{metric}``. The run itself
-    is bit for bit the run without this callback. Training time includes a pass over the weights per batch of the window
-    and not the evaluation.
+    The average's metrics are a second set in the same point, ``averaged/{label}/{metric}``. The run is bit for bit the
+    run without this callback. Training time includes a pass over the weights per batch of the window.
 
     Args:
         window (str | Time | float): A time such as ``'2ep'``, no longer than the shortest cycle, or a fraction of each
@@ -173,13 +174,12 @@ class TroughAverage(AveragedIterates):
         return TailAverages([], decay)
 
     def open_window(self, state: State, before: int, after: int) -> None:
-        assert self._schedule is not None
-        assert self._averages is not None
+        schedule, averages = self._known()
         # A batch that ends in the next cycle completes this one, and its weights are those evaluated.
-        completed, cycles = self.crossed(state), self._schedule.cycles
+        completed, cycles = self.crossed(state), schedule.cycles
         trough = cycles.bounds(completed[-1])[1] if completed else cycles.next_trough(after)
         if trough is not None and after >= trough - self._length('window', self.window, trough):
-            self._averages.windows.setdefault(trough, Window(before, trough))
+            averages.windows.setdefault(trough, Window(before, trough))
 
     def _length(self, name: str, length: ScheduleTime | float, trough: int) -> float:
         """Returns a window or half-life in the schedule's unit, for the cycle that ends at a trough."""

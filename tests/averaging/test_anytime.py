@@ -1,7 +1,6 @@
 """AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
 import time
-import warnings
 
 import pytest
 import torch
@@ -366,6 +365,9 @@ def test_one_callback_in_one_trainer_after_another(make_trainer):
     assert same(saved('whole', points('whole')[1].checkpoint), saved('part', points('part')[1].checkpoint))
 
 
+@pytest.mark.filterwarnings(
+    'ignore:the run continues at batch 36 under other settings', 'ignore:resumed with the settings of the checkpoint'
+)
 def test_an_average_of_another_kind_is_not_continued(make_trainer):
     arguments = {'model': with_dropout(), 'train_dataloader': jittered_loader(), 'algorithms': MixUp()}
     anytime(make_trainer, 'out', changes={**SAVING, 'max_duration': '40ba'}, window=0.5)
@@ -386,8 +388,7 @@ def test_an_average_of_another_kind_is_not_continued(make_trainer):
             load_path=checkpoint_at(36),
             **arguments,
         )
-        with warnings.catch_warnings(), pytest.raises(ValueError, match=match) as raised:
-            warnings.filterwarnings('ignore', 'the run continues at batch 36 under other settings')
+        with pytest.raises(ValueError, match=match) as raised:
             trainer.fit()
         trainer.close()
         assert '\n' not in str(raised.value)

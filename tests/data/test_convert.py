@@ -161,14 +161,6 @@ def test_a_broken_file_is_named_or_left_out_and_counted(images, tmp_path):
     assert '2.JPEG' in json.loads((target / 'train/index.json').read_text())['left_out'][0]
 
 
-def test_a_broken_file_that_was_replaced_is_taken(images, tmp_path):
-    source, target = broken(images, tmp_path), tmp_path / 'copies'
-    with pytest.raises(UserError):
-        convert_images(source, target, Conversion(50), 1, quietly)
-    (source / 'train/class0/2.JPEG').write_bytes((images / 'train/class0/2.JPEG').read_bytes())
-    assert convert_images(source, target, Conversion(50), 1, quietly) == {'train': 4, 'val': 4}
-
-
 def test_the_end_is_checked_by_count_and_size(images, tmp_path):
     target = tmp_path / 'mds'
     convert_images(images, target, Conversion(60, shard_images=5), 1, quietly)

@@ -7,7 +7,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -114,13 +113,6 @@ def test_refused_before_an_image_is_read(case, tmp_path):
         imagefolder_dataspecs(tmp_path, **{'batch_size': 1, 'eval_batch_size': 1, **arguments})
 
 
-def test_a_good_folder_is_not_read_until_asked(tmp_path):
-    touch(tmp_path, 'train/a/0.jpg', 'val/a/0.jpg')
-    train, _ = imagefolder_dataspecs(tmp_path, 1, 1, num_workers=0, num_classes=1)
-    with pytest.raises(OSError, match=r'train/a/0\.jpg: not a readable image'):
-        next(iter(train.dataloader))
-
-
 def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, ...]]:
     reproducibility.seed_all(seed)
     train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=num_workers, seed=seed, **SMALL)
@@ -212,24 +204,6 @@ def test_a_trainer_learns_and_its_accuracy_is_that_of_the_usual_pipeline(images,
     assert right > 20  # of 33, 11 by chance
 
 
-def test_an_accuracy_between_chance_and_all_agrees_too(images):
-    """Compares both pipelines by a linear network of random weights, which small differences decide."""
-    _, held_out = imagefolder_dataspecs(images, 16, 33, num_workers=0)
-    as_usual = transforms.Compose(
-        [
-            transforms.Resize(256),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ]
-    )
-    (usual, _) = next(iter(DataLoader(torchvision.datasets.ImageFolder(str(images / 'val'), as_usual), 33)))
-    inputs, _ = held_out.microbatch_transforms(next(iter(held_out.dataloader)))
-    weights = torch.randn(3 * 224 * 224, 100, generator=torch.Generator().manual_seed(0))
-    agreed = (inputs.flatten(1) @ weights).argmax(1) == (usual.flatten(1) @ weights).argmax(1)
-    assert int(agreed.sum()) >= 32
-
-
 def test_two_ranks_evaluate_each_image_once_and_refuse_different_files(images, tmp_path):
     write_folder(tmp_path / 'other/train', classes=3, images=17, size=(75, 60))
     write_folder(tmp_path / 'other/val', classes=3, images=11, size=(75, 60))
@@ -263,10 +237,3 @@ def test_two_ranks_evaluate_each_image_once_and_refuse_different_files(images, t
     # 33 images do not divide by two: the one that fills up, of class 0, would make it 12 of 34.
     accuracy = float(done.stdout.rsplit('accuracy', 1)[1].split()[0])
     assert accuracy == pytest.approx(11 / 33, abs=1e-6)
-
-
-def test_a_million_files_are_two_arrays(images):
-    data = ImageFolderDataset(images / 'train', TrainTransform())
-    assert isinstance(data.files, np.ndarray)
-    assert data.files.dtype.kind == 'S'
-    assert isinstance(data.labels, np.ndarray)

@@ -158,17 +158,6 @@ def test_odd_files_are_read_as_pil_reads_them(kind):
     assert mean_difference(decoded(ODD_FILES[kind]), pixels(as_pil(ODD_FILES[kind]))) <= 0.01
 
 
-def test_cmyk_colours_are_not_inverted():
-    image = decoded(encoded(Image.new('CMYK', (8, 8), (0, 255, 255, 0)), quality=95))
-    assert mean_difference(image, pixels(Image.new('RGB', (8, 8), (255, 0, 0)))) <= 2
-
-
-def test_sixteen_bits_become_the_upper_eight():
-    grey = photo('L')
-    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 256 + 77)
-    assert torch.equal(decoded(encoded(deep, 'PNG')), pixels(grey.convert('RGB')))
-
-
 def test_exif_orientation_turns_nothing():
     exif = Image.Exif()
     exif[0x0112] = 6
