@@ -77,8 +77,8 @@ def _generators(loader: object) -> Iterator[Any]:
             waiting += (one.func, one.args, one.keywords)
         elif hasattr(one, '__dict__') and not isinstance(one, (torch.Tensor, type, ModuleType)):
             waiting += vars(one).values()
-        elif hasattr(one, '__self__'):
-            waiting.append(one.__self__)
+        else:
+            waiting.append(getattr(one, '__self__', None))
 
 
 def _state_of(generator: Any) -> Any:
