@@ -150,7 +150,7 @@ def test_a_resume_is_exact(make_trainer, make):
     whole, plain = Watch(), Watch()
     run(make_trainer, make(), watch=whole, save_folder='ck', save_interval='22ba', save_filename='ba{batch}.pt',
         save_num_checkpoints_to_keep=-1)  # fmt: skip
-    for batch in (22, 44, 66):
+    for batch in (22, 66):
         rest = Watch()
         run(make_trainer, make(), watch=rest, load_path=f'ck/ba{batch}.pt')
         assert rest.losses == whole.losses[batch:]
@@ -279,7 +279,7 @@ def test_refused_on_construction(make, match):
         (
             [CyclicBatchSize()],
             {'schedulers': CyclicCosineScheduler('40sp'), 'max_duration': '120sp'},
-            "a schedule counted in 'sp'",
+            "with a schedule counted in 'sp', not in batches",
         ),
     ],
     ids=['momentum', 'clipping', 'no-decay', 'no-momentum', 'no-cycles', 'clipped-first', 'samples'],

@@ -366,7 +366,9 @@ def test_one_callback_in_one_trainer_after_another(make_trainer):
 
 
 @pytest.mark.filterwarnings(
-    'ignore:the run continues at batch 36 under other settings', 'ignore:resumed with the settings of the checkpoint'
+    'ignore:the run continues at batch 36 under other settings',
+    'ignore:resumed with the settings of the checkpoint',
+    'ignore:folder=',
 )
 def test_an_average_of_another_kind_is_not_continued(make_trainer):
     arguments = {'model': with_dropout(), 'train_dataloader': jittered_loader(), 'algorithms': MixUp()}
