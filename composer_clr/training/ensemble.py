@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from composer_clr.averaging.ensemble import EnsemblePoint, ensemble_points
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.recipes.launcher import ONE_RANK, Ranks
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.study import run_folder
+from composer_clr.recipes.study import ONE_RANK, Ranks, run_folder
 from composer_clr.training.build import build_evaluator
 
 __all__ = ['ensembles_of_recipe']
