@@ -16,6 +16,7 @@ __all__ = [
     'Axis',
     'Count',
     'check_counts',
+    'check_timed',
     'count_labels',
     'default_axis',
     'differing_epochs',
@@ -121,6 +122,8 @@ def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axi
     curves = list(curves)
     if axis is not None:
         check_counts(curves, axis)
+        if axis == 'time':
+            check_timed(curves)
         return axis
     is_timed = all(curve.is_timed for curve in curves)
     if is_timed and len({point.epoch is None for curve in curves for point in curve.points}) > 1:
@@ -133,17 +136,28 @@ def check_counts(curves: Iterable[TradeoffCurve], axis: str) -> None:
     """Refuses runs that do not count what an axis shows.
 
     Raises:
-        CurveError: If ``axis`` is unknown, or a point has no such count, or a run no times.
+        CurveError: If ``axis`` is unknown, or a point has no such count.
     """
-    if axis not in get_args(Axis):
+    if axis == 'time':
+        return
+    if axis not in UNITS:
         raise CurveError(f'--axis {axis}: choose one of {", ".join(get_args(Axis))}')
     for curve in curves:
-        if axis == 'time' and not curve.is_timed:
-            raise CurveError(f'run {curve.place!r} has no training times: choose --axis epoch, or leave the run out')
-        if axis != 'time' and any(point_count(point, axis) is None for point in curve.points):
+        if any(point_count(point, axis) is None for point in curve.points):
             raise CurveError(
                 f'run {curve.place!r} counts no {PLURALS[axis]}: choose another axis, or leave the run out'
             )
+
+
+def check_timed(curves: Iterable[TradeoffCurve]) -> None:
+    """Refuses runs without training times, as of a log without them.
+
+    Raises:
+        CurveError: If there is one.
+    """
+    for curve in curves:
+        if not curve.is_timed:
+            raise CurveError(f'run {curve.place!r} has no training times: choose --axis epoch, or leave the run out')
 
 
 def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:

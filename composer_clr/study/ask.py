@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from composer_clr.curves.axes import Axis, shown_axis
+from composer_clr.curves.axes import Axis, check_timed, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import is_percentage
 from composer_clr.curves.names import BASELINE, kind_order
@@ -115,6 +115,8 @@ def answer(
     if study.baseline not in (*methods, BASELINE):
         raise CurveError(f'no run is of the baseline {study.baseline!r}: choose one of {", ".join(methods)}')
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
+    if 'time' in (axis, *(on for _, on in budgets)) and not study.is_timed:
+        check_timed(runs)
     along = {
         on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, strict=strict, **options)
         for _, on in budgets
@@ -144,7 +146,9 @@ def answer(
                 times_to(curve, logs, axis=curve.axis, lower_is_better=lower) if warning and axis == 'time' else [],
             )
         )
-    best = frontier(study.curves.values(), lower_is_better=lower, all_seeds=study.all_seeds)
+    best: list[FrontierPoint] = []
+    if study.is_timed:
+        best = frontier(study.curves.values(), lower_is_better=lower, all_seeds=study.all_seeds)
     if study.is_ratio:
         best = [FrontierPoint(**{**vars(point), 'value': math.exp(point.value)}) for point in best]
     return Answers(study, targets, budgets, axis, answers, best, warning)

@@ -333,11 +333,13 @@ def _over_baseline(
     over: dict[str, MethodOverBaseline] = {}
     scores: dict[float, dict[str, float]] = {count: {study.baseline: 0.0} for count in base.count.tolist()}
     for method, curve in of_kind.items():
-        found = speedups(curve, base, **options)
+        found = speedups(curve, base, **options) if study.is_timed else []
         if study.is_ratio:
             found = [replace(one, target=math.exp(one.target)) for one in found]
         at_count = _improvement(study, curve, base, curve.count, by_count, curve.count)
-        at_time = _improvement(study, curve, base, curve.positions('time'), by_time, curve.count)
+        at_time = None
+        if study.is_timed:
+            at_time = _improvement(study, curve, base, curve.positions('time'), by_time, curve.count)
         if at_count is not None and at_time is not None:
             both = np.intersect1d(at_count.count, at_time.count)
             if len(both):
@@ -347,7 +349,7 @@ def _over_baseline(
             at_time,
             found,
             crossings(curve, base, by_time=False, **options),
-            crossings(curve, base, by_time=True, **options),
+            crossings(curve, base, by_time=True, **options) if study.is_timed else [],
             differing_pace([*base.timed, *curve.timed]),
         )
         at_base = _improvement(study, curve, base, base.count, by_count, base.count)

@@ -14,6 +14,8 @@ from composer_clr.study.table import Curve
 
 __all__ = ['Cost', 'check_overlap', 'study_cost', 'trained']
 
+# Of a ratio of times that are not known.
+_UNKNOWN = Estimates(*map(np.array, (math.nan, math.nan, math.nan, math.nan, 0)))
 # Runs of one method whose paces differ by more than this were not timed alike.
 _SAME_PACE = 1.1
 
@@ -78,6 +80,13 @@ def study_cost(
     at, how = check_overlap(cyclic, standard, alignment)
     kept = ~np.isnan(at[:, 0])
     at, counted = at[kept], (at[kept] != 0).any(axis=0)
+    in_counts = float(_separate(standard.count, at)) / float(
+        trained(cyclic.mean('trained_count')[kept], cyclic.mean('shared_count')[kept])
+    )
+    paired = cyclic.count[kept], [one for one in how if one != 'left out']
+    if np.isnan(cyclic.time_s).all():
+        unknown = np.full(len(at), math.nan)
+        return Cost(*paired, unknown, math.nan, math.nan, _UNKNOWN, in_counts, 1.0, None, None)
     times, one_times = standard.mean('time_s'), cyclic.mean('time_s')[kept]
     shared = cyclic.mean('shared_s')[kept]
     runs_s, one_run_s = np.exp(np.log(times) @ at.T), float(trained(one_times, shared))
@@ -88,17 +97,13 @@ def study_cost(
     separate[:, counted] = factors[:, len(one_times) :]
     ratios = _separate(times * separate, at) / trained(one_times * one, shared * one)
     paces = [*cyclic.paces, *standard.paces]
-    in_counts = float(_separate(standard.count, at)) / float(
-        trained(cyclic.mean('trained_count')[kept], cyclic.mean('shared_count')[kept])
-    )
     of_one, of_separate = (_gpu_seconds(curve, gpus) for curve in (cyclic, standard))
     hours = (
         float(trained(of_one[kept], shared * of_one[kept] / one_times)) / 3600,
         float(_separate(of_separate, at)) / 3600,
     )
     return Cost(
-        cyclic.count[kept],
-        [one for one in how if one != 'left out'],
+        *paired,
         runs_s,
         one_run_s,
         float(runs_s.sum()),

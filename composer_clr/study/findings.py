@@ -77,7 +77,8 @@ def _findings(compared: Comparison) -> Iterator[Finding]:
             yield from _of_differences(kind, method, 'gap', one.gap)
             if one.cosine is not None:
                 yield _of_estimate(kind, method, 'cosine', math.nan, one.cosine)
-            yield _of_estimate(kind, method, 'cost_ratio', math.nan, one.cost.ratio)
+            if not math.isnan(one.cost.ratio.value):
+                yield _of_estimate(kind, method, 'cost_ratio', math.nan, one.cost.ratio)
         for count, tau in found.taus.items():
             if tau is not None:
                 yield _of_estimate(kind, '', 'tau', count, tau)

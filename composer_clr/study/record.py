@@ -89,7 +89,7 @@ def _method(found: MethodComparison, axis: str, resolve: float | None, price: fl
         'cosine_similarity': found.cosine and float(found.cosine.value),
         'cosine_interval': found.cosine and _interval(found.cosine),
         'cosine_seeds': found.cosine and int(found.cosine.seeds),
-        'cost_ratio': float(found.cost.ratio.value),
+        'cost_ratio': _plain([float(found.cost.ratio.value)])[0],
         'counted_cost_ratio': found.cost.counted_ratio,
         'cost': _cost(found.cost, price),
         'unlike_times': found.unlike_times,
@@ -102,7 +102,9 @@ def _method(found: MethodComparison, axis: str, resolve: float | None, price: fl
 def _cost(cost: Cost, price: float | None) -> dict[str, Any]:
     written: dict[str, Any] = {
         **{name: value for name, value in vars(cost).items() if name not in ('count', 'how', 'runs_s')},
-        **{'timed_alike': cost.timed_alike, 'ratio': float(cost.ratio.value)},
+        **{name: _plain([getattr(cost, name)])[0] for name in ('one_run_s', 'separate_s')},
+        'ratio': _plain([float(cost.ratio.value)])[0],
+        'timed_alike': cost.timed_alike,
         **{'seeds': int(cost.ratio.seeds), 'interval': _interval(cost.ratio)},
     }
     if price is not None:

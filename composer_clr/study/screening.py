@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
@@ -56,16 +55,14 @@ def usable_curves(
     places: dict[tuple[str, str, int, float], str] = {}
     for curve in with_points:
         axis = counted or default_axis([curve])
-        faults = [_fault(point, metric, axis, peak) for point in curve.points]
+        faults = [_fault(point, metric, axis, peak, curve.is_timed) for point in curve.points]
         errors.extend(
             CurveError(f'run {curve.place!r}: its point at {axis} {point_count(point, axis) or 0:g} {fault}')
             for point, fault in zip(curve.points, faults, strict=True)
             if fault
         )
         if any(faults):
-            points = [point for point, fault in zip(curve.points, faults, strict=True) if not fault]
-            curve, source = replace(curve, points=points), curve.source
-            curve.source = source
+            curve = curve.of_points(point for point, fault in zip(curve.points, faults, strict=True) if not fault)
         try:
             _register(curve, axis, places)
         except CurveError as error:
@@ -89,7 +86,7 @@ def is_value(value: float) -> bool:
     return abs(value) < _LARGEST
 
 
-def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
+def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool, is_timed: bool) -> str:
     values = measured(point, peak)
     label = f'peak:{metric}' if peak else metric
     if point.diverged:
@@ -101,7 +98,8 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool) -> str:
         return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'
     if not is_value(values[metric]) or (is_perplexity(metric) and values[metric] <= 0):
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
-    for what, amount in ((axis, point_count(point, axis) or 0.0), ('wall_clock_train_s', point.wall_clock_train_s)):
+    amounts = {axis: point_count(point, axis) or 0.0}
+    for what, amount in (amounts | ({'wall_clock_train_s': point.wall_clock_train_s} if is_timed else {})).items():
         if not is_amount(amount):
             return f'has {what} {amount}: it is left out; it must be above 0, correct the file'
     return ''

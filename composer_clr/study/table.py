@@ -18,6 +18,7 @@ from composer_clr.curves.axes import (
     PLURALS,
     Count,
     check_counts,
+    check_timed,
     count_labels,
     default_axis,
     differing_epochs,
@@ -157,6 +158,7 @@ class Study:
         lower_is_better (bool): Whether less is better.
         is_ratio (bool): Whether gaps are ratios, as of perplexities: the values of ``curves`` are logarithms.
         all_seeds (bool): Whether everything is over all seeds of each curve, whichever others have.
+        is_timed (bool): Whether all runs have training times; if not, times are NaN and nothing is compared by them.
         rows (tuple[Row, ...]): The points.
         curves (dict[tuple[str, str], Curve]): By method and kind, in the order in which they first appear. Unless
             ``all_seeds``, each is over the seeds that the baseline's curve of its kind has too, if there are any.
@@ -172,6 +174,7 @@ class Study:
     lower_is_better: bool
     is_ratio: bool
     all_seeds: bool
+    is_timed: bool
     rows: tuple[Row, ...]
     curves: dict[tuple[str, str], Curve]
     left_out: tuple[CurveError, ...]
@@ -217,6 +220,12 @@ class Study:
         counted: Count = default_axis(kept) if axis in (None, 'time') else axis  # type: ignore[assignment]
         check_counts(kept, counted)
         rows = _rows(kept, metric, counted, peak)
+        untimed = next((run for run in kept if not run.is_timed), None)
+        if axis == 'time':
+            check_timed(kept)
+        if untimed:
+            rows = [replace(row, time_s=math.nan, shared_s=math.nan) for row in rows]
+        no_times = f'run {untimed.place!r} has no training times: nothing is compared by time' if untimed else None
         is_ratio = is_perplexity(metric)
         if is_ratio:
             rows = [replace(row, value=math.log(row.value)) for row in rows]
@@ -233,10 +242,11 @@ class Study:
             lower_is_better=study_direction(kept, metric, lower_is_better),
             is_ratio=is_ratio,
             all_seeds=all_seeds,
+            is_timed=not untimed,
             rows=tuple(rows),
             curves=curves,
             left_out=tuple(left_out),
-            warnings=(*filter(None, not_comparable), *differing_kinds(kept), *resumed_otherwise(kept)),
+            warnings=(*filter(None, (no_times, *not_comparable)), *differing_kinds(kept), *resumed_otherwise(kept)),
             notes=(*notes, *filter(None, map(_followed_by, curves.values()))),
         )
 
