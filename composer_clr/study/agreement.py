@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -11,39 +12,78 @@ from composer_clr.study.estimates import Array, Estimates, Figures, drawn, drawn
 
 __all__ = ['cosine_similarity', 'kendall_tau', 'ranking']
 
-_TIE = 1e-9
+_TIE, _LEVEL = 1e-9, 0.975
 
 
-def cosine_similarity(a: Array, b: Array, of_a: Figures, of_b: Figures) -> Estimates | None:
+def cosine_similarity(a: Figures, b: Figures) -> Estimates | None:
     r"""Returns how alike two series of improvements are in shape, :math:`a \cdot b / (|a| |b|)`, with its interval.
 
-    The interval is :func:`drawn_interval` on the angle. In simulated studies it holds the truth in 94% to 98% with 3
-    seeds, 92% to 96% with 5, 90% to 95% with 10. The fewest are where the noise of a seed is half of the improvement,
-    which makes a measured cosine smaller than the true one; the interval does not correct for that.
+    Noise makes the measured angle larger than the true one, which may be 0, so an interval around it would not do. The
+    square of the distance :math:`d = |b / |b| - a / |a||` has, for a true :math:`\delta`, about a scaled
+    :math:`\chi^2` distribution of mean :math:`\delta^2 + \mathrm{tr} S` and variance :math:`2 \, \mathrm{tr} S^2 + 4
+    \delta^2 \sigma^2`, with :math:`S` the covariance of :math:`d` between seeds and :math:`\sigma` its deviation along
+    it. The interval holds those :math:`\delta` for which the measured one is not improbable, by Student's t of its cube
+    root. In 1,000 simulated studies each of 3, 5 and 10 seeds, whose points are correlated at 0.6, with noise of 0.1 to
+    0.6 of the improvements, it holds a true cosine of 1, 0.997, 0.98 and 0.8 in 93% to 97%, of 1 with 10 seeds in 98%.
 
     Args:
-        a (Array): Improvements on curves of one kind.
-        b (Array): Improvements on curves of the other, at the same places.
-        of_a (Figures): The same, with the influence of seeds.
-        of_b (Figures): Likewise.
+        a (Figures): Improvements on curves of one kind.
+        b (Figures): Improvements on curves of the other, at the same places.
 
     Returns:
         Estimates | None: ``None`` where there are fewer than two, or one series is all zero.
 
     Source:
-        Portes et al. 2022, arXiv:2206.00832, section 3.
+        Portes et al. 2022, arXiv:2206.00832, section 3; Wilson and Hilferty 1931, doi:10.1073/pnas.17.12.684.
     """
-    found = float(_cosines(a, b)) if len(a) > 1 else np.nan
-    if np.isnan(found):
+    cosine = float(_cosines(a.value, b.value)) if len(a.value) > 1 else math.nan
+    if math.isnan(cosine):
         return None
-    draws = drawn(_joined([of_a, of_b]))
-    return drawn_interval(
-        found,
-        _cosines(draws[:, : len(a)], draws[:, len(a) :]),
-        min(of_a.seeds.min(), of_b.seeds.min()),
-        np.arccos,
-        lambda angles: np.cos(np.clip(angles, 0, np.pi)),
+    seeds = min(a.seeds.min(), b.seeds.min())
+    lengths = [float(np.linalg.norm(side.value)) for side in (a, b)]
+    units = [side.value / length for side, length in zip((a, b), lengths, strict=True)]
+    moved_a, moved_b = (
+        (side.influence - np.outer(side.influence @ unit, unit)) / length
+        for side, unit, length in zip((a, b), units, lengths, strict=True)
     )
+    distance = units[1] - units[0]
+    ends = _distances(float(distance @ distance), moved_b - moved_a, distance, float(seeds) - 1)
+    high, low = np.cos(2 * np.arcsin(np.minimum(np.array(ends) / 2, 1)))
+    return Estimates(*map(np.array, (cosine, math.nan, low, high, seeds)))
+
+
+def _distances(square: float, moved: Array, along: Array, freedom: float) -> tuple[float, float]:
+    """Returns the ends of the interval of a distance of points on a sphere, of which its square is measured."""
+    shared = moved.T @ moved
+    trace, squares = float(np.trace(shared)), float((shared**2).sum())
+    if freedom < 1 or math.isnan(trace):
+        return math.nan, math.nan
+    if trace <= _TIE**2:
+        return math.sqrt(square), math.sqrt(square)
+    # The trace of the square of a covariance that is estimated is too large: as many seeds, so few dimensions.
+    if freedom > 1:
+        squares = freedom**2 / ((freedom - 1) * (freedom + 2)) * (squares - trace**2 / freedom)
+        squares = min(max(squares, trace**2 / max(len(along) - 1, 1)), trace**2)
+    variance = float(((moved @ along) ** 2).sum()) / square if square > 0 else 0.0
+
+    def probability(distance: float) -> float:
+        mean = distance**2 + trace
+        dimensions = mean**2 / (squares + 2 * distance**2 * variance)
+        share = distance**2 / mean
+        root = 2 / (9 * dimensions)
+        score = ((square / mean) ** (1 / 3) - 1 + root) / math.sqrt(root)
+        return float(stdtr(freedom * (share + (1 - share) * trace**2 / squares), score))
+
+    def end(wanted: float) -> float:
+        low, high = 0.0, 2.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if probability(middle) > wanted else (low, middle)
+        return low
+
+    from scipy.special import stdtr  # figures need not wait for scipy
+
+    return end(_LEVEL), end(1 - _LEVEL)
 
 
 def kendall_tau(ranked: Sequence[Sequence[Figures]], i: int) -> Estimates | None:

@@ -315,7 +315,7 @@ def _compared(
         count, i, j = np.intersect1d(on_cyclic.count, on_standard.count, return_indices=True)
         improved = count, on_cyclic.each.value[i], on_standard.each.value[j]
         if cyclic.method != study.baseline:
-            cosine = cosine_similarity(*improved[1:], on_cyclic.figures[i], on_standard.figures[j])
+            cosine = cosine_similarity(on_cyclic.figures[i], on_standard.figures[j])
     unlike = differing_pace([*standard.timed, *cyclic.timed])
     return MethodComparison(gap, improved, cosine, study_cost(cyclic, standard, how, gpus, study.all_seeds), unlike)
 

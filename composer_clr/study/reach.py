@@ -330,13 +330,21 @@ def crossings(
         low = high = math.nan
         if difference.seeds > 1:
             decided = np.abs(leads) >= (1 - _ROUGH) * half
-            before = x[(x <= at) & decided & (rises * leads <= 0)]
-            after = x[(x >= at) & decided & (rises * leads >= 0)]
-            low = math.exp(before[-1]) if len(before) else 0.0
-            high = math.exp(after[0]) if len(after) else math.inf
+            before, after = (x <= at) & decided & (rises * leads <= 0), (x >= at) & decided & (rises * leads >= 0)
+            low = math.exp(_inward(x, before, knots))
+            high = math.exp(-_inward(-x[::-1], after[::-1], -knots[::-1]))
         better = (method if rises > 0 else baseline).method
         found.append(Crossing(math.exp(at), better, low, high, difference.seeds))
     return found
+
+
+def _inward(x: Array, decided: np.ndarray, knots: Array) -> float:
+    """Returns how far it stays decided from the last measured point that is; ``-inf`` if none is."""
+    measured = np.flatnonzero(decided & np.isin(x, knots))
+    if not len(measured):
+        return -math.inf
+    open_ = np.flatnonzero(~decided[measured[-1] :])
+    return float(x[measured[-1] + open_[0] - 1] if len(open_) else x[-1])
 
 
 @dataclass(frozen=True)
