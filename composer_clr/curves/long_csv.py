@@ -277,8 +277,7 @@ def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
         for row in joined:
             _check_amount(path, row, 'wall_clock_train_s')
     points = [_point(cycle, row.values) for cycle, row in enumerate(joined)]
-    if (fall := _fall(kind, points)) is not None:
-        raise CurveError(f'{path}: line {joined[fall].line}, column {_not_rising(points, fall)}; {_HELP}')
+    _check_rising(kind, points, [f'{path}: line {row.line}' for row in joined])
     return TradeoffCurve(Run(f'{path}:{rows[0].line}', kind, method, first.get('seed'), world_size=ranks), points)
 
 
@@ -310,19 +309,15 @@ def _joined(path: Path, one: _Row, other: _Row, axis: str) -> _Row:
     return _Row(one.line, one.values | other.values)
 
 
-def _fall(kind: str, points: Sequence[TradeoffPoint]) -> int | None:
-    """Returns the first point of a run whose training time is not above that of the point before."""
-    times = [point.wall_clock_train_s for point in points]
-    # Branches of one table are runs of their own, with times of their own.
-    pairs = [] if kind.startswith(BRANCH) else pairwise(times)
-    return next((i for i, (before, after) in enumerate(pairs, 1) if after <= before), None)
-
-
-def _not_rising(points: Sequence[TradeoffPoint], i: int) -> str:
-    return (
-        f'wall_clock_train_s: {points[i].wall_clock_train_s:g} after {points[i - 1].wall_clock_train_s:g} does not '
-        'rise: give the seconds of training since the start of the run, not those of each epoch'
-    )
+def _check_rising(kind: str, points: Sequence[TradeoffPoint], places: Sequence[str]) -> None:
+    """Refuses times that do not rise within a run; branches of one table are runs of their own."""
+    for (before, point), place in zip(pairwise(points), places[1:], strict=True):
+        if not kind.startswith(BRANCH) and point.wall_clock_train_s <= before.wall_clock_train_s:
+            raise CurveError(
+                f'{place}, column wall_clock_train_s: {point.wall_clock_train_s:g} after '
+                f'{before.wall_clock_train_s:g} does not rise: give the seconds of training since the start of the '
+                f'run, not those of each epoch; {_HELP}'
+            )
 
 
 def _point(cycle: int, values: dict[str, Any]) -> TradeoffPoint:
@@ -400,9 +395,17 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
     kept, errors = [], []
     for curve in curves:
         run, key = curve.run, (curve.run.kind, curve.run.method, curve.run.seed)
-        faults = [_fault(point, curve.is_timed) for point in curve.points]
-        errors.extend(CurveError(f'run {curve.place!r}: a point has {fault}') for fault in faults if fault)
-        points = [point for point, fault in zip(curve.points, faults, strict=True) if not fault]
+        points = []
+        for point in curve.points:
+            amounts = {'epoch': point.epoch} | (
+                {'wall_clock_train_s': point.wall_clock_train_s} if curve.is_timed else {}
+            )
+            faults = [f'{what} {x}' for what, x in amounts.items() if x is not None and not 0 < x < math.inf]
+            if faults:
+                fault = f'a point has {faults[0]}, a long CSV requires one above 0: keep its curve.json'
+                errors.append(CurveError(f'run {curve.place!r}: {fault}'))
+            else:
+                points.append(point)
         axes = ('epoch', *_COUNTS)
         axis = next((axis for axis in axes if all(point_count(point, axis) is not None for point in points)), None)
         try:
@@ -418,18 +421,10 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
                 )
             written = curve.of_points(points)
             written.points = list(distinct_points(written, axis).values())
-            if (fall := _fall(run.kind, written.points)) is not None:
-                raise CurveError(f'run {curve.place!r}: {_not_rising(written.points, fall)}')
+            _check_rising(run.kind, written.points, [f'run {curve.place!r}'] * len(written.points))
         except CurveError as error:
             errors.append(error)
         else:
             seen[key] = curve.place
             kept.extend([written] if points else [])
     return kept, errors
-
-
-def _fault(point: TradeoffPoint, is_timed: bool) -> str:
-    for what, amount in (('epoch', point.epoch), ('wall_clock_train_s', point.wall_clock_train_s)):
-        if amount is not None and not 0 < amount < math.inf and (is_timed or what == 'epoch'):
-            return f'{what} {amount}, a long CSV requires one above 0: keep its curve.json'
-    return ''

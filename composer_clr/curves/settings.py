@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from composer_clr.curves.curve import Run
 
-__all__ = [
-    'PLACES',
-    'RECIPE',
-    'Difference',
-    'Effect',
-    'differences',
-    'effect',
-    'flat',
-    'listed_differences',
-    'settings_of',
-]
+__all__ = ['PLACES', 'RECIPE', 'Difference', 'Effect', 'differences', 'flat', 'listed_differences', 'settings_of']
 
 # The key of the resolved recipe among a run's settings.
 RECIPE = 'recipe'
@@ -38,6 +28,21 @@ class Effect(Enum):
     CURVE = 'another curve'
     PACE = 'another pace'
     NONE = 'no matter'
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(name: str) -> Effect:
+        """Returns what a difference in a setting means, by its dotted name.
+
+        Example:
+            >>> [Effect.of(name).name for name in ('optimizer.lr', 'recipe.optimizer.lr', 'device', 'run_name')]
+            ['CURVE', 'CURVE', 'PACE', 'NONE']
+        """
+        return next((one for one, patterns in _EFFECTS if _fits(name, patterns)), Effect.CURVE)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # The first pattern that fits a name decides; a name that none fits makes another curve, so that nothing is missed.
@@ -88,7 +93,6 @@ _OF_KINDS = {
     **dict.fromkeys(('alpha_f', 'shape', 't_hold'), ('cyclic', 'standard', 'branch')),
     **dict.fromkeys(('peak_decay', 't_rewarmup'), ('cyclic',)),
 }
-_PATH = f'{RECIPE}.data.path'
 # What a record leaves out where it is at this.
 _DEFAULTS: dict[str, Any] = {
     'schedule.ssr': 1.0,
@@ -121,35 +125,21 @@ class Difference:
 
     def text(self, now: str = 'now') -> str:
         """Returns the name, as the user wrote it, and both values, on one line."""
-        return f'{self.name.removeprefix(f"{RECIPE}.")}={_shown(self.then)}, {now} {_shown(self.now)}'
+        then, value = (' '.join(repr(one).split()) for one in (self.then, self.now))
+        short = [one if len(one) <= 200 else f'{one[:197]}...' for one in (then, value)]
+        return f'{self.name.removeprefix(f"{RECIPE}.")}={short[0]}, {now} {short[1]}'
 
     def __str__(self) -> str:
         return self.text()
 
 
-@lru_cache(maxsize=4096)
-def effect(name: str) -> Effect:
-    """Returns what a difference in a setting means.
-
-    Args:
-        name (str): Its dotted name.
-
-    Example:
-        >>> [effect(name).name for name in ('optimizer.lr', 'recipe.optimizer.lr', 'device', 'run_name')]
-        ['CURVE', 'CURVE', 'PACE', 'NONE']
-    """
-    for decided, patterns in _EFFECTS:
-        if any(fnmatchcase(name, pattern) for pattern in patterns):
-            return decided
-    return Effect.CURVE
+def listed_differences(found: Iterable[Difference], now: str = 'now') -> str:
+    """Returns differences on one line: ``optimizer.lr=0.2, now 0.05; loss='a', now 'b'``."""
+    return '; '.join(one.text(now) for one in found)
 
 
 def flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     """Returns nested values by dotted name; lists stay whole, and an empty dict has no name.
-
-    Args:
-        values (Mapping): The values, nested in mappings.
-        prefix (str): Stands before every name. Default: ``''``, nothing.
 
     Example:
         >>> flat({'lr': 0.1, 'arguments': {'betas': [0.9, 0.99]}, 'more': {}}, 'optimizer')
@@ -163,13 +153,10 @@ def flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """Returns all that a run's record says of what made its curve, by dotted name.
+    """Returns all that a run's record says of what made its curve, by dotted name; a recipe is whole under ``recipe``.
 
     Of a record without settings that is its method, kind, schedule, network, data sizes, algorithms, evaluation and
-    versions, as far as it has them. A resolved recipe is kept whole under ``recipe``.
-
-    Args:
-        run (Run): The record.
+    versions, as far as it has them.
 
     Example:
         >>> from composer_clr.curves.curve import Run
@@ -177,28 +164,20 @@ def settings_of(run: Run) -> dict[str, Any]:
         >>> {name: value for name, value in settings_of(run).items() if name in ('model', 'data.batch_size', 'seed')}
         {'seed': 17, 'model': 'ResNet', 'data.batch_size': 4}
     """
-    sizes = {name: value for name, value in run.training.items() if name != 'algorithms'}
     recorded = {
-        'run_name': run.run_name,
-        'method': run.method,
-        'kind': run.kind,
-        'seed': run.seed,
+        **{name: getattr(run, name) for name in ('run_name', 'method', 'kind', 'seed', 'model', 'world_size')},
         # A branch equals the run that was trained alone.
         'starts_from': None if run.kind == 'branch' else 'another run' if run.parent else 'the beginning',
-        'model': run.model,
         'model.parameters': run.parameters,
-        'world_size': run.world_size,
         'algorithms': run.training.get('algorithms'),
-        **flat(sizes, 'data'),
+        **flat({name: value for name, value in run.training.items() if name != 'algorithms'}, 'data'),
         **flat(run.evaluation, 'evaluation'),
         **flat(run.versions, 'versions'),
     }
+    # An average's arguments are under averages, where there are settings.
+    of_schedule = {name: value for name, value in run.schedule.items() if name != 'average' or run.settings is None}
     known = {name: value for name, value in recorded.items() if value is not None}
-    schedule = dict(run.schedule)
-    if run.settings is not None:
-        # Its arguments are under averages.
-        schedule.pop('average', None)
-    return {**known, **flat(schedule, 'schedule'), **(run.settings or {})}
+    return {**known, **flat(of_schedule, 'schedule'), **(run.settings or {})}
 
 
 def differences(
@@ -236,38 +215,23 @@ def differences(
     if then is None or now is None:
         return []
     sides = [_named(side) for side in (then, now)]
-    defaults = {**_DEFAULTS, **(defaults or {})}
+    defaults = _DEFAULTS | dict(defaults or {})
     found = []
     # Data lie in another folder on another host.
     elsewhere = len({side.get('host') for side in sides} - {None}) > 1
     for name in dict.fromkeys([*sides[0], *sides[1]]):
-        if not (_has_effect(name, effect) and _matters(name, sides)):
+        if Effect.of(name) is not effect or not _matters(name, sides):
             continue
         values = [side[name] if name in side else _missing(name, side, defaults) for side in sides]
-        if name == _PATH and elsewhere and all(isinstance(value, str) for value in values):
-            values = [PurePath(value).name for value in values]
-        if not any(value is _UNKNOWN for value in values) and not _same(name, *values):
+        if name == f'{RECIPE}.data.path' and elsewhere:
+            values = [PurePath(value).name if isinstance(value, str) else value for value in values]
+        if _UNKNOWN not in values and not _same(name, *map(_plain, values)):
             found.append(Difference(name, *values))
     return found
 
 
-def listed_differences(found: Iterable[Difference], now: str = 'now') -> str:
-    """Returns differences on one line.
-
-    Example:
-        >>> listed_differences([Difference('optimizer.lr', 0.2, 0.05), Difference('loss', 'a', 'b')], 'asked for')
-        "optimizer.lr=0.2, asked for 0.05; loss='a', asked for 'b'"
-    """
-    return '; '.join(one.text(now) for one in found)
-
-
+# A value that a side does not record.
 _UNKNOWN = object()
-# As JSON is written with these.
-_NOT_FINITE = {'nan': 'NaN', 'inf': 'Infinity', '-inf': '-Infinity'}
-
-
-def _has_effect(name: str, wanted: Effect) -> bool:
-    return effect(name) is wanted
 
 
 def _missing(name: str, side: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
@@ -282,15 +246,12 @@ def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings by dotted name, those of the recipe among them."""
     named = {name: value for name, value in settings.items() if name != RECIPE}
     recipe = settings.get(RECIPE)
-    return named if not isinstance(recipe, Mapping) else named | _of_recipe(recipe)
-
-
-def _of_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(recipe, Mapping):
+        return named
     chosen = {name: _chosen(recipe.get(name)) for name in ('algorithms', 'callbacks')}
-    named = flat({**recipe, **chosen}, RECIPE)
+    named |= flat({**recipe, **chosen}, RECIPE) | {f'{RECIPE}.callbacks.{name}': True for name in chosen['callbacks']}
     # Their order matters, and one without arguments has no other name.
-    named[f'{RECIPE}.algorithms'] = list(chosen['algorithms'])
-    return named | {f'{RECIPE}.callbacks.{name}': True for name in chosen['callbacks']}
+    return named | {f'{RECIPE}.algorithms': list(chosen['algorithms'])}
 
 
 def _chosen(section: object) -> dict[str, Any]:
@@ -303,7 +264,7 @@ def _matters(name: str, sides: list[dict[str, Any]]) -> bool:
     """Returns whether a name says something that no other name of both runs says, and that both runs read."""
     if not name.startswith(f'{RECIPE}.'):
         return True
-    if all('optimizer' in side for side in sides) and not any(fnmatchcase(name, one) for one in _OF_RECIPES_ALONE):
+    if all('optimizer' in side for side in sides) and not _fits(name, _OF_RECIPES_ALONE):
         return False
     section, _, rest = name.removeprefix(f'{RECIPE}.').partition('.')
     owner = rest.partition('.')[0]
@@ -317,7 +278,6 @@ def _matters(name: str, sides: list[dict[str, Any]]) -> bool:
 
 
 def _same(name: str, then: Any, now: Any) -> bool:
-    then, now = _plain(then), _plain(now)
     if name == 'schedule.troughs' and isinstance(then, list) and isinstance(now, list):
         shared = min(len(then), len(now))
         # Separate runs have one trough each, where they end.
@@ -328,12 +288,7 @@ def _same(name: str, then: Any, now: Any) -> bool:
 def _plain(value: Any) -> Any:
     """Returns a value as ``curve.json`` gives it back."""
     if isinstance(value, float) and not math.isfinite(value):
-        return _NOT_FINITE[str(value)]
+        return {'nan': 'NaN', 'inf': 'Infinity', '-inf': '-Infinity'}[str(value)]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _shown(value: object, most: int = 200) -> str:
-    text = ' '.join(repr(value).split())
-    return text if len(text) <= most else f'{text[: most - 3]}...'

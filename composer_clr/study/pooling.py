@@ -14,7 +14,6 @@ from composer_clr.curves.settings import (
     Difference,
     Effect,
     differences,
-    effect,
     listed_differences,
     settings_of,
 )
@@ -156,7 +155,7 @@ def resumed_otherwise(curves: Iterable[TradeoffCurve]) -> list[str]:
     sentences = {}
     for curve in curves:
         for change, one in _changes(curve.run):
-            if effect(one.name) is Effect.CURVE:
+            if Effect.of(one.name) is Effect.CURVE:
                 of = f'{curve.run.method}, {curve.run.kind}'
                 where = f'run {curve.place!r} went on at batch {change.get("batch")} under other settings'
                 sentences.setdefault(of, f'{of}: {where}: {one}')
@@ -244,7 +243,7 @@ def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
 def _recorded(curve: TradeoffCurve, wanted: Effect) -> Iterator[dict[str, Any]]:
     """Yields a run's settings with those that changed when it was resumed: of a pace, each that it was timed under."""
     settings = settings_of(curve.run)
-    changes = [(change.get('batch'), one) for change, one in _changes(curve.run) if effect(one.name) is wanted]
+    changes = [(change.get('batch'), one) for change, one in _changes(curve.run) if Effect.of(one.name) is wanted]
     if wanted is not Effect.PACE:
         yield {**settings, 'changes': [f'{one} from batch {batch}' for batch, one in changes]}
         return
@@ -270,7 +269,7 @@ def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     recipe = settings.get(RECIPE)
     sections = {f'{RECIPE}.{name}': of_name for name, of_name in recipe.items()} if isinstance(recipe, dict) else {}
     named = {**settings, **sections, RECIPE: None}
-    return {name: value for name, value in named.items() if effect(name) is not Effect.NONE}
+    return {name: value for name, value in named.items() if Effect.of(name) is not Effect.NONE}
 
 
 def _is_known(name: str, settings: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from composer_clr.curves.curve import Run, TradeoffCurve
-from composer_clr.curves.settings import Difference, Effect, differences, effect, flat, settings_of
+from composer_clr.curves.settings import Difference, Effect, differences, flat, settings_of
 from composer_clr.recipes.load import load_recipe
 
 CURVE = """method kind model model.parameters model.structure loss loss.weight optimizer optimizer.lr
@@ -33,7 +33,7 @@ NONE = """run_name seed schedule.t_0 schedule.t_mult schedule.cycle_ends schedul
 
 @pytest.mark.parametrize(('names', 'expected'), [(CURVE, Effect.CURVE), (PACE, Effect.PACE), (NONE, Effect.NONE)])
 def test_what_a_difference_means(names, expected):
-    assert {name: effect(name) for name in names.split()} == dict.fromkeys(names.split(), expected)
+    assert {name: Effect.of(name) for name in names.split()} == dict.fromkeys(names.split(), expected)
 
 
 @pytest.mark.parametrize(
