@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from composer_clr.curves.curve import TradeoffCurve as TradeoffCurve
     from composer_clr.curves.curve import TradeoffPoint as TradeoffPoint
     from composer_clr.recording.pareto_snapshot import ParetoSnapshot as ParetoSnapshot
-    from composer_clr.schedule.anytime import AnytimeScheduler as AnytimeScheduler
     from composer_clr.schedule.cycle_ends import ends_by_ratio as ends_by_ratio
     from composer_clr.schedule.cycle_ends import ends_log_spaced as ends_log_spaced
+    from composer_clr.schedule.scheduler import AnytimeScheduler as AnytimeScheduler
     from composer_clr.schedule.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
     'AnytimeAverage': 'composer_clr.averaging.anytime',
-    'AnytimeScheduler': 'composer_clr.schedule.anytime',
+    'AnytimeScheduler': 'composer_clr.schedule.scheduler',
     'CyclicBatchSize': 'composer_clr.algorithms.batch_size',
     'CyclicCosineScheduler': 'composer_clr.schedule.scheduler',
     'CyclicGradientClipping': 'composer_clr.algorithms.hyperparameters',

@@ -10,16 +10,26 @@ from itertools import pairwise
 from typing import Any
 
 from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.schedule.shapes import NONE, CycleShape, SteadyRate, Stretch, check_rate, cycle_shape
+from composer_clr.schedule.shapes import SHAPES, CycleShape, SteadyRate, Stretch, linear
 from composer_clr.schedule.times import NO_TIME, ScheduleTime, read_time
+from composer_clr.utils.errors import did_you_mean
 
-__all__ = ['Count', 'ScheduleArguments']
+__all__ = ['Count', 'ScheduleArguments', 'check_rate']
 
 # Counts a time, given with its name, in the unit of the cycles.
 Count = Callable[[str, ScheduleTime], Fraction]
 Length = ScheduleTime | float | None
+_RATES = ('constant', '1/sqrt')
 # What has no meaning without a decay.
 _OF_DECAYS = ('alpha_f', 'shape', 'peak_decay', 't_rewarmup', 't_hold')
+
+
+def check_rate(rate: object, a: object) -> None:
+    """Refuses a rate without decay that is unknown, or that ``a`` does not go with."""
+    if rate not in _RATES:
+        raise ValueError(f'rate={rate!r}: must be one of {", ".join(_RATES)}')
+    if (a is not None) != (rate == '1/sqrt'):
+        raise ValueError(f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'")
 
 
 @dataclass(frozen=True)
@@ -56,28 +66,29 @@ class ScheduleArguments:
         raw = cls(**given)
         if raw.rate is not None or raw.a is not None:
             check_rate(raw.rate, raw.a)
-        warmup = read_time('t_warmup', raw.t_warmup)
-        if warmup.value < 0:
-            raise ValueError(f"t_warmup='{warmup}': the warmup cannot be negative; 0ba is none")
-        alpha_f = raw.alpha_f
-        if isinstance(alpha_f, bool) or not isinstance(alpha_f, (int, float)) or not 0 <= alpha_f <= 1:
+        warmup = _read('t_warmup', raw.t_warmup, 'the warmup cannot be negative; 0ba is none')
+        alpha_f, t_mult = raw.alpha_f, raw.t_mult
+        if not _is_number(alpha_f) or not 0 <= alpha_f <= 1:
             raise ValueError(f'{alpha_f=}: a multiplier to decay to lies between 0 and 1')
+        if not _is_number(t_mult) or not 1 <= t_mult < math.inf:
+            raise ValueError(f'{t_mult=}: periods must not shrink, give a finite number >= 1 (1: constant period)')
+        t_0, a = raw.t_0, raw.a
+        if t_0 is not None:
+            t_0 = _read('t_0', t_0, 'the first cycle needs a length above 0', above_0=True)
+        if raw._listed is not None and (t_0 is not None or t_mult != 2.0):
+            extra, ends = f'{t_mult=}' if t_0 is None else f"t_0='{t_0}'", raw._ends_name
+            raise ValueError(f'{ends} replaces t_0 and t_mult: leave out {extra} or {ends}')
         arguments = replace(
             raw,
-            t_0=None if raw.t_0 is None else _read_above_0('t_0', raw.t_0, 'the first cycle needs a length above 0'),
-            t_mult=_read_growth(raw.t_mult),
+            t_0=t_0,
             t_warmup=warmup,
             **{raw._ends_name: None if raw._listed is None else raw._read_ends(raw._listed, warmup)},
+            peak_decay=_read_peak_decay(raw.peak_decay),
             t_rewarmup=_read_length('t_rewarmup', raw.t_rewarmup),
             t_hold=_read_length('t_hold', raw.t_hold),
-            a=None if raw.a is None else _read_above_0('a', raw.a, 'must be above 0'),
+            a=None if a is None else _read('a', a, 'must be above 0', above_0=True),
         )
-        if raw._listed is not None and (raw.t_0 is not None or raw.t_mult != 2.0):
-            extra = f't_mult={raw.t_mult}' if raw.t_0 is None else f"t_0='{arguments.t_0}'"
-            ends = raw._ends_name
-            raise ValueError(f'{ends} replaces t_0 and t_mult: leave out {extra} or {ends}')
-        # A shape that is wrong in every run is refused now; its lengths are counted later.
-        arguments._shape(lambda name, time: Fraction(time.value))
+        arguments._check_shape()
         return arguments
 
     @classmethod
@@ -110,9 +121,7 @@ class ScheduleArguments:
             ends (Iterable[int] | None): Troughs counted before, in place of those of the arguments. Default: ``None``.
         """
         warmup = _counted('t_warmup', self.t_warmup, count)
-        if ends is None:
-            ends = self._ends(warmup, count, unit)
-        return Cycles(round(warmup), ends, self._shape(count))
+        return Cycles(round(warmup), self._ends(warmup, count, unit) if ends is None else ends, self._shape(count))
 
     def describe(self) -> dict[str, object]:
         """Returns the arguments as plain values, without those that are ``None``; :meth:`of` reads them back."""
@@ -121,19 +130,17 @@ class ScheduleArguments:
             del plain['t_0'], plain['t_mult']
             ends = plain.pop(self._ends_name)
             plain = {'cycle_ends' if self.rate is None else 'marks': ends, **plain}
-        if self.rate is not None:
-            for name in _OF_DECAYS:
-                del plain[name]
-        return {name: value for name, value in plain.items() if value is not None}
-
-    @property
-    def _ends_name(self) -> str:
-        return 'cycle_ends' if self.cycle_ends is not None or (self.rate is None and self.marks is None) else 'marks'
+        left_out = () if self.rate is None else _OF_DECAYS
+        return {name: value for name, value in plain.items() if value is not None and name not in left_out}
 
     @property
     def end_name(self) -> str:
         """What the end of a cycle is called in errors."""
         return 'trough' if self._ends_name == 'cycle_ends' else 'mark'
+
+    @property
+    def _ends_name(self) -> str:
+        return 'cycle_ends' if self.cycle_ends is not None or (self.rate is None and self.marks is None) else 'marks'
 
     @property
     def _listed(self) -> tuple[ScheduleTime, ...] | None:
@@ -161,24 +168,37 @@ class ScheduleArguments:
             )
         return ends
 
-    def _shape(self, count: Count) -> CycleShape | SteadyRate:
-        def stretch(name: str, length: Length) -> Stretch:
-            if length is None:
-                return NONE
-            if isinstance(length, ScheduleTime):
-                return Stretch(units=float(_counted(name, length, count)))
-            return Stretch(part=length)
+    def _check_shape(self) -> None:
+        """Refuses a shape that is wrong in every run; lengths of time are looked at when they are counted."""
+        if not isinstance(self.shape, str) or self.shape not in SHAPES:
+            near = did_you_mean(str(self.shape), list(SHAPES))
+            raise ValueError(f'shape={self.shape!r}: unknown shape{near} ({", ".join(SHAPES)})')
+        lengths = {'t_rewarmup': self.t_rewarmup, 't_hold': self.t_hold}
+        for name, length in lengths.items():
+            if self.shape == 'triangle' and (length.value if isinstance(length, ScheduleTime) else length):
+                raise ValueError(
+                    f"{name} with shape='triangle', which rises through half of each cycle and falls through the "
+                    "other: leave it out, or give shape='linear' with t_rewarmup and t_hold"
+                )
+        if sum(length for length in lengths.values() if isinstance(length, float)) >= 1:
+            raise ValueError(
+                f't_rewarmup={self.t_rewarmup:g} and t_hold={self.t_hold:g} of a cycle leave no decay: '
+                'their sum must be less than 1'
+            )
 
-        shape = cycle_shape(
-            self.shape,
-            self.peak_decay,
-            stretch('t_rewarmup', self.t_rewarmup),
-            stretch('t_hold', self.t_hold),
-            warmed_up=bool(self.t_warmup.value),
+    def _shape(self, count: Count) -> CycleShape | SteadyRate:
+        if self.rate is not None:
+            return SteadyRate(None if self.a is None else float(count('a', self.a)))
+        if self.shape == 'triangle':
+            return CycleShape(linear, self.peak_decay, Stretch(part=0.5), first_rises=not self.t_warmup.value)
+        lengths = {'t_rewarmup': self.t_rewarmup, 't_hold': self.t_hold}
+        rise, hold = (
+            Stretch(units=float(_counted(name, length, count)))
+            if isinstance(length, ScheduleTime)
+            else Stretch(part=length or 0.0)
+            for name, length in lengths.items()
         )
-        if self.rate is None:
-            return shape
-        return SteadyRate(None if self.a is None else float(count('a', self.a)))
+        return CycleShape(SHAPES[self.shape], self.peak_decay, rise, hold)  # type: ignore[arg-type]
 
     def _read_ends(self, given: object, warmup: ScheduleTime) -> tuple[ScheduleTime, ...]:
         name = self._ends_name
@@ -204,42 +224,44 @@ class ScheduleArguments:
         )
 
 
-def _counted(name: str, time: ScheduleTime, count: Count) -> Fraction:
-    return count(name, time) if time.value else Fraction(0)
-
-
-def _read_above_0(name: str, value: object, reason: str) -> ScheduleTime:
+def _read(name: str, value: object, reason: str, *, above_0: bool = False) -> ScheduleTime:
     time = read_time(name, value)
-    if time.value <= 0:
+    if time.value < 0 or (above_0 and not time.value):
         raise ValueError(f"{name}='{time}': {reason}")
     return time
 
 
-def _read_growth(t_mult: object) -> float | Fraction:
-    if isinstance(t_mult, bool) or not isinstance(t_mult, (int, float, Fraction)) or not 1 <= t_mult < math.inf:
-        raise ValueError(f'{t_mult=}: periods must not shrink, give a finite number >= 1 (1: constant period)')
-    return t_mult
+def _read_length(name: str, length: object) -> Length:
+    """Returns a length as a time, or as a number if it is a part of each cycle."""
+    if length is None or not isinstance(length, (int, float)):
+        return None if length is None else _read(name, length, 'a length cannot be negative')
+    if not _is_number(length) or not 0 <= length < 1:
+        raise ValueError(
+            f"{name}={length!r}: a part of each cycle is at least 0 and less than 1; a length has a unit ('4ep')"
+        )
+    return float(length)
+
+
+def _read_peak_decay(peak_decay: Any) -> float | tuple[float, ...] | str | None:
+    if peak_decay is None or (isinstance(peak_decay, str) and peak_decay == 'sqrt'):
+        return peak_decay
+    factors = peak_decay if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str) else [peak_decay]
+    if not all(_is_number(factor) and 0 < factor <= 1 for factor in factors):
+        raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
+    return tuple(map(float, factors)) if factors is peak_decay else float(peak_decay)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, Fraction)) and not isinstance(value, bool)
+
+
+def _counted(name: str, time: ScheduleTime, count: Count) -> Fraction:
+    return count(name, time) if time.value else Fraction(0)
 
 
 def _in_order(earlier: ScheduleTime, later: ScheduleTime) -> bool:
     """Returns whether one time comes before another, or may: times in two units are compared in a run."""
     return earlier.unit != later.unit or earlier.value < later.value
-
-
-def _read_length(name: str, length: object) -> Length:
-    """Returns a length as a time, or as a number if it is a part of each cycle."""
-    if length is None:
-        return None
-    if isinstance(length, (int, float)):
-        if isinstance(length, bool) or not 0 <= length < 1:
-            raise ValueError(
-                f"{name}={length!r}: a part of each cycle is at least 0 and less than 1; a length has a unit ('4ep')"
-            )
-        return float(length)
-    time = read_time(name, length)
-    if time.value < 0:
-        raise ValueError(f"{name}='{time}': a length cannot be negative")
-    return time
 
 
 def _plain(value: Any) -> object:

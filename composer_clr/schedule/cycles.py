@@ -128,13 +128,6 @@ class Cycles:
             if restart < until:
                 self.shape.check(cycle, trough - restart, self._bounds[1] - self.start, alpha_f)
 
-    def peak(self, cycle: int) -> float:
-        """Returns the multiplier that a cycle decays from; without decay, that at its start."""
-        restart, trough = self.bounds(cycle)
-        if isinstance(self.shape, SteadyRate):
-            return self.multiplier(restart)
-        return self.shape.peak(cycle, trough - restart, self._bounds[1] - self.start)
-
     def trough_multiplier(self, trough: int, alpha_f: float = 0.0) -> float:
         """Returns the multiplier that a cycle ends on."""
         return alpha_f if self.decays else self.multiplier(trough)
@@ -171,12 +164,6 @@ class Cycles:
         self._read_past(max(t, self.start))
         following = bisect_right(self._bounds, t, lo=1)
         return self._bounds[following] if following < len(self._bounds) else None
-
-    def nearest_trough(self, t: int) -> int | None:
-        """Returns the trough nearest to ``t``, the earlier of two equally near; ``None`` without troughs."""
-        coming = self.next_trough(t)
-        candidates = [*self.troughs(until=t)[-1:], *([] if coming is None else [coming])]
-        return min(candidates, key=lambda trough: abs(trough - t), default=None)
 
     def elapsed(self, t: int, *, after_batch: bool) -> tuple[int, float]:
         """Returns the cycle that a time belongs to, and its elapsed part: cycle 0 starts at time 0.

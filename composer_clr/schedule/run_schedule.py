@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from composer_clr.schedule.arguments import ScheduleArguments
+from composer_clr.schedule.arguments import ScheduleArguments, check_rate
 from composer_clr.schedule.cycles import Cycles
-from composer_clr.schedule.shapes import check_rate
 from composer_clr.schedule.times import COUNTERS, Lengths, ScheduleTime, read_duration
 
 if TYPE_CHECKING:
@@ -237,17 +236,20 @@ class RunSchedule:
     @property
     def cut(self) -> str | None:
         """What is lost where training stops between two troughs, of which the time after the last makes no point."""
-        if self.until is None or self.troughs[-1:] == [self.until]:
+        until = self.until
+        if until is None or self.troughs[-1:] == [until]:
             return None
         name, passed = self.cycles.end_name, self.troughs
-        nearest, goes_on = self.cycles.nearest_trough(self.until), self.cycles.next_trough(self.until) is not None
+        coming = self.cycles.next_trough(until)
+        ends = [*passed[-1:], *([] if coming is None else [coming])]
+        nearest = min(ends, key=lambda end: abs(end - until), default=None)
         last = f"the last whole {name} is at '{self.spell(passed[-1])}'" if passed else f'it reaches no {name}'
         remedy = f"; the nearest max_duration that ends on a {name} is '{self.spell(nearest)}'" if nearest else ''
         if self.cycles.decays:
-            where = 'in the middle of a cycle' if goes_on else 'after the last cycle'
+            where = 'in the middle of a cycle' if coming is not None else 'after the last cycle'
         else:
-            where = 'between two marks' if goes_on else 'after the last mark'
-        return f"max_duration='{self.spell(self.until)}' stops {where}: {last}{remedy}"
+            where = 'between two marks' if coming is not None else 'after the last mark'
+        return f"max_duration='{self.spell(until)}' stops {where}: {last}{remedy}"
 
     def warn_if_cut(self) -> None:
         """Warns, once per schedule, of what is lost where training stops between two troughs."""

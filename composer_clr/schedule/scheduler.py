@@ -1,4 +1,4 @@
-"""The learning rate schedule: linear warmup, then cosine cycles of growing period."""
+"""The learning rate schedules: linear warmup, then cosine cycles of growing period, or a rate without decay."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fractions import Fraction
 from composer.core import State, Time
 from composer.optim import ComposerScheduler
 
-from composer_clr.schedule.arguments import ScheduleArguments
+from composer_clr.schedule.arguments import ScheduleArguments, check_rate
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import Lengths
 
-__all__ = ['CyclicCosineScheduler', 'Troughs']
+__all__ = ['AnytimeScheduler', 'CyclicCosineScheduler', 'Troughs']
 
 
 class CyclicCosineScheduler(ComposerScheduler):
@@ -216,6 +216,56 @@ class CyclicCosineScheduler(ComposerScheduler):
                 f'give {self!r} alone (its warmup is built in)'
             )
         schedule.warn_if_cut()
+
+
+class AnytimeScheduler(CyclicCosineScheduler):
+    r"""Linear warmup, then a constant rate or one over the square root of time, with marks at which to evaluate.
+
+    .. math::
+        \alpha(t) = \begin{cases}
+            t / t_{warmup} & t < t_{warmup} \\
+            1 \quad \text{or} \quad \sqrt{a / (t - t_{warmup} + a)} & \text{otherwise}
+        \end{cases}
+
+    At a constant rate the multiplier is, bit for bit, that of Composer's ``ConstantWithWarmupScheduler``. The marks do
+    not change it; :class:`~composer_clr.AnytimeAverage` evaluates averaged weights at them.
+
+    Args:
+        marks (Sequence[str | Time] | None): The marks, in increasing order. Default: ``None``, those at which
+            :class:`~composer_clr.CyclicCosineScheduler` with ``t_0`` and ``t_mult`` has its troughs. See
+            :func:`~composer_clr.ends_by_ratio` and :func:`~composer_clr.ends_log_spaced`.
+        t_warmup (str | Time): Length of the linear warmup, >= 0. Default: ``'0ba'``.
+        rate (str): ``'constant'`` or ``'1/sqrt'``. Default: ``'constant'``.
+        a (str | Time | None): With ``'1/sqrt'``, :math:`a` > 0: the time after the warmup in which the rate falls to
+            0.71 of its peak. Default: ``None``.
+        t_0 (str | Time | None): In place of ``marks``. Default: ``None``.
+        t_mult (float | Fraction): With ``t_0``. Default: ``2.0``.
+
+    Raises:
+        ValueError: As :class:`~composer_clr.CyclicCosineScheduler`, or if ``rate`` is unknown or ``a`` does not go with
+            it.
+
+    Example:
+        >>> from composer_clr import AnytimeScheduler
+        >>> AnytimeScheduler(['4ep', '16ep', '64ep'], t_warmup='2ep')
+        AnytimeScheduler(marks=['4ep', '16ep', '64ep'], t_warmup='2ep', rate='constant')
+
+    Source:
+        arXiv:2602.03702: the constant rate and the one over the square root of time, with averaged weights.
+    """
+
+    def __init__(
+        self,
+        marks: Sequence[str | Time] | None = None,
+        t_warmup: str | Time = '0ba',
+        *,
+        rate: str = 'constant',
+        a: str | Time | None = None,
+        t_0: str | Time | None = None,
+        t_mult: float | Fraction = 2.0,
+    ):
+        check_rate(rate, a)
+        self._follow(ScheduleArguments.read(t_0=t_0, t_mult=t_mult, t_warmup=t_warmup, marks=marks, rate=rate, a=a))
 
 
 # Troughs passed beside the Trainer's scheduler: a scheduler that has them, or the troughs themselves.

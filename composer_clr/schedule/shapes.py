@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from composer_clr.utils.errors import did_you_mean
-
-__all__ = [
-    'COSINE',
-    'NONE',
-    'RATES',
-    'SHAPES',
-    'CycleShape',
-    'SteadyRate',
-    'Stretch',
-    'check_rate',
-    'cosine',
-    'cycle_shape',
-    'linear',
-    'one_minus_sqrt',
-]
+__all__ = ['COSINE', 'NONE', 'SHAPES', 'CycleShape', 'SteadyRate', 'Stretch', 'cosine', 'linear', 'one_minus_sqrt']
 
 
 def cosine(tau: float) -> float:
@@ -47,8 +32,6 @@ SHAPES: dict[str, Callable[[float], float]] = {
     '1-sqrt': one_minus_sqrt,
     'triangle': linear,
 }
-RATES = ('constant', '1/sqrt')
-PeakDecay = float | tuple[float, ...] | str | None
 
 
 class Stretch(NamedTuple):
@@ -83,7 +66,7 @@ class CycleShape:
     decays: ClassVar[bool] = True
 
     decay: Callable[[float], float] = cosine
-    peak_decay: PeakDecay = None
+    peak_decay: float | tuple[float, ...] | str | None = None
     rise: Stretch = NONE
     hold: Stretch = NONE
     first_rises: bool = False
@@ -100,11 +83,11 @@ class CycleShape:
 
     def check(self, cycle: int, period: int, first_period: int, alpha_f: float) -> None:
         """Refuses a cycle of which rise and hold leave no decay, or whose peak is missing or below ``alpha_f``."""
-        rise, hold = self._rise(cycle, period), self.hold.of(period)
-        if rise + hold >= period:
+        rise, decay_start = self.corners(cycle, period)
+        if decay_start >= period:
             raise ValueError(
-                f'cycle {cycle} is {period} long, of which t_rewarmup takes {rise:g} and t_hold {hold:g}, '
-                'which leaves no decay: shorten them or lengthen the cycle'
+                f'cycle {cycle} is {period} long, of which t_rewarmup takes {rise:g} and t_hold '
+                f'{decay_start - rise:g}, which leaves no decay: shorten them or lengthen the cycle'
             )
         factors = [*self.peak_decay] if isinstance(self.peak_decay, tuple) else self.peak_decay
         if isinstance(factors, list) and cycle > len(factors):
@@ -122,20 +105,17 @@ class CycleShape:
     def multiplier(self, elapsed: float, cycle: int, period: int, first_period: int, alpha_f: float) -> float:
         """Returns the multiplier at a time since the restart of a cycle, :math:`0 \\le s < T_i`."""
         peak = self.peak(cycle, period, first_period)
-        rise, hold = self._rise(cycle, period), self.hold.of(period)
+        rise, decay_start = self.corners(cycle, period)
         if elapsed < rise:
             return alpha_f + (peak - alpha_f) * (elapsed / rise)
-        if elapsed < rise + hold:
+        if elapsed < decay_start:
             return peak
-        return alpha_f + (peak - alpha_f) * self.decay((elapsed - rise - hold) / (period - rise - hold))
+        return alpha_f + (peak - alpha_f) * self.decay((elapsed - decay_start) / (period - decay_start))
 
     def corners(self, cycle: int, period: int) -> tuple[float, float]:
         """Returns when the rise ends and when the decay starts, counted from the cycle's restart."""
-        rise = self._rise(cycle, period)
+        rise = self.rise.of(period) if cycle or self.first_rises else 0.0
         return rise, rise + self.hold.of(period)
-
-    def _rise(self, cycle: int, period: int) -> float:
-        return self.rise.of(period) if cycle or self.first_rises else 0.0
 
 
 COSINE = CycleShape()
@@ -156,59 +136,3 @@ class SteadyRate:
         """Returns 0 twice: nothing rises, is held or decays."""
         del cycle, period
         return 0.0, 0.0
-
-
-def check_rate(rate: object, a: object) -> None:
-    """Refuses a rate that is not one of ``RATES``, or that ``a`` does not go with."""
-    if rate not in RATES:
-        raise ValueError(f'rate={rate!r}: must be one of {", ".join(RATES)}')
-    if (a is not None) != (rate == '1/sqrt'):
-        raise ValueError(f"rate={rate!r} with a={a!r}: 'constant' has no a, and '1/sqrt' needs one, such as a='4ep'")
-
-
-def cycle_shape(
-    shape: str = 'cosine',
-    peak_decay: float | Sequence[float] | str | None = None,
-    t_rewarmup: Stretch = NONE,
-    t_hold: Stretch = NONE,
-    *,
-    warmed_up: bool = False,
-) -> CycleShape:
-    """Returns the shape that a schedule's arguments describe, checked; ``warmed_up``: a warmup precedes cycle 0.
-
-    Example:
-        >>> triangle = cycle_shape('triangle')
-        >>> [triangle.multiplier(s, cycle=1, period=8, first_period=8, alpha_f=0.0) for s in (0, 2, 4, 6)]
-        [0.0, 0.5, 1.0, 0.5]
-    """
-    if not isinstance(shape, str) or shape not in SHAPES:
-        raise ValueError(f'{shape=}: unknown shape{did_you_mean(str(shape), list(SHAPES))} ({", ".join(SHAPES)})')
-    if t_rewarmup.part + t_hold.part >= 1:
-        raise ValueError(
-            f't_rewarmup={t_rewarmup.part:g} and t_hold={t_hold.part:g} of a cycle leave no decay: '
-            'their sum must be less than 1'
-        )
-    factors = _checked_peak_decay(peak_decay)
-    if shape != 'triangle':
-        return CycleShape(SHAPES[shape], factors, t_rewarmup, t_hold)
-    for name, length in (('t_rewarmup', t_rewarmup), ('t_hold', t_hold)):
-        if any(length):
-            raise ValueError(
-                f"{name} with shape='triangle', which rises through half of each cycle and falls through the other: "
-                "leave it out, or give shape='linear' with t_rewarmup and t_hold"
-            )
-    return CycleShape(linear, factors, Stretch(part=0.5), first_rises=not warmed_up)
-
-
-def _checked_peak_decay(peak_decay: float | Sequence[float] | str | None) -> PeakDecay:
-    if peak_decay is None or peak_decay == 'sqrt':
-        return None if peak_decay is None else 'sqrt'
-    if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str):
-        return tuple(_checked_factor(factor, peak_decay) for factor in peak_decay)
-    return _checked_factor(peak_decay, peak_decay)
-
-
-def _checked_factor(factor: object, peak_decay: object) -> float:
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
-        raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
-    return float(factor)

@@ -32,8 +32,7 @@ from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError, S
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.trough_progress import TroughProgress
-from composer_clr.schedule.anytime import AnytimeScheduler
-from composer_clr.schedule.scheduler import CyclicCosineScheduler
+from composer_clr.schedule.scheduler import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.training.models import build_model
 from composer_clr.training.registry import all_named, built, classes, named
 from composer_clr.training.start_checkpoint import load_trainer, settle_start

@@ -21,10 +21,10 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError, ScheduleRecipe
 from composer_clr.recording.evaluation import scalars
 from composer_clr.recording.run_record import describe_run
-from composer_clr.schedule.anytime import AnytimeScheduler
 from composer_clr.schedule.averages import check_average
 from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.run_schedule import RunSchedule
+from composer_clr.schedule.scheduler import AnytimeScheduler
 from composer_clr.training.build import build_evaluator
 
 __all__ = ['merged_curve']

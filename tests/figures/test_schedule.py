@@ -8,7 +8,7 @@ from composer_clr.curves.curve import CurveError
 from composer_clr.figures.looks import method_colour
 from composer_clr.figures.schedule import constant_periods, learning_rate, learning_rate_and_accuracy
 from composer_clr.schedule.cycles import Cycles, geometric_ends
-from composer_clr.schedule.shapes import Stretch, cycle_shape
+from composer_clr.schedule.shapes import CycleShape, Stretch, linear
 from composer_clr.study.recorded_schedule import recorded_schedule
 from tests.helpers.drawn_studies import STUDY, dashes, errors, lines, recorded
 
@@ -76,7 +76,7 @@ class TestConstantPeriods:
 
 
 def test_branches_are_drawn_off_their_trunk():
-    cycles = Cycles(2, [22], cycle_shape('linear', t_hold=Stretch(part=0.8)))
+    cycles = Cycles(2, [22], CycleShape(linear, hold=Stretch(part=0.8)))
     _, ax = learning_rate(cycles, 22, 'ep', 0.5, branches=[12])
     trunk, branch, points = (np.asarray(line.get_xydata()) for line in ax.lines)
     assert points.tolist() == [[12, 0], [22, 0]]

@@ -80,7 +80,6 @@ def test_the_multiplier_does_not_come_down_at_marks(warmup, a):
         assert marks.multiplier(t, alpha_f=0.3) == pytest.approx(slow(t, warmup, a))
     assert marks.troughs(30) == [10, 20, 21]
     assert list(marks.crossed(9, 20)) == [0, 1]
-    assert marks.peak(1) == pytest.approx(slow(10, warmup, a))
 
 
 def test_the_line_has_no_troughs():

@@ -100,18 +100,6 @@ def test_crossed(before, now, crossed):
     assert list(paper().crossed(before, now)) == crossed
 
 
-@pytest.mark.parametrize(
-    ('t', 'nearest'), [(1, 16), (16, 16), (23, 16), (24, 16), (25, 32), (400, 512), (384, 256)], ids=str
-)
-def test_nearest_trough(t, nearest):
-    assert paper().nearest_trough(t) == nearest
-
-
-def test_nearest_trough_past_the_last():
-    assert Cycles(0, [16, 24]).nearest_trough(100) == 24
-    assert Cycles(0, []).nearest_trough(100) is None
-
-
 def test_no_such_cycle():
     with pytest.raises(IndexError, match='no cycle 2'):
         Cycles(0, [16, 24]).bounds(2)

@@ -16,7 +16,7 @@ from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles, geometric_ends, multiplier_line
-from composer_clr.schedule.shapes import COSINE, SHAPES, Stretch, cycle_shape
+from composer_clr.schedule.shapes import COSINE, SHAPES, CycleShape, Stretch, linear
 from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.training.build import _schedule
 from tests.conftest import at
@@ -70,10 +70,10 @@ def test_without_a_warmup(make_state, arguments, reference):
 
 
 @pytest.mark.parametrize('name', SHAPES)
-def test_every_shape_comes_down_to_alpha_f_and_never_rises_in_its_decay(name):
-    shape = cycle_shape(name, 0.9)
-    assert shape is not None
-    values = [shape.multiplier(t, 1, 1000, 1000, 0.1) for t in range(1000)]
+def test_every_shape_comes_down_to_alpha_f_and_never_rises_in_its_decay(make_state, name):
+    scheduler = CyclicCosineScheduler(cycle_ends=['1000ba', '2000ba'], alpha_f=0.1, shape=name, peak_decay=0.9)
+    cycles = scheduler.schedule(make_state('2000ba')).cycles
+    values = [cycles.multiplier(1000 + t, 0.1) for t in range(1000)]
     fall = values[500:] if name == 'triangle' else values
     assert max(values) == fall[0] == 0.9
     assert all(later < earlier for earlier, later in pairwise(fall))
@@ -260,7 +260,7 @@ def test_repr_makes_the_same_schedule_again(make_state, arguments, reference):
 
 
 def test_a_line_to_draw_has_the_corners_and_both_sides_of_a_trough():
-    cycles = Cycles(4, [12, 20], cycle_shape('linear', 0.5, t_hold=Stretch(part=0.75)))
+    cycles = Cycles(4, [12, 20], CycleShape(linear, 0.5, hold=Stretch(part=0.75)))
     times, values = multiplier_line(cycles, 18, 0.0, points_per_cycle=2)
     assert list(zip(times, values, strict=True)) == [
         (0, 0), (4, 1), (8, 1), (10, 1), (12, 0), (12, 0.5), (16, 0.5), (18, 0.5)
