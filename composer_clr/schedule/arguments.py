@@ -53,7 +53,7 @@ class ScheduleArguments:
     alpha_f: float = 0.0
     cycle_ends: tuple[ScheduleTime, ...] | None = None
     shape: str = 'cosine'
-    peak_decay: float | Sequence[float] | str | None = None
+    peak_decay: float | tuple[float, ...] | str | None = None
     t_rewarmup: Length = None
     t_hold: Length = None
     rate: str | None = None
@@ -198,7 +198,7 @@ class ScheduleArguments:
             else Stretch(part=length or 0.0)
             for name, length in lengths.items()
         )
-        return CycleShape(SHAPES[self.shape], self.peak_decay, rise, hold)  # type: ignore[arg-type]
+        return CycleShape(SHAPES[self.shape], self.peak_decay, rise, hold)
 
     def _read_ends(self, given: object, warmup: ScheduleTime) -> tuple[ScheduleTime, ...]:
         name = self._ends_name
@@ -245,10 +245,11 @@ def _read_length(name: str, length: object) -> Length:
 def _read_peak_decay(peak_decay: Any) -> float | tuple[float, ...] | str | None:
     if peak_decay is None or (isinstance(peak_decay, str) and peak_decay == 'sqrt'):
         return peak_decay
-    factors = peak_decay if isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str) else [peak_decay]
+    is_list = isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str)
+    factors: Sequence[Any] = peak_decay if is_list else [peak_decay]
     if not all(_is_number(factor) and 0 < factor <= 1 for factor in factors):
         raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
-    return tuple(map(float, factors)) if factors is peak_decay else float(peak_decay)
+    return tuple(map(float, factors)) if is_list else float(factors[0])
 
 
 def _is_number(value: object) -> bool:
