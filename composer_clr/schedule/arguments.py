@@ -246,7 +246,7 @@ def _read_peak_decay(peak_decay: Any) -> float | tuple[float, ...] | str | None:
     if peak_decay is None or (isinstance(peak_decay, str) and peak_decay == 'sqrt'):
         return peak_decay
     is_list = isinstance(peak_decay, Sequence) and not isinstance(peak_decay, str)
-    factors: Sequence[Any] = peak_decay if is_list else [peak_decay]
+    factors: Any = peak_decay if is_list else [peak_decay]
     if not all(_is_number(factor) and 0 < factor <= 1 for factor in factors):
         raise ValueError(f"peak_decay={peak_decay!r}: give a factor above 0 and at most 1, a list of them, or 'sqrt'")
     return tuple(map(float, factors)) if is_list else float(factors[0])

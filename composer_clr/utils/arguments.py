@@ -7,11 +7,11 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from types import CellType, CodeType
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _DEEPEST = 3
 # Arguments of torch's schedulers that say nothing of the rate, or count on in training.
 _OF_SCHEDULERS = ('optimizer', 'last_epoch')
 _ADDRESS = re.compile(r' at 0x[0-9a-fA-F]+')
+_MISSING = object()
 
 
 def arguments_of(one: object) -> dict[str, Any]:
@@ -41,14 +42,8 @@ def arguments_of(one: object) -> dict[str, Any]:
 
 
 def defaults_of(one: object) -> dict[str, Any]:
-    """Returns the defaults of the arguments of an object's constructor, as plain values.
-
-    Example:
-        >>> defaults_of(torch.nn.Linear(1, 2))['bias']
-        True
-    """
-    parameters = _parameters(type(one))[0]
-    return {name: plain(p.default) for name, p in parameters.items() if p.default is not p.empty}
+    """Returns the defaults of the arguments of an object's constructor, as plain values."""
+    return {name: plain(p.default) for name, p in _parameters(type(one))[0].items() if p.default is not p.empty}
 
 
 def plain(value: object) -> Any:
@@ -64,25 +59,24 @@ def plain(value: object) -> Any:
 
 
 def digest(value: bytes | str) -> str:
-    """Returns twelve hexadecimal digits that stand for bytes, or for a text without the memory addresses in it.
-
-    Example:
-        >>> digest('a long text')
-        '3593f87b3ed8'
-    """
+    """Returns twelve hexadecimal digits that stand for bytes, or for a text without the memory addresses in it."""
     content = _ADDRESS.sub('', value).encode() if isinstance(value, str) else value
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _plain(value: object, depth: int) -> Any:
+def _short(text: str, name: str) -> str:
+    return text if len(text) <= _LONGEST else f'{name}:{digest(text)}'
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int)):
         return value
-    if isinstance(value, (float, np.generic)):
-        number = value.item() if isinstance(value, np.generic) else value
-        return number if not isinstance(number, float) or math.isfinite(number) else repr(number)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
     if isinstance(value, (str, Path)):
-        text = Path(value).name if Path(value).is_absolute() else str(value)
-        return text if len(text) <= _LONGEST else f'text:{digest(text)}'
+        return _short(Path(value).name if Path(value).is_absolute() else str(value), 'text')
     if isinstance(value, Time):
         return value.to_timestring()
     if isinstance(value, tuple) and type(value).__str__ is not tuple.__str__:
@@ -90,21 +84,16 @@ def _plain(value: object, depth: int) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value, depth)
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        return _container(value, depth)
+        if isinstance(value, Mapping):
+            items: Any = {str(_plain(key, depth)): _plain(item, depth) for key, item in value.items()}
+        else:
+            items = [_plain(item, depth) for item in value]
+            items = sorted(items, key=repr) if isinstance(value, (set, frozenset)) else items
+        text = json.dumps(items)
+        return items if len(text) <= _LONGEST else _short(text, type(value).__name__)
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return _array(value)
     return _named(value, depth)
-
-
-def _container(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        items: Any = {str(_plain(key, depth)): _plain(item, depth) for key, item in value.items()}
-    else:
-        items = [_plain(item, depth) for item in value]
-        if isinstance(value, (set, frozenset)):
-            items.sort(key=repr)
-    text = json.dumps(items)
-    return items if len(text) <= _LONGEST else f'{type(value).__name__}:{digest(text)}'
 
 
 def _array(value: torch.Tensor | np.ndarray) -> str:
@@ -122,43 +111,35 @@ def _named(value: Any, depth: int) -> str:
     if isinstance(value, type):
         return value.__qualname__
     if isinstance(value, partial):
-        return _call(_named(value.func, depth), [*value.args], value.keywords, depth)
+        return _call(_named(value.func, depth), value.args, value.keywords, depth)
     if inspect.ismethod(value):
         return f'{_named(value.__self__, depth)}.{value.__name__}'
     if inspect.isroutine(value):
-        code = getattr(value, '__code__', None)
-        # A function may close over itself.
-        is_told = '<' in value.__qualname__ and code is not None and depth < _DEEPEST
+        # One without a name of its own is told by its code; it may close over itself.
+        is_told = '<' in value.__qualname__ and hasattr(value, '__code__') and depth < _DEEPEST
         return f'{value.__qualname__}:{digest(repr(_function(value, depth + 1)))}' if is_told else value.__qualname__
     name = type(value).__qualname__
     if not hasattr(value, '__dict__') and not isinstance(value, torch.device):
         # Of a type written in C, such as torch.dtype, which shows no arguments.
-        text = repr(value)
-        shown = text if len(text) <= _LONGEST else f'{name}:{digest(text)}'
-        return name if _ADDRESS.search(text) else shown
-    return _call(name, [], _arguments(value, depth + 1) if depth < _DEEPEST else {}, depth)
+        return name if _ADDRESS.search(repr(value)) else _short(repr(value), name)
+    return _call(name, (), _arguments(value, depth + 1) if depth < _DEEPEST else {}, depth)
 
 
-def _call(name: str, positional: list[Any], named: Mapping[str, Any], depth: int) -> str:
+def _call(name: str, positional: tuple[Any, ...], named: Mapping[str, Any], depth: int) -> str:
     values = [repr(_plain(item, depth)) for item in positional]
     values += [f'{key}={_plain(item, depth)!r}' for key, item in named.items()]
-    if not values:
-        return name
-    text = f'{name}({", ".join(values)})'
-    return text if len(text) <= _LONGEST else f'{name}:{digest(text)}'
+    return _short(f'{name}({", ".join(values)})', name) if values else name
 
 
 def _function(function: Any, depth: int) -> list[Any]:
     """Returns what distinguishes a function without a name of its own: its code, its defaults, what it closes over."""
-    closed = [_plain(_cell(cell), depth) for cell in function.__closure__ or ()]
+    closed = []
+    for cell in function.__closure__ or ():
+        try:
+            closed.append(_plain(cell.cell_contents, depth))
+        except ValueError:  # not assigned yet
+            closed.append(None)
     return [_code(function.__code__), closed, _plain([function.__defaults__, function.__kwdefaults__], depth)]
-
-
-def _cell(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
 
 
 def _code(code: CodeType) -> list[Any]:
@@ -174,18 +155,14 @@ def _arguments(one: object, depth: int) -> dict[str, Any]:
     arguments = {}
     is_scheduler = isinstance(one, torch.optim.lr_scheduler.LRScheduler)
     for name in parameters:
-        if is_scheduler and name in _OF_SCHEDULERS:
-            continue
         # torch's schedulers keep one for each group of parameters, such as lr_lambdas.
         keys = (name, f'_{name}', *([f'{name}s'] if is_scheduler else ()))
         value = next((found for found in (_kept(one, key) for key in keys) if found is not _MISSING), _MISSING)
         # A method may have an argument's name.
-        if value is not _MISSING and getattr(value, '__self__', None) is not one:
+        is_method = getattr(value, '__self__', None) is one
+        if value is not _MISSING and not is_method and not (is_scheduler and name in _OF_SCHEDULERS):
             arguments[name] = _plain(value, depth)
     return arguments
-
-
-_MISSING = object()
 
 
 def _kept(one: object, name: str) -> Any:
@@ -204,19 +181,16 @@ def _is_plain(value: object) -> bool:
 def _parameters(of: type) -> tuple[dict[str, inspect.Parameter], bool]:
     """Returns the named parameters of a class's constructors, and whether these are all that it takes."""
     found: dict[str, inspect.Parameter] = {}
-    for constructor in _constructors(of):
-        parameters = list(inspect.signature(constructor).parameters.values())[1:]
-        named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-        found = {**named, **found}
+    takes_none = True
+    for base in of.__mro__[:-1]:
+        if '__init__' not in vars(base):
+            continue
+        takes_none = False
+        parameters = list(inspect.signature(_undecorated(vars(base)['__init__'])).parameters.values())[1:]
+        found = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return found, True
-    return found, not any(True for _ in _constructors(of))
-
-
-def _constructors(of: type) -> Iterator[Callable[..., Any]]:
-    for base in of.__mro__[:-1]:
-        if '__init__' in vars(base):
-            yield _undecorated(vars(base)['__init__'])
+    return found, takes_none
 
 
 def _undecorated(function: Callable[..., Any]) -> Callable[..., Any]:

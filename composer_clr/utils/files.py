@@ -39,14 +39,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Writes what a command was asked to put into a file, and makes the folder for it.
+    """Writes what a command was asked to put into a file, and makes the folder for it, or raises a ``UserError``.
 
     A regular file is replaced as a whole and keeps its permissions, also through a symbolic link, which stays. A device
     or a pipe is written to, never replaced. ``-`` is standard output, and so is any other name of the same file.
-
-    Raises:
-        UserError: If it cannot be written.
-        BrokenPipeError: If the reader of standard output has stopped.
     """
     if is_stdout(path):
         if sys.stdout is None:
@@ -106,12 +102,7 @@ def _flush(path: Path) -> None:
 
 
 def bounded_text(path: Path, max_bytes: int, encoding: str = 'utf-8') -> str:
-    """Returns the text of a file; a pipe or a device, which might never end, is refused.
-
-    Raises:
-        OSError: If the file does not exist or cannot be read.
-        ValueError: If it is not a regular file, is larger than ``max_bytes``, or is not in the encoding.
-    """
+    """Returns the text of a file; one that is no regular file, or is larger than ``max_bytes``, is a ``ValueError``."""
     # Opened without blocking: a pipe without a writer would block forever.
     with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -85,7 +85,7 @@ def check_output(tmp_path: Path, world: dict[str, str], path: str) -> None:
     assert all(kind == stat.S_IFDIR for path, kind in after.items() if path not in before)
 
 
-@attempts(FEW)
+@attempts(FEW // 2)
 @given(world=worlds, path=paths)
 @example(world={'link': '../file', 'file': 'file'}, path='link')
 @example(world={'link': 'link2', 'link2': 'link'}, path='link')
