@@ -82,11 +82,11 @@ def _train(recipe: Recipe) -> None:
     try:
         if batch := trainer.state.timestamp.batch.value:
             loaded = snapshot_of(trainer).loaded_run
-            same_run = loaded is not None and loaded.run_name == recipe.run_name
-            if same_run and loaded.seed != recipe.seed and recipe.snapshot.on_change != 'continue':
+            own = None if loaded is None or loaded.run_name != recipe.run_name else loaded.seed
+            if own not in (None, recipe.seed) and recipe.snapshot.on_change != 'continue':
                 # Composer goes on with the checkpoint's, which would not be the run that is asked for.
                 raise RecipeError(
-                    f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={loaded.seed}, asked for '
+                    f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={own}, asked for '
                     f'{recipe.seed}: choose another folder, or another run_name'
                 )
             _say(f'{recipe.run_name} goes on from batch {batch}')

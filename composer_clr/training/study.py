@@ -14,9 +14,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,9 +38,12 @@ _SAVED_EVERY = '60s'
 _COUNT_GPUS = 'import torch; print(torch.cuda.device_count())'
 
 
-@dataclass
+@dataclass(eq=False)
 class StudyRun:
-    """A run of a study; its state is ``waiting``, ``running``, ``done``, ``failed`` or ``interrupted``."""
+    """A run of a study; its state is ``waiting``, ``running``, ``done``, ``failed`` or ``interrupted``.
+
+    ``process`` is that of its last start, and ``slot`` its place among those side by side.
+    """
 
     planned: PlannedRun
     state: str = 'waiting'
@@ -48,6 +51,10 @@ class StudyRun:
     seconds: float = 0.0
     points: int = 0
     pace_s: float | None = None
+    process: RunProcess | None = None
+    slot: int = 0
+    _output: BinaryIO | None = None
+    _began_s: float = 0.0
     _look_at_s: float = 0.0
     _losses: int = 0
     _read: tuple[int, ...] = ()
@@ -72,9 +79,36 @@ class StudyRun:
         """Whether it waits, and not for another process."""
         return self.state == 'waiting' and time.monotonic() >= self._look_at_s
 
-    def follow(self, seconds: float) -> None:
+    def fail(self, reason: str) -> None:
+        """Ends it with a reason."""
+        self.state, self.reason = 'failed', reason
+
+    def has_ended(self) -> bool:
+        """Returns whether its folder holds the complete curve, or that of another run; then sets the state."""
+        try:
+            if not self.planned.is_complete():
+                return False
+        except RecipeError as error:
+            self.fail(str(error))
+            return True
+        self.settle(0)
+        return True
+
+    def start(self, server: RunServer, slot: int, environment: Mapping[str, str], ranks: int) -> None:
+        """Starts it, unless it has ended, or another process trains it."""
+        self.reason = ''
+        try:
+            output = self._claimed()
+            if output is not None:
+                words, _ = resumable(self.planned)
+                self.process, self.slot = server.start(words, output, environment, ranks), slot
+                self.state, self._output, self._began_s = 'running', output, time.monotonic()
+        except OSError as error:
+            self.fail(f'cannot be started: {error}: pass a snapshot.folder that can be written to')
+
+    def follow(self) -> None:
         """Takes the progress of a running run from its curve."""
-        self.seconds = seconds
+        self.seconds = time.monotonic() - self._began_s
         with suppress(OSError, CurveError):
             file = (Path(self.planned.folder) / CURVE_FILE).stat()
             if self._read != (file.st_ino, file.st_mtime_ns):
@@ -84,20 +118,29 @@ class StudyRun:
                 if points and points[-1].wall_clock_total_s is not None:
                     self.pace_s = points[-1].wall_clock_total_s / self.planned.troughs[self.points - 1]
 
-    def has_ended(self) -> bool:
-        """Returns whether its folder holds the complete curve, or that of another run; then sets the state."""
-        try:
-            if not self.planned.is_complete():
-                return False
-        except RecipeError as error:
-            self.state, self.reason = 'failed', str(error)
-            return True
-        self.settle(0)
-        return True
+    def end(self) -> None:
+        """Sets the state of a run whose process has ended; one whose process was lost is started once more."""
+        assert self.process is not None
+        if self.process.code is not None:
+            self.settle(self.process.code)
+            if self.process.code < 0:
+                self.process.send(signal.SIGKILL)  # the loader processes of a killed run
+        elif self._losses:
+            self.fail('the process that starts the runs was killed twice, see its memory')
+        else:
+            self._losses, self.state = 1, 'waiting'
+        _, checkpoints = resumable(self.planned)
+        if self.state == 'done' and checkpoints is not None and self.is_local:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        self.close()
 
-    def claimed(self) -> BinaryIO | None:
+    def close(self) -> None:
+        """Closes its log, which other runners wait for."""
+        if self._output is not None:
+            self._output.close()
+
+    def _claimed(self) -> BinaryIO | None:
         """Returns its log, locked against other runners; ``None`` if it has ended, or another process trains it."""
-        self.reason = ''
         if self.has_ended():
             return None
         try:
@@ -116,16 +159,10 @@ class StudyRun:
             return None
         return log
 
-    def lose(self) -> None:
-        """Waits for a second start after the process that forks the runs was killed; fails after the second."""
-        self._losses += 1
-        self.state = 'waiting' if self._losses < 2 else 'failed'
-        self.reason = '' if self._losses < 2 else 'the process that starts the runs was killed twice, see its memory'
-
     def settle(self, code: int) -> None:
         """Sets state and reason from the exit status and the curve."""
         if code:
-            self.state, self.reason = 'failed', failure(code, self.log)
+            self.fail(failure(code, self.log))
             return
         self.state = 'done'
         if not self.is_local:
@@ -134,19 +171,17 @@ class StudyRun:
             curve = TradeoffCurve.read(Path(self.planned.folder))
             complete = self.planned.is_complete()
         except (CurveError, RecipeError) as error:
-            self.state, self.reason = 'failed', str(error)
+            self.fail(str(error))
             return
         if curve.points and curve.points[-1].diverged:
-            epoch = curve.points[-1].epoch
-            self.state = 'failed'
-            self.reason = (
-                f'diverged by epoch {epoch:g}: pass a lower optimizer.lr, and another run_name or remove '
-                f'{self.planned.folder}'
+            self.fail(
+                f'diverged by epoch {curve.points[-1].epoch:g}: pass a lower optimizer.lr, and another run_name or '
+                f'remove {self.planned.folder}'
             )
         elif not complete:
             points = sum(not point.stopped for point in curve.points)
             stopped = f', stopped before {curve.run.ended_at.get("trough")}' if curve.run.ended_at else ''
-            self.state, self.reason = 'failed', f'ended with {points} of {len(self.planned.troughs)} points{stopped}'
+            self.fail(f'ended with {points} of {len(self.planned.troughs)} points{stopped}')
 
 
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
@@ -162,31 +197,14 @@ def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
     return [*words, f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}'], checkpoints
 
 
-@dataclass
-class _Started:
-    """A run that has been started."""
-
-    run: StudyRun
-    slot: int
-    process: RunProcess
-    log: BinaryIO
-    checkpoints: str | None
-    began_s: float = field(default_factory=time.monotonic)
-
-    def settle(self) -> None:
-        if self.process.code is None:
-            self.run.lose()
-        else:
-            self.run.settle(self.process.code)
-            if self.process.code < 0:
-                self.process.send(signal.SIGKILL)  # the loader processes of a killed run
-        if self.run.state == 'done' and self.checkpoints is not None and self.run.is_local:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-        self.log.close()
-
-
 class StudyRunner:
     """Runs the runs of a study that are not complete, with the GPUs shared out between those side by side.
+
+    Args:
+        planned (Sequence[PlannedRun]): The runs.
+        jobs (int): How many run side by side. Default: ``1``.
+        ranks (int): Ranks of each run. Default: ``1``.
+        devices (Sequence[str]): GPUs, by their numbers or names. Default: ``()``, whatever PyTorch finds.
 
     Raises:
         RecipeError: If there are fewer devices than ranks, or a folder holds the curve of another run.
@@ -201,11 +219,15 @@ class StudyRunner:
         groups = [','.join(devices[i : i + ranks]) for i in range(0, len(devices) - ranks + 1, ranks)] or [None]
         # The GPUs of each place for a run.
         self._slots = [groups[number % len(groups)] for number in range(jobs)]
-        self._started: list[_Started] = []
         self._server = RunServer()
         for run in self.runs:
             if run.planned.is_complete():
                 run.settle(0)
+
+    @property
+    def running(self) -> list[StudyRun]:
+        """The runs that have a process."""
+        return [run for run in self.runs if run.state == 'running']
 
     def run(self, show: Callable[[], None]) -> None:
         """Runs them, and calls ``show`` several times per second.
@@ -224,19 +246,19 @@ class StudyRunner:
         """Starts runs, waits for a change, and settles runs that have ended; returns whether to go on."""
         if self.interrupted is not None:
             return False
-        used = {started.slot for started in self._started}
-        for slot in range(len(self._slots)):
+        used = {run.slot for run in self.running}
+        for slot, devices in enumerate(self._slots):
             run = self._next() if slot not in used else None
             if run is not None:
-                self._start(run, slot)
-        if not self._started and all(run.state != 'waiting' for run in self.runs):
+                environment = {} if devices is None else {'CUDA_VISIBLE_DEVICES': devices}
+                run.start(self._server, slot, environment, self._ranks)
+        if all(run.state not in ('waiting', 'running') for run in self.runs):
             return False
         self._server.wait(_POLL_S)
-        for started in list(self._started):
-            started.run.follow(time.monotonic() - started.began_s)
-            if started.process.has_ended:
-                self._started.remove(started)
-                started.settle()
+        for run in self.running:
+            run.follow()
+            if run.process is not None and run.process.has_ended:
+                run.end()
         return True
 
     def _next(self) -> StudyRun | None:
@@ -250,24 +272,8 @@ class StudyRunner:
             if trunk is None or trunk.state == 'done':
                 return run
             if trunk.state == 'failed':
-                run.state, run.reason = 'failed', f'the trunk that it branches off failed: {trunk.name}'
+                run.fail(f'the trunk that it branches off failed: {trunk.name}')
         return None
-
-    def _start(self, run: StudyRun, slot: int) -> None:
-        words, checkpoints = resumable(run.planned)
-        devices = self._slots[slot]
-        environment = {} if devices is None else {'CUDA_VISIBLE_DEVICES': devices}
-        try:
-            log = run.claimed()
-            if log is None:
-                return
-            process = self._server.start(words, log, environment, self._ranks)
-        except OSError as error:
-            run.state = 'failed'
-            run.reason = f'cannot be started: {error}: pass a snapshot.folder that can be written to'
-            return
-        run.state = 'running'
-        self._started.append(_Started(run, slot, process, log, checkpoints))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -275,27 +281,26 @@ class StudyRunner:
             del frame
             self.interrupted = number
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, interrupt) for number in numbers]
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for number, handler in zip(numbers, before, strict=True):
+            for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _stop(self) -> None:
         """Ends the processes; their runs can be resumed."""
-        for started in self._started:
-            started.process.send(signal.SIGTERM)
+        processes = [run.process for run in self.running if run.process is not None]
+        for process in processes:
+            process.send(signal.SIGTERM)
         until = time.monotonic() + _GRACE_S
         # Those that have not been forked yet never are.
-        while any(s.process.pid and not s.process.has_ended for s in self._started) and time.monotonic() < until:
+        while any(process.pid and not process.has_ended for process in processes) and time.monotonic() < until:
             self._server.wait(_POLL_S)
         self._server.close()
-        for started in self._started:
-            started.run.state = 'interrupted'
-            started.log.close()
-        self._started.clear()
+        for run in self.running:
+            run.state = 'interrupted'
+            run.close()
 
 
 def check_devices(devices: Sequence[str]) -> None:

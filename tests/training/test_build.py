@@ -1,5 +1,6 @@
 """From a recipe to a Trainer, and from the command line to a curve."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,9 @@ from pathlib import Path
 import composer.optim
 import pytest
 import torch
-from composer.optim import CosineAnnealingWithWarmupScheduler
 from PIL import Image
 
-from composer_clr import CyclicCosineScheduler, TradeoffCurve
+from composer_clr import TradeoffCurve
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
@@ -37,24 +37,16 @@ def test_the_first_point_of_the_quickstart_is_the_standard_runs(tmp_path, monkey
 
 
 def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
-    schedulers = {}
+    states = {}
     for kind in ('cyclic', 'standard'):
-        trainer = build_trainer(load_recipe('quickstart/digits', [f'schedule.kind={kind}', 'progress_bar=false']))
-        schedulers[kind] = trainer.state
+        overrides = [f'schedule.kind={kind}', 'schedule.alpha_f=0.1', 'progress_bar=false']
+        trainer = build_trainer(load_recipe('quickstart/digits', overrides))
+        states[kind] = trainer.state
         trainer.close()
-    cyclic, standard = schedulers['cyclic'], schedulers['standard']
+    cyclic, standard = states['cyclic'], states['standard']
     assert all(torch.equal(a, b) for a, b in zip(cyclic.model.parameters(), standard.model.parameters(), strict=True))
     assert repr(cyclic.optimizers[0]) == repr(standard.optimizers[0])
     assert isinstance(cyclic.optimizers[0], composer.optim.DecoupledSGDW)
-
-
-def test_the_parts_come_from_the_recipe():
-    from composer_clr.training.build import _schedule
-
-    recipe = load_recipe('quickstart/digits', ['schedule.alpha_f=0.1'])
-    assert repr(_schedule(recipe.schedule)) == repr(CyclicCosineScheduler('2ep', 2.0, '2ep', 0.1))
-    recipe.schedule.kind = 'standard'
-    assert isinstance(_schedule(recipe.schedule), CosineAnnealingWithWarmupScheduler)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +86,9 @@ def test_the_parts_come_from_the_recipe():
     ],
 )
 def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, capsys):
-    with pytest.raises(RecipeError, match=match):
-        build_trainer(load_recipe('quickstart/digits', [override]))
     assert main(['quickstart/digits', override]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f'composer_clr.train: {match}', line)
 
 
 def test_another_optimizer_by_override():
@@ -146,9 +137,10 @@ def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
     assert TradeoffCurve.read(Path('mine/pareto')).points[-1].metrics['eval/MulticlassAccuracy'] == 1.0
 
 
-def test_composers_launcher_trains_two_ranks_that_write_one_curve_of_the_whole_evaluation_set(tmp_path):
+@pytest.mark.parametrize('start', [launch, pytest.param(launch_by_composer, marks=pytest.mark.slow)])
+def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(start, tmp_path):
     overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
-    done = launch_by_composer(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
+    done = start(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     files = sorted(p.name for p in tmp_path.rglob('*') if p.is_file())
     assert files == ['curve.json', 'cycle0-ba24.pt', 'cycle1-ba48.pt']

@@ -1,4 +1,4 @@
-"""The paper's eight methods on two hundred photographs: the loss falls, and each algorithm is seen to act."""
+"""The paper's eight methods on a hundred photographs: the loss falls, and each algorithm is seen to act."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OVERRIDES = [
     'data.num_workers=0',
     'model.name=resnet18',
     f'model.num_classes={CLASSES}',
-    'data.batch_size=40',
+    'data.batch_size=20',
     'data.eval_batch_size=8',
     'data.arguments.train_size=32',
     'data.arguments.eval_resize=36',
     'data.arguments.eval_size=32',
-    'device_train_microbatch_size=20',
+    'device_train_microbatch_size=10',
     'optimizer.lr=0.02',
     'schedule.t_warmup=1ep',
     'schedule.t_0=3ep',
@@ -64,18 +64,15 @@ class Watch(Callback):
 @pytest.fixture(scope='module')
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('photographs')
-    write_folder(folder / 'train', CLASSES, images=50, size=(50, 40))
+    write_folder(folder / 'train', CLASSES, images=25, size=(50, 40))
     write_folder(folder / 'val', CLASSES, images=2, size=(50, 40), seed=1)
     return folder
 
 
-# All four algorithms at once, and none; the methods between them with the slow tests.
+# All four algorithms at once; the other methods with the slow tests.
 @pytest.mark.parametrize(
     'method',
-    [
-        method if method in ('baseline', 'bp_cl_ls_mx') else pytest.param(method, marks=pytest.mark.slow)
-        for method in METHODS
-    ],
+    [pytest.param(method, marks=() if method == METHODS[-1] else pytest.mark.slow) for method in METHODS],
 )
 def test_it_learns_and_acts(method, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -97,10 +94,10 @@ def test_it_learns_and_acts(method, photographs, tmp_path, monkeypatch):
 
     targets = torch.cat(watch.targets)
     if not algorithms & {'ls', 'mx'}:
-        assert targets.shape == (800,)
+        assert targets.shape == (400,)
         assert not targets.is_floating_point()
         return
-    assert targets.shape == (800, CLASSES)
+    assert targets.shape == (400, CLASSES)
     assert targets.sum(dim=1).numpy() == pytest.approx(1, abs=1e-6)
     # Smoothed or not, the targets are a floor under every class and, on top of it, one class or a blend of two.
     floor = 0.1 / CLASSES if 'ls' in algorithms else 0.0
@@ -129,5 +126,5 @@ def test_mixup_blends_the_images_too(photographs, tmp_path, monkeypatch):
         for i, s in enumerate(share[:, 0])
         if s < 0.99
     ]
-    assert len(blends) > 5
+    assert len(blends) > 2
     assert all(blends)

@@ -63,8 +63,8 @@ TIMED_OUT = (
 
 
 def disturbed(disturbance: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Trains in a process of its own: torch's handler of ended children raises the error again at the next one."""
     (folder / 'run.py').write_text(SCRIPT)
-    # A process of its own: torch's handler of ended children raises the error again at the next one.
     command = [sys.executable, 'run.py', disturbance, 'quickstart/digits', *RECIPE, 'data.timeout_s=2']
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
@@ -78,7 +78,7 @@ def disturbed(disturbance: str, folder: Path) -> subprocess.CompletedProcess[str
             'resume, perhaps with fewer data.num_workers',
         ),
         pytest.param('hang', TIMED_OUT, marks=pytest.mark.slow),
-        ('stop', TIMED_OUT),
+        pytest.param('stop', TIMED_OUT, marks=pytest.mark.slow),
     ],
 )
 def test_a_loader_process_that_ends_or_hangs_is_one_line(disturbance, line, tmp_path):

@@ -17,6 +17,7 @@ from tests.helpers.launcher import launch
 
 RECIPE = 'quickstart/digits'
 OVERRIDES = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'progress_bar=false', 'run_name=run']
+OVERRIDES += ['data.arguments.eval_images=90', 'data.eval_batch_size=90']
 
 
 def anytime_run(folder: Path) -> list[str]:

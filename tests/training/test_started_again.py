@@ -15,7 +15,11 @@ from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 
-DIGITS = ['quickstart/digits', 'progress_bar=false', 'data.arguments.train_images=100']
+DIGITS = [
+    'quickstart/digits',
+    'progress_bar=false',
+    'data={arguments: {train_images: 100, eval_images: 90}, eval_batch_size: 90}',
+]
 NAMED = [*DIGITS, 'run_name=r', 'snapshot.folder=out']
 RESUMED = [*NAMED, 'checkpoint.folder=ck', 'checkpoint.autoresume=true']
 REMEDY = ': choose another folder, or a method name (snapshot.method=...)'

@@ -22,7 +22,8 @@ from composer_clr.training.study import StudyRun, StudyRunner, check_devices
 from tests.helpers.curves import point
 from tests.helpers.untimed_points import untimed_points
 
-SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep', 'data.arguments.train_images=100']
+SHORT = ['max_duration=4ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep']
+SHORT += ['data={arguments: {train_images: 100, eval_images: 90}, eval_batch_size: 90}']
 DIGITS = ['quickstart/digits']
 
 
@@ -45,9 +46,9 @@ def whole_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         runner = StudyRunner(planned, jobs=2)
 
         def kill() -> None:
-            for started in runner._started:
-                if started.run.name == 'killed' and started.run.points:
-                    started.process.send(signal.SIGKILL)
+            for run in runner.running:
+                if run.name == 'killed' and run.points and run.process is not None:
+                    run.process.send(signal.SIGKILL)
 
         runner.run(kill)
     return folder, {run.name: run for run in runner.runs}
@@ -181,6 +182,7 @@ def test_a_run_waits_for_the_process_that_writes_to_its_folder(tmp_path, monkeyp
     assert not runner.runs[0].log.exists()
 
 
+@pytest.mark.slow
 def test_two_runners_started_together_share_the_study_and_one_survives_the_end_of_its_server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'temporary'))
@@ -194,7 +196,7 @@ def test_two_runners_started_together_share_the_study_and_one_survives_the_end_o
 
     def kill_the_server() -> None:
         server = runner._server._process
-        if server is not None and not killed and any(started.process.pid for started in runner._started):
+        if server is not None and not killed and any(run.process and run.process.pid for run in runner.running):
             killed.append(server.pid)
             server.kill()
 
