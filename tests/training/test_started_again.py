@@ -15,11 +15,8 @@ from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
 
-DIGITS = [
-    'quickstart/digits',
-    'progress_bar=false',
-    'data={arguments: {train_images: 100, eval_images: 90}, eval_batch_size: 90}',
-]
+SMALL = 'data={arguments: {train_images: 100, eval_images: 90}, eval_batch_size: 90}'
+DIGITS = ['quickstart/digits', 'progress_bar=false', SMALL]
 NAMED = [*DIGITS, 'run_name=r', 'snapshot.folder=out']
 RESUMED = [*NAMED, 'checkpoint.folder=ck', 'checkpoint.autoresume=true']
 REMEDY = ': choose another folder, or a method name (snapshot.method=...)'
@@ -126,7 +123,7 @@ def test_a_run_goes_on_from_a_checkpoint_that_is_named(capsys):
 
 
 def test_a_study_under_other_settings_is_refused_before_anything_is_trained(capsys):
-    words = [*DIGITS[:1], DIGITS[2], 'max_duration=4ep', '--kinds', 'cyclic']
+    words = [*DIGITS[:1], SMALL, 'max_duration=4ep', '--kinds', 'cyclic']
 
     def run(*more: str, command: str = 'run'):
         return CliRunner().invoke(app, [command, *words, *more])
