@@ -53,7 +53,7 @@ PRIVATE_ATTRIBUTES = [
     ('composer.algorithms', 'SWA', ('swa_started', 'swa_completed', 'step_counter'), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'StochasticDepth', ('drop_warmup',), 'algorithms/in_cycles.py'),
     ('composer.loggers', 'ConsoleLogger', ('stream',), 'recording/curve_logger.py'),
-    ('composer.loggers', 'ProgressBarLogger', ('train_pbar',), 'recording/trough_progress.py'),
+    ('composer.loggers', 'ProgressBarLogger', ('train_pbar',), 'recording/progress.py'),
     ('wandb.sdk.wandb_run', 'Run', ('_settings',), 'wandb_io/live.py'),
 ]
 

@@ -11,7 +11,7 @@ import torch
 from composer.core import DataSpec, State
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
-from composer_clr.recording.trainer_settings import trainer_of
+from composer_clr.recording.run_record import trainer_of
 from composer_clr.utils.errors import one_line
 
 __all__ = ['TrainBatches']

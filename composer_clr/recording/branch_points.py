@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from composer.core import Callback, State, Time
 from composer.loggers import Logger
@@ -11,7 +11,7 @@ from composer.loggers import Logger
 from composer_clr.curves.names import branch_file
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.schedule.run_schedule import RunSchedule
-from composer_clr.schedule.times import ScheduleTime, read_time
+from composer_clr.schedule.times import read_time
 
 __all__ = ['BranchPoints']
 
@@ -43,7 +43,7 @@ class BranchPoints(Callback):
 
     def __init__(self, durations: Sequence[str | Time]):
         self.durations = [read_time(f'durations[{i}]', duration) for i, duration in enumerate(durations)]
-        self._at: dict[int, list[str]] = {}
+        self._at: list[tuple[int, str]] = []
         self._schedule: RunSchedule | None = None
         self._snapshot: ParetoSnapshot | None = None
 
@@ -52,9 +52,16 @@ class BranchPoints(Callback):
         self._snapshot = next((one for one in state.callbacks if isinstance(one, ParetoSnapshot)), None)
         if self._snapshot is None:
             raise ValueError('BranchPoints saves into the folder of ParetoSnapshot: give the Trainer one')
-        self._at = {}
-        for t, duration in self._places(state):
-            self._at.setdefault(t, []).append(branch_file(str(duration)))
+        schedule = self._schedule = RunSchedule.of_trainer(state)
+        cycles = schedule.cycles
+        if not cycles.holds_peak:
+            raise ValueError(
+                'branches leave a trunk of constant rate, and this schedule does not hold its peak: give it t_hold'
+            )
+        own_end = cycles.next_trough(cycles.start)
+        ends = [(round(schedule.count('durations', duration)), str(duration)) for duration in self.durations]
+        shorter = [(end, duration) for end, duration in ends if own_end is not None and end < own_end]
+        self._at = [(math.floor(cycles.decay_start(end)), branch_file(duration)) for end, duration in shorter]
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         """Saves where a branch leaves; every epoch's end is a batch's end too."""
@@ -64,21 +71,7 @@ class BranchPoints(Callback):
         if state.previous_timestamp is None:
             return
         before, after = self._schedule.at(state.previous_timestamp), self._schedule.now(state)
-        # The last batch that ends in time: a batch of many samples may pass the place itself.
-        for t, names in self._at.items():
+        for t, name in self._at:
+            # The last batch that ends in time: a batch of many samples may pass the place itself.
             if after <= t < after + (after - before):
-                for name in names:
-                    self._snapshot.save_file(state, name, weights_only=False)
-
-    def _places(self, state: State) -> Iterator[tuple[int, ScheduleTime]]:
-        schedule = self._schedule = RunSchedule.of_trainer(state)
-        cycles = schedule.cycles
-        own_end = cycles.next_trough(cycles.start)
-        if not cycles.holds_peak:
-            raise ValueError(
-                'branches leave a trunk of constant rate, and this schedule does not hold its peak: give it t_hold'
-            )
-        for duration in self.durations:
-            end = round(schedule.count('durations', duration))
-            if own_end is not None and end < own_end:
-                yield math.floor(cycles.decay_start(end)), duration
+                self._snapshot.save_file(state, name, weights_only=False)

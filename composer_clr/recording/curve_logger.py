@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO, cast
 
-from composer.loggers import ConsoleLogger, Logger, LoggerDestination, WandBLogger
+from composer.loggers import ConsoleLogger, Logger, WandBLogger
 from composer.utils import MissingConditionalImportError, dist
 
 from composer_clr.curves.curve import PREFIX, TradeoffCurve, TradeoffPoint, point_numbers, point_values, points_table
@@ -23,20 +24,21 @@ _TABLE_AT_EACH_OF = 32
 class CurveLogger:
     """Logs each point to every logger of the Trainer, and now and then a table of all points so far.
 
-    :class:`composer.loggers.WandBLogger` gets axes, a chart and more
-    (:class:`~composer_clr.wandb_io.live.WandBCurve`). The console gets one line per point. Every other destination gets
-    the values at the step of their batch, and the table if it takes tables: at each of the first 32 points, then with
-    every eighth more, and at the end. A logger that fails causes a warning, and training continues.
+    Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`), and the console one
+    line per point. A logger that fails causes a warning, and training continues.
 
     Raises:
         ValueError: If snapshots are to be logged as artifacts, and the Trainer has no ``WandBLogger``.
     """
 
     def __init__(self, logger: Logger, curve: TradeoffCurve, *, resumed: bool = False, log_artifact: bool = False):
-        wandb_loggers = [destination for destination in logger.destinations if isinstance(destination, WandBLogger)]
+        wandb_loggers = [one for one in logger.destinations if isinstance(one, WandBLogger)]
         if log_artifact and not wandb_loggers:
             raise ValueError("log_artifact=True logs snapshots to Weights & Biases: give the Trainer a 'WandBLogger'")
-        self._others = [destination for destination in logger.destinations if destination not in wandb_loggers]
+        consoles = [one for one in logger.destinations if isinstance(one, ConsoleLogger)]
+        # They print their tables again with every later line of the run.
+        self._consoles = consoles if dist.get_global_rank() == 0 else []
+        self._others = [one for one in logger.destinations if one not in (*wandb_loggers, *consoles)]
         self._in_table = 0
         self._wandb: WandBCurve | None = None
         # Where each rank has its own W&B run, the curve goes to rank 0's.
@@ -48,11 +50,11 @@ class CurveLogger:
 
     def log(self, curve: TradeoffCurve, new: int, step: int, snapshot: str | None = None) -> None:
         """Logs the last ``new`` points of a curve, at the present batch; ``snapshot`` is where the weights are."""
-        points = curve.points[-new:]
+        points, count = curve.points[-new:], len(curve.points)
+        for console in self._consoles:
+            for point in points:
+                print(f'{PREFIX}point: {_point_line(point)}', file=cast(TextIO, console.stream), flush=True)
         for destination in self._others:
-            if isinstance(destination, ConsoleLogger):
-                _print(points, destination)
-                continue
             with errors_as_warnings(type(destination).__name__):
                 for point in points:
                     destination.log_metrics(point_numbers(point), step)
@@ -62,48 +64,27 @@ class CurveLogger:
             if snapshot is not None:
                 with errors_as_warnings('Weights & Biases, for the snapshot'):
                     self._wandb.log_snapshot(curve, snapshot)
-        troughs = curve.run.schedule.get('troughs') or ()
-        count = len(curve.points)
-        if count <= _TABLE_AT_EACH_OF or count == len(troughs) or 8 * count >= 9 * self._in_table:
+        is_last = count == len(curve.run.schedule.get('troughs') or ())
+        if count <= _TABLE_AT_EACH_OF or is_last or 8 * count >= 9 * self._in_table:
             self.log_table(curve, step)
 
     def log_table(self, curve: TradeoffCurve, step: int) -> None:
-        """Logs the table of all points, unless they have been logged."""
+        """Logs the table of all points, unless it has been logged."""
         if len(curve.points) == self._in_table:
             return
         self._in_table = len(curve.points)
         columns, rows = points_table(curve)
         for destination in self._others:
-            # The console would print its tables again with every later line of the run.
-            if not isinstance(destination, ConsoleLogger):
-                _log_table(destination, columns, rows, step)
+            # Some of Composer's loggers write tables with pandas, an optional dependency; the values are logged anyway.
+            with errors_as_warnings(type(destination).__name__), suppress(MissingConditionalImportError):
+                destination.log_table(columns, rows, f'{PREFIX}points', step)
         if self._wandb is not None:
             with errors_as_warnings('Weights & Biases'):
                 self._wandb.log_pictures(curve)
 
 
-def _print(points: list[TradeoffPoint], console: ConsoleLogger) -> None:
-    if dist.get_global_rank() == 0:
-        for point in points:
-            print(f'{PREFIX}point: {_point_line(point)}', file=cast(TextIO, console.stream), flush=True)
-
-
-def _log_table(destination: LoggerDestination, columns: list[str], rows: list[list[float | None]], step: int) -> None:
-    with errors_as_warnings(type(destination).__name__):
-        try:
-            destination.log_table(columns, rows, f'{PREFIX}points', step)
-        except MissingConditionalImportError:
-            # Some of Composer's loggers write tables with pandas, an optional dependency; the values are logged anyway.
-            return
-
-
 def _point_line(point: TradeoffPoint) -> str:
-    """Returns a point on one line, for a console.
-
-    Example:
-        >>> _point_line(TradeoffPoint(0, 0.5, 64, 1024, 65536, 12.5, 13.0, 0.0, {'eval/CrossEntropy': 2.5}, {}))
-        'cycle=0, epoch=0.5, batch=64, wall_clock_train_s=12.5, lr=0, eval/CrossEntropy=2.5'
-    """
+    """Returns a point on one line, for a console."""
     values = point_values(point)
     numbers = {'cycle': values.pop('cycle'), 'epoch': values.pop('epoch'), 'batch': point.batch, **values}
     return ', '.join(f'{name}={value:.6g}' for name, value in numbers.items() if value is not None)

@@ -1,4 +1,4 @@
-"""Evaluation at troughs: when evaluators run, what they measure, and over which weights."""
+"""Evaluation at troughs: when evaluators run, and what training goes on with after it."""
 
 from __future__ import annotations
 
@@ -33,36 +33,28 @@ _STATED_WRONGLY = ('SpectralDistortionIndex', 'WordInfoPreserved')
 class AtTroughsToo:
     """An ``eval_interval`` that adds one evaluation at each trough to the user's own interval.
 
-    Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment. At the end
-    of training it gives the evaluator its own interval back. Another Trainer's calls get the user's own interval.
-
-    Attributes:
-        users (Callable[[State, Event], bool]): The user's own interval.
-        asked (bool): Whether it asks for the evaluation at hand.
-        began (RandomState | None): The random state that the last evaluation, if it was added, started from.
-        ended (RandomState | None): The one that it left.
+    Composer calls it at the end of a batch, of an epoch and of training, which may all be the same moment.
     """
 
     def __init__(self, evaluator: Evaluator, trainer_state: State, added: AddedEvaluations):
         assert evaluator.eval_interval is not None, 'the Trainer has set every eval_interval by FIT_START'
-        self.users = evaluator.eval_interval
-        self.asked = False
-        self.began: RandomState | None = None
-        self.ended: RandomState | None = None
-        self._evaluator = evaluator
-        self._trainer_state = weakref.ref(trainer_state)
-        self._added = added
+        self.users: Callable[[State, Event], bool] = evaluator.eval_interval  # type: ignore[assignment]
+        self.asked = False  # whether it asks for the evaluation at hand
+        # What the last evaluation started from and left, if it was added.
+        self.drawn: tuple[RandomState, RandomState] | None = None
         self.label = evaluator.label
+        self._evaluator, self._added = evaluator, added
+        self._trainer_state = weakref.ref(trainer_state)
         evaluator.eval_interval = self
 
     def __call__(self, state: State, event: Event) -> bool:
         # Called first and always, since it may keep count.
         self.asked = bool(self.users(state, event))
-        if state is not self._trainer_state():
+        if state is not self._trainer_state():  # another Trainer's, which shares the evaluator
             return self.asked
         if event == Event.FIT_END:
             self.give_back()
-        return self._added.at_trough(state) or (self.asked and not self._added.has_been_made(state, event, self))
+        return self._added.at_trough or (self.asked and not self._added.has_been_made(state, event, self))
 
     def give_back(self) -> None:
         """Restores the evaluator's own interval."""
@@ -78,17 +70,11 @@ class AddedEvaluations:
     the Trainer makes it, and draws what it draws; one that it asks for right after an added one, as at an epoch's end,
     would be the same again, so that only what it draws is made up for. Composer's ``EarlyStopper`` and
     ``ThresholdStopper`` see the evaluations that they see without this.
-
-    Args:
-        state (State): The trainer's state.
-        at_trough (Callable[[State], bool]): Whether the last batch reached a trough without a point.
-        just_recorded (Callable[[State], bool]): Whether the last point was recorded at the present batch.
     """
 
-    def __init__(self, state: State, at_trough: Callable[[State], bool], just_recorded: Callable[[State], bool]):
+    def __init__(self, state: State, recorded_at: int | None):
         give_evaluators_back(state)
-        self.at_trough = at_trough
-        self._just_recorded = just_recorded
+        self.at_trough, self.recorded_at = False, recorded_at  # the batch of the last point
         self._intervals = {one.label: AtTroughsToo(one, state, self) for one in state.evaluators}
         # At a trough: what training goes on with, and the evaluator that runs.
         self._training: RandomState | None = None
@@ -101,14 +87,13 @@ class AddedEvaluations:
         self._training, self._running = RandomState.now(state), None
         self._modes = {module: module.training for module in state.model.modules()}
         for interval in self._intervals.values():
-            interval.began = interval.ended = None
+            interval.drawn = None
 
     def begin_one(self, state: State) -> None:
         """Starts an evaluator from the random state that it starts from without the added ones."""
         if self._training is None:
             return
-        now = self._end_one(state)
-        label = state.dataloader_label or ''
+        now, label = self._end_one(state), state.dataloader_label or ''
         interval = self._intervals.get(label)
         if interval is not None and interval.asked:
             self._training.load()
@@ -131,20 +116,21 @@ class AddedEvaluations:
             return
         if for_good and not self._training.is_alike(RandomState.now(state)):
             for interval in self._intervals.values():  # others have drawn too: an evaluation asked for is another one
-                interval.began = None
+                interval.drawn = None
         self._training.load()
         if for_good or self._user_asked():
             self._training = None
 
     def has_been_made(self, state: State, event: Event, interval: AtTroughsToo) -> bool:
         """Returns whether an evaluation would repeat that of the last point; if so, what it would draw is drawn."""
-        if not self._just_recorded(state):
+        if self.recorded_at != state.timestamp.batch.value:
             return False
-        if interval.began is None or interval.ended is None:
+        if interval.drawn is None:
             return event == Event.FIT_END  # asked for at the trough, and training is over
-        if _stoppers(state, interval.label) or not interval.began.is_alike(RandomState.now(state)):
+        began, ended = interval.drawn
+        if _stoppers(state, interval.label) or not began.is_alike(RandomState.now(state)):
             return False
-        interval.ended.load()
+        ended.load()
         state.model.train(state.model.training)
         return True
 
@@ -163,7 +149,7 @@ class AddedEvaluations:
         if self._running is not None:
             interval, began = self._running
             if interval is not None and not interval.asked:
-                interval.began, interval.ended = began, now
+                interval.drawn = began, now
             elif interval is not None or not began.is_alike(now):  # or another callback's, which undoes its own
                 self._training = now
         self.show_stoppers()
@@ -197,9 +183,7 @@ def stated_directions(state: State) -> dict[str, Literal['max', 'min']]:
 
 
 def scalars(key: str, value: object) -> dict[str, float]:
-    """Returns a metric's value as floats: one, or one per entry of a metric with several values.
-
-    A metric of more than 1,000 values is left out, with a warning, and so is what is not a number.
+    """Returns a metric's value as floats, one per entry; leaves out, with a warning, more than 1,000 and no numbers.
 
     Example:
         >>> scalars('eval/F1', torch.tensor(0.5))

@@ -24,8 +24,7 @@ class FolderInUseError(OSError):
 class FolderLock:
     """Locks a local folder for this process until :meth:`release`, or until the process ends in any way.
 
-    The operating system drops the lock with the process, so a killed run's file keeps nobody out. Within a process the
-    newest lock of a folder replaces the one before: a Trainer that ended with an error does not keep out the next one.
+    Within a process the newest lock replaces the one before: a Trainer that failed does not keep out the next one.
 
     Args:
         folder (Path): An existing folder.
@@ -68,31 +67,27 @@ _locks: dict[Path, FolderLock] = {}
 
 def _locked(path: Path) -> int | None:
     """Returns the descriptor of the locked file, or ``None`` where the file system has no locks."""
-    while True:
-        descriptor = _opened(path)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            holder = os.read(descriptor, 200).decode(errors='replace').strip()
-            os.close(descriptor)
+    descriptor = _opened(path)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 200, 0).decode(errors='replace').strip()
+        os.close(descriptor)
+        if isinstance(error, (BlockingIOError, PermissionError)):
             raise FolderInUseError(
                 f"folder='{path.parent}' is being written to by a live run ({holder or 'its process is not named'}): "
                 'wait for it to end, or give this run another folder or run_name'
             ) from error
-        except OSError as error:
-            os.close(descriptor)
-            warnings.warn(
-                f"folder='{path.parent}' cannot be locked ({error}): make sure that no two runs write to it",
-                UserWarning,
-                stacklevel=2,
-            )
-            return None
-        if _is_at(descriptor, path):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f'{_HOLDER}{os.getpid()} on {socket.gethostname()}\n'.encode())
-            return descriptor
-        # Removed by its holder between opening and locking.
+        warnings.warn(
+            f"folder='{path.parent}' cannot be locked ({error}): make sure that no two runs write to it", stacklevel=2
+        )
+        return None
+    if not _is_at(descriptor, path):  # removed by its holder between opening and locking
         os.close(descriptor)
+        return _locked(path)
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f'{_HOLDER}{os.getpid()} on {socket.gethostname()}\n'.encode())
+    return descriptor
 
 
 def _opened(path: Path) -> int:
@@ -105,9 +100,8 @@ def _opened(path: Path) -> int:
         raise type(error)(
             f"folder='{path.parent}' cannot be written to ({error.strerror}): name a folder that this user may write to"
         ) from error
-    status = os.fstat(descriptor)
-    content = os.pread(descriptor, 200, 0) if stat.S_ISREG(status.st_mode) else None
-    if content is None or status.st_nlink > 1 or (content and not content.startswith(_HOLDER.encode())):
+    content = os.pread(descriptor, 200, 0) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    if content is None or (content and not content.startswith(_HOLDER.encode())):
         os.close(descriptor)
         raise OSError(f"'{path}' is not the lock of a run: move it away, or name another folder")
     return descriptor
@@ -115,7 +109,6 @@ def _opened(path: Path) -> int:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        found, opened = path.lstat(), os.fstat(descriptor)
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except OSError:
         return False
-    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
-from composer.core import Callback, Event, State, Time
+from composer.core import Callback, Evaluator, Event, State, Time, TimeUnit
 from composer.loggers import Logger
 
-from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.names import filled_in
 from composer_clr.curves.peaks import PeakWindow
 from composer_clr.recording.curve_logger import CurveLogger
 from composer_clr.recording.curve_recorder import CurveRecorder
-from composer_clr.recording.evaluation import AddedEvaluations, give_evaluators_back, stated_directions
-from composer_clr.recording.existing_curve import take_over
-from composer_clr.recording.preconditions import (
-    check_epoch_length,
-    check_metric_names,
-    check_not_diverged,
-    check_schedule,
-    check_trainer,
-)
+from composer_clr.recording.evaluation import give_evaluators_back, stated_directions
 from composer_clr.recording.random_state import RandomState
-from composer_clr.recording.rates import RateCheck
-from composer_clr.recording.resume import ON_CHANGE, continue_points, ends_so_far, ignored, is_over
-from composer_clr.recording.run_folder import RunFolder, save_file, save_weights
-from composer_clr.recording.run_record import describe_run
-from composer_clr.recording.run_state import RunState, Start
-from composer_clr.recording.trainer_settings import optimizer_settings
+from composer_clr.recording.resume import continued, ends_so_far, warn_of_replaced
+from composer_clr.recording.run_folder import RunFolder
+from composer_clr.recording.run_record import describe_run, optimizer_settings
+from composer_clr.recording.run_state import RunState, TrainingClock
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import CyclicCosineScheduler
-from composer_clr.schedule.times import read_time
+from composer_clr.schedule.times import read_duration, read_time
+from composer_clr.utils.errors import did_you_mean
+from composer_clr.utils.models import is_schedule_free
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['ParetoSnapshot']
@@ -44,8 +37,8 @@ class ParetoSnapshot(Callback):
 
     Every evaluator runs once at each trough, epoch-aligned or not, in addition to the user's own ``eval_interval``. The
     point holds the training time so far, the learning rate and every metric; the weights are saved; and
-    ``{folder}/curve.json`` is rewritten, complete at every instant. A recorded point does not change, with one
-    exception: a run that is resumed from before a trough records its point again, with the same metrics and a new time.
+    ``{folder}/curve.json`` is rewritten, complete at every instant. A recorded point does not change, but for the time
+    of one that a resumed run records again.
 
     Training is bit for bit what it is without this callback, on any number of ranks: the random numbers that the added
     evaluations draw are undone, and ``EarlyStopper`` and ``ThresholdStopper`` do not see these evaluations. Metrics
@@ -69,21 +62,19 @@ class ParetoSnapshot(Callback):
     ``pareto/peak/{label}/{metric}``   its best value within ``peak_window`` before the trough
     =================================  ===========================================================
 
-    Training time is without evaluation and snapshots, and with the Trainer's own checkpoints (``save_folder``), by a
-    monotonic clock. It continues across a resume, without the time in which the dataloader fast-forwards to its place.
+    Training time is without evaluation and snapshots, and with the Trainer's own checkpoints (``save_folder``). It
+    continues across a resume, without the time in which the dataloader fast-forwards to its place.
 
-    A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: with cyclic
-    schedules ("one more doubling") it is bit for bit the longer run that was never interrupted, points and weights. A
-    run with one decay over all its length (``standard``) gets a point at its new end beside the earlier one, which is
-    marked ``own_decay``. A run that is stopped before a trough records where in ``ended_at``, with a warning; one with
-    one decay also gets a point there, marked ``stopped``, which no command compares. Where the optimizer's rate at a
-    trough is not the schedule's, a warning is given, and the point also has ``scheduled_lr``.
+    A run is extended by the same command with a longer ``max_duration``, from its last checkpoint: a cyclic run ("one
+    more doubling") is bit for bit the longer run that was never interrupted; one with one decay over all its length
+    gets a point at its new end, and the earlier one is marked ``own_decay``. A run that is stopped before a trough says
+    where in ``ended_at``; one with one decay has a point there, marked ``stopped``, which no command compares. Where
+    the optimizer's rate at a trough is not the schedule's, the point also has ``scheduled_lr``. Each is a warning.
 
     The curve keeps what made it in ``settings``, by dotted name such as ``optimizer.lr``; a run that is resumed with
     other settings is refused (``on_change``), and another device, host or number of ranks is recorded in ``changes``. A
     run from another run's checkpoint (``load_path`` with another ``run_name``) starts an empty curve and names that run
-    as its ``parent``. Optimizer settings and seed are the checkpoint's, as in Composer; a warning names those that were
-    given otherwise.
+    as its ``parent``. Optimizer settings and seed are the checkpoint's, as in Composer, which a warning says.
 
     Args:
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): The scheduler whose troughs to record, or the
@@ -105,8 +96,8 @@ class ParetoSnapshot(Callback):
         kind (str | None): Kind of curve. Default: ``None``, ``'standard'`` for one trough and ``'cyclic'`` for more, or
             ``'wsd-s'`` where the schedule's cycles hold their peak before they decay; ``'marked'`` for several troughs
             passed where the rate does not come down to them.
-        overwrite (bool): Whether a new run may replace a curve that is already in the folder, and remove its snapshots.
-            A run resumed from a checkpoint continues its own curve in any case. Default: ``False``.
+        overwrite (bool): Whether a new run may replace a curve that is already in the folder. A run resumed from a
+            checkpoint continues its own curve in any case. Default: ``False``.
         autoresume (bool): Whether the Trainer was given ``autoresume``, which callbacks cannot see. A run that then
             finds its own curve but no checkpoint keeps that curve aside (``curve-1.json``) and starts over, unless
             other settings made it. Default: ``False``.
@@ -126,8 +117,7 @@ class ParetoSnapshot(Callback):
         FileExistsError: At ``FIT_START``, if the folder holds a curve of another run or other settings, and
             ``overwrite`` is false.
         FolderInUseError: At ``FIT_START``, if another live process writes to the folder.
-        NotADirectoryError: At ``FIT_START``, if the folder cannot be created.
-        OSError: At ``FIT_START``, if the folder has no room for the first snapshot; there and at a trough, if
+        OSError: At ``FIT_START``, if the folder cannot be created or written to; there and at a trough, if
             ``curve.json`` cannot be written. A snapshot that cannot be written causes a warning, and its point has no
             ``checkpoint``.
 
@@ -169,7 +159,7 @@ class ParetoSnapshot(Callback):
             raise ValueError(f'metrics={metrics!r}: give a list of names, [{metrics!r}]')
         if on_nan not in ('stop', 'continue'):
             raise ValueError(f"{on_nan=}: must be 'stop' or 'continue'")
-        if on_change not in ON_CHANGE:
+        if on_change not in ('refuse', 'continue'):
             raise ValueError(f"{on_change=}: must be 'refuse' or 'continue'")
         if log_artifact and not save_weights:
             raise ValueError('log_artifact=True logs the snapshots, which save_weights=False omits: save them')
@@ -195,9 +185,7 @@ class ParetoSnapshot(Callback):
         self._kept = RunState()
         # What the Trainer was given and a checkpoint replaces: the optimizers' settings and the seed.
         self._passed: tuple[dict[str, Any], int] = {}, 0
-        # From FIT_START on.
-        self._recorder: CurveRecorder | None = None
-        self._added: AddedEvaluations | None = None
+        self._recorder: CurveRecorder | None = None  # from FIT_START on
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps: plain values alone, so that it loads with ``weights_only=True``."""
@@ -213,17 +201,21 @@ class ParetoSnapshot(Callback):
         Raises:
             RuntimeError: Before training has started.
         """
-        return self._started().curve
-
-    def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        """Passes every event to the clock first."""
-        self._kept.clock.on(event)
-        super().run_event(event, state, logger)
+        return self._kept.curve
 
     @property
     def loaded_run(self) -> Run | None:
         """The record in the checkpoint that the Trainer has loaded, before training starts."""
         return self._kept.run
+
+    def run_event(self, event: Event, state: State, logger: Logger) -> None:
+        """Passes every event to the clock first, and from ``FIT_START`` on to the recorder."""
+        self._kept.clock.on(event)
+        super().run_event(event, state, logger)
+        if self._recorder is not None:
+            self._recorder.run_event(event, state, logger)
+        if event is Event.EVAL_AFTER_ALL:
+            self._kept.clock.stop()
 
     def init(self, state: State, logger: Logger) -> None:
         del logger
@@ -232,132 +224,68 @@ class ParetoSnapshot(Callback):
     def fit_start(self, state: State, logger: Logger) -> None:
         """Refuses what cannot work, before the first batch; then makes every evaluator run at troughs."""
         random_state = RandomState.now(state)
-        check_trainer(self, state, save_weights=self.save_weights)
-        loaded = self.loaded_run
-        start = self._kept.start(state)
-        if self.on_nan == 'stop':
-            check_not_diverged(self._kept.points)
+        _check_trainer(self, state)
+        kept = self._state_of(state)
+        if self.on_nan == 'stop' and kept.points and kept.points[-1].diverged:
+            raise ValueError(
+                f'the checkpoint is of a run that had diverged by cycle {kept.last_cycle}, batch '
+                f'{kept.points[-1].batch}: start from an earlier one with a lower learning rate, or continue with '
+                "on_nan='continue'"
+            )
         schedule = RunSchedule.of_trainer(state, self.scheduler)
-        check_schedule(schedule, state)
-        check_metric_names('metrics', self.metrics or (), state)
-        check_metric_names('directions', self.directions, state)
-        if self._recorder is not None and self._added is not None:
-            self._recorder.folder.close()
-            self._added.show_stoppers()
-        recorder = self._recorder = self._open(state, logger, start, loaded, schedule)
-        self._added = AddedEvaluations(
-            state, lambda state: bool(recorder.cycles_completed(state)), recorder.has_just_recorded
-        )
-        self._kept.clock.start(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
+        _check_schedule(schedule, state)
+        _check_metric_names('metrics', self.metrics or (), state)
+        _check_metric_names('directions', self.directions, state)
+        if self._recorder is not None:
+            self._recorder.close(state, logger)
+        self._recorder = self._open(state, logger, schedule, kept)
+        self._kept = kept
+        kept.clock.start(mid_epoch=state.timestamp.batch_in_epoch.value > 0)
         random_state.load()
 
-    def after_train_batch(self, state: State, logger: Logger) -> None:
-        del logger
-        self._started().rates.batch_trained(state)
-
-    def batch_end(self, state: State, logger: Logger) -> None:
-        del logger
-        self._started().rates.scheduler_stepped(state)
-
-    def epoch_end(self, state: State, logger: Logger) -> None:
-        del logger
-        check_epoch_length(state)
-        self._started().rates.scheduler_stepped(state)  # which may be once per epoch
-
-    def eval_before_all(self, state: State, logger: Logger) -> None:
-        del logger
-        if self._recorder is not None and self._added is not None:
-            self._recorder.begin(state, self._added)
-
-    def eval_start(self, state: State, logger: Logger) -> None:
-        """Saves the weights at a trough, now that algorithms such as EMA have put in those that are evaluated."""
-        del logger
-        if self._recorder is not None and self._added is not None:
-            self._added.begin_one(state)
-            self._recorder.save(state)
-
-    def eval_end(self, state: State, logger: Logger) -> None:
-        del logger
-        if self._recorder is not None:
-            self._recorder.measure(state)
-
-    def eval_after_all(self, state: State, logger: Logger) -> None:
-        """Records the point if this evaluation is at a trough."""
-        del logger
-        recorder, added = self._recorder, self._added
-        if recorder is not None and added is not None:
-            cycles = recorder.cycles_completed(state)
-            if cycles:
-                added.end(state)
-                point = recorder.record(state, cycles)
-                added.leave(state, for_good=False)
-                self._stop_if_diverged(state, point)
-            else:
-                recorder.note(state)
-        self._kept.clock.resume()
-
-    def batch_checkpoint(self, state: State, logger: Logger) -> None:
-        del logger
-        if self._added is not None:
-            self._added.leave(state, for_good=True)
-
-    def fit_end(self, state: State, logger: Logger) -> None:
-        """Comes before the evaluators that run at the end of training, also for the point of a run that was stopped.
-
-        Logs the table of all points, which may lack the last ones where training ends before its last trough.
-        """
-        del logger
-        recorder = self._started()
-        recorder.end(state)
-        if self._kept.points:
-            recorder.logger.log_table(recorder.curve, state.timestamp.batch.value)
-
     def close(self, state: State, logger: Logger) -> None:
-        del logger
         give_evaluators_back(state)
         if self._recorder is not None:
-            self._recorder.folder.close()
+            self._recorder.close(state, logger)
 
     # For callbacks that evaluate or save more at a trough.
 
     def save_beside(self, state: State, suffix: str) -> None:
         """Saves what the network holds beside the snapshot of the trough, if any, as ``cycle0-ba20-{suffix}.pt``."""
-        cycles = self._started().cycles_completed(state)
-        if cycles:
-            save_weights(state, self._started().folder, cycles[-1], f'-{suffix}')
+        recorder = self._started()
+        if recorder.due:
+            recorder.folder.save_weights(state, recorder.due[-1], f'-{suffix}')
 
     def note_extra(self, name: str, cost: dict[str, float]) -> None:
         """Records the cost of a second set of metrics of the coming point: ``train_s`` and ``batches``."""
-        self._started().measurement.extra[name] = cost
+        self._started().extra[name] = cost
 
     def save_file(self, state: State, name: str, *, weights_only: bool) -> None:
         """Saves a checkpoint into the folder of the curve, whole at once; on all ranks together."""
-        save_file(state, self._started().folder, name, weights_only=weights_only)
+        self._started().folder.save(state, name, weights_only=weights_only)
 
     def _started(self) -> CurveRecorder:
         if self._recorder is None:
             raise RuntimeError('ParetoSnapshot has no curve before training has started')
         return self._recorder
 
-    def _stop_if_diverged(self, state: State, point: TradeoffPoint) -> None:
-        if not point.diverged:
-            return
-        stops = self.on_nan == 'stop'
-        warnings.warn(
-            f'training has diverged by cycle {point.cycle}, batch {point.batch}: a loss or a weight is not a finite '
-            f"number; {'training stops here' if stops else 'training continues'} (on_nan='{self.on_nan}')",
-            UserWarning,
-            stacklevel=2,
-        )
-        if stops:
-            state.stop_training()
+    def _state_of(self, state: State) -> RunState:
+        """Returns what the run that starts now goes on with: of another run's checkpoint, the time alone."""
+        loaded = self._kept.run
+        if state.timestamp.batch.value == 0:
+            return RunState()
+        if loaded is None:  # Composer's clock is all there is of the time before
+            return RunState(clock=TrainingClock(state.timestamp.total_wct.total_seconds()))
+        if loaded.run_name != state.run_name:
+            return RunState(clock=self._kept.clock)
+        # Training goes on from where it was stopped, towards the trough.
+        return replace(self._kept, points=[point for point in self._kept.points if not point.stopped])
 
-    def _open(
-        self, state: State, logger: Logger, start: Start, loaded: Run | None, schedule: RunSchedule
-    ) -> CurveRecorder:
+    def _open(self, state: State, logger: Logger, schedule: RunSchedule, kept: RunState) -> CurveRecorder:
         """Claims the folder, where rank 0 writes the curve: whether it can is known before anything is spent."""
-        kept, resumed = self._kept, start is Start.RESUMED
-        passed, seed = self._passed
+        batch, (passed, seed) = state.timestamp.batch.value, self._passed
+        loaded = self._kept.run if batch else None
+        resumed = bool(batch) and (loaded is None or kept.run is loaded)
         # Rank 0's, as in the checkpoint: each rank may have data and a host of its own.
         run = on_rank_zero(
             lambda: describe_run(
@@ -365,58 +293,107 @@ class ParetoSnapshot(Callback):
                 schedule,
                 method=self.method,
                 kind=self.kind,
-                started_at=kept.started_at,
                 peak_window=str(self.peak_window) if self.peak_window.value else '0ep',
                 passed=passed,
-                loaded=None if start is Start.ANEW else loaded,
+                loaded=loaded,
                 recipe=self.recipe,
             )
         )
-        run = replace(run, parent=kept.parent)
-        warned: list[str] = []
+        run = replace(run, started_at=datetime.now(timezone.utc).isoformat(timespec='seconds'))
         if resumed:
             kind_given = self.kind is not None
-            warned = continue_points(
-                kept, run, schedule, state, passed=passed, on_change=self.on_change, kind_given=kind_given
-            )
-            if kept.run is not None and is_over(schedule, state):
-                run = kept.run
-        if start is not Start.ANEW:
-            warned += ignored(run, passed, seed)
-        for warning in warned:
-            warnings.warn(warning, UserWarning, stacklevel=2)
+            run = continued(kept, run, schedule, state, passed=passed, on_change=self.on_change, kind_given=kind_given)
+        elif loaded is not None:
+            left = {'run_name': loaded.run_name, 'batch': batch, 'wall_clock_train_s': kept.clock.train_s}
+            run = replace(run, parent=left)
+        if batch:
+            warn_of_replaced(run, passed, seed)
         if self.kind is None:
             run = kept.rate.judged(run)
-        directions = {**stated_directions(state), **self.directions}
-        run = replace(run, directions=directions, changes=kept.changes)
-        kept.run, kept.ends = run, ends_so_far(schedule, state)
-        curve = TradeoffCurve(run, list(kept.points))
-        window = PeakWindow(round(schedule.count('peak_window', self.peak_window)), directions, kept.seen)
+        kept.run = replace(run, directions={**stated_directions(state), **self.directions})
+        kept.ends = ends_so_far(schedule, schedule.now(state))
+        curve, length = kept.curve, round(schedule.count('peak_window', self.peak_window))
+        window = PeakWindow(length, curve.run.directions, kept.seen)
         folder = RunFolder(filled_in(self.folder, state.run_name, **rank_numbers()))
 
-        def claim() -> list[TradeoffPoint]:
+        def claim() -> None:
             folder.prepare()
-            if self.save_weights:
-                folder.check_room(sum(t.nbytes for t in (*state.model.parameters(), *state.model.buffers())))
-            return take_over(folder, curve, resumed=resumed, overwrite=self.overwrite, autoresume=self.autoresume)
+            folder.take_over(curve, resumed=resumed, overwrite=self.overwrite, autoresume=self.autoresume)
 
         try:
-            later = on_rank_zero(claim)
+            on_rank_zero(claim)
             curve_logger = CurveLogger(logger, curve, resumed=resumed, log_artifact=self.log_artifact)
+            return CurveRecorder(self, kept, state, schedule, window, folder, curve_logger)
         except BaseException:
             folder.close()
             raise
-        return CurveRecorder(
-            kept,
-            run,
-            schedule,
-            RateCheck(schedule, kept.rate, state.max_duration),
-            folder,
-            window,
-            curve_logger,
-            later,
-            metrics=self.metrics,
-            save_weights=self.save_weights,
-            log_artifact=self.log_artifact,
-            kind_given=self.kind is not None,
+
+
+def _check_trainer(snapshot: ParetoSnapshot, state: State) -> None:
+    """Refuses a Trainer in which a curve cannot be recorded."""
+    loaders = [evaluator.dataloader.dataloader for evaluator in state.evaluators]
+    # On TPUs the two differ in every run.
+    if state.dataloader is not state.train_dataloader and any(state.dataloader is loader for loader in loaders):
+        raise ValueError(
+            f"an evaluation was interrupted, and the data of '{state.dataloader_label}' would be trained on: pass "
+            'train_dataloader to fit() again'
         )
+    if any(isinstance(other, ParetoSnapshot) and other is not snapshot for other in state.callbacks):
+        raise ValueError(
+            'the Trainer has several ParetoSnapshot callbacks, and its checkpoints keep the state of one only: '
+            'give it one (it records every evaluator)'
+        )
+    if not state.evaluators:
+        raise ValueError('ParetoSnapshot has nothing to evaluate: give eval_dataloader to the Trainer')
+    for evaluator in state.evaluators:
+        _check_evaluator(evaluator, state)
+    free = next(filter(is_schedule_free, state.optimizers), None)
+    if free is not None and not any(getattr(one, 'schedule_free', False) for one in state.callbacks):
+        raise ValueError(
+            f'{type(free).__name__} evaluates other weights than those that it trains: give the Trainer the callback '
+            'ScheduleFree() too'
+        )
+    if snapshot.save_weights and state.fsdp_sharded_state_dict_enabled:
+        raise ValueError(
+            "save_weights=True needs whole state dicts, but FSDP's are sharded: "
+            "set state_dict_type='full' in the FSDP config, or save_weights=False and use the Trainer's save_folder"
+        )
+
+
+def _check_evaluator(evaluator: Evaluator, state: State) -> None:
+    """Refuses an evaluator without a sample, whose metrics would be zeros, and one whose loader is that of training."""
+    loader = evaluator.dataloader.dataloader
+    if evaluator.subset_num_batches == 0:
+        raise ValueError(
+            f"evaluator '{evaluator.label}': eval_subset_num_batches=0 evaluates on no sample: give a number above "
+            '0, or -1 for all'
+        )
+    with suppress(TypeError):  # a loader over an iterable has no length
+        if len(loader) == 0:  # type: ignore[arg-type]
+            raise ValueError(f"evaluator '{evaluator.label}': its loader has no batch: give it data")
+    if loader is state.train_dataloader and getattr(loader, 'persistent_workers', False):
+        raise ValueError(
+            f"evaluator '{evaluator.label}' has the train loader, whose workers persist: an evaluation within an "
+            'epoch would start the epoch over: give it a loader of its own'
+        )
+
+
+def _check_schedule(schedule: RunSchedule, state: State) -> None:
+    """Warns of a run that is cut within a cycle, and refuses algorithms that do not go with its cycles or marks."""
+    if state.max_duration is not None and state.max_duration.unit != TimeUnit.SECOND:
+        read_duration('max_duration', state.max_duration)
+    schedule.warn_if_cut()
+    if state.algorithms:
+        # Imported for runs that use algorithms: Composer's take longer to import than the rest of this package.
+        from composer_clr.algorithms.in_cycles import check_algorithms
+
+        check_algorithms(state, schedule)
+
+
+def _check_metric_names(argument: str, names: Iterable[str], state: State) -> None:
+    """Refuses metrics that no evaluator has; the error has the nearest known one."""
+    present = [f'{label}/{name}' for label, metrics in state.eval_metrics.items() for name in metrics]
+    for name in names:
+        if name not in present:
+            hint = did_you_mean(name, present)
+            raise ValueError(f'{argument} names {name!r}, but the evaluators have {present}{hint}')

@@ -31,7 +31,7 @@ from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
-from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.recording.progress import TroughProgress
 from composer_clr.schedule.scheduler import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.training.models import build_model
 from composer_clr.training.registry import all_named, built, classes, named

@@ -77,7 +77,7 @@ def merged_curve(
                 stacklevel=2,
             )
         kind = shaped_kind(MERGED, {'average': {'window': window, 'decay': decay}})
-        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind, started_at=None)
+        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind)
         described = {'scheduler': 'merge', 'window': window, 'decay': decay, 'checkpoints': len(read)}
         schedule = {**run.schedule, **described, 'averaged': averaged, 'troughs': at}
         run = replace(run, run_name=f'{read[0].run_name}-{kind}', seed=read[0].seed, schedule=schedule)

@@ -23,7 +23,7 @@ from composer.optim import CosineAnnealingScheduler, DecoupledSGDW
 from torch.utils.data import DataLoader, Dataset
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
-from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.recording.progress import TroughProgress
 
 
 class SameBatch(Dataset):

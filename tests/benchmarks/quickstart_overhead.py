@@ -18,7 +18,7 @@ from composer.optim import CosineAnnealingScheduler
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.recording.progress import TroughProgress
 from composer_clr.training.build import build_trainer
 
 PAIRS, DURATION = 15, '32ep'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from composer import Trainer
 
-from composer_clr.recording import training_clock
+from composer_clr.recording import run_state
 
 _START = datetime.datetime(2022, 6, 1)
 
@@ -26,6 +26,7 @@ class FakeClock:
 
     def __init__(self, patch: pytest.MonkeyPatch, batch_s: float = 1.0, evaluation_s: float = 10.0):
         self.now_s = 0.0
+        self.collates_s = 0.0  # for a test's own collate function
         self._patch = patch
 
         class TimeOfDay(datetime.datetime):
@@ -33,7 +34,7 @@ class FakeClock:
             def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
                 return _START + datetime.timedelta(seconds=self.now_s)
 
-        patch.setattr(training_clock, 'time', SimpleNamespace(monotonic=lambda: self.now_s))
+        patch.setattr(run_state, 'time', SimpleNamespace(monotonic=lambda: self.now_s))
         patch.setattr(
             'composer.trainer.trainer.datetime', SimpleNamespace(datetime=TimeOfDay, timedelta=datetime.timedelta)
         )

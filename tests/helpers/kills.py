@@ -19,8 +19,7 @@ from composer import Callback, Trainer
 from composer.core import State
 from composer.loggers import Logger
 
-import composer_clr.recording.curve_recorder
-from composer_clr.recording.curve_recorder import CurveRecorder
+from composer_clr.recording.run_folder import RunFolder
 from composer_clr.train import main
 
 WHERE = 'where'
@@ -98,12 +97,12 @@ def train_marked(
     os.chdir(folder)
     marker = Marker(kill)
     marker.enter('start')
-    for module, name, phase in (
-        (composer_clr.recording.curve_recorder, 'save_weights', 'snapshot'),
-        (CurveRecorder, 'write', 'curve'),
+    for owner, name, phase in (
+        (RunFolder, 'save_weights', 'snapshot'),
+        (RunFolder, 'write_curve', 'curve'),
         (composer.utils.checkpoint, 'save_checkpoint', 'checkpoint'),
     ):
-        setattr(module, name, marker.within(phase, getattr(module, name)))
+        setattr(owner, name, marker.within(phase, getattr(owner, name)))
     build = Trainer.__init__
 
     def build_marked(self: Trainer, *args: Any, callbacks: Any, **kwargs: Any) -> None:

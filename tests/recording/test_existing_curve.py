@@ -11,7 +11,6 @@ import pytest
 
 from composer_clr import ParetoSnapshot
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.recording.existing_curve import take_over, with_later
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderInUseError, FolderLock
 from composer_clr.recording.run_folder import RunFolder
 from tests.helpers.curves import point
@@ -50,8 +49,8 @@ def recorded(folder: RunFolder, name: str = 'curve.json') -> tuple[str | None, l
     return kept.run.started_at, [(p.cycle, p.wall_clock_train_s) for p in kept.points]
 
 
-def start(folder: RunFolder, curve: TradeoffCurve, **how: bool):
-    return take_over(folder, curve, **{'resumed': False, 'overwrite': False, 'autoresume': False, **how})
+def start(folder: RunFolder, curve: TradeoffCurve, **how: bool) -> None:
+    folder.take_over(curve, **{'resumed': False, 'overwrite': False, 'autoresume': False, **how})
 
 
 @pytest.mark.parametrize('found', [None, made(OTHER)], ids=['nothing', 'no-points'])
@@ -60,24 +59,24 @@ def test_nothing_in_the_way(folder, found, resumed):
     if found is not None:
         folder.write_curve(found)
     points = (0, 1) if resumed else ()
-    assert start(folder, made(RUN, *points), resumed=resumed) == []
+    start(folder, made(RUN, *points), resumed=resumed)
     assert recorded(folder) == (RUN.started_at, [(c, 1.0) for c in points])
 
 
 @pytest.mark.parametrize('overwrite', [False, True])
 def test_resumed_the_checkpoints_points_win_and_later_ones_stay(folder, overwrite):
     folder.write_curve(made(RUN, 0, 1, 2, 3, time_s=9.0))
-    later = start(folder, made(RUN, 0, 1), resumed=True, overwrite=overwrite)
-    assert [p.cycle for p in later] == [2, 3]
+    start(folder, made(RUN, 0, 1), resumed=True, overwrite=overwrite)
     assert recorded(folder) == (RUN.started_at, [(0, 1.0), (1, 1.0), (2, 9.0), (3, 9.0)])
     # The next point takes the place of its own; the one after it is still there.
-    assert [p.wall_clock_train_s for p in with_later(made(RUN, 0, 1, 2).points, later)] == [1.0, 1.0, 1.0, 9.0]
+    folder.write_curve(made(RUN, 0, 1, 2))
+    assert recorded(folder)[1] == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 9.0)]
 
 
 def test_resumed_as_another_run_of_the_name_keeps_points_of_its_own_aside(folder):
     folder.write_curve(made(replace(RUN, schedule={'t_0': '4ep', 'troughs': [5, 10, 20]}), 0, 1, 2, time_s=9.0))
     with pytest.warns(UserWarning, match='curve.json there, with 3 points, was recorded under .* kept as curve-1.json'):
-        assert start(folder, made(RUN, 0), resumed=True) == []
+        start(folder, made(RUN, 0), resumed=True)
     assert recorded(folder) == (RUN.started_at, [(0, 1.0)])
     assert recorded(folder, 'curve-1.json') == (RUN.started_at, [(0, 9.0), (1, 9.0), (2, 9.0)])
 
@@ -90,15 +89,13 @@ def test_resumed_with_all_of_the_files_points_nothing_is_kept_aside(folder):
 
 
 @pytest.mark.parametrize('overwrite', [False, True])
-def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_over(folder, overwrite, tmp_path):
-    (tmp_path / 'run' / 'cycle0-ba10.pt').write_bytes(b'')
+def test_without_a_checkpoint_autoresume_keeps_its_own_curve_aside_and_starts_over(folder, overwrite):
     for number in (1, 2):
         folder.write_curve(made(RUN, 0, time_s=number))
         with pytest.warns(UserWarning, match=f'no checkpoint to resume from.*starts over.*kept as curve-{number}.json'):
-            assert start(folder, made(LATER_START), autoresume=True, overwrite=overwrite) == []
+            start(folder, made(LATER_START), autoresume=True, overwrite=overwrite)
         assert recorded(folder) == (LATER_START.started_at, [])
         assert recorded(folder, f'curve-{number}.json') == (RUN.started_at, [(0, number)])
-    assert (tmp_path / 'run' / 'cycle0-ba10.pt').exists()
 
 
 @pytest.mark.parametrize(
@@ -144,28 +141,6 @@ def test_the_same_run_once_more_is_refused_too(folder):
     folder.write_curve(made(RUN, 0))
     with pytest.raises(FileExistsError, match="run 'mine' with 1 points"):
         start(folder, made(LATER_START))
-
-
-def test_overwriting_removes_the_snapshots_and_nothing_else(folder, tmp_path):
-    snapshots = ('cycle0-ba10.pt', 'cycle0-ba10-averaged.pt', 'cycle1-ba20.pt')
-    for name in (*snapshots, 'cycle7-ba70.pt', 'cycle0-ba10-mine.pt', 'mine.pt', 'notes.txt', 'curve-1.json'):
-        (tmp_path / 'run' / name).write_text('')
-    (tmp_path / 'run' / 'cycle2-ba30.pt').symlink_to('mine.pt')
-    (tmp_path / 'mine.pt').write_text('')
-    names = [*snapshots, 'cycle2-ba30.pt', '../mine.pt', None]
-    folder.write_curve(TradeoffCurve(OTHER, [point(i, checkpoint=name) for i, name in enumerate(names)]))
-    start(folder, made(RUN), overwrite=True)
-    assert sorted(p.name for p in (tmp_path / 'run').iterdir()) == [
-        LOCK_FILE,
-        'curve-1.json',
-        'curve.json',
-        'cycle0-ba10-mine.pt',
-        'cycle2-ba30.pt',
-        'cycle7-ba70.pt',
-        'mine.pt',
-        'notes.txt',
-    ]
-    assert (tmp_path / 'mine.pt').exists()
 
 
 @pytest.mark.parametrize('how', [{}, {'autoresume': True}, {'resumed': True}])

@@ -10,13 +10,13 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from composer import Callback, Evaluator, Event
 
 import composer_clr.recording.run_folder
+import composer_clr.utils.files
 from composer_clr import ParetoSnapshot, TradeoffCurve
 from tests.conftest import classifier, loader
 from tests.helpers.object_store import names
@@ -36,7 +36,7 @@ def points(folder: str = 'out') -> list[tuple[int, str | None]]:
 
 def test_a_full_disk_stops_training_at_the_next_trough_and_loses_no_point(make_trainer, monkeypatch):
     def fill():
-        monkeypatch.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk)
+        monkeypatch.setattr(composer_clr.utils.files, 'put_in_place', full_disk)
 
     trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, fill)])
     with pytest.raises(
@@ -68,7 +68,7 @@ def test_the_run_goes_on_once_there_is_space(make_trainer, monkeypatch):
     own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True, 'save_overwrite': True}
 
     with monkeypatch.context() as full:
-        fill = At(25, lambda: full.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk))
+        fill = At(25, lambda: full.setattr(composer_clr.utils.files, 'put_in_place', full_disk))
         trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), fill], **own)
         with pytest.raises(OSError, match='No space'):
             trainer.fit()
@@ -90,7 +90,7 @@ def test_a_folder_that_has_become_a_file(make_trainer):
 
 
 def test_a_folder_that_takes_no_file_is_told_before_the_first_batch(make_trainer, monkeypatch):
-    monkeypatch.setattr(composer_clr.recording.run_folder, 'put_in_place', full_disk)
+    monkeypatch.setattr(composer_clr.utils.files, 'put_in_place', full_disk)
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot())
     with pytest.raises(OSError, match='No space'):
         trainer.fit()
@@ -273,22 +273,3 @@ def test_started_over_without_a_checkpoint_the_earlier_curve_is_kept_aside(make_
     aside = TradeoffCurve.read(Path('out/curve-1.json'))
     assert [p.batch for p in aside.points] == [20]
     assert aside.points[0].metrics == curve().points[0].metrics
-
-
-def test_no_room_for_the_first_snapshot_is_seen_before_the_first_batch(make_trainer, monkeypatch):
-    # 29 weights, and batch norm's statistics: 6 numbers, and a count of 8 bytes.
-    needed = 29 * 4 + 6 * 4 + 8
-    for free, save_weights, refused in ((needed - 1, True, True), (needed, True, False), (0, False, False)):
-        monkeypatch.setattr(
-            composer_clr.recording.run_folder.shutil, 'disk_usage', lambda folder, free=free: SimpleNamespace(free=free)
-        )
-        trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=save_weights, overwrite=True))
-        if refused:
-            with pytest.raises(OSError, match=r'the first snapshot takes 148 bytes, but 147 bytes are free: make room'):
-                trainer.fit()
-            assert trainer.state.timestamp.batch == 0
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', UserWarning)
-                trainer.fit()
-        trainer.close()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from composer import Callback, Event
+from composer import Event, Trainer
 from torch.utils.data import DataLoader, default_collate
 
 import composer_clr.recording.run_folder
 from composer_clr import TradeoffCurve
 from tests.conftest import classifier, loader
+from tests.helpers.fake_clock import FakeClock
 from tests.helpers.killed_runs import ARGUMENTS, check_same, check_whole, points, train, train_ranks
 from tests.helpers.kills import Kill
 from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.untimed_points import untimed_points
 
 ALL_FOUR = [
     'algorithms={BlurPool: {}, ChannelsLast: {}, MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}',
@@ -25,30 +27,58 @@ ALL_FOUR = [
     'run_name=run',
 ]
 
+pytestmark = pytest.mark.filterwarnings(
+    # Composer's, of callbacks without a state of their own, and of a checkpoint made at an epoch's last batch.
+    'ignore:Recorder is not in the state_dict:UserWarning',
+    'ignore:No batches were trained for global rank 0:UserWarning',
+    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before:UserWarning',
+)
+
 
 @pytest.fixture
-def trainer(make_trainer):
-    """A Trainer with troughs after 20, 40 and 80 batches that saves and resumes."""
+def trainer(make_trainer) -> Callable[..., Trainer]:
+    """A Trainer with troughs after 20, 40 and 80 batches that evaluates between them, saves and resumes."""
 
-    def make(folder: str, *callbacks, **changes):
+    def make(folder: str = 'out', *callbacks, **changes):
         model = classifier()
+        arguments = {
+            'eval_interval': '3ba',
+            'save_folder': f'{folder}-own',
+            'save_interval': '7ba',
+            'save_overwrite': True,
+            'autoresume': True,
+        }
         return make_trainer(
             model=model,
             optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
             schedulers=doubling(),
-            callbacks=[snapshot(folder=folder, autoresume=True), *callbacks],
-            save_folder=f'{folder}-own',
-            save_interval='7ba',
-            save_overwrite=True,
-            autoresume=True,
-            **changes,
+            callbacks=[snapshot(folder=folder, autoresume=True, peak_window='1ep'), *callbacks],
+            **{**arguments, **changes},
         )
 
     return make
 
 
-def without_times(folder: str):
-    return [(p.cycle, p.batch, p.lr, p.metrics, p.peak_metrics, p.checkpoint) for p in curve(folder).points]
+def interrupt(trainer: Callable[..., Trainer], batch: int, event: Event = Event.BATCH_START) -> Trainer:
+    run = trainer('out', StopAfter(batch, event))
+    with pytest.raises(Stop):
+        run.fit()
+    return run
+
+
+WHOLE: list = []
+
+
+@pytest.fixture
+def whole(trainer):
+    """What the undisturbed run recorded, trained once for all tests."""
+    if not WHOLE:
+        recorder = Recorder()
+        run = trainer('whole', recorder)
+        run.fit()
+        weights = {name: tensor.clone() for name, tensor in run.state.model.state_dict().items()}
+        WHOLE.extend((untimed_points(Path('whole')), recorder, weights))
+    return WHOLE
 
 
 MOMENTS = {
@@ -65,28 +95,34 @@ MOMENTS = {
 }
 
 
-@pytest.mark.filterwarnings('ignore:Recorder is not in the state_dict:UserWarning')
-@pytest.mark.parametrize('moment', MOMENTS)
-def test_interrupted_anywhere(trainer, moment):
-    whole, resumed = Recorder(), Recorder()
-    undisturbed = trainer('whole', whole)
-    undisturbed.fit()
-    with pytest.raises(Stop):
-        trainer('out', StopAfter(*MOMENTS[moment])).fit()
+@pytest.mark.parametrize(
+    ('moment', 'save_interval'),
+    [
+        *((moment, '7ba') for moment in MOMENTS),
+        *((moment, '1ba') for moment in ('mid-cycle', 'after-its-point')),
+        ('a-batch-after-the-trough', '1ep'),
+    ],
+)
+def test_interrupted_anywhere(trainer, whole, moment, save_interval):
+    expected, recorder, weights = whole
+    trainer = partial(trainer, save_interval=save_interval)
+    interrupt(trainer, *MOMENTS[moment])
+    resumed = Recorder()
     second = trainer('out', resumed)
     start = second.state.timestamp.batch.value
-    assert start == 7 * (MOMENTS[moment][0] // 7)
+    if save_interval == '7ba':
+        assert start == 7 * (MOMENTS[moment][0] // 7)
     second.fit()
-    assert without_times('out') == without_times('whole')
-    assert resumed.losses == whole.losses[start:]
-    final = undisturbed.state.model.state_dict()
-    assert all(torch.equal(value, final[name]) for name, value in second.state.model.state_dict().items())
+    assert untimed_points(Path('out')) == expected
+    assert resumed.losses == recorder.losses[start:]
+    assert resumed.evaluations == [evaluation for evaluation in recorder.evaluations if evaluation[0] > start]
+    assert all(torch.equal(value, weights[name]) for name, value in second.state.model.state_dict().items())
     times = [p.wall_clock_train_s for p in curve().points]
+    assert times[0] > 0
     assert times == sorted(times)
 
 
-def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
-    trainer('whole').fit()
+def test_interrupted_while_a_snapshot_is_written(trainer, whole, monkeypatch):
     save = composer_clr.recording.run_folder.save_checkpoint
 
     def cut_off(state, path, **arguments):
@@ -97,149 +133,73 @@ def test_interrupted_while_a_snapshot_is_written(trainer, monkeypatch):
             raise Stop
         return save(state, path, **arguments)
 
-    monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', cut_off)
-    with pytest.raises(Stop):
-        trainer('out').fit()
+    with monkeypatch.context() as patch:
+        patch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', cut_off)
+        with pytest.raises(Stop):
+            trainer().fit()
     assert not Path('out/cycle1-ba40.pt').exists()
     assert Path('out/.part-cycle1-ba40.pt').exists()
-    monkeypatch.setattr(composer_clr.recording.run_folder, 'save_checkpoint', save)
-    second = trainer('out')
+    second = trainer()
     second.fit()
     second.close()
-    assert without_times('out') == without_times('whole')
+    assert untimed_points(Path('out')) == whole[0]
     assert not list(Path('out').glob('.*'))
 
 
-@pytest.mark.filterwarnings(
-    # Composer's, of a checkpoint made at an epoch's last batch.
-    'ignore:No batches were trained for global rank 0:UserWarning',
-    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before:UserWarning',
-)
-def test_recorded_points_stay_until_they_are_made_again(make_trainer):
-    own = {'save_folder': 'own', 'save_interval': '30ba', 'autoresume': True, 'save_overwrite': True}
-    with pytest.raises(Stop):
-        make_trainer(schedulers=doubling(), callbacks=[snapshot(), StopAfter(45, Event.BATCH_START)], **own).fit()
+def test_recorded_points_stay_until_they_are_made_again(trainer):
+    trainer = partial(trainer, save_interval='30ba', eval_interval=0)
+    interrupt(trainer, 45)
     before = curve().points
     assert [p.batch for p in before] == [20, 40]
-    with pytest.raises(Stop):
-        make_trainer(schedulers=doubling(), callbacks=[snapshot(), StopAfter(35, Event.BATCH_START)], **own).fit()
+    interrupt(trainer, 35)
     assert curve().points == before
-    make_trainer(schedulers=doubling(), callbacks=snapshot(), **own).fit()
+    trainer().fit()
     assert curve().points[0] == before[0]
     assert [(p.batch, p.metrics) for p in curve().points[:2]] == [(p.batch, p.metrics) for p in before]
     assert curve().points[1].wall_clock_train_s != before[1].wall_clock_train_s
     assert len(curve().points) == 3
 
 
-def test_times_go_on_over_two_resumes(make_trainer):
-    own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True, 'save_overwrite': True}
-    states, started_at = [], set()
-    for stop in (13, 27, None):
-        callbacks = [snapshot(), *([] if stop is None else [StopAfter(stop, Event.BATCH_START)])]
-        trainer = make_trainer(
-            schedulers=doubling(), callbacks=callbacks, max_duration='4ep', eval_interval='1ba', **own
-        )
-        kept = next(c for c in trainer.state.callbacks if type(c).__name__ == 'ParetoSnapshot')
-        if states:
-            # As the last checkpoint has them, to the last bit.
-            assert kept.state_dict()['paused_s'] == pytest.approx(states[-1]['paused_s'], abs=0.05)
-            assert kept.state_dict()['paused_s'] > 0
-            assert kept.state_dict()['train_s'] == pytest.approx(states[-1]['train_s'], abs=0.5)
-        try:
-            trainer.fit()
-        except Stop:
-            assert stop is not None
-        states.append(kept.state_dict())
-        started_at.add(curve().run.started_at)
-    assert len(started_at) == 1
-    assert states[0]['paused_s'] < states[1]['paused_s'] < states[2]['paused_s']
-    assert 0 < states[0]['train_s'] < states[1]['train_s'] < states[2]['train_s']
+def test_times_go_on_over_two_resumes(trainer, monkeypatch):
+    FakeClock(monkeypatch)
+    trainer = partial(trainer, max_duration='4ep', save_interval='1ba', eval_interval='1ba')
+    interrupt(trainer, 13)
+    started_at = curve().run.started_at
+    interrupt(trainer, 27)
+    trainer().fit()
+    # A second per batch, ten per evaluation; that of the first trough is its own.
+    assert [(p.wall_clock_train_s, p.wall_clock_total_s) for p in curve().points] == [(20, 220), (40, 440)]
+    assert curve().run.started_at == started_at
 
 
-@pytest.mark.filterwarnings(
-    # Composer's, of callbacks without a state of their own, and of a checkpoint made at an epoch's last batch.
-    'ignore:Recorder is not in the state_dict:UserWarning',
-    'ignore:No batches were trained for global rank 0:UserWarning',
-    'ignore:The ``compute`` method of metric MulticlassAccuracy was called before:UserWarning',
-)
-@pytest.mark.parametrize('stop', [3, 15, 20, 21, 37, 40, 55, 79], ids=lambda batch: f'after-{batch}')
-def test_a_resumed_run_is_the_run_that_would_have_been(make_trainer, stop):
-    def trainer(folder: str, **changes):
-        callbacks = [snapshot(folder=folder, peak_window='1ep'), *changes.pop('callbacks', [])]
-        model = classifier()
-        return make_trainer(
-            model=model,
-            optimizers=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
-            schedulers=doubling(),
-            callbacks=callbacks,
-            eval_interval='3ba',
-            **changes,
-        )
-
-    whole, resumed = Recorder(), Recorder()
-    undisturbed = trainer('whole', callbacks=[whole])
-    undisturbed.fit()
-    own = {'save_folder': 'own', 'save_interval': '1ba', 'autoresume': True}
-    with pytest.raises(Stop):
-        trainer('out', callbacks=[StopAfter(stop, Event.BATCH_START)], **own).fit()
-    second = trainer('out', callbacks=[resumed], **own)
-    assert second.state.timestamp.batch == stop
-    second.fit()
-
-    def without_times(folder: str):
-        return [(p.cycle, p.batch, p.lr, p.metrics, p.peak_metrics, p.checkpoint) for p in curve(folder).points]
-
-    assert without_times('out') == without_times('whole')
-    assert resumed.losses == whole.losses[stop:]
-    assert resumed.evaluations == [e for e in whole.evaluations if e[0] > stop]
-    assert all(
-        torch.equal(v, undisturbed.state.model.state_dict()[k]) for k, v in second.state.model.state_dict().items()
-    )
-    times = [p.wall_clock_train_s for p in curve().points]
-    assert times == sorted(times)
-    assert times[-1] > 0
-
-
-def test_training_time_goes_on_across_a_resume_without_the_spinning(make_trainer):
-    resumed = threading.Event()
+def test_training_time_goes_on_across_a_resume_without_the_fast_forwarding(trainer, monkeypatch):
+    clock = FakeClock(monkeypatch)
 
     def slow_to_collate_after_the_resume(samples):
-        time.sleep(0.05 if resumed.is_set() else 0.0)
+        clock.now_s += clock.collates_s
         return default_collate(samples)
 
-    def trainer(*callbacks: Callback):
-        return make_trainer(
-            train_dataloader=DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate_after_the_resume),
-            schedulers=doubling(),
-            callbacks=[snapshot(), *callbacks],
-            max_duration='2ep',
-            save_folder='own',
-            save_interval='1ba',
-            autoresume=True,
-        )
-
-    first = trainer(StopAfter(18, Event.BATCH_START))
-    with pytest.raises(Stop):
-        first.fit()
-    resumed.set()
+    data = DataLoader(loader(40).dataset, 4, collate_fn=slow_to_collate_after_the_resume)
+    trainer = partial(trainer, train_dataloader=data, max_duration='2ep', save_interval='1ba', eval_interval=0)
+    interrupt(trainer, 18)
+    clock.collates_s = 100.0
     second = trainer()
     second.fit()
-    total_wct_s = second.state.timestamp.total_wct.total_seconds()
-    # The 8 batches of the interrupted epoch are spun over, and then 2 are trained on.
-    assert total_wct_s - curve().points[0].wall_clock_train_s >= 8 * 0.05
-    assert curve().points[0].wall_clock_train_s >= first.state.timestamp.total_wct.total_seconds() + 0.05
+    # The 8 batches of the interrupted epoch are skipped, up to the arrival of the first of 2 that are trained on.
+    (point,) = curve().points
+    assert point.wall_clock_train_s == 20 + 100
+    assert second.state.timestamp.total_wct.total_seconds() == 20 + 10 * 100
 
 
-def test_the_state_is_plain_and_loads_safely(make_trainer):
-    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(peak_window='1ep'), eval_interval='3ba')
-    trainer.fit()
-    state = trainer.state.callbacks[-1].state_dict()
+def test_the_state_is_plain_and_loads_safely(trainer):
+    run = trainer()
+    run.fit()
+    callback = next(one for one in run.state.callbacks if type(one).__name__ == 'ParetoSnapshot')
+    state = callback.state_dict()
 
     def plain(value) -> bool:
         if isinstance(value, dict):
             return type(value) is dict and all(type(k) is str and plain(v) for k, v in value.items())
-        if isinstance(value, list):
-            return type(value) is list and all(map(plain, value))
         return value is None or type(value) in (str, int, float, bool)
 
     assert plain(state)
@@ -263,6 +223,7 @@ def test_a_new_run_has_none_of_the_points_of_an_earlier_one(make_trainer):
 # With all four of the paper's algorithms.
 
 
+@pytest.mark.slow
 def test_all_four_algorithms_on_one_rank(tmp_path):
     arguments = [*ARGUMENTS, *ALL_FOUR]
     assert train(tmp_path / 'whole', arguments) == 0

@@ -107,7 +107,7 @@ def test_a_curve_without_points_is_replaced(make_trainer):
 def test_a_file_in_place_of_the_folder(make_trainer):
     Path('occupied').write_text('')
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder='occupied/{run_name}'))
-    with pytest.raises(NotADirectoryError, match="folder='occupied/run' cannot be created, a file is in its place"):
+    with pytest.raises(OSError, match=r"folder='occupied/run' cannot be created \(Not a directory\): name a folder"):
         trainer.fit()
     assert trainer.state.timestamp.batch == 0
 

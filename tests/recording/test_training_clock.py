@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 from composer import Event
 
-from composer_clr.recording import training_clock
-from composer_clr.recording.training_clock import TrainingClock
+from composer_clr.recording import run_state
+from composer_clr.recording.run_state import TrainingClock
 from tests.helpers.averaged_runs import interrupted
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
@@ -16,7 +16,7 @@ def at(monkeypatch):
     """Sets the monotonic time."""
 
     def set_time(seconds: float) -> None:
-        monkeypatch.setattr(training_clock.time, 'monotonic', lambda: seconds)
+        monkeypatch.setattr(run_state.time, 'monotonic', lambda: seconds)
 
     return set_time
 
@@ -49,7 +49,7 @@ def test_an_evaluation_counts_apart_until_the_next_event(at):
     clock.on(Event.EVAL_BEFORE_ALL)
     at(153)
     assert (clock.train_s, clock.paused_s) == (57, 8)
-    clock.resume()
+    clock.stop()
     at(155)  # other callbacks, after the evaluation
     clock.on(Event.BATCH_CHECKPOINT)
     at(165)
@@ -77,7 +77,7 @@ def test_an_evaluation_by_hand_is_not_training(at):
     at(1)
     clock.on(Event.EVAL_BEFORE_ALL)
     at(3)
-    clock.resume()
+    clock.stop()
     at(9)
     assert (clock.train_s, clock.paused_s) == (7, 2)
 

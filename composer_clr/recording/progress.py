@@ -36,14 +36,13 @@ class TroughProgress(Callback):
     def __init__(self, scheduler: CyclicCosineScheduler | Sequence[str | Time] | None = None):
         self.scheduler = scheduler
         self._schedule: RunSchedule | None = None
-        self._until: int | None = None
         self._bars: list[ProgressBarLogger] = []
+        # The time in seconds, and the schedule's, at the first batch's end and at the last one's.
         self._first: tuple[float, int] | None = None
         self._last = (0.0, 0)
 
     def fit_start(self, state: State, logger: Logger) -> None:
         self._schedule = RunSchedule.of_trainer(state, self.scheduler)
-        self._until = self._schedule.until
         self._bars = [bar for bar in logger.destinations if isinstance(bar, ProgressBarLogger)]
         self._first = None
 
@@ -54,30 +53,25 @@ class TroughProgress(Callback):
         if self._first is None:
             self._first = self._last
         elif self._bars:
-            trough, seconds = self._next()
-            shown = 'none left'
-            if trough is not None:
-                left = timedelta(seconds=round(seconds))
-                shown = f'{self._schedule.spell(trough)} in {left}'
+            coming = self._next()
+            shown = 'none left' if coming is None else f'{coming[0]} in {timedelta(seconds=round(coming[1]))}'
             for bar in self._bars:
                 if bar.train_pbar is not None:
                     # First in line, since a narrow bar cuts the end; drawn with the bar's next update.
-                    others = {key: value for key, value in bar.train_pbar.metrics.items() if key != 'trough'}
-                    bar.train_pbar.metrics = {'trough': shown, **others}
+                    bar.train_pbar.metrics = {'trough': shown} | bar.train_pbar.metrics | {'trough': shown}
 
     def epoch_end(self, state: State, logger: Logger) -> None:
         del state
-        if self._first is not None and self._last != self._first:
-            trough, seconds = self._next()
-            if trough is not None:
-                logger.log_metrics({'time/to_next_trough_s': seconds})
+        coming = self._next()
+        if coming is not None:
+            logger.log_metrics({'time/to_next_trough_s': coming[1]})
 
-    def _next(self) -> tuple[int | None, float]:
-        """Returns the next trough, and the seconds to it."""
-        assert self._schedule is not None
-        assert self._first is not None
+    def _next(self) -> tuple[str, float] | None:
+        """Returns the next trough, and the seconds to it; ``None`` where there is none, or no pace yet."""
+        if self._schedule is None or self._first is None or self._last == self._first:
+            return None
         (first_s, first_t), (last_s, last_t) = self._first, self._last
-        trough = self._schedule.cycles.next_trough(last_t)
-        if trough is None or (self._until is not None and trough > self._until):
-            return None, 0.0
-        return trough, (last_s - first_s) / (last_t - first_t) * (trough - last_t)
+        trough, until = self._schedule.cycles.next_trough(last_t), self._schedule.until
+        if trough is None or (until is not None and trough > until):
+            return None
+        return self._schedule.spell(trough), (last_s - first_s) / (last_t - first_t) * (trough - last_t)

@@ -7,7 +7,7 @@ from composer.core import Callback, State
 from composer.loggers import InMemoryLogger, Logger
 
 from composer_clr import CyclicCosineScheduler
-from composer_clr.recording.trough_progress import TroughProgress
+from composer_clr.recording.progress import TroughProgress
 
 
 class Tenths:
@@ -33,7 +33,7 @@ class Bars(Callback):
 
 @pytest.mark.filterwarnings('ignore:max_duration:UserWarning')
 def test_the_next_trough_and_the_time_to_it(make_trainer, monkeypatch):
-    monkeypatch.setattr('composer_clr.recording.trough_progress.time', Tenths())
+    monkeypatch.setattr('composer_clr.recording.progress.time', Tenths())
     bars, kept = Bars(), InMemoryLogger()
     with Path('bar.txt').open('w') as stream:
         trainer = make_trainer(
