@@ -205,7 +205,8 @@ def _unread(name: str, cells: Sequence[str]) -> str:
 
 def _float(cell: str) -> float:
     try:
-        return float(cell)
+        # Python's own 1_000 is no number in a table.
+        return math.nan if '_' in cell else float(cell)
     except ValueError:
         return math.nan
 
@@ -261,7 +262,8 @@ def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
     kind, method, ranks = first['kind'], first['method'], first.get('world_size')
     axis = next((name for name in ('epoch', *_COUNTS) if all(row.values.get(name) for row in rows)), 'epoch')
     for row in rows:
-        _check_amount(path, row, axis)
+        for name in dict.fromkeys([axis, *(['epoch'] if 'epoch' in row.values else [])]):
+            _check_amount(path, row, name)
         if (other := row.values.get('world_size')) != ranks:
             raise CurveError(
                 f'{path}: lines {rows[0].line} and {row.line}, column world_size: {ranks} and {other} in one run of '
