@@ -27,7 +27,7 @@ SHAPES = [
 # In epochs, spelled in every way that Composer reads.
 WARMUPS = {'0ba': 0, '{8}': 8, '.125dur': 8, '1e-1dur': Fraction(0.1) * 64}
 PERIODS = {'{8}': 8, '0.0625dur': 4, '1_25e-3dur': 8}
-CASES = list(product(DURATIONS, WARMUPS, PERIODS, [1, 2, 3, 1.5]))
+CASES = list(product(DURATIONS, WARMUPS, PERIODS, [1, 2, 1.5]))
 
 
 def spelled(text: str, duration: str) -> str:
@@ -40,9 +40,14 @@ def point(duration: str) -> TradeoffPoint:
     return TradeoffPoint(0, 64.0, 640, 2560, 44800, 0.0, 0.0, 0.0, {}, {})
 
 
-@pytest.mark.parametrize(('case', 'duration', 'warmup', 'period', 't_mult'), [(i, *c) for i, c in enumerate(CASES)])
-def test_three_readers_agree(make_state, case, duration, warmup, period, t_mult):
-    shape = SHAPES[case % len(SHAPES)]
+@pytest.mark.parametrize('duration', DURATIONS)
+def test_three_readers_agree(make_state, duration):
+    for case, (of, warmup, period, t_mult) in enumerate(CASES):
+        if of == duration:
+            check_three_readers(make_state, duration, warmup, period, t_mult, SHAPES[case % len(SHAPES)])
+
+
+def check_three_readers(make_state, duration, warmup, period, t_mult, shape):
     arguments = {'t_0': spelled(period, duration), 't_mult': t_mult, 't_warmup': spelled(warmup, duration), **shape}
     state, per_epoch = make_state(duration, batches=10), 10 if duration.endswith('ep') else DURATIONS[duration]
     expected = geometric_bounds(

@@ -2,7 +2,6 @@ import copy
 import math
 import pickle
 import warnings
-from fractions import Fraction
 
 import pytest
 import torch
@@ -120,12 +119,6 @@ def test_loader_without_length(make_state):
     assert scheduler.troughs(state)[-1] == Time(7000, 'tok')
 
 
-def test_numbers_of_all_kinds_for_t_mult(make_state):
-    state = make_state('1000ep')
-    ends = {tuple(spelled(CyclicCosineScheduler('4ep', m).troughs(state))) for m in (2, 2.0, Fraction(2))}
-    assert len(ends) == 1
-
-
 @pytest.mark.parametrize(
     ('max_duration', 'parts'),
     [
@@ -175,19 +168,13 @@ def test_a_scaled_run_still_ends_on_its_last_trough(make_trainer, ssr):
         pytest.param({'t_0': '-1ep'}, "t_0='-1ep'.*above 0", id='negative-period'),
         pytest.param({}, "t_0 is missing.*'8ep'", id='no-t_0'),
         pytest.param({'t_0': 8}, "t_0=8 has no unit.*'8ep'", id='unitless'),
-        pytest.param({'t_0': '8 epochs'}, "t_0='8 epochs' is not a time", id='unreadable'),
-        pytest.param({'t_0': '1.5ep'}, "t_0='1.5ep' is not a time.*whole number", id='fractional-epochs'),
-        pytest.param({'t_0': '8iter'}, "t_0='8iter'.*'iter'", id='iterations'),
-        pytest.param({'t_0': '1h'}, "t_0=.*'sec'", id='wall-clock'),
         pytest.param({'t_0': '8ep', 't_mult': 0.5}, 't_mult=0.5.*>= 1', id='shrinking'),
         pytest.param({'t_0': '8ep', 't_mult': math.nan}, 't_mult=nan.*>= 1', id='nan'),
-        pytest.param({'t_0': '8ep', 't_mult': math.inf}, 't_mult=inf.*finite', id='infinite'),
         pytest.param({'t_0': '8ep', 't_mult': '2'}, "t_mult='2'", id='t_mult-a-string'),
         pytest.param({'t_0': '8ep', 't_warmup': '-1ep'}, "t_warmup='-1ep'.*negative", id='negative-warmup'),
         pytest.param({'t_0': '8ep', 'alpha_f': 1.5}, 'alpha_f=1.5.*between 0 and 1', id='alpha_f'),
         pytest.param({'cycle_ends': []}, r'cycle_ends=\[\].*at least one', id='no-ends'),
         pytest.param({'cycle_ends': '16ep'}, "cycle_ends='16ep'.*a list", id='ends-a-string'),
-        pytest.param({'cycle_ends': ['16ep', '8ep']}, 'cycle_ends=.*strictly increasing', id='unordered'),
         pytest.param({'cycle_ends': ['16ep', '16ep']}, 'cycle_ends=.*strictly increasing', id='twice'),
         pytest.param({'cycle_ends': ['0ep', '8ep']}, 'cycle_ends=.*after the start', id='end-at-zero'),
         pytest.param({'cycle_ends': ['8ep', 16]}, r'cycle_ends\[1\]=16 has no unit', id='unitless-end'),
@@ -229,11 +216,6 @@ def test_refused_on_first_use(make_state, arguments, state, match):
         CyclicCosineScheduler(**arguments)(make_state(**state))
 
 
-def test_refused_by_the_trainers_constructor(make_trainer):
-    with pytest.raises(ValueError, match=r"t_warmup='5sp' and t_0='1ep'"):
-        make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '5sp'))
-
-
 def test_two_restart_schedulers_are_refused(make_trainer):
     trainer = make_trainer(schedulers=[paper(), CosineAnnealingWarmRestartsScheduler('1ep')])
     with pytest.raises(ValueError, match='2 schedulers, of which Composer applies only the last'):
@@ -269,22 +251,19 @@ def piped(scheduler: CyclicCosineScheduler) -> CyclicCosineScheduler:
 @pytest.mark.parametrize('copied', [copy.copy, copy.deepcopy, piped])
 @pytest.mark.parametrize(
     'arguments',
-    [{'t_0': '2ep', 't_mult': 1.5}, {'cycle_ends': ['3ep', '5ep', '9ep']}, {'t_0': '2ep', 't_hold': 0.5}],
-    ids=['t_0', 'cycle_ends', 'shape'],
+    [
+        {'t_0': '2ep', 't_mult': 1.5},
+        {'cycle_ends': ['3ep', '5ep', '9ep'], 't_hold': 0.5},
+        {'marks': ['3ep', '5ep', '9ep'], 'rate': '1/sqrt', 'a': '2ep'},
+    ],
+    ids=['t_0', 'cycle_ends', 'marks'],
 )
 def test_a_used_scheduler_is_copied(make_state, copied, arguments):
-    scheduler, state = CyclicCosineScheduler(**arguments), make_state('64ep')
+    state = make_state('64ep')
+    scheduler = AnytimeScheduler(**arguments) if 'rate' in arguments else CyclicCosineScheduler(**arguments)
     scheduler(at(state, batch=21))
     other = copied(scheduler)
     assert [other(at(state, batch=t)) for t in range(600)] == [scheduler(at(state, batch=t)) for t in range(600)]
-
-
-@pytest.mark.parametrize('copied', [copy.deepcopy, piped])
-@pytest.mark.parametrize('arguments', [{'t_0': '2ep'}, {'marks': ['3ep', '5ep', '9ep']}], ids=['t_0', 'marks'])
-def test_a_used_scheduler_of_marks_is_copied(make_state, copied, arguments):
-    scheduler, state = AnytimeScheduler(t_warmup='1ep', rate='1/sqrt', a='2ep', **arguments), make_state('64ep')
-    scheduler(at(state, batch=41))
-    assert copied(scheduler).troughs(state) == scheduler.troughs(state)
 
 
 def test_a_scheduler_that_a_trainer_has_used_is_copied(make_trainer):

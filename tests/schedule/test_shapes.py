@@ -13,7 +13,6 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.curves.names import shaped_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycle_ends import ends_by_ratio, ends_log_spaced
 from composer_clr.schedule.cycles import Cycles, geometric_ends, multiplier_line
 from composer_clr.schedule.shapes import COSINE, SHAPES, CycleShape, Stretch, linear
@@ -124,8 +123,10 @@ def test_the_first_cycle_is_the_standard_run_bit_for_bit(make_state, overrides):
     assert [cyclic(at(long, batch=t)) for t in range(28)] == [standard(at(short, batch=t)) for t in range(28)]
 
 
-@pytest.mark.parametrize(('arguments', 'reference'), CASES)
-def test_recipe_and_record_have_the_schedulers_shape(make_trainer, tmp_path, arguments, reference):
+@pytest.mark.parametrize(
+    'arguments', [case.values[0] for case in CASES if case.id in ('triangle', 'hold', 'all-at-once')]
+)
+def test_recipe_and_record_have_the_schedulers_shape(make_trainer, arguments):
     scheduler = CyclicCosineScheduler('2ep', 2, '2ep', 0.1, **arguments)
     snapshot = ParetoSnapshot(folder='out', save_weights=False)
     make_trainer(schedulers=scheduler, callbacks=snapshot, max_duration='8ep').fit()
@@ -220,22 +221,6 @@ def test_refused_on_construction(arguments, match):
 def test_refused_before_the_first_batch(make_trainer, arguments, max_duration, match):
     with pytest.raises(ValueError, match=match):
         make_trainer(schedulers=CyclicCosineScheduler('2ep', **arguments), max_duration=max_duration)
-
-
-@pytest.mark.parametrize(
-    ('overrides', 'match'),
-    [
-        (['schedule.t_hold=2ep'], 'schedule: cycle 0 is 2 long, of which t_rewarmup takes 0 and t_hold 2'),
-        (['schedule.t_rewarmup=4ep'], 'schedule: cycle 1 is 4 long, of which t_rewarmup takes 4'),
-        (['schedule.peak_decay=[0.5]'], 'schedule: peak_decay=.0.5. has no factor for restart 2'),
-        (['schedule.shape=lineal'], "schedule: shape='lineal'.*did you mean 'linear'"),
-        (['schedule.t_hold=20ba'], 'schedule.t_hold=20ba and max_duration=64ep: give both in one unit'),
-        (['schedule.t_hold=soon'], "schedule: t_hold='soon' is not a time"),
-    ],
-)
-def test_refused_of_a_recipe_before_anything_is_built(overrides, match):
-    with pytest.raises(RecipeError, match=match):
-        recipe_cycles(load_recipe('quickstart/digits', overrides))
 
 
 def test_only_the_cycles_of_the_run_are_looked_at(make_trainer):
