@@ -1,4 +1,4 @@
-"""How a line looks: one rule for colours, markers and dashes.
+"""How a line looks: one rule for colours, markers, dashes and fillings.
 
 ===================  ==============  ======================================  ===============
 lines of             colour          marker                                  dashes, filling
@@ -9,65 +9,71 @@ one method           of the kind     of the kind                             of 
 one method and kind  of the method   of the method                           of the kind
 ===================  ==============  ======================================  ===============
 
-Colours are Okabe and Ito's palette, which colour-blind readers can distinguish, without its yellow, which is too light
-in print. Markers and dashes distinguish the lines without colours.
+The colours are Okabe and Ito's, without their yellow, which is too light in print, and five that stay apart from them
+for colour-blind readers. Markers and dashes distinguish the lines without colours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from composer_clr.curves.names import kind_order, kind_without_shape
+from composer_clr.curves.names import STANDARD, kind_order, kind_without_shape
 
-__all__ = [
-    'GREY',
-    'MOST_METHODS',
-    'are_of_one_method',
-    'drawing_order',
-    'filling',
-    'kind_dashes',
-    'kinds_have_markers',
-    'line_colour',
-    'line_look',
-    'method_colour',
-    'method_marker',
-]
+__all__ = ['GREY', 'MOST_METHODS', 'Look', 'are_of_one_method', 'drawing_order', 'looks', 'method_colour']
 
 GREY = '#4D4D4D'
-# The methods of the paper have the same colour and marker in every figure of methods.
-_METHODS = {
-    'baseline': ('#000000', 'o'),
-    'BP': ('#0072B2', 's'),
-    'CL': ('#56B4E9', '^'),
-    'LS': ('#009E73', 'D'),
-    'MX': ('#E69F00', 'v'),
-    'BP+CL': ('#CC79A7', 'P'),
-    'LS+MX': ('#D55E00', 'X'),
-    'BP+CL+LS+MX': ('#7F4FC9', '*'),
-}
-_SPARE = (
-    ('#8C564B', '<'),
-    ('#5F7F1F', '>'),
-    ('#4D4D4D', 'p'),
-    ('#B0006D', 'h'),
-    ('#00798C', 'd'),
-    ('#A0522D', 'H'),
-)
-# A kind, or the first one of its shapes in a figure, has the same look in every figure of one method.
-_KINDS: dict[str, tuple[str, str, Any]] = {
-    'standard': ('#000000', 'o', '-'),
-    'cyclic': ('#D55E00', 'o', '--'),
-    'wsd-s': ('#009E73', 'D', '-.'),
-    'branch': ('#CC79A7', 'P', ':'),
-    'anytime': ('#0072B2', 's', (0, (8, 2))),
-    'schedule-free': ('#56B4E9', '^', (0, (5, 1, 1, 1, 1, 1))),
-    'cyclic-averaged': ('#E69F00', 'v', (0, (3, 1, 1, 4))),
-    'anytime-plain': ('#8C564B', 'X', (0, (1, 3))),
-}
-_SPARE_DASHES = ((0, (8, 2, 2, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (3, 1, 1, 4)))
-# The most methods that one figure can distinguish and name.
+# The most methods that one figure can name.
 MOST_METHODS = 24
+_COLOURS = (
+    *('#000000', '#0072B2', '#56B4E9', '#009E73', '#E69F00', '#CC79A7', '#D55E00', '#4B0092'),
+    *('#5D2E00', '#8B0046', '#3F3FFF', '#006B6B'),
+)
+_MARKERS = 'os^DvPX*<>ph'
+# Cyclic curves have the circle of the standard ones, which is filled.
+_KIND_MARKERS = 'os^DvPoX<>ph'
+_DASHES: tuple[Any, ...] = (
+    *('-', (0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)), '-.', (0, (3, 1, 1, 4)), ':', '--', (0, (1, 3))),
+    *((0, (8, 2, 2, 2)), (0, (2, 1)), (0, (6, 4)), (0, (4, 1, 1, 1))),
+)
+# The place of a look above. The methods of the paper and the usual kinds have the same one in every figure.
+_METHODS = {'baseline': 0, 'BP': 1, 'CL': 2, 'LS': 3, 'MX': 4, 'BP+CL': 5, 'LS+MX': 6, 'BP+CL+LS+MX': 7}
+_KINDS = {
+    **{'standard': 0, 'anytime': 1, 'schedule-free': 2, 'wsd-s': 3, 'cyclic-averaged': 4, 'branch': 5, 'cyclic': 6},
+    'anytime-plain': 7,
+}
+
+
+class Look(NamedTuple):
+    """How a line looks; ``filling`` is the colour inside its markers."""
+
+    colour: str
+    marker: str
+    dashes: Any
+    filling: str
+
+
+def looks(keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Look]:
+    """Returns the look of each method and kind of a figure; no two are alike up to 144 methods or kinds.
+
+    Example:
+        >>> [look.colour for look in looks([('LS', 'standard'), ('LS', 'cyclic')]).values()]
+        ['#000000', '#D55E00']
+    """
+    methods, kinds = {method for method, _ in keys}, {kind for _, kind in keys}
+    method_at, kind_at = _method_places(methods), _kind_places(kinds)
+    one_method = len(methods) == 1 < len(kinds)
+    found = {}
+    for method, kind in keys:
+        of_method, of_kind = method_at[method], kind_at[kind]
+        colour = (of_kind if one_method else of_method) % len(_COLOURS)
+        # Where colours repeat, only the markers tell methods apart.
+        by_kind = one_method or (len(kinds) > 2 and max(method_at.values()) < len(_COLOURS))
+        marker = _marker(_KIND_MARKERS, of_kind) if by_kind else _marker(_MARKERS, of_method)
+        filling = _COLOURS[colour] if kind == STANDARD else 'white'
+        dashes = _DASHES[of_kind % len(_DASHES)]
+        found[method, kind] = Look(_COLOURS[colour], marker, dashes, filling)
+    return found
 
 
 def method_colour(method: str, among: Iterable[str] = ()) -> str:
@@ -77,39 +83,7 @@ def method_colour(method: str, among: Iterable[str] = ()) -> str:
         >>> method_colour('baseline')
         '#000000'
     """
-    return _method_look(method, among)[0]
-
-
-def method_marker(method: str, among: Iterable[str] = ()) -> str:
-    """Returns the marker of a method, chosen as :func:`method_colour` chooses its colour."""
-    return _method_look(method, among)[1]
-
-
-def kind_dashes(kind: str, among: Iterable[str] = ()) -> Any:
-    """Returns the dashes of a kind of curve: standard solid, cyclic dashed, others by the kinds ``among`` them."""
-    return _kind_look(kind, among)[2]
-
-
-def line_colour(key: tuple[str, str], keys: Collection[tuple[str, str]]) -> str:
-    """Returns the colour of the line of a method and kind in a figure of ``keys``."""
-    return line_look(*key, keys)[0]
-
-
-def line_look(method: str, kind: str, keys: Collection[tuple[str, str]]) -> tuple[str, str]:
-    """Returns the colour and marker of the line of a method and kind in a figure of ``keys``.
-
-    Example:
-        >>> kinds = ('standard', 'cyclic', 'wsd-s')
-        >>> [line_look('LS', kind, [('LS', kind) for kind in kinds]) for kind in kinds]
-        [('#000000', 'o'), ('#D55E00', 'o'), ('#009E73', 'D')]
-        >>> [line_look(method, 'cyclic', [('LS', 'cyclic'), ('MX', 'cyclic')]) for method in ('LS', 'MX')]
-        [('#009E73', 'D'), ('#E69F00', 'v')]
-    """
-    own = _method_look(method, {name for name, _ in keys})
-    if not kinds_have_markers(keys):
-        return own
-    of_kind = _kind_look(kind, {name for _, name in keys})
-    return of_kind[0] if are_of_one_method(keys) else own[0], of_kind[1]
+    return _COLOURS[_method_places({method, *among})[method] % len(_COLOURS)]
 
 
 def are_of_one_method(keys: Iterable[tuple[str, str]]) -> bool:
@@ -117,47 +91,36 @@ def are_of_one_method(keys: Iterable[tuple[str, str]]) -> bool:
     return len({method for method, _ in keys}) == 1
 
 
-def kinds_have_markers(keys: Collection[tuple[str, str]]) -> bool:
-    """Returns whether markers are those of kinds, and not of methods: where colours distinguish the methods."""
-    methods, kinds = {method for method, _ in keys}, {kind for _, kind in keys}
-    colours = {method_colour(method, methods) for method in methods}
-    return len(kinds) > (1 if len(methods) == 1 else 2) and len(colours) == len(methods)
-
-
-def filling(kind: str) -> str | None:
-    """Returns the colour inside the markers of a kind; ``None``, that of the line, for standard runs."""
-    return None if kind == 'standard' else 'white'
-
-
 def drawing_order(key: tuple[str, str]) -> tuple[int, str, tuple[bool, bool, str]]:
-    """Returns the key that sorts (method, kind): methods by palette, kinds by :func:`kind_order`."""
+    """Returns the key that sorts (method, kind): the paper's methods first, kinds by :func:`kind_order`."""
     method, kind = key
-    order = list(_METHODS)
-    return (order.index(method) if method in order else len(order), method, kind_order(kind))
+    return _METHODS.get(method, len(_METHODS)), method, kind_order(kind)
 
 
-def _method_look(method: str, among: Iterable[str]) -> tuple[str, str]:
-    others = sorted({name for name in (*among, method) if name not in _METHODS})
-    if method in _METHODS:
-        return _METHODS[method]
-    return _spare(others.index(method))
-
-
-def _kind_look(kind: str, among: Iterable[str]) -> tuple[str, str, Any]:
-    kinds = sorted({kind, *among}, key=kind_order)
-    looks = {name: _KINDS[name] for name in kinds if name in _KINDS}
-    for name in kinds:
-        plain = kind_without_shape(name)
-        if name not in looks and plain in _KINDS and _KINDS[plain] not in looks.values():
-            looks[name] = _KINDS[plain]
-    free = [look for look in _KINDS.values() if look not in looks.values()]
-    for place, name in enumerate(name for name in kinds if name not in looks):
-        spare = place - len(free)
-        looks[name] = free[place] if spare < 0 else (*_spare(spare), _SPARE_DASHES[spare % len(_SPARE_DASHES)])
-    return looks[kind]
-
-
-def _spare(place: int) -> tuple[str, str]:
-    count = len(_SPARE)
+def _marker(markers: str, place: int) -> str:
     # In each round of the colours the markers move by one, so that no pair repeats.
-    return _SPARE[place % count][0], _SPARE[(place + place // count) % count][1]
+    return markers[(place + place // len(_COLOURS)) % len(markers)]
+
+
+def _method_places(methods: Iterable[str]) -> dict[str, int]:
+    return _places(sorted(methods), {method: _METHODS[method] for method in methods if method in _METHODS})
+
+
+def _kind_places(kinds: Collection[str]) -> dict[str, int]:
+    """Returns the place of each kind; the first shape of a kind that is not there has that of the plain one."""
+    fixed = {kind: _KINDS[kind] for kind in kinds if kind in _KINDS}
+    for kind in sorted(kinds, key=kind_order):
+        plain = _KINDS.get(kind_without_shape(kind))
+        if kind not in fixed and plain is not None and plain not in fixed.values():
+            fixed[kind] = plain
+    return _places(sorted(kinds, key=kind_order), fixed)
+
+
+def _places(names: Iterable[str], fixed: Mapping[str, int]) -> dict[str, int]:
+    """Returns a place for each name: its fixed one, else a free one, those that no name owns first."""
+    names = list(names)
+    owned = range(len(_METHODS))
+    free = [place for place in (*range(len(owned), len(_COLOURS)), *owned) if place not in fixed.values()]
+    free.extend(range(len(_COLOURS), len(_COLOURS) + len(names)))
+    others = iter(free)
+    return {name: fixed[name] if name in fixed else next(others) for name in names}

@@ -4,166 +4,106 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from composer_clr.curves.axes import Count, default_axis
+from composer_clr.curves.axes import PLURALS
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.names import has_cycles, kind_order
-from composer_clr.figures.legend import legend_of, legend_outside
-from composer_clr.figures.lines import mean_lines
-from composer_clr.figures.looks import method_colour, method_marker
-from composer_clr.figures.style import axes_or_new, draw_points, figure_of
+from composer_clr.curves.names import STANDARD, has_cycles, kind_order
+from composer_clr.figures.labels import shown, value_label
+from composer_clr.figures.panels import draw_panels, draw_values
+from composer_clr.figures.plane import Errors, Plane, add_legend, count_axis, new_panels
 from composer_clr.schedule.cycles import Cycles, multiplier_line
 from composer_clr.study.recorded_schedule import recorded_schedule
+from composer_clr.study.table import Study
 
-__all__ = ['constant_periods', 'learning_rate', 'learning_rate_and_accuracy']
+__all__ = ['constant_periods', 'learning_rate', 'learning_rate_and_accuracy', 'with_periods']
 
-_PERIOD_MARKERS = 'sD^vPX<>'
+_PERIOD = 'period '
 
 
-def learning_rate_and_accuracy(
-    curves: Iterable[TradeoffCurve],
-    metric: str | None = None,
-    *,
-    peak: bool = False,
-    method: str = 'baseline',
-    axis: Count | None = None,
-    bands: bool = False,
-    ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
-    """Draws a run of several cycles over its epochs or tokens: the learning rate, and the accuracy at each trough.
+def learning_rate_and_accuracy(study: Study, *, method: str = 'baseline', errors: Errors = 'ci') -> Figure:
+    """Draws runs of several cycles over their epochs or tokens: the learning rate, and the accuracy at each trough.
 
-    The learning rate is drawn relative to the optimizer's. Several seeds are averaged, with the standard deviation as
-    error bars.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs; cyclic ones of the method are drawn.
-        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
-        peak (bool): Use the best value in the window before each trough. Default: ``False``.
-        method (str): The method to draw. Default: ``'baseline'``.
-        axis (str | None): What to draw over: ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``. Default: ``None``,
-            that of :func:`default_axis`.
-        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
-        ax (Axes | None): Where to draw the accuracy; the learning rate is drawn on its twin. Default: ``None``, a new
-            figure.
-
-    Returns:
-        tuple[Figure, Axes]: The figure and the axes of the accuracy; those of the learning rate are the figure's last.
-
-    Raises:
-        CurveError: If the method has no cyclic run, a run's record does not determine its schedule, or the runs have
-            different schedules; and as for :func:`mean_curves`.
+    The learning rate is drawn relative to the optimizer's.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 1A.
     """
-    curves = list(curves)
-    runs = _cyclic(curves, method)
-    lines = mean_lines(runs, metric, axis=axis or default_axis(runs), peak=peak, bands=bands)
-    schedule = recorded_schedule(runs[0], lines.axis)
-    x, alpha = schedule.multipliers()
+    runs = _runs_with_cycles(study, method)
+    x, alpha = recorded_schedule(runs[0], study.axis).multipliers()
     for other in runs[1:]:
-        if not all(map(np.array_equal, recorded_schedule(other, lines.axis).multipliers(), (x, alpha))):
+        if not all(map(np.array_equal, recorded_schedule(other, study.axis).multipliers(), (x, alpha))):
             raise CurveError(
                 f'runs {runs[0].place!r} and {other.place!r} have different schedules: draw the runs of one at a time'
             )
-    axes = axes_or_new(ax, (7.2, 4.0))
-    rate = axes.twinx()
+    plane, key = Plane(study, study.axis, errors), (method, runs[0].run.kind)
+    figure, (ax,) = new_panels(1, size=(7.2, 4.2))
+    rate = ax.twinx()
     rate.set_label('learning rate')
     rate.plot(x, alpha, color='#9A9A9A', linewidth=1.2)
     rate.set_ylabel('learning rate / its maximum', color='#6A6A6A')
     rate.tick_params(axis='y', colors='#6A6A6A')
     rate.set_ylim(0, 1.05)
+    rate.grid(visible=False)
     rate.spines['right'].set_visible(True)
-    ((key, line),) = lines.means.items()
-    look = _look(curves, method)
-    draw_points(
-        axes, line.count, lines.scale * line.value, lines.deviation(line), lines.means, key, bands=bands, **look
-    )
-    axes.set_zorder(rate.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.set_xlim(0, 1.03 * x[-1])
-    axes.set_xlabel(schedule.axis)
-    axes.set_ylabel(lines.value_label)
-    axes.set_title(f'{method}, {runs[0].run.kind}')
-    if errors := lines.errors():
-        legend_outside(figure_of(axes), errors) if ax is None else legend_of(axes, errors)
-    return figure_of(axes), axes
+    draw_values(plane, ax, key)
+    ax.set_zorder(rate.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    ax.set_xlim(0, 1.03 * x[-1])
+    ax.set_xlabel(PLURALS[study.axis])
+    count_axis(ax.xaxis, study.axis)
+    ax.set_ylabel(value_label(study))
+    ax.set_title(shown(', '.join(key)))
+    if entry := plane.error_entry():
+        add_legend(figure, entry)
+    return figure
 
 
-def constant_periods(
-    curves: Iterable[TradeoffCurve],
-    metric: str | None = None,
-    *,
-    peak: bool = False,
-    method: str = 'baseline',
-    bands: bool = False,
-    ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
-    """Draws cyclic runs of different constant periods beside the standard curve, against time.
-
-    Periods come from the records of the runs. A run with growing periods is labelled by its first and last.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs; cyclic and standard ones of the method are drawn.
-        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
-        peak (bool): Use the best value in the window before each trough. Default: ``False``.
-        method (str): The method to draw. Default: ``'baseline'``.
-        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
-        ax (Axes | None): Where to draw. Default: ``None``, a new figure.
-
-    Returns:
-        tuple[Figure, Axes]: The figure and the axes drawn on.
+def with_periods(runs: Iterable[TradeoffCurve], method: str = 'baseline') -> list[TradeoffCurve]:
+    """Returns runs, those of the method with the period of their cycles as their kind: each is a curve of figure S1.
 
     Raises:
-        CurveError: If the method has no cyclic run of constant period, or a run's record does not determine its period;
-            and as for :func:`mean_curves`.
+        CurveError: If the record of such a run does not determine its cycles.
+    """
+    return [
+        TradeoffCurve(replace(run.run, kind=f'{_PERIOD}{recorded_schedule(run).period_label}'), run.points)
+        if run.run.method == method and has_cycles(run.run.kind) and run.points
+        else run
+        for run in runs
+    ]
+
+
+def constant_periods(study: Study, *, method: str = 'baseline', errors: Errors = 'ci') -> Figure:
+    """Draws cyclic runs of different constant periods beside the standard curve, against time.
+
+    The study is of :func:`with_periods`. A run with growing periods is labelled by its first and last.
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure S1.
     """
-    curves = list(curves)
-    cyclic = [(curve, recorded_schedule(curve)) for curve in _cyclic(curves, method)]
-    if not any(schedule.is_constant for _, schedule in cyclic):
+    plane = Plane(study, 'time', errors)
+    kinds = [kind for name, kind in plane.keys if name == method and kind.startswith(_PERIOD)]
+    if all(' to ' in kind for kind in kinds):
         raise CurveError(
             f'no cyclic run of {method!r} has a constant period: name some that were trained with t_mult=1'
         )
-    periods = {f'period {schedule.period_label}': schedule for _, schedule in cyclic}
-    labelled = [
-        TradeoffCurve(replace(curve.run, kind=f'period {schedule.period_label}'), curve.points)
-        for curve, schedule in cyclic
-    ]
-    standard = [curve for curve in curves if (curve.run.method, curve.run.kind) == (method, 'standard')]
-    lines = mean_lines([*standard, *labelled], metric, axis='time', peak=peak, bands=bands)
-    axes = axes_or_new(ax, (6.4, 4.4))
-    if (method, 'standard') in lines.means:
-        lines.draw(axes, (method, 'standard'), label='standard', **_look(curves, method))
-    order = sorted(periods, key=lambda kind: (periods[kind].periods[-1] / periods[kind].per_count, kind))
+    kinds.sort(key=lambda kind: float(kind.split()[-2]))
     # Periods have an order, and so have their colours; viridis ends in a yellow that print loses.
-    colours = matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(order)))
-    for index, (kind, colour) in enumerate(zip(order, colours, strict=True)):
-        marker = _PERIOD_MARKERS[index % len(_PERIOD_MARKERS)]
-        lines.draw(axes, (method, kind), color=colour, linestyle='--', marker=marker, label=f'cyclic, {kind}')
-    lines.label_axes(axes)
-    axes.set_title(method)
-    legend_of(axes, [*axes.containers, *lines.errors()])
-    return figure_of(axes), axes
+    for kind, colour in zip(kinds, matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(kinds))), strict=True):
+        key = method, kind
+        plane.looks[key] = plane.looks[key]._replace(colour=colour, dashes='--')
+        plane.names[key] = f'cyclic, {kind}'
+    order = [key for kind in (STANDARD, *kinds) if (key := (method, kind)) in plane.keys]
+    return draw_panels(plane, {method: order}, partial(draw_values, plane), value_label(study))
 
 
 def learning_rate(
-    cycles: Cycles,
-    until: int,
-    unit: str,
-    lr: float,
-    alpha_f: float = 0.0,
-    *,
-    branches: Sequence[int] = (),
-    ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
+    cycles: Cycles, until: int, unit: str, lr: float, alpha_f: float = 0.0, *, branches: Sequence[int] = ()
+) -> Figure:
     """Draws the learning rate over training, with a marker at each trough.
 
     Args:
@@ -173,49 +113,30 @@ def learning_rate(
         lr (float): Learning rate at the top of a cycle.
         alpha_f (float): What each cycle decays to, as a part of ``lr``, in [0, 1]. Default: ``0.0``.
         branches (Sequence[int]): Ends of the branches off this run, whose decays are drawn too. Default: ``()``.
-        ax (Axes | None): Where to draw. Default: ``None``, a new figure.
-
-    Returns:
-        tuple[Figure, Axes]: The figure and the axes drawn on.
     """
-    ax = axes_or_new(ax, (6.4, 3.2))
+    figure, (ax,) = new_panels(1, size=(6.4, 3.4))
     times, multipliers = multiplier_line(cycles, until, alpha_f)
-    troughs = [*branches, *cycles.troughs(until)]
     ax.plot(times, [lr * multiplier for multiplier in multipliers], color='#0072B2')
     for end in branches:
         leaves = cycles.decay_start(end)
         line = zip(*multiplier_line(Cycles(cycles.start, [end], cycles.shape), end, alpha_f), strict=True)
         decay = [(time, lr * multiplier) for time, multiplier in line if time >= leaves]
         ax.plot(*zip(*decay, strict=True), color='#0072B2', linestyle='--')
-    ax.plot(
-        troughs,
-        [lr * cycles.trough_multiplier(trough, alpha_f) for trough in troughs],
-        'o',
-        color='#D55E00',
-        label='points of the curve',
-        clip_on=False,
-    )
+    troughs = [*branches, *cycles.troughs(until)]
+    rates = [lr * cycles.trough_multiplier(trough, alpha_f) for trough in troughs]
+    (points,) = ax.plot(troughs, rates, 'o', color='#D55E00', label='points of the curve', clip_on=False)
     ax.set_xlabel(f'training time ({unit})')
     ax.set_ylabel('learning rate')
     ax.set_ylim(bottom=0)
-    ax.grid(alpha=0.25)
-    # Above the axes: inside, some schedule would cross it.
-    ax.legend(frameon=False, loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0)
-    return figure_of(ax), ax
+    add_legend(figure, [points], side='upper')
+    return figure
 
 
-def _look(curves: Sequence[TradeoffCurve], method: str) -> dict[str, str]:
-    """Returns the look that the method has in a figure of all the curves."""
-    methods = {curve.run.method for curve in curves if curve.points}
-    return {'color': method_colour(method, methods), 'marker': method_marker(method, methods)}
-
-
-def _cyclic(curves: Sequence[TradeoffCurve], method: str) -> list[TradeoffCurve]:
-    """Returns the method's runs of several cycles: the cyclic ones, or those of WSD-S if it has no cyclic ones."""
-    with_points = [curve for curve in curves if curve.points]
-    for kind in sorted({curve.run.kind for curve in with_points if has_cycles(curve.run.kind)}, key=kind_order):
-        found = [curve for curve in with_points if (curve.run.method, curve.run.kind) == (method, kind)]
-        if found:
+def _runs_with_cycles(study: Study, method: str) -> list[TradeoffCurve]:
+    """Returns the method's runs of several cycles: the cyclic ones, or those of the first other kind."""
+    kinds = sorted({kind for _, kind in study.curves if has_cycles(kind)}, key=kind_order)
+    for kind in kinds:
+        if found := [run for run in study.runs if (run.run.method, run.run.kind) == (method, kind)]:
             return found
-    methods = sorted({curve.run.method for curve in with_points if has_cycles(curve.run.kind)})
+    methods = sorted({name for name, kind in study.curves if has_cycles(kind)})
     raise CurveError(f'no cyclic run of {method!r} has points to draw: name one (the cyclic runs are of {methods})')

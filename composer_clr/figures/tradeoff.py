@@ -2,111 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from composer_clr.analysis.mean_curve import Array
-from composer_clr.curves.axes import Axis
-from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.figures.legend import explain
-from composer_clr.figures.lines import Lines, mean_lines
-from composer_clr.figures.looks import kind_dashes, line_colour
-from composer_clr.figures.point_labels import are_few, label_points
-from composer_clr.figures.style import axes_or_new, figure_of, figure_size, size_or
+from composer_clr.curves.axes import UNITS, Axis, count_labels
+from composer_clr.curves.curve import CurveError
+from composer_clr.figures.labels import value_label
+from composer_clr.figures.looks import GREY, are_of_one_method
+from composer_clr.figures.panels import draw_panels, draw_values, shown_axis, split
+from composer_clr.figures.plane import Errors, Key, Plane, chosen_size
+from composer_clr.study.estimates import Array
 from composer_clr.study.recorded_schedule import recorded_schedule
+from composer_clr.study.table import Study
 
 __all__ = ['accuracy_against_time']
 
+_MOST_LABELLED, _MOST_COUNTS = 3, 8
+# Times of one count that lie so close, as a ratio, have their label at the outer one of their points.
+_CLOSE = 1.2
+
 
 def accuracy_against_time(
-    curves: Iterable[TradeoffCurve],
-    metric: str | None = None,
-    *,
-    peak: bool = False,
-    axis: Axis | None = None,
-    bands: bool = False,
-    point_labels: bool | None = None,
-    ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
+    study: Study, *, axis: Axis | None = None, errors: Errors = 'ci', point_labels: bool | None = None
+) -> Figure:
     """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
 
-    In a new figure against samples or tokens, the learning rate of each run of several points is drawn beneath, over
-    its maximum: cycles, or the constant or falling rate of an anytime or schedule-free run after its warmup. It is the
-    rate of the schedule: what a schedule-free optimizer adds, its average and a warmup of its own, does not show.
-
     Runs of one method and kind form one line: standard solid, cyclic dashed, and in a figure of one method, in a colour
-    of its own. Runs that differ by their seed are averaged point by point, with the standard deviation as error bars,
-    as in :func:`mean_curves`.
+    of its own. Runs that differ by their seed are averaged point by point. Of more than six methods, each has a panel
+    beside the baseline; of more than six kinds, each has one beside the standard one.
 
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
-        peak (bool): Use the best value in the window before each trough. Default: ``False``.
-        axis (str | None): What to draw against: ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``.
-            Default: ``None``, samples or tokens where the schedules were counted in them, else time.
-        bands (bool): Draw errors over seeds as bands, not bars. Default: ``False``.
-        point_labels (bool | None): Write the epochs, or what else the curves count, beside the points. Default:
-            ``None``, against time, if one method has few points.
-        ax (Axes | None): Where to draw. Default: ``None``, a new figure.
-
-    Returns:
-        tuple[Figure, Axes]: The figure and the axes drawn on.
-
-    Raises:
-        CurveError: If a run does not have the metric, no run has points, or a seed has two runs to one point.
+    Against samples or tokens, the learning rate of each run of several points is drawn beneath, over its maximum,
+    unless all are constant. It is the rate of the schedule: what a schedule-free optimizer adds, its average and a
+    warmup of its own, does not show. Few points of one method have their epochs beside them (``point_labels``).
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, figure 1C.
     """
-    curves = list(curves)
-    lines = mean_lines(curves, metric, axis=axis, peak=peak, bands=bands)
-    rates = _learning_rates(curves, lines) if ax is None and lines.against in ('sample', 'token') else {}
+    plane = Plane(study, shown_axis(study, axis), errors)
+    parts = split(plane.keys, study.baseline)
+    baseline = study.baseline if '' not in parts else None
+    rates = _learning_rates(plane) if plane.axis in ('sample', 'token') and len(parts) == 1 else {}
+    on = None
     if rates:
-        width, height = figure_size(lines.means)
-        axes, rate = plt.subplots(
-            2, 1, sharex=True, height_ratios=(3, 1), figsize=size_or((width, 1.25 * height)), layout='constrained'
-        )[1]
-        rate.set_label('learning rate')
-    else:
-        axes, rate = axes_or_new(ax, figure_size(lines.means)), None
-    for key in lines.means:
-        lines.draw(axes, key, label=lines.titles[key])
-    lines.label_axes(axes)
-    if are_few(lines) if point_labels is None else point_labels:
-        label_points(axes, lines)
-    if rate is not None:
-        for key, (x, alpha) in rates.items():
-            colour, dashes = line_colour(key, lines.means), kind_dashes(key[1], (kind for _, kind in lines.means))
-            rate.plot(x, alpha, color=colour, linestyle=dashes, linewidth=1.1)
-        rate.set_xlabel(axes.get_xlabel())
+        size = chosen_size((6.4, 6.0))
+        figure, (axes, rate) = plt.subplots(2, 1, sharex=True, height_ratios=(3, 1), figsize=size)
+        on = figure, [axes]
+        _draw_rates(rate, plane, rates)
+    figure = draw_panels(plane, parts, partial(draw_values, plane), value_label(study), baseline=baseline, on=on)
+    axes = figure.axes[0]
+    if rates:
+        figure.axes[1].set_xlabel(axes.get_xlabel())
         axes.set_xlabel('')
-        rate.set_ylabel('learning rate\n/ its maximum')
-        rate.set_ylim(0, 1.05)
-        rate.grid(alpha=0.25)
-    explain(axes, lines.means, lines.means, beside=ax is None, errors=lines.errors(), titles=lines.titles)
-    return figure_of(axes), axes
+    few = len(plane.keys) <= _MOST_LABELLED and len(plane.counts) <= _MOST_COUNTS and are_of_one_method(plane.keys)
+    if (few and plane.axis == 'time') if point_labels is None else point_labels:
+        _label_points(axes, plane)
+    return figure
 
 
-def _learning_rates(curves: Iterable[TradeoffCurve], lines: Lines) -> dict[tuple[str, str], tuple[Array, Array]]:
-    """Returns the multiplier over training of each line whose points are of one run, if the record has it.
+def _label_points(ax: Axes, plane: Plane) -> None:
+    """Writes the epochs of each point, or what else the curves count, beside it: ``4``, ``8``, ... ``64 ep``.
+
+    Points of one count have one label, right of the last of them: below it where the curves go up from there, above it
+    where they go down. A label that would touch the next one is left out.
+    """
+    study = plane.study
+    points: dict[float, list[tuple[float, float]]] = defaultdict(list)
+    rises: dict[float, float] = defaultdict(float)
+    for curve in study.curves.values():
+        values = study.scale * study.values(curve).value
+        for count, at, value, rise in zip(
+            curve.count.tolist(), plane.x(curve.positions(plane.axis)), values, [*np.diff(values), 0.0], strict=True
+        ):
+            points[count].append((at, value))
+            rises[count] += rise
+    counts = sorted(points)
+    figure, left = ax.figure, math.inf
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    for count, name in reversed([*zip(counts, count_labels(counts, study.axis), strict=True)]):
+        right = max(at for at, _ in points[count])
+        values = [value for at, value in points[count] if at * _CLOSE >= right]
+        is_last, rises_on = count == counts[-1], rises[count] >= 0
+        label = ax.annotate(
+            f'{name} {UNITS[study.axis]}' if is_last else name,
+            (right, min(values) if rises_on else max(values)),
+            (0.9 * plt.rcParams['lines.markersize'], 0 if is_last else -3 if rises_on else 3),
+            textcoords='offset points',
+            va='center' if is_last else 'top' if rises_on else 'bottom',
+            color=GREY,
+            fontsize='small',
+        )
+        box = label.get_window_extent()
+        if box.x1 + 2 > left:
+            label.remove()
+        else:
+            left = box.x0
+
+
+def _draw_rates(ax: Axes, plane: Plane, rates: Mapping[Key, tuple[Array, Array]]) -> None:
+    ax.set_label('learning rate')
+    for key, (x, alpha) in rates.items():
+        ax.plot(x, alpha, color=plane.looks[key].colour, linestyle=plane.looks[key].dashes)
+    ax.set_ylabel('learning rate\n/ its maximum')
+    ax.set_ylim(0, 1.05)
+
+
+def _learning_rates(plane: Plane) -> dict[Key, tuple[Array, Array]]:
+    """Returns the multiplier over training of each line of one run, if the records have it and one of them varies.
 
     A second line of a run, such as that of its averaged weights, has none of its own.
     """
-    rates: dict[tuple[str, str], tuple[Array, Array]] = {}
-    line_of: dict[tuple[str, str], tuple[str, str]] = {}
-    for curve in curves:
+    rates: dict[Key, tuple[Array, Array]] = {}
+    line_of: dict[tuple[str, str], Key] = {}
+    for curve in plane.study.runs:
         key = curve.run.method, curve.run.kind
         is_first = line_of.setdefault((curve.run.method, curve.place), key) == key
-        if key in rates or not (is_first and curve.points and curve.run.parent is None):
+        if key in rates or not is_first or curve.run.parent is not None:
             continue
         with suppress(CurveError):
-            schedule = recorded_schedule(curve, lines.axis)
+            schedule = recorded_schedule(curve, plane.study.axis)
             if len(schedule.troughs) > 1:
                 x, alpha = schedule.multipliers()
-                # A logarithmic axis has no 0.
-                rates[key] = x[x > 0], alpha[x > 0]
-    return rates
+                rates[key] = x[x > 0], alpha[x > 0]  # a logarithmic axis has no 0
+    return rates if any(np.ptp(alpha) for _, alpha in rates.values()) else {}

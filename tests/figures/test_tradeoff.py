@@ -1,80 +1,54 @@
-"""Figures: the data of their lines is asserted here; the pictures are looked at by people."""
+"""Accuracy against training time: the data of lines, labels of points, the learning rate beneath."""
 
-import math
+from __future__ import annotations
+
 from dataclasses import replace
+from itertools import combinations
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.figures.looks import method_colour
-from composer_clr.figures.tradeoff import accuracy_against_time
-from tests.helpers.studies import STUDY, run
+from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
+from composer_clr.figures.plane import paper_style
+from tests.helpers.drawn_studies import draw, legend, lines, many
+from tests.helpers.runs_and_lines import run, standard_runs
+from tests.helpers.studies import STUDY
+
+DOUBLING = [(4 * 2**cycle, 0.5 + cycle / 20) for cycle in range(5)]
+FALLING = [(x, 1 - y) for x, y in DOUBLING]
+LOSS = 'eval/LanguageCrossEntropy'
+MARKS: dict[str, object] = {
+    'scheduler': 'AnytimeScheduler',
+    't_0': '65536tok',
+    't_warmup': '65536tok',
+    'rate': 'constant',
+    'max_duration': '524288tok',
+    'unit': 'tok',
+    'troughs': [131072, 262144, 524288],
+}
+CYCLES: dict[str, object] = {key: value for key, value in MARKS.items() if key != 'rate'}
+CYCLES |= {'scheduler': 'CyclicCosineScheduler', 't_mult': 2.0, 'alpha_f': 0.1, 'ssr': 1.0}
 
 
-def drawn(ax: Axes) -> dict[str, ErrorbarContainer]:
-    legend = ax.get_legend()
-    assert legend is not None
-    return dict(zip([text.get_text() for text in legend.get_texts()], ax.containers, strict=False))  # type: ignore
+def labels(ax: Axes) -> dict[str, tuple[float, float]]:
+    """By its text, the point that each label belongs to."""
+    return {text.get_text(): text.xy for text in ax.texts}  # type: ignore[attr-defined]
 
 
-def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
-    return {
-        label: (list(bars.lines[0].get_xdata()), list(bars.lines[0].get_ydata()))  # type: ignore
-        for label, bars in drawn(ax).items()
-    }
+def one_method(points: list[tuple[float, float]]) -> list[TradeoffCurve]:
+    return [run('baseline', 'cyclic', points), *standard_runs('baseline', [(x, y + 0.01) for x, y in points])]
 
 
 def test_seeds_are_averaged_point_by_point_and_runs_of_one_kind_make_one_line():
-    _, ax = accuracy_against_time(STUDY)
+    figure = draw('1C', STUDY)
+    (ax,) = figure.axes
     assert lines(ax) == {
         'separate standard runs': ([12, 22], pytest.approx([52, 64])),
         'one cyclic run': ([12, 22], pytest.approx([60, 60])),
     }
-    lower, upper = (cap.get_ydata() for cap in drawn(ax)['one cyclic run'].lines[1])
-    assert [high - low for high, low in zip(upper, lower, strict=True)] == pytest.approx([2 * 14.142135623730951, 0])  # type: ignore
-    assert [bars.lines[0].get_linestyle() for bars in drawn(ax).values()] == ['-', '--']
-    assert ax.get_xscale() == 'log'
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ('training time (seconds)', 'accuracy (%)')
-
-
-@pytest.mark.parametrize(
-    ('longest', 'unit', 'seconds'),
-    [(299, 'seconds', 1), (300, 'minutes', 60), (7199, 'minutes', 60), (7200, 'hours', 3600)],
-)
-def test_the_unit_of_time_suits_the_longest_run(longest, unit, seconds):
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, longest / 2, 0.5), (8, longest, 0.6))])
-    assert ax.get_xlabel() == f'training time ({unit})'
-    assert lines(ax)['one cyclic run'][0] == pytest.approx([longest / 2 / seconds, longest / seconds])
-
-
-def test_the_best_in_the_window():
-    _, ax = accuracy_against_time(STUDY[:1], peak=True)
-    assert lines(ax)['one cyclic run'][1] == pytest.approx([60, 70])
-    assert ax.get_ylabel() == 'best accuracy (%)'
-
-
-def test_a_metric_that_is_not_a_fraction_keeps_its_unit():
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 2.5), (8, 2, 1.5), metric='eval/loss')])
-    assert lines(ax)['one cyclic run'][1] == [2.5, 1.5]
-    assert ax.get_ylabel() == 'loss'
-
-
-@pytest.mark.parametrize(
-    ('metric', 'label'),
-    [
-        ('eval/CrossEntropy', 'cross entropy (nats)'),
-        ('averaged/eval/LanguageCrossEntropy', 'cross entropy, averaged (nats)'),
-        ('val_nll', 'val nll (nats)'),
-        ('eval/LanguagePerplexity', 'perplexity'),
-        ('val_loss', 'val loss'),
-    ],
-)
-def test_cross_entropies_are_in_nats(metric, label):
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.9), (8, 2, 0.5), metric=metric)], metric)
-    assert ax.get_ylabel() == label
+    assert (ax.get_xscale(), ax.get_xlabel(), ax.get_ylabel()) == ('log', 'training time (seconds)', 'accuracy (%)')
+    assert labels(ax) == {'4': (12, pytest.approx(52)), '8 ep': (22, pytest.approx(60))}
 
 
 def test_runs_without_epochs_are_matched_by_batch():
@@ -82,69 +56,127 @@ def test_runs_without_epochs_are_matched_by_batch():
         TradeoffCurve(c.run, [replace(p, epoch=None, batch=7 * (i + 1)) for i, p in enumerate(c.points)])
         for c in STUDY[:2]
     ]
-    _, ax = accuracy_against_time(batches)
-    assert lines(ax)['one cyclic run'][0] == [12, 22]
+    assert lines(draw('1C', batches).axes[0])['one cyclic run'][0] == [12, 22]
 
 
-def test_percentages_are_not_taken_for_fractions():
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 50), (8, 2, 60))])
-    assert lines(ax)['one cyclic run'][1] == [50, 60]
-    assert ax.get_ylabel() == 'accuracy (%)'
-
-
-def test_a_point_that_diverged_leaves_a_hole():
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), (8, 2, math.nan), (16, 4, 0.6))])
-    assert lines(ax)['one cyclic run'][1] == pytest.approx([50, math.nan, 60], nan_ok=True)
-
-
-def test_drawn_on_axes_of_the_caller():
-    figure, ax = plt.subplots()
-    assert accuracy_against_time(STUDY, ax=ax) == (figure, ax)
-
-
-def test_the_kinds_of_one_method_have_colours_and_names_of_their_own():
-    kinds = ('standard', 'cyclic', 'wsd-s', 'cyclic-averaged', 'branch', 'schedule-free', 'anytime', 'anytime-plain')
-    _, ax = accuracy_against_time([run(kind, 1, (4, 1, 0.5), (8, 2, 0.6)) for kind in kinds])
-    assert len({bars.lines[0].get_color() for bars in drawn(ax).values()}) == len(kinds)
-    assert list(lines(ax)) == [
-        'separate standard runs',
-        'one cyclic run',
-        'one anytime run',
-        'anytime-plain',
-        'cooldown branches',
-        'cyclic-averaged',
-        'one schedule-free run',
-        'one wsd-s run',
-    ]
-    assert {key: str(bars.get_label()) for key, bars in drawn(ax).items()} == {key: key for key in lines(ax)}
-    for method in ('baseline', 'LS+MX'):
-        pair = [run(kind, 1, (4, 1, 0.5), method=method) for kind in ('standard', 'cyclic')]
-        colours = [bars.lines[0].get_color() for bars in drawn(accuracy_against_time(pair)[1]).values()]
-        assert colours == ['#000000', '#D55E00']
-        _, ax = accuracy_against_time(pair[:1])
-        assert ax.containers[0].lines[0].get_color() == method_colour(method)  # type: ignore
-
-
-def test_methods_keep_their_colour_and_differ():
-    methods = ['baseline', 'BP', 'CL', 'LS', 'MX', 'BP+CL', 'LS+MX', 'BP+CL+LS+MX', 'EMA', 'SWA']
-    colours = [method_colour(method, methods) for method in methods]
-    assert len(set(colours)) == len(methods)
-    _, ax = accuracy_against_time([run('cyclic', 1, (4, 1, 0.5), method=m) for m in ('BP+CL', 'EMA', 'LS')])
-    assert drawn(ax)['LS, cyclic'].lines[0].get_color() == method_colour('LS')
-    assert drawn(ax)['BP+CL, cyclic'].lines[0].get_color() == method_colour('BP+CL')
+def test_kinds_of_one_method_have_names_of_their_own():
+    kinds = ('standard', 'cyclic', 'cyclic-averaged', 'branch', 'schedule-free', 'anytime')
+    names = ['separate standard runs', 'one cyclic run', 'one anytime run', 'cooldown branches', 'cyclic-averaged']
+    assert legend(draw('1C', [run('baseline', kind, DOUBLING) for kind in kinds])) == [*names, 'one schedule-free run']
 
 
 @pytest.mark.parametrize(
-    ('curves', 'metric', 'match'),
+    ('curves', 'titles', 'beside'),
     [
-        ([], None, 'no points to draw'),
-        ([TradeoffCurve(STUDY[0].run, [])], None, 'no points to draw'),
-        (STUDY, 'eval/F1', "run 'baseline-cyclic-1' has no metric 'eval/F1'"),
-        ([STUDY[0], run('cyclic', 2, (4, 1, 1), metric='eval/loss')], None, 'has no metric .eval/Accuracy.'),
-        ([STUDY[0], run('cyclic', 1, (4, 1, 1))], None, 'both have seed 1 and epoch 4: leave one out'),
+        (many(7), [f'Method0{i}' for i in range(6)], 'baseline, standard'),
+        (
+            [run('LS', kind, DOUBLING) for kind in ('standard', *'abcdef')],
+            [*'abcdef'],
+            'LS: separate standard runs',
+        ),
     ],
-    ids=['none', 'empty', 'unknown-metric', 'nothing-shared', 'one-seed-twice'],
+    ids=['methods', 'kinds'],
 )
-def test_refused(curves, metric, match):
-    with pytest.raises(CurveError, match=match):
-        accuracy_against_time(curves, metric)
+def test_more_than_six_methods_or_kinds_have_a_panel_each(curves, titles, beside):
+    figure = draw('1C', curves)
+    assert [ax.get_title() for ax in figure.axes] == titles
+    assert all(beside in lines(ax) for ax in figure.axes)
+    assert beside.split(',')[0] in legend(figure)
+
+
+class TestPointLabels:
+    @pytest.mark.parametrize(('points', 'side'), [(DOUBLING, 'top'), (FALLING, 'bottom')])
+    def test_labels_are_below_curves_that_rise_and_above_those_that_fall(self, points, side):
+        (ax,) = draw('1C', one_method(points)).axes
+        assert [text.get_verticalalignment() for text in ax.texts] == ['center'] + [side] * 4
+
+    @pytest.mark.parametrize(
+        ('curves', 'options', 'labelled'),
+        [
+            (one_method(DOUBLING), {}, True),
+            (one_method(DOUBLING), {'point_labels': False}, False),
+            (one_method(DOUBLING), {'axis': 'epoch'}, False),
+            ([*one_method(DOUBLING), run('LS', 'cyclic', DOUBLING)], {}, False),
+            ([*one_method(DOUBLING), run('LS', 'cyclic', DOUBLING)], {'point_labels': True}, True),
+            (one_method([(epoch, 0.5) for epoch in range(1, 10)]), {}, False),
+        ],
+        ids=['few', 'off', 'against-epochs', 'two-methods', 'on', 'many-points'],
+    )
+    def test_by_default_few_points_of_one_method_have_labels(self, curves, options, labelled):
+        assert bool(labels(draw('1C', curves, **options).axes[0])) == labelled
+
+    @pytest.mark.parametrize('size', [None, (3.3, 2.5)])
+    @pytest.mark.parametrize('points', [DOUBLING, FALLING, [(10 * i, 0.5) for i in range(1, 9)]])
+    def test_labels_touch_neither_each_other_nor_the_legend(self, points, size):
+        with paper_style(size):
+            figure = draw('1C', one_method(points))
+            figure.draw_without_rendering()
+        (ax,) = figure.axes
+        assert ax.texts[0].get_text().endswith(' ep')
+        boxes = [text.get_window_extent() for text in [*figure.legends[0].get_texts(), *ax.texts]]
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        edge = figure.get_window_extent()
+        assert all(edge.x0 <= box.x0 and box.x1 <= edge.x1 for box in boxes)
+
+
+def curve(kind: str, tokens: list[int], schedule: dict[str, object]) -> TradeoffCurve:
+    points = [
+        TradeoffPoint(i, t / 4e6, t // 1024, t // 128, t, t / 1e4, t / 1e4, 0.1, {LOSS: 3 - i / 4}, {})
+        for i, t in enumerate(tokens)
+    ]
+    return TradeoffCurve(Run(f'{kind}{tokens[0]}', kind, 'baseline', 17, schedule=schedule), points)
+
+
+def tokens() -> list[TradeoffCurve]:
+    troughs = [131072, 262144, 524288]
+    return [curve('cyclic', troughs, CYCLES), *(curve('standard', [t], {'unit': 'tok'}) for t in troughs)]
+
+
+def rates(curves: list[TradeoffCurve]) -> list[tuple[list[float], list[float]]]:
+    """Returns the lines of the panel of learning rates."""
+    _, *panel = draw('1C', curves).axes
+    return [(list(map(float, x.get_xdata())), list(map(float, x.get_ydata()))) for ax in panel for x in ax.lines]  # type: ignore
+
+
+class TestTokens:
+    def test_loss_is_drawn_against_tokens_with_the_learning_rate_beneath(self):
+        figure = draw('1C', tokens(), title='T', ylabel='y', ylim=(1, 4))
+        upper, lower = figure.axes
+        assert (upper.get_xscale(), upper.get_ylabel(), upper.get_xlabel(), lower.get_xlabel()) == (
+            *('log', 'y', '', 'tokens'),
+        )
+        assert all(x == [131072, 262144, 524288] for x, _ in lines(upper).values())
+        (rate,) = lower.lines
+        x, multiplier = np.asarray(rate.get_xdata()), np.asarray(rate.get_ydata())
+        assert multiplier[x == 65536] == [1]  # the end of the warmup
+        assert multiplier[-1] == pytest.approx(0.1)
+        assert lower.get_xlim() == upper.get_xlim()
+        assert (upper.get_title(), lower.get_title(), upper.get_ylim(), lower.get_ylim()) == (
+            'T',
+            '',
+            (1, 4),
+            (0, 1.05),
+        )
+        figure.draw_without_rendering()
+        assert '200k' in [label.get_text() for label in lower.get_xticklabels()]
+
+    def test_a_rate_without_a_decay_is_a_line_and_no_panel_of_its_own(self):
+        marks = [131072, 262144, 524288]
+        constant = curve('anytime', marks, MARKS)
+        falling = curve('anytime-falling', marks, MARKS | {'rate': '1/sqrt', 'a': '65536tok'})
+        assert rates([constant, *tokens()[1:]]) == []
+        flat, sqrt = rates([constant, falling, *tokens()[1:]])
+        assert (flat[0][0], flat[0][-1], set(flat[1])) == (65536, 524288, {1.0})
+        assert sqrt[1][-1] == pytest.approx((1 / 8) ** 0.5)
+
+    def test_second_lines_of_a_run_and_branches_have_no_rate_of_their_own(self):
+        cyclic = tokens()[0]
+        other = TradeoffCurve(replace(cyclic.run, run_name='other', seed=18), cyclic.points)
+        plain = [TradeoffCurve(replace(one.run, kind='cyclic-averaged'), one.points) for one in (cyclic, other)]
+        branch = curve('branch', [131072], CYCLES | {'troughs': [131072]})
+        assert len(rates([cyclic, other, *plain, branch])) == 1
+        assert len(rates([*plain, branch])) == 1
+
+    def test_time_can_be_asked_for(self):
+        figure = draw('1C', tokens(), axis='time')
+        assert [ax.get_xlabel() for ax in figure.axes] == ['training time (seconds)']

@@ -1,11 +1,16 @@
 """Two methods with known improvements, runs with a recorded schedule, and readers of what a figure shows."""
 
 from dataclasses import replace
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 
 from composer_clr.curves.curve import Run, TradeoffCurve
+from composer_clr.figures import by_number
+from composer_clr.figures.schedule import with_periods
+from composer_clr.study.table import Study
 from tests.helpers.runs_and_lines import point, run, standard_runs
 
 # Times are 100 s per epoch except in MX's standard runs. Improvements by hand: cyclic 3 and 6, standard 2 and 1.
@@ -39,6 +44,18 @@ def recorded(seed=None, name='r', method='baseline', values=(0.5, 0.6), **schedu
     return TradeoffCurve(Run(name, 'cyclic', method, seed, schedule=record), points)
 
 
+def draw(name: str, curves: list[TradeoffCurve], **options: Any) -> Figure:
+    """Draws a figure of runs, as ``plot`` does; what a study is made with is taken from its options."""
+    of_study = {key: options.pop(key) for key in ('metric', 'peak', 'baseline', 'lower_is_better') if key in options}
+    curves = with_periods(curves) if name == 'S1' else curves
+    return by_number.draw(name, Study.of(curves, axis=options.get('axis'), **of_study), **options)
+
+
+def legend(figure: Figure) -> list[str]:
+    """Returns the texts of a figure's legend."""
+    return [text.get_text() for one in figure.legends for text in one.get_texts()]
+
+
 def lines(ax: Axes) -> dict[str, tuple[list[float], list[float]]]:
     """Returns the x and y values of each line with error bars, by its label."""
     bars = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
@@ -50,11 +67,15 @@ def dashes(ax: Axes) -> dict[str, str]:
     return {str(c.get_label()): c.lines[0].get_linestyle() for c in ax.containers}  # type: ignore
 
 
+def ends(ax: Axes, label: str) -> list[list[float]]:
+    """Returns the lower and the upper ends of a line's error bars."""
+    (drawn,) = (c for c in ax.containers if c.get_label() == label)
+    return [list(cap.get_ydata()) for cap in drawn.lines[1]]  # type: ignore
+
+
 def errors(ax: Axes, label: str) -> list[float]:
     """Returns half the height of each error bar of a line."""
-    (drawn,) = (c for c in ax.containers if c.get_label() == label)
-    lower, upper = (cap.get_ydata() for cap in drawn.lines[1])  # type: ignore
-    return [(high - low) / 2 for high, low in zip(upper, lower, strict=True)]
+    return [(high - low) / 2 for low, high in zip(*ends(ax, label), strict=True)]
 
 
 def replace_method(curve, method):
