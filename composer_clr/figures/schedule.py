@@ -93,6 +93,7 @@ def constant_periods(study: Study, *, method: str = 'baseline', errors: Errors =
         )
     kinds.sort(key=lambda kind: float(kind.split()[-2]))
     # Periods have an order, and so have their colours; viridis ends in a yellow that print loses.
+    plane.names[method, STANDARD] = STANDARD
     for kind, colour in zip(kinds, matplotlib.colormaps['viridis'](np.linspace(0.1, 0.8, len(kinds))), strict=True):
         key = method, kind
         plane.looks[key] = plane.looks[key]._replace(colour=colour, dashes='--')

@@ -165,6 +165,7 @@ class Study:
         left_out (tuple[CurveError, ...]): Points and runs that cannot be compared.
         warnings (tuple[str, ...]): Why equal epochs, or times, are not comparable.
         notes (tuple[str, ...]): Which seeds a curve is over, where these are not all.
+        runs (tuple[TradeoffCurve, ...]): The runs that are kept.
     """
 
     metric: str
@@ -180,6 +181,7 @@ class Study:
     left_out: tuple[CurveError, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    runs: tuple[TradeoffCurve, ...]
 
     @classmethod
     def of(
@@ -248,6 +250,7 @@ class Study:
             left_out=tuple(left_out),
             warnings=(*filter(None, (no_times, *not_comparable)), *differing_kinds(kept), *resumed_otherwise(kept)),
             notes=(*notes, *filter(None, map(_followed_by, curves.values()))),
+            runs=tuple(kept),
         )
 
     def values(self, curve: Curve) -> Estimates:

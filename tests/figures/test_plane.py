@@ -98,11 +98,11 @@ def test_the_legend_says_what_the_errors_are(errors, half, said):
 def test_seeds_of_the_legend_are_those_that_count():
     one = [run('A', 'cyclic', [(16, 0.5), (32, 0.6)], seed=1)]
     assert legend(draw('1C', one)) == ['A: one cyclic run']
-    # A has three seeds and the baseline two others of five: only seeds of both count in an improvement.
+    # Of the three seeds of A, the baseline has two: only these count, in an improvement and in a curve of the study.
     curves = [run('A', 'cyclic', [(16, 0.5 + s / 50), (32, 0.6)], seed=s) for s in (1, 2, 3)]
     curves += [run('baseline', 'cyclic', [(16, 0.4 + s / 99), (32, 0.5)], seed=s) for s in (2, 3, 4, 5, 6)]
     assert legend(draw('3', curves))[-1] == '95% interval, 2 seeds'
-    assert legend(draw('1C', curves))[-1] == '95% interval, 3 to 5 seeds'
+    assert legend(draw('1C', curves))[-1] == '95% interval, 2 to 5 seeds'
 
 
 def test_of_a_dense_curve_few_points_have_markers_and_bars():
