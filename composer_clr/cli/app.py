@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from composer_clr import __version__
-from composer_clr.cli.curves import ask, compare, export
+from composer_clr.cli.compare import compare
+from composer_clr.cli.curves import ask, export
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.plot import plot
-from composer_clr.cli.recipes import ensemble, merge, schedule, sweep
+from composer_clr.cli.recipes import ensemble, merge, sweep
 from composer_clr.cli.run import run
+from composer_clr.cli.schedule import schedule
 from composer_clr.utils.errors import UserError, one_line
 
 __all__ = ['main']

@@ -1,120 +1,48 @@
-"""The commands on curves: compare, ask, export."""
+"""The commands on curves: ask and export."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from composer_clr.cli.durations import read_duration
-from composer_clr.cli.formats import check_format
+from composer_clr.cli.durations import read_duration, readable_duration, unit_of
 from composer_clr.cli.options import (
     AllSeeds,
+    Baseline,
     CurveAxis,
+    CurveKinds,
+    CurveMethods,
     JsonFile,
     LowerIsBetter,
     Metric,
     Peak,
     Runs,
-    SlowStart,
     Strict,
     TableFormat,
-    note_resumed,
+    chosen,
     notes_on_stderr,
     read_curves,
-    show,
-    usable,
-    with_averaged,
+    report,
     write_curves,
     write_json,
 )
-from composer_clr.curves.axes import Axis, check_counts, read_count
+from composer_clr.cli.tables import Table, check_format, direction, marked, marks, show, with_interval
+from composer_clr.curves.axes import PLURALS, UNITS, Axis, count_labels, read_count
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.errors import printable
+from composer_clr.utils.errors import listed
 
-__all__ = ['ask', 'compare', 'export']
+if TYPE_CHECKING:
+    from composer_clr.study.ask import Answers
+    from composer_clr.study.reach import Answer
+    from composer_clr.study.table import Study
+
+__all__ = ['ask', 'export']
 
 T = TypeVar('T')
-# Of a table; --json has all of them.
-_MOST_ROWS = 100
-
-
-def compare(
-    runs: Runs,
-    metric: Metric = None,
-    baseline: Annotated[str, typer.Option(help='The method that improvements are over.')] = 'baseline',
-    align: Annotated[
-        str, typer.Option(help='interpolate, exact, nearest, or fit (a curve through few standard runs).')
-    ] = 'interpolate',
-    axis: CurveAxis = None,
-    tolerance: Annotated[float, typer.Option(help='For nearest: how far apart, in natural log units.')] = 0.05,
-    peak: Peak = False,
-    lower_is_better: LowerIsBetter = None,
-    slow_start: SlowStart = 0.0,
-    all_seeds: AllSeeds = False,
-    resolve: Annotated[
-        float | None,
-        typer.Option(min=1e-9, help='Number of seeds with which a difference of so many points is found, such as 0.1.'),
-    ] = None,
-    gpus: Annotated[int | None, typer.Option(min=1, help='Number of GPUs, for runs that do not record it.')] = None,
-    price: Annotated[float | None, typer.Option(min=0, help='Price of a GPU-hour: the cost in money.')] = None,
-    table_format: TableFormat = 'text',
-    json_file: JsonFile = None,
-    strict: Strict = False,
-) -> None:
-    """Compare methods with the baseline, and every kind of curve with the standard one if there is one."""
-    from composer_clr.analysis.comparison_record import record_study
-    from composer_clr.analysis.pairing import Alignment
-    from composer_clr.analysis.study import compare_study
-    from composer_clr.cli.methods_table import improvements_table, methods_notes, speedups_table
-    from composer_clr.cli.numbers import safe
-    from composer_clr.cli.tables import comparison_notes, comparison_table
-
-    check_format(table_format)
-    for option, number in (('--price', price), ('--resolve', resolve)):
-        if number is not None and not math.isfinite(number):
-            raise CurveError(f'{option} {number}: must be a finite number')
-    alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
-    curves = with_averaged(read_curves(runs, strict, slow_start), metric)
-    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
-    study = compare_study(
-        curves,
-        metric,
-        baseline=baseline,
-        alignment=alignment,
-        peak=peak,
-        lower_is_better=lower_is_better,
-        seeds='all' if all_seeds else 'common',
-        gpus=gpus,
-        strict=strict,
-    )
-    write_json(json_file, record_study(study, resolve=resolve, price=price))
-    comparisons = study.with_standard
-    of_rows = {figures.unlike_times for one in comparisons.values() for figures in one.methods.values()}
-    of_rows |= {figures.unlike_times for one in study.over_baseline.values() for figures in one.methods.values()}
-    notes = [safe(warning) for warning in study.warnings if warning not in of_rows]
-    notes.extend(
-        note if len(comparisons) == 1 else f'{safe(kind)}: {note}'
-        for kind, comparison in comparisons.items()
-        for note in comparison_notes(comparison, resolve=resolve, price=price)
-    )
-    notes.extend(safe(f'{kind}: not compared with standard runs, {why}') for kind, why in study.left_out.items())
-    if comparisons:
-        show(comparison_table(*comparisons.values()), notes, json_file, form=table_format, most_rows=_MOST_ROWS)
-        notes = []
-    for found in study.over_baseline.values():
-        show(improvements_table(study, found), [], json_file, form=table_format, most_rows=_MOST_ROWS)
-        show(
-            speedups_table(study, found),
-            [*methods_notes(study, found, resolve=resolve), *notes],
-            json_file,
-            form=table_format,
-            most_rows=_MOST_ROWS,
-        )
-        notes = []
 
 
 def ask(
@@ -131,28 +59,25 @@ def ask(
     axis: CurveAxis = None,
     frontier: Annotated[bool, typer.Option('--frontier', help='List the points that no other point beats.')] = False,
     metric: Metric = None,
-    baseline: Annotated[str, typer.Option(help='The method that speedups are over.')] = 'baseline',
+    baseline: Baseline = 'baseline',
+    methods: CurveMethods = None,
+    kinds: CurveKinds = None,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
-    slow_start: SlowStart = 0.0,
     all_seeds: AllSeeds = False,
     table_format: TableFormat = 'text',
     json_file: JsonFile = None,
     strict: Strict = False,
 ) -> None:
-    """Time to a value, speedup over the baseline, and best value within a time, for every curve."""
-    from composer_clr.analysis.ask import answer, answers_record
-    from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_notes, frontier_table
+    """Time to a value, speedup over the baseline, and best value within a time, for every curve, with intervals."""
+    from composer_clr.study.ask import answer, answers_record
 
     check_format(table_format)
     if not (reach or within or frontier):
         raise CurveError('no question: pass --reach VALUE, --within TIME or --frontier')
-    curves = read_curves(runs, strict, slow_start)
-    check_counts(curves, axis or 'time')
-    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
-    note_resumed(curves)
+    curves = read_curves(runs, strict, axis)
     answers = answer(
-        curves,
+        chosen(curves, methods, kinds, beside=[baseline]),
         metric,
         reach=reach or (),
         within=[_number('--within', budget, _budget) for budget in within or ()],
@@ -160,14 +85,132 @@ def ask(
         baseline=baseline,
         peak=peak,
         lower_is_better=lower_is_better,
-        seeds='all' if all_seeds else 'common',
+        all_seeds=all_seeds,
+        strict=strict,
     )
     write_json(json_file, answers_record(answers))
-    if reach or within:
-        show(answers_table(answers), answers_notes(answers), json_file, form=table_format, most_rows=_MOST_ROWS)
-    if frontier:
-        notes = [] if reach or within else frontier_notes(answers)
-        show(frontier_table(answers), notes, json_file, form=table_format, most_rows=_MOST_ROWS)
+    study = answers.study
+    report([*(f'left out: {error}' for error in study.left_out), *(w for w in study.warnings if w != answers.warning)])
+    tables = [*_reached(answers), *_within(answers), *([_frontier(answers)] if frontier else [])]
+    for i, table in enumerate(tables, start=1):
+        show(table, _answers_notes(answers) if i == len(tables) else [], json_file, form=table_format)
+
+
+def _reached(answers: Answers) -> Iterator[Table]:
+    """Yields a table per value: when each curve reaches it, and how many times sooner than the baseline's."""
+    study = answers.study
+    times = [found.value for one in answers.curves for found in one.reached if not math.isnan(found.value)]
+    unit = unit_of(max(times, default=0.0))
+    for i, value in enumerate(answers.reach):
+        headers = ['method', 'kind', 'time' if answers.axis == 'time' else PLURALS[answers.axis]]
+        speedups = (
+            any(one.speedups[i] for one in answers.curves) and len({one.curve.method for one in answers.curves}) > 1
+        )
+        # Counts stand first where times are not comparable.
+        counted = any(one.reached_counts for one in answers.curves)
+        if counted:
+            headers.insert(2, PLURALS[study.axis])
+        rows = []
+        for one in answers.curves:
+            unlike = one.unlike_times if answers.axis == 'time' else None
+            row = [one.curve.method, one.curve.kind]
+            if counted:
+                row.append(_answer(one.reached_counts[i], lambda amount: _amount(amount, study.axis)))
+            row.append(marked(_answer(one.reached[i], lambda amount: _amount(amount, answers.axis, unit)), unlike))
+            if speedups:
+                speedup = one.speedups[i]
+                row.append(
+                    '' if speedup is None else marked(_answer(speedup.answer, '{:.2f}'.format, missing=''), unlike)
+                )
+            rows.append([*row, str(one.reached[i].seeds)])
+        shown = _value(study, value, digits=4)
+        title = (
+            f'{"time" if answers.axis == "time" else PLURALS[answers.axis]} to {study.metric} {shown} [95% interval]'
+        )
+        over = [f'speedup over {study.baseline}'] if speedups else []
+        yield Table(title, [*headers, *over, 'seeds'], rows, 2)
+
+
+def _within(answers: Answers) -> Iterator[Table]:
+    """Yields a table per budget: the best value of each curve."""
+    study = answers.study
+    for i, (amount, axis) in enumerate(answers.within):
+        rows = [
+            [
+                one.curve.method,
+                one.curve.kind,
+                marked(
+                    _answer(one.values[i], lambda value: _value(study, value), missing='not measured'),
+                    one.unlike_times if axis == 'time' else None,
+                ),
+                str(one.values[i].seeds),
+            ]
+            for one in answers.curves
+        ]
+        title = (
+            f'best {study.metric} ({direction(study.lower_is_better)}) within {_amount(amount, axis)} [95% interval]'
+        )
+        yield Table(title, ['method', 'kind', 'value', 'seeds'], rows, 2)
+
+
+def _frontier(answers: Answers) -> Table:
+    """Returns a row per point that no other point beats, by time."""
+    study = answers.study
+    unit = unit_of(max(point.time_s for point in answers.frontier))
+    rows = [
+        [
+            point.method,
+            point.kind,
+            'decided' if point.decided else 'undecided',
+            readable_duration(point.time_s, unit),
+            count_labels([point.count], study.axis)[0],
+            _value(study, point.value),
+        ]
+        for point in answers.frontier
+    ]
+    headers = ['method', 'kind', 'beats all sooner', 'time', PLURALS[study.axis], 'value']
+    return Table(f'frontier, {study.metric} ({direction(study.lower_is_better)})', headers, rows, 3)
+
+
+def _answers_notes(answers: Answers) -> list[str]:
+    """Returns why figures are not comparable or missing, and the measured range of each curve without an answer."""
+    study, methods = answers.study, list(dict.fromkeys(one.curve.method for one in answers.curves))
+    unlike = [one.unlike_times for one in answers.curves]
+    notes = [*marks(unlike), *([answers.warning] if answers.warning not in (None, *unlike) else []), *study.notes]
+    if answers.reach and len(methods) > 1 and study.baseline not in methods:
+        named = f'no run is of the baseline {study.baseline!r}, choose one of {", ".join(methods)} with --baseline'
+        notes.append(f'no speedups: {named}')
+    for one in answers.curves:
+        if any(found.state != 'reached' for found in (*one.reached, *one.values)):
+            counted = answers.axis != 'time' or any(axis != 'time' for _, axis in answers.within)
+            axis = one.curve.axis if counted else 'time'
+            at, values = one.curve.positions(axis), study.values(one.curve).value
+            first, last = (_amount(end(at), axis) for end in (min, max))
+            low, high = (_value(study, end(values)) for end in (min, max))
+            notes.append(f'{one.curve}: measured from {first} to {last}, from {low} to {high}')
+    one_seed = [str(one.curve) for one in answers.curves if one.curve.has.sum() == 1]
+    return [*notes, *([f'one seed, so no interval: {listed(one_seed)}'] if one_seed else [])]
+
+
+def _answer(found: Answer, spelled: Callable[[float], str], *, missing: str = 'not reached') -> str:
+    if math.isnan(found.value):
+        return missing
+    text = with_interval(found.value, found.low, found.high, spelled)
+    return text if found.relation == '=' else f'{found.relation} {text}'
+
+
+def _value(study: Study, value: float, digits: int | None = None) -> str:
+    """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
+    if study.scale == 100:
+        return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
+    return f'{value:.4f}' if digits is None else f'{value:.{digits}g}'
+
+
+def _amount(amount: float, axis: str, unit: str | None = None) -> str:
+    """Returns seconds, or a count that may lie between points, to three digits."""
+    if axis == 'time':
+        return readable_duration(amount, unit)
+    return f'{count_labels([float(f"{amount:.3g}")], "token")[0]} {UNITS[axis]}'
 
 
 def export(
@@ -183,10 +226,10 @@ def export(
 
     with notes_on_stderr():
         curves, errors = read_sources(runs, strict=strict)
-    for error in mixed_curves(curves):
-        if strict:
-            raise error
-        typer.echo(f'composer-clr: a CSV keeps no settings: {printable(str(error))}', err=True)
+    mixed = mixed_curves(curves)
+    if mixed and strict:
+        raise mixed[0]
+    report([f'a CSV keeps no settings: {error}' for error in mixed])
     write_curves(output, curves, errors, strict=strict)
 
 

@@ -1,4 +1,4 @@
-"""What the commands of ``composer-clr`` share: options, input and output."""
+"""What the commands share: options, input and output."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from composer_clr.cli.formats import FORMATS
-from composer_clr.cli.layout import fitting, line_width, shortened, width_of
+from composer_clr.curves.axes import check_counts
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.files import check_size, read_sources
-from composer_clr.curves.names import kind_without_shape
-from composer_clr.utils.errors import printable
+from composer_clr.curves.files import check_size, read_sources, with_metric_sets
+from composer_clr.curves.names import METRIC_SETS, kind_without_shape
+from composer_clr.utils.errors import did_you_mean, printable
 from composer_clr.utils.files import is_stdout, write_output
 
 if TYPE_CHECKING:
@@ -27,24 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AllSeeds',
+    'Baseline',
     'CurveAxis',
+    'CurveKinds',
+    'CurveMethods',
     'JsonFile',
     'LowerIsBetter',
     'Metric',
     'Peak',
     'Runs',
-    'SlowStart',
     'Strict',
     'TableFormat',
+    'Tolerance',
     'check_output',
     'check_picture',
-    'note_resumed',
+    'chosen',
     'notes_on_stderr',
     'read_curves',
-    'report_left_out',
+    'report',
     'say',
-    'show',
-    'usable',
     'with_averaged',
     'write_curves',
     'write_json',
@@ -59,13 +57,18 @@ Metric = Annotated[
     str | None,
     typer.Option(help="Metric, with or without its label; by default a language model's loss, else accuracy."),
 ]
+Baseline = Annotated[str, typer.Option(help='The method to compare with.')]
+CurveMethods = Annotated[
+    str | None, typer.Option('--methods', help='Methods, separated by commas; by default all. The baseline stays.')
+]
+CurveKinds = Annotated[
+    str | None, typer.Option('--kinds', help='Kinds of curve, separated by commas; by default all. Standard stays.')
+]
 CurveAxis = Annotated[
     str | None,
-    typer.Option(
-        '--axis',
-        help='epoch, batch, sample, token or time; by default what the schedules were counted in.',
-    ),
+    typer.Option('--axis', help='epoch, batch, sample, token or time; by default what the schedules were counted in.'),
 ]
+Tolerance = Annotated[float, typer.Option(help='For --align nearest: how far apart, in natural log units.')]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
 JsonFile = Annotated[
     Path | None, typer.Option('--json', help='Write the numbers to this file too; - is standard output.')
@@ -73,84 +76,80 @@ JsonFile = Annotated[
 LowerIsBetter = Annotated[
     bool | None, typer.Option('--lower-is-better/--higher-is-better', help="By default from the metric's name.")
 ]
-SlowStart = Annotated[
-    float,
-    typer.Option(metavar='EPOCHS', help='Correct the time of so many slow first epochs to the pace of the later ones.'),
-]
 AllSeeds = Annotated[
     bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
 ]
 TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
+Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 _MOST_LINES = 50
 _PICTURES = ('.png', '.svg', '.pdf')
-Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 
 
-def read_curves(paths: Sequence[Path], strict: bool, slow_start: float = 0.0) -> list[TradeoffCurve]:
-    """Reads the curves of a command's arguments, and names on stderr the files that cannot be read."""
-    from composer_clr.analysis.slow_start import without_slow_start
+def read_curves(paths: Sequence[Path], strict: bool, axis: str | None = None) -> list[TradeoffCurve]:
+    """Reads the curves of a command's arguments, and names on stderr the files that cannot be read.
 
+    Raises:
+        CurveError: If they are too many, or do not count the axis.
+    """
     with notes_on_stderr():
         curves, errors = read_sources(paths, strict=strict)
-    report_left_out(errors)
+    report([f'left out: {error}' for error in errors])
     check_size(curves)
-    return without_slow_start(curves, slow_start)
+    check_counts(curves, axis or 'time')
+    return curves
 
 
-def usable(
-    curves: Sequence[TradeoffCurve], metric: str | None, *, axis: str | None, peak: bool, strict: bool
-) -> tuple[list[TradeoffCurve], str]:
-    """Returns the curves that can be compared, and the metric; names on stderr the points and runs left out."""
-    from composer_clr.study.screening import usable_curves
+def chosen(
+    curves: Sequence[TradeoffCurve],
+    methods: str | None,
+    kinds: str | None,
+    *,
+    beside: Sequence[str] = (),
+    beside_kinds: Sequence[str] = (),
+) -> list[TradeoffCurve]:
+    """Returns the runs of the methods and kinds that are named, separated by commas, and of those ``beside`` them.
 
-    kept, metric, errors = usable_curves(curves, metric, axis=axis, peak=peak, strict=strict)
-    report_left_out(errors)
-    return kept, metric
-
-
-def note_resumed(curves: Sequence[TradeoffCurve]) -> None:
-    """Names on stderr the runs that went on under settings that make another curve."""
-    from composer_clr.study.pooling import resumed_otherwise
-
-    for sentence in resumed_otherwise(curves):
-        typer.echo(f'composer-clr: {printable(sentence)}', err=True)
+    Raises:
+        CurveError: If no run is of one that is named.
+    """
+    kept = list(curves)
+    for option, names, part, also in (('method', methods, 0, beside), ('kind', kinds, 1, beside_kinds)):
+        if names is None:
+            continue
+        wanted, known = names.split(','), {(curve.run.method, curve.run.kind)[part] for curve in curves}
+        if unknown := [name for name in wanted if name not in known]:
+            raise CurveError(f'no run of the {option} {unknown[0]!r}{did_you_mean(unknown[0], sorted(known))}')
+        kept = [curve for curve in kept if (curve.run.method, curve.run.kind)[part] in (*wanted, *also)]
+    return kept
 
 
 def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
     """Adds the curves of averaged weights, unless ``metric`` is the full name of one of their metrics."""
-    from composer_clr.curves.files import with_metric_sets
-    from composer_clr.curves.names import METRIC_SETS
-
     return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)
 
 
-def report_left_out(errors: Sequence[CurveError]) -> None:
-    """Names on stderr what a command leaves out, one line per error, the first 50 of them."""
-    for error in errors[:_MOST_LINES]:
-        typer.echo(f'composer-clr: left out: {printable(str(error))}', err=True)
-    if len(errors) > _MOST_LINES:
-        typer.echo(f'composer-clr: left out: {len(errors) - _MOST_LINES:,} more', err=True)
+def report(lines: Sequence[str]) -> None:
+    """Prints lines on stderr, the first 50 of them."""
+    for line in lines[:_MOST_LINES]:
+        typer.echo(f'composer-clr: {printable(line)}', err=True)
+    if len(lines) > _MOST_LINES:
+        typer.echo(f'composer-clr: left out: {len(lines) - _MOST_LINES:,} more', err=True)
 
 
 @contextmanager
 def notes_on_stderr() -> Iterator[None]:
-    """Prints each warning of the package as one line on stderr, instead of with the place in the code."""
+    """Prints each warning of the package once, as one line on stderr, instead of with the place in the code."""
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter('always', UserWarning)
         yield
-    for warning in noted:
-        typer.echo(f'composer-clr: {printable(str(warning.message))}', err=True)
+    report(list(dict.fromkeys(str(warning.message) for warning in noted)))
 
 
 def check_output(path: Path, *replaceable: str) -> None:
-    """Refuses an output that is the curve of a run, whose points only training makes.
-
-    Args:
-        path (Path): The output.
-        *replaceable (str): Kinds of curve that the command may replace.
+    """Refuses an output that is the curve of a run of another than the ``replaceable`` kinds.
 
     Raises:
-        CurveError: If the file holds a curve of another kind.
+        CurveError: If it is: only training makes the points of a run.
     """
     if is_stdout(path) or not path.is_file():
         return
@@ -181,9 +180,18 @@ def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence
     kept, unwritable = (curves, []) if strict else writable_curves(curves)
     if unwritable and not kept:
         raise unwritable[0]
-    report_left_out([*errors, *unwritable])
+    report([f'left out: {error}' for error in (*errors, *unwritable)])
     write_result(output, long_csv(kept).encode())
     say(f'{output}: {sum(len(curve.points) for curve in kept)} points of {len(kept)} runs', output)
+
+
+def check_picture(path: Path) -> str:
+    """Returns the format of a picture: that of its name, PNG on stdout and devices."""
+    if path.suffix in _PICTURES:
+        return path.suffix.removeprefix('.')
+    if is_stdout(path) or (path.exists() and not (path.is_file() or path.is_dir())):
+        return 'png'
+    raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')
 
 
 def write_picture(path: Path, figure: Figure) -> None:
@@ -196,38 +204,3 @@ def write_picture(path: Path, figure: Figure) -> None:
 def say(line: str, output: Path) -> None:
     """Prints a line about an output, on stderr if the output itself is on stdout."""
     typer.echo(line, err=is_stdout(output))
-
-
-def show(
-    table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 'text', most_rows: int | None = None
-) -> None:
-    """Prints a table, and one line per note, in a format; on stderr if one of the outputs is on stdout.
-
-    A table that is too wide is turned (:func:`fitting`); one of more than ``most_rows`` is cut, with a note.
-    """
-    to_stderr = any(map(is_stdout, filter(None, outputs)))
-    table = fitting(table, line_width())
-    if most_rows is not None:
-        table, left_out = shortened(table, most_rows)
-        if left_out:
-            notes = [f'{left_out:,} rows are not shown: --json FILE writes all of them', *notes]
-    if form != 'text':
-        typer.echo(f'{FORMATS[form](table, notes)}\n', err=to_stderr)
-        return
-    # Wider than the table, so that no number is cut: a narrow terminal wraps the lines.
-    console = Console(width=width_of(table), highlight=False, stderr=to_stderr)
-    title, table.title = table.title, None
-    if title is not None:
-        console.print(title, style='table.title', soft_wrap=True)
-    console.print(table)
-    for note in notes:
-        console.print(note, soft_wrap=True)
-
-
-def check_picture(path: Path) -> str:
-    """Returns the format of a picture: that of its name, PNG on stdout and devices."""
-    if path.suffix in _PICTURES:
-        return path.suffix.removeprefix('.')
-    if is_stdout(path) or (path.exists() and not (path.is_file() or path.is_dir())):
-        return 'png'
-    raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from composer_clr.cli.options import (
+    AllSeeds,
     CurveAxis,
+    CurveKinds,
+    CurveMethods,
     LowerIsBetter,
     Metric,
     Peak,
     Runs,
-    SlowStart,
     Strict,
     check_picture,
-    note_resumed,
+    chosen,
     notes_on_stderr,
     read_curves,
+    report,
     say,
-    usable,
     with_averaged,
     write_picture,
 )
-from composer_clr.curves.axes import differing_epochs, shown_axis
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.errors import printable
+from composer_clr.curves.names import BASELINE, STANDARD
 
 __all__ = ['plot']
 
@@ -41,24 +42,22 @@ def plot(
         str,
         typer.Option(
             help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time. Or gap: the gap of '
-            'every kind of curve to the standard one, with 95% intervals.'
+            'every kind of curve to the standard one.'
         ),
     ] = '1C',
     metric: Metric = None,
-    methods: Annotated[
-        str | None, typer.Option(help='Methods to draw, separated by commas: all by default; one for 1A and S1.')
-    ] = None,
-    kinds: Annotated[
-        str | None, typer.Option(help='Kinds of curve to draw, separated by commas: all by default.')
-    ] = None,
-    baseline: Annotated[str | None, typer.Option(help='For 2 and 3, the method to compare with: baseline.')] = None,
+    methods: CurveMethods = None,
+    kinds: CurveKinds = None,
+    baseline: Annotated[str | None, typer.Option(help='The method to compare with; by default baseline.')] = None,
     align: Annotated[str | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
     axis: CurveAxis = None,
     tolerance: Annotated[float | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
-    slow_start: SlowStart = 0.0,
-    bands: Annotated[bool, typer.Option('--bands', help='Draw errors over seeds as bands, not bars.')] = False,
+    all_seeds: AllSeeds = False,
+    errors: Annotated[
+        str | None, typer.Option(help='Error bars over seeds: ci (95% intervals, the default), se, sd or none.')
+    ] = None,
     point_labels: Annotated[
         bool | None,
         typer.Option(
@@ -76,53 +75,58 @@ def plot(
     ylim: Annotated[str | None, typer.Option(metavar='MIN,MAX', help='Limits of the y axis, in its unit.')] = None,
     strict: Strict = False,
 ) -> None:
-    """Draw a figure: standard runs solid, cyclic ones dashed, error bars over seeds."""
+    """Draw a figure: standard runs solid, cyclic ones dashed, 95% intervals over seeds."""
     check_picture(output)
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.analysis.pairing import Alignment
-    from composer_clr.figures.layout import finish
-    from composer_clr.figures.paper import draw, takes_axis
-    from composer_clr.figures.style import paper_style
-    from composer_clr.study.pooling import differing_pace
+    from composer_clr.figures.by_number import draw, options_of
+    from composer_clr.figures.plane import paper_style
+    from composer_clr.figures.schedule import with_periods
+    from composer_clr.study.alignment import Alignment
+    from composer_clr.study.table import Study
 
     inches = _pair('--size', size, 'x')
     if inches is not None and not all(0.5 <= inch <= 50 for inch in inches):
         raise CurveError(f'--size {size}: must be from 0.5 to 50 inches')
     limits = {'xlim': _pair('--xlim', xlim, ','), 'ylim': _pair('--ylim', ylim, ',')}
-    options = {'mode': align, 'axis': None if takes_axis(figure) else axis, 'tolerance': tolerance}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    curves = read_curves(runs, strict, slow_start)
-    against = shown_axis(curves, axis)  # type: ignore[arg-type]
-    curves, metric = usable(curves, metric, axis=axis, peak=peak, strict=strict)
-    note_resumed(curves)
-    differing = {'epoch': differing_epochs, 'time': differing_pace}.get(against)
-    if differing is not None and (warning := differing(curves)):
-        typer.echo(f'composer-clr: {printable(warning)}', err=True)
-    shown = curves
+    taken = options_of(figure)
+    options: dict[str, Any] = {'errors': errors, 'point_labels': point_labels}
+    pairing = {'mode': align, 'axis': axis, 'tolerance': tolerance}
+    pairing = {name: value for name, value in pairing.items() if value is not None}
+    if 'alignment' in taken or {'mode', 'tolerance'} & set(pairing):
+        options['alignment'] = Alignment(**pairing)  # type: ignore[arg-type]
+    elif 'axis' in taken:
+        options['axis'] = axis
+    one_method = methods or BASELINE
+    if 'method' in taken:
+        if ',' in one_method:
+            raise CurveError(f'figure {figure} shows one method, not {one_method}: name one')
+        options['method'] = one_method
+    curves = read_curves(runs, strict, axis)
+    points, read = sum(len(curve.points) for curve in curves), len(curves)
     if figure in ('1C', '2', 'S2', 'gap'):
         # These figures show the curves of averaged weights too.
-        shown, _ = usable(with_averaged(curves, metric), metric, axis=axis, peak=peak, strict=strict)
+        curves = with_averaged(curves, metric)
+    beside = (baseline or BASELINE,) if figure in ('2', '3') else ()
+    kept = chosen(curves, methods, kinds, beside=beside, beside_kinds=(STANDARD,) if figure == 'gap' else ())
+    if baseline is not None:
+        chosen(curves, baseline, None)
+    study = Study.of(
+        with_periods(kept, one_method) if figure == 'S1' else kept,
+        metric,
+        axis=axis,
+        peak=peak,
+        baseline=baseline or BASELINE,
+        lower_is_better=lower_is_better,
+        all_seeds=all_seeds,
+        strict=strict,
+    )
+    report([*(f'left out: {error}' for error in study.left_out), *study.warnings])
     with paper_style(inches), notes_on_stderr():
-        drawn = draw(
-            figure,
-            shown,
-            metric,
-            peak=peak,
-            methods=methods.split(',') if methods else (),
-            kinds=kinds.split(',') if kinds else (),
-            baseline=baseline,
-            axis=axis if takes_axis(figure) else None,
-            alignment=Alignment(**chosen) if chosen else None,  # type: ignore[arg-type]
-            lower_is_better=lower_is_better,
-            bands=bands or None,
-            point_labels=point_labels,
-        )
-        finish(drawn, title=title, xlabel=xlabel, ylabel=ylabel, **limits)
+        drawn = draw(figure, study, title=title, xlabel=xlabel, ylabel=ylabel, **limits, **options)
         write_picture(output, drawn)
-    points = sum(len(curve.points) for curve in curves)
-    say(f'{output}: {points} points of {len(curves)} runs', output)
+    say(f'{output}: {points} points of {read} runs', output)
 
 
 def _pair(option: str, text: str | None, separator: str) -> tuple[float, float] | None:
@@ -130,8 +134,8 @@ def _pair(option: str, text: str | None, separator: str) -> tuple[float, float] 
         return None
     try:
         first, second = (float(part) for part in text.split(separator))
-    except ValueError as error:
-        raise CurveError(f'{option} {text}: must be two numbers, such as 3{separator}2.5') from error
+    except ValueError:
+        first = second = math.nan
     if not (math.isfinite(first) and math.isfinite(second)):
         raise CurveError(f'{option} {text}: must be two numbers, such as 3{separator}2.5')
     return first, second

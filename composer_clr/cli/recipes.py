@@ -1,97 +1,35 @@
-"""The commands on recipes: schedule, sweep, ensemble."""
+"""The commands on recipes: sweep, ensemble, merge."""
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from composer_clr.cli.options import (
     JsonFile,
     check_output,
-    check_picture,
     notes_on_stderr,
     say,
-    show,
     write_json,
-    write_picture,
     write_result,
 )
-from composer_clr.cli.study_options import Kinds, Methods, Recipes, Seeds, study_arguments
+from composer_clr.cli.run import Kinds, Methods, Recipes, Seeds, study_arguments
+from composer_clr.cli.tables import Table, number, show
+from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
+from composer_clr.curves.curve import TradeoffCurve
+from composer_clr.curves.metrics import is_lower_better
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.errors import listed
 
-__all__ = ['ensemble', 'merge', 'schedule', 'sweep']
+if TYPE_CHECKING:
+    from composer_clr.averaging.ensemble import EnsemblePoint
 
-
-def schedule(
-    recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
-    overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs.')] = None,
-    points: Annotated[
-        int | None, typer.Option(help='Find the schedule with so many points up to max_duration, as overrides to copy.')
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option('--from', metavar='TIME', help='Add what training on from this time costs: a run to extend.'),
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
-    ] = None,
-) -> None:
-    """Show the cycles of a recipe's run, its points, and the cost of the curve beside one run per point.
-
-    For schedule.kind=branch: the trunk and its branches.
-    """
-    from composer_clr.cli.schedule_tables import (
-        branch_notes,
-        branch_table,
-        copies_note,
-        extension_note,
-        schedule_notes,
-        schedule_table,
-    )
-    from composer_clr.curves.names import ANYTIME
-    from composer_clr.recipes.load import load_recipe
-    from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
-
-    if picture is not None:
-        check_picture(picture)
-    loaded = load_recipe(recipe, overrides or [])
-    notes = []
-    if points is not None:
-        fitting = fitting_overrides(loaded, points)
-        loaded = load_recipe(recipe, [*(overrides or []), *fitting])
-        notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
-    if start is not None:
-        notes.append(extension_note(extended(loaded, start)))
-    planned = planned_run(loaded)
-    if loaded.schedule.kind == ANYTIME:
-        notes.append(copies_note(planned, loaded.schedule.average))
-    branches = planned_branches(loaded) if loaded.schedule.kind == 'branch' else []
-    if branches:
-        show(branch_table(branches, planned.unit), [*branch_notes(branches, planned), *notes])
-    else:
-        show(schedule_table(planned), [*schedule_notes(planned), *notes])
-    if picture is not None:
-        import matplotlib as mpl
-
-        mpl.use('agg')
-        from composer_clr.figures.schedule import learning_rate
-        from composer_clr.figures.style import paper_style
-
-        with paper_style():
-            figure, _ = learning_rate(
-                planned.cycles,
-                planned.end,
-                planned.unit,
-                loaded.optimizer.lr,
-                loaded.schedule.alpha_f,
-                branches=[branch.end for branch in branches[1:]],
-            )
-            write_picture(picture, figure)
-        say(f'{picture}: the learning rate', picture)
+__all__ = ['ensemble', 'ensemble_table', 'merge', 'sweep']
 
 
 def sweep(
@@ -148,7 +86,6 @@ def ensemble(
     The recipe names the network, the data and the run's folder, which are not in curve.json.
     """
     from composer_clr.averaging.ensemble import as_curves
-    from composer_clr.cli.tables import ensemble_table
     from composer_clr.curves.long_csv import long_csv
     from composer_clr.recipes.study import launched_ranks
     from composer_clr.training.ensemble import ensembles_of_recipe
@@ -158,6 +95,24 @@ def ensemble(
         write_result(csv_file, long_csv(as_curves(curve, points)).encode())
     write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
     show(ensemble_table(curve, points), [], json_file, csv_file)
+
+
+def ensemble_table(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> Table:
+    """Returns a row per trough: the score of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
+    axis = default_axis([curve])
+    troughs = {point.cycle: point_count(point, axis) or 0.0 for point in curve.points}
+    metric = next(iter(points[0].metrics)) if points else ''
+    loss = is_lower_better(metric)
+    scores = {(point.cycle, point.members): point.metrics[metric] for point in points}
+    sizes = sorted({size for _, size in scores})
+    rows = []
+    for cycle in sorted({cycle for cycle, _ in scores}):
+        trough = troughs[cycle]
+        label = f'{trough:g}ep' if axis == 'epoch' else f'{count_labels([trough], axis)[0]} {UNITS[axis]}'
+        here = [scores.get((cycle, size), math.nan) for size in sizes]
+        rows.append([label, *(number(score, 4) if loss else number(100 * score, 2) for score in here)])
+    title = f'{metric if loss else "accuracy in %"}, by number of snapshots (= forward passes)'
+    return Table(title, ['trough', *map(str, sizes)], rows)
 
 
 def merge(

@@ -1,202 +1,153 @@
-"""Tables of comparisons with standard runs and of ensembles, and the notes below them."""
+"""Tables of the commands: as text that fits in 100 columns, as Markdown, or as LaTeX."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+import typer
+from tabulate import tabulate
 
-from composer_clr.analysis.compare import Comparison
-from composer_clr.analysis.fit import FIT_LABEL
-from composer_clr.analysis.uncertainty import Estimate
-from composer_clr.cli.numbers import (
-    better,
-    estimated,
-    interval,
-    marked,
-    marks,
-    plain,
-    plus_minus,
-    plus_minus_heading,
-    resolved,
-    safe,
-    signed,
-)
-from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
-from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.metrics import difference_unit, in_points, is_lower_better
-from composer_clr.utils.errors import listed
+from composer_clr.curves.curve import CurveError
+from composer_clr.utils.errors import printable
+from composer_clr.utils.files import is_stdout
 
-if TYPE_CHECKING:
-    from composer_clr.averaging.ensemble import EnsemblePoint
+__all__ = [
+    'WIDTH',
+    'Table',
+    'check_format',
+    'direction',
+    'marked',
+    'marks',
+    'number',
+    'plus_minus',
+    'show',
+    'with_interval',
+]
 
-__all__ = ['comparison_notes', 'comparison_table', 'ensemble_table']
+WIDTH = 100
+_STYLES = {'text': 'simple', 'markdown': 'pipe', 'latex': 'latex_booktabs'}
+_SHORTEST_NAME = 8
+_MARKDOWN = str.maketrans({mark: f'\\{mark}' for mark in r'\`*_{}[]<>#|~$'})
+_IN_LATEX = {'±': r'$\pm$', '×': r'$\times$', '[': '{[}'}  # [ would be an argument of the row before
 
 
-def comparison_table(*comparisons: Comparison) -> Table:
-    """Returns a row per method: its gap at each point and on average, the agreement of its improvements, its cost.
+class Table(NamedTuple):
+    """A table; its first ``names`` columns hold names, the others numbers."""
 
-    With several kinds of curve, a method has a row per kind.
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    names: int = 1
+
+
+def check_format(form: str) -> None:
+    """Refuses a format that tables are not written in with a :class:`CurveError`."""
+    if form not in _STYLES:
+        raise CurveError(f'--format {form}: choose one of {", ".join(_STYLES)}')
+
+
+def show(table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 'text', most: int = 100) -> None:
+    """Prints a table of at most so many rows and one line per note; on stderr if one of the outputs is on stdout."""
+    if (left_out := len(table.rows) - most) > 0:
+        kept = [*table.rows[: most // 2], ['...'] * len(table.headers), *table.rows[-(most - most // 2) :]]
+        table = table._replace(rows=kept)
+        notes = [f'{left_out:,} rows are not shown: --json FILE writes all of them', *notes]
+    to_stderr = any(map(is_stdout, filter(None, outputs)))
+    typer.echo(_written(table, [printable(note) for note in notes], form) + '\n', err=to_stderr)
+
+
+def _written(table: Table, notes: Sequence[str], form: str) -> str:
+    """Returns a table in a format, with its title above and its notes below.
+
+    Example:
+        >>> print(_written(Table('gain', ['method', 'mean'], [['a_b', '-1']]), ['one seed'], 'markdown'))
+        **gain**
+        <BLANKLINE>
+        | method   |   mean |
+        |:---------|-------:|
+        | a\\_b     |     -1 |
+        <BLANKLINE>
+        - one seed
     """
-    first = comparisons[0]
-    every = [figures for comparison in comparisons for figures in comparison.methods.values()]
-    counts = sorted({float(count) for figures in every for count in figures.gap.count})
-    compared = safe(first.kind) if len(comparisons) == 1 else 'each kind'
-    metric = f'{safe(first.metric)} ({better(first.lower_is_better)})'
-    difference = f'{compared} over standard, {metric}, as a ratio'
-    if not first.is_ratio:
-        unit = difference_unit(first.metric, first.scale)
-        spread = plus_minus_heading(one for figures in every for one in figures.gap.estimates)
-        difference = f'{compared} minus standard, {metric}, in {unit}{spread}'
-    table = Table(title=difference, title_justify='left', box=SIMPLE_HEAD)
-    table.add_column('method')
-    if len(comparisons) > 1:
-        table.add_column('kind')
-    for heading in _count_headings(counts, first.axis):
-        table.add_column(heading, justify='right')
-    # The cost in counts stands first where times are not comparable.
-    unlike, unit = any(figures.unlike_times for figures in every), UNITS[first.axis]
-    costs = [f'cost ratio in {unit}', 'in time'] if unlike else ['cost ratio', f'in {unit}']
-    for heading in ('mean gap', '95% interval', 'seeds', 'cosine', *costs):
-        table.add_column(heading, justify='right')
-    methods = dict.fromkeys(method for comparison in comparisons for method in comparison.methods)
-    rows = [
-        (method, one.kind, one.methods[method]) for method in methods for one in comparisons if method in one.methods
-    ]
-    for method, kind, figures in rows:
-        at = dict(zip(figures.gap.count.tolist(), figures.gap.estimates, strict=True))
-        in_time = marked(estimated(figures.cost_ratio, figures.cost), figures.unlike_times)
-        in_counts = plain(figures.counted_cost_ratio)
-        table.add_row(
-            marked(safe(method), figures.unlike_times if first.alignment.axis == 'time' else None),
-            *([safe(kind)] if len(comparisons) > 1 else []),
-            *(_gap_at(first, at.get(count)) for count in counts),
-            _gap(first, figures.gap.mean),
-            interval(figures.gap.average, lambda value: _gap(first, value)),
-            str(figures.gap.average.seeds),
-            estimated(figures.cosine_similarity, figures.cosine),
-            *((in_counts, in_time) if unlike else (in_time, in_counts)),
+    title, cells = printable(table.title), [[printable(cell) for cell in row] for row in (table.headers, *table.rows)]
+    if form == 'text':
+        cells = _fitting(cells, table.names)
+    elif form == 'markdown':
+        title, *notes = (text.translate(_MARKDOWN) for text in (title, *notes))
+        cells = [[cell.translate(_MARKDOWN) for cell in row] for row in cells]
+    align = ['left' if i < table.names else 'right' for i in range(len(table.headers))]
+    text = tabulate(cells[1:], cells[0], _STYLES[form], disable_numparse=True, colalign=align if cells[1:] else None)
+    if form == 'latex':
+        for sign, written in _IN_LATEX.items():
+            text = text.replace(sign, written)
+        text = re.sub(r'(?<=[\s&({},])([+-])(?=\d)', r'$\1$', text)  # a hyphen is not a minus
+        return '\n'.join([*(f'% {line}' for line in (title, *notes)), r'% \usepackage{booktabs}', text])
+    if form == 'markdown':
+        return '\n'.join(
+            [*([f'**{title}**', ''] if title else []), text, *(['', *(f'- {n}' for n in notes)] * bool(notes))]
         )
-    return table
+    return '\n'.join([*textwrap.wrap(title, WIDTH), text, *notes])
 
 
-def comparison_notes(comparison: Comparison, *, resolve: float | None = None, price: float | None = None) -> list[str]:
-    """Returns notes on the table: how points were paired, which were left out, which methods are not compared."""
-    notes = marks(figures.unlike_times for figures in comparison.methods.values())
-    notes.append(f'cost ratio by the formula: {comparison.formula_cost_ratio:.3f}')
-    taus = [
-        f'{_count(comparison, count)}: {estimated(tau.value, tau, "{:.2f}".format)}'
-        for count, tau in comparison.rankings.items()
-        if tau is not None
-    ]
-    if taus:
-        notes.append(f"agreement of the methods' ranking (Kendall's tau): {listed(taus)}")
-    paired: dict[str, list[str]] = defaultdict(list)
-    for method, figures in comparison.methods.items():
-        paired_at = zip(figures.gap.how, figures.gap.count, strict=True)
-        left_out = zip(['left out'] * len(figures.gap.left_out), figures.gap.left_out, strict=True)
-        at: dict[str, list[str]] = defaultdict(list)
-        for how, count in [*paired_at, *left_out]:
-            at[how].append(_count(comparison, count))
-        for how in sorted(set(at) - {'exact'}):
-            paired[f'{how} at {listed(at[how])}'].append(method)
-    notes.extend(f'{how}: {", ".join(methods)}' for how, methods in paired.items())
-    notes.extend(
-        f'{method}: its standard curve is a fit, {FIT_LABEL} {comparison.alignment.axis or comparison.axis}; '
-        + 'residuals at '
-        + listed([f'{position:g}: {signed(residual)}' for position, residual in figures.fit_residuals.items()])
-        for method, figures in comparison.methods.items()
-        if figures.fit_residuals is not None
-    )
-    notes.extend(_seeds_notes(comparison))
-    notes.extend(_cost_notes(comparison, price))
-    if resolve is not None:
-        notes.extend(
-            f'{method}, mean gap: {resolved(figures.gap.average, resolve)}'
-            for method, figures in comparison.methods.items()
-        )
-    notes.extend(f'{method}: not compared, {why}' for method, why in comparison.skipped.items())
-    return [safe(note) for note in notes]
+def _fitting(cells: list[list[str]], names: int) -> list[list[str]]:
+    """Returns a table whose names have lost so much of their middle that its lines fit."""
+    for column in sorted(range(names), key=lambda i: -max(len(row[i]) for row in cells)):
+        # Tabulate leaves two characters beside a heading.
+        widths = [max(len(one[0]) + 2, *map(len, one)) for one in zip(*cells, strict=True)]
+        room = max(_SHORTEST_NAME, widths[column] - (sum(widths) + 2 * (len(widths) - 1) - WIDTH))
+        for row in cells:
+            if len(row[column]) > room:
+                row[column] = f'{row[column][: room // 2]}…{row[column][-(room - room // 2 - 1) :]}'
+    return cells
 
 
-def _seeds_notes(comparison: Comparison) -> list[str]:
-    one_seed = [method for method, figures in comparison.methods.items() if figures.gap.mean_sem is None]
-    notes = [f'one seed, so no interval: {", ".join(one_seed)}'] if one_seed else []
-    return notes + [
-        f'{method}: {figures.gap.unequal}' for method, figures in comparison.methods.items() if figures.gap.unequal
-    ]
+def number(value: float, digits: int, *, sign: bool = False) -> str:
+    """Returns a number with so many decimals, nothing of NaN; what rounds to 0 has no sign.
+
+    Example:
+        >>> number(0.0512, 2, sign=True), number(-0.0001, 2, sign=True), number(1.9374999999999996, 3)
+        ('+0.05', '0.00', '1.938')
+    """
+    if math.isnan(value):
+        return ''
+    # What is half-way but for float errors is half-way.
+    text = f'{float(f"{value:.12g}"):{"+" if sign else ""}.{digits}f}'
+    return text.lstrip('+-') if float(text) == 0 else text
 
 
-def _cost_notes(comparison: Comparison, price: float | None) -> list[str]:
-    unlike = {method: figures.cost for method, figures in comparison.methods.items() if not figures.cost.timed_alike}
-    notes = []
-    if unlike:
-        spreads = listed([f'{method} {cost.pace_spread:.2f} times' for method, cost in unlike.items()])
-        ratios = listed([plain(cost.ratio) for cost in unlike.values()])
-        counted = ', '.join(dict.fromkeys(plain(cost.counted_ratio) for cost in unlike.values()))
-        notes.append(
-            f'runs were not timed alike (seconds per {comparison.axis} differ: {spreads}): the cost ratio in seconds, '
-            f'{ratios}, is not that of the work, {counted} in {UNITS[comparison.axis]}'
-        )
-    for method, figures in comparison.methods.items():
-        one_run, separate = figures.cost.one_run_gpu_h, figures.cost.separate_gpu_h
-        if one_run is None or separate is None:
-            if price is not None:
-                notes.append(f'{method}: no cost in money, its runs do not record their number of GPUs: give --gpus')
-        elif price is not None or one_run * 3600 > 1.5 * figures.cost.one_run_s:
-            paid = '' if price is None else f'; at {price:g} each {price * one_run:.2f} and {price * separate:.2f}'
-            notes.append(f'{method}: {comparison.kind} {one_run:.4g} GPU-hours, separate runs {separate:.4g}{paid}')
-    return notes
+def plus_minus(value: float, low: float, high: float, digits: int) -> str:
+    """Returns a difference and half of its 95% interval, which is symmetric, if it has one: ``+0.50 ±0.25``."""
+    text = number(value, digits, sign=True)
+    return text if math.isnan(low) else f'{text} ±{(high - low) / 2:.{digits}f}'
 
 
-def ensemble_table(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> Table:
-    """Returns a row per trough: the score of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
-    axis = default_axis([curve])
-    troughs = {point.cycle: point_count(point, axis) for point in curve.points}
-    metric = next(iter(points[0].metrics)) if points else ''
-    loss = is_lower_better(metric)
-    title = safe(metric) if loss else 'accuracy in %'
-    table = Table(title=f'{title}, by number of snapshots (= forward passes)', title_justify='left', box=SIMPLE_HEAD)
-    table.add_column('trough')
-    sizes = sorted({point.members for point in points})
-    for size in sizes:
-        table.add_column(str(size), justify='right')
-    for cycle in sorted({point.cycle for point in points}):
-        at = {point.members: point for point in points if point.cycle == cycle}
-        scores = {size: point.metrics[metric] for size, point in at.items()}
-        trough = troughs[cycle]
-        table.add_row(
-            f'{trough:g}ep' if axis == 'epoch' else f'{count_labels([trough or 0], axis)[0]} {UNITS[axis]}',
-            *(
-                (f'{scores[size]:.4f}' if loss else f'{100 * scores[size]:.2f}') if size in scores else ''
-                for size in sizes
-            ),
-        )
-    return table
+def with_interval(value: float, low: float, high: float, spelled: Callable[[float], str]) -> str:
+    """Returns a figure and its 95% interval, if it has one; an end that is open (0 or infinite) has no number.
+
+    Example:
+        >>> with_interval(1.94, 1.9, math.inf, '{:.2f}'.format), with_interval(1.94, math.nan, math.nan, str)
+        ('1.94 [1.90, ...]', '1.94')
+    """
+    if math.isnan(value) or math.isnan(low):
+        return '' if math.isnan(value) else spelled(value)
+    return f'{spelled(value)} [{spelled(low) if low else "..."}, {spelled(high) if high < math.inf else "..."}]'
 
 
-def _count_headings(counts: Sequence[float], axis: str) -> list[str]:
-    """Returns counts as headings; the last names the unit, but for epochs."""
-    headings = count_labels(counts, axis)
-    return headings if axis == 'epoch' or not headings else [*headings[:-1], f'{headings[-1]} {UNITS[axis]}']
+def direction(lower_is_better: bool) -> str:
+    """Returns the direction of a metric, for a title."""
+    return 'less is better' if lower_is_better else 'more is better'
 
 
-def _count(comparison: Comparison, count: float) -> str:
-    return count_labels([count], comparison.axis)[0]
+def marked(text: str, unlike_times: str | None) -> str:
+    """Returns what rests on times with a mark where they are not comparable; :func:`marks` says why."""
+    return f'{text} *' if text and unlike_times else text
 
 
-def _gap_at(comparison: Comparison, found: Estimate | None) -> str:
-    """Returns the gap at a point; the interval of a ratio is not symmetric."""
-    if found is None or comparison.is_ratio:
-        return plain(found and found.value, 4)
-    return plus_minus(found, 2 if in_points(comparison.metric, comparison.scale) else 4)
-
-
-def _gap(comparison: Comparison, value: float | None) -> str:
-    """Returns a gap: points with three digits, losses with four, ratios without a sign."""
-    if comparison.is_ratio:
-        return plain(value, 4)
-    return signed(value, 3 if in_points(comparison.metric, comparison.scale) else 4)
+def marks(unlike_times: Sequence[str | None]) -> list[str]:
+    """Returns the notes on what :func:`marked` marks."""
+    return [f'* {why}' for why in dict.fromkeys(filter(None, unlike_times))]

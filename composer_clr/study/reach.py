@@ -107,7 +107,7 @@ class Line(NamedTuple):
 
     def minus(self, other: Line) -> Line | None:
         """Returns the difference of two lines over the same seeds; ``None`` where they do not overlap."""
-        knots = np.unique(np.concatenate([self.x, other.x]))
+        knots = np.unique(np.concatenate([self.x, other.x], axis=1))
         first, last = max(self.x[0, 0], other.x[0, 0]), min(self.x[1, -1], other.x[1, -1])
         knots = knots[(knots >= first) & (knots <= last)]
         if len(knots) < 2:

@@ -14,10 +14,13 @@ from composer_clr.study.compare import Comparison, KindComparison
 from composer_clr.study.estimates import Array, student_t
 from composer_clr.study.reach import Crossing
 from composer_clr.study.table import Curve, Study
+from composer_clr.utils.errors import listed
 
 __all__ = ['Verdict', 'decided_crossings', 'tiers', 'verdict_lines', 'verdicts']
 
 _FAMILY_WISE, _POWER, _MOST_SEEDS = 0.05, 0.8, 1000
+# Methods that a line names with their figures.
+_MOST_SAID = 3
 
 
 class Verdict(NamedTuple):
@@ -201,7 +204,7 @@ def _lead(
 
 
 def verdict_lines(compared: Comparison) -> list[str]:
-    """Returns a line per kind of curve and budget: which methods are better or worse, by how much, and what is open."""
+    """Returns a line per kind of curve and budget: methods that are better or worse, by how much if they are few."""
     lines, axis = [], compared.study.axis
     found = verdicts(compared)
     for kind, methods in found.items():
@@ -209,9 +212,19 @@ def verdict_lines(compared: Comparison) -> list[str]:
         for count, label in zip(counts, count_labels(counts, axis), strict=True):
             here = [(method, one) for method, of_method in methods.items() for one in of_method if one.at == count]
             said = [_said(method, one, len(methods) > 1) for method, one in here]
+            if len(here) > _MOST_SAID:
+                said = _counted(here)
             where = f'{label} {UNITS[axis]}' if len(found) == 1 else f'{kind}, {label} {UNITS[axis]}'
             lines.append(f'{where}: {"; ".join(said)}')
     return lines
+
+
+def _counted(here: Sequence[tuple[str, Verdict]]) -> list[str]:
+    """Returns the names of methods that are decided, and how many are not: more than a line has room for."""
+    names = {verdict: [name for name, one in here if one.decided == verdict] for verdict in ('better', 'worse')}
+    said = [f'{verdict}: {listed(found, 6)}' for verdict, found in names.items() if found]
+    undecided = len(here) - sum(map(len, names.values()))
+    return [*said, f'{undecided} undecided'] if undecided else said
 
 
 def _said(method: str, found: Verdict, named: bool) -> str:

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from composer_clr.cli.schedule_tables import copies_note
+from composer_clr.cli.schedule import copies_note
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
-from composer_clr.cli.tables import ensemble_table
+from composer_clr.cli.recipes import ensemble_table
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.study import study
@@ -79,7 +79,7 @@ def test_averages_and_fast_cycles_are_evaluated_and_ensembles_made(capsys):
     assert [list(point.metrics) for point in curve.points] == [[LOSS, f'averaged/{LOSS}', f'fast-cycles/{LOSS}']] * 2
     assert [p.metrics[LOSS] for p in curve.points] == [p.metrics[LOSS] for p in trained('plain').points]
     read, points = ensembles_of_recipe('quickstart/text', [*SHRUNK, 'run_name=averages'])
-    assert list(ensemble_table(read, points).columns[0].cells) == ['512 tok', '1024 tok']
+    assert [row[0] for row in ensemble_table(read, points).rows] == ['512 tok', '1024 tok']
     assert [(point.members, point.cycle) for point in points] == [(1, 0), (1, 1), (2, 1)]
     assert [points[i].metrics[LOSS] for i in (0, 1)] == pytest.approx([p.metrics[LOSS] for p in curve.points], abs=1e-5)
     assert points[2].metrics[LOSS] < points[0].metrics[LOSS]

@@ -1,17 +1,21 @@
-"""The tables of ``composer-clr schedule``, and the notes below them."""
+"""The command that shows what a recipe's run will do: schedule."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+import typer
 
+from composer_clr.cli.options import check_picture, say, write_picture
+from composer_clr.cli.tables import Table, show
 from composer_clr.recipes.preview import Branch, Extension
 from composer_clr.schedule.averages import most_open, read_average, tail
 from composer_clr.schedule.run_schedule import RunSchedule
 
-__all__ = ['branch_notes', 'branch_table', 'copies_note', 'extension_note', 'schedule_notes', 'schedule_table']
+__all__ = ['copies_note', 'schedule']
 
 # Parts of a unit, so that short windows are counted.
 _FINE = 1000
@@ -19,21 +23,81 @@ _FINE = 1000
 _MOSTLY_WARMUP = 0.7
 
 
+def schedule(
+    recipe: Annotated[str, typer.Argument(help='A shipped recipe, such as quickstart/digits, or a YAML file.')],
+    overrides: Annotated[list[str] | None, typer.Argument(help='key=value pairs.')] = None,
+    points: Annotated[
+        int | None, typer.Option(help='Find the schedule with so many points up to max_duration, as overrides to copy.')
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option('--from', metavar='TIME', help='Add what training on from this time costs: a run to extend.'),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
+    ] = None,
+) -> None:
+    """Show the cycles of a recipe's run, its points, and the cost of the curve beside one run per point.
+
+    For schedule.kind=branch: the trunk and its branches.
+    """
+    from composer_clr.curves.names import ANYTIME
+    from composer_clr.recipes.load import load_recipe
+    from composer_clr.recipes.preview import extended, fitting_overrides, planned_branches, planned_run
+
+    if picture is not None:
+        check_picture(picture)
+    loaded = load_recipe(recipe, overrides or [])
+    notes = []
+    if points is not None:
+        fitting = fitting_overrides(loaded, points)
+        loaded = load_recipe(recipe, [*(overrides or []), *fitting])
+        notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
+    if start is not None:
+        notes.append(extension_note(extended(loaded, start)))
+    planned = planned_run(loaded)
+    if loaded.schedule.kind == ANYTIME:
+        notes.append(copies_note(planned, loaded.schedule.average))
+    branches = planned_branches(loaded) if loaded.schedule.kind == 'branch' else []
+    if branches:
+        show(branch_table(branches, planned.unit), [*branch_notes(branches, planned), *notes])
+    else:
+        show(schedule_table(planned), [*schedule_notes(planned), *notes])
+    if picture is not None:
+        import matplotlib as mpl
+
+        mpl.use('agg')
+        from composer_clr.figures.plane import paper_style
+        from composer_clr.figures.schedule import learning_rate
+
+        with paper_style():
+            figure = learning_rate(
+                planned.cycles,
+                planned.end,
+                planned.unit,
+                loaded.optimizer.lr,
+                loaded.schedule.alpha_f,
+                branches=[branch.end for branch in branches[1:]],
+            )
+            write_picture(picture, figure)
+        say(f'{picture}: the learning rate', picture)
+
+
 def schedule_table(planned: RunSchedule) -> Table:
     """Returns a row per cycle: its restart, its trough and its period; of a run without decay, a row per mark."""
-    table = Table(box=SIMPLE_HEAD)
-    if not planned.cycles.decays:
-        for heading in ('point', 'mark', 'rate / its peak'):
-            table.add_column(heading, justify='right')
-        for point, mark in enumerate(planned.troughs):
-            table.add_row(str(point), f'{mark}{planned.unit}', f'{planned.cycles.multiplier(mark):.3g}')
-        return table
-    for heading in ('cycle', 'restart', 'trough', 'period'):
-        table.add_column(heading, justify='right')
-    for cycle in range(len(planned.troughs)):
-        restart, trough = planned.cycles.bounds(cycle)
-        table.add_row(str(cycle), *(f'{time}{planned.unit}' for time in (restart, trough, trough - restart)))
-    return table
+    unit, cycles = planned.unit, planned.cycles
+    if not cycles.decays:
+        marks = [
+            [f'{point}', f'{mark}{unit}', f'{cycles.multiplier(mark):.3g}']
+            for point, mark in enumerate(planned.troughs)
+        ]
+        return Table('', ['point', 'mark', 'rate / its peak'], marks, 0)
+    bounds = [cycles.bounds(cycle) for cycle in range(len(planned.troughs))]
+    rows = [
+        [f'{cycle}', f'{restart}{unit}', f'{trough}{unit}', f'{trough - restart}{unit}']
+        for cycle, (restart, trough) in enumerate(bounds)
+    ]
+    return Table('', ['cycle', 'restart', 'trough', 'period'], rows, 0)
 
 
 def schedule_notes(planned: RunSchedule) -> list[str]:
@@ -60,12 +124,7 @@ def schedule_notes(planned: RunSchedule) -> list[str]:
 
 
 def copies_note(planned: RunSchedule, average: Mapping[str, object]) -> str:
-    """Returns how many copies of the weights an anytime run keeps at most.
-
-    Args:
-        planned (RunSchedule): The run.
-        average (Mapping): The arguments of its average.
-    """
+    """Returns how many copies of the weights an anytime run keeps at most, by the arguments of its average."""
     window, _ = read_average(average)
     copies = 1 if window is None else most_open(tail(_FINE * mark, window) for mark in planned.troughs)
     kept = 'a copy' if copies == 1 else f'up to {copies} copies'
@@ -75,14 +134,12 @@ def copies_note(planned: RunSchedule, average: Mapping[str, object]) -> str:
 
 def branch_table(branches: Sequence[Branch], unit: str) -> Table:
     """Returns a row for the trunk and for each branch: where it leaves the trunk, its decay, its point, its length."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ('run', 'leaves trunk', 'decay starts', 'point', 'trained'):
-        table.add_column(heading, justify='right')
+    rows = []
     for number, branch in enumerate(branches):
         times = (branch.decays, branch.end, branch.end - branch.starts)
         leaves = f'{branch.starts:.10g}{unit}' if number else ''
-        table.add_row(f'branch {number}' if number else 'trunk', leaves, *(f'{time:.10g}{unit}' for time in times))
-    return table
+        rows.append([f'branch {number}' if number else 'trunk', leaves, *(f'{time:.10g}{unit}' for time in times)])
+    return Table('', ['run', 'leaves trunk', 'decay starts', 'point', 'trained'], rows)
 
 
 def branch_notes(branches: Sequence[Branch], planned: RunSchedule) -> list[str]:

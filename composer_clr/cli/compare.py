@@ -1,0 +1,289 @@
+"""The command that compares methods and kinds of curve: compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from composer_clr.cli.durations import readable_duration
+from composer_clr.cli.options import (
+    AllSeeds,
+    Baseline,
+    CurveAxis,
+    CurveKinds,
+    CurveMethods,
+    JsonFile,
+    LowerIsBetter,
+    Metric,
+    Peak,
+    Runs,
+    Strict,
+    TableFormat,
+    Tolerance,
+    chosen,
+    read_curves,
+    report,
+    with_averaged,
+    write_json,
+)
+from composer_clr.cli.tables import (
+    Table,
+    check_format,
+    direction,
+    marked,
+    marks,
+    number,
+    plus_minus,
+    show,
+    with_interval,
+)
+from composer_clr.curves.axes import PLURALS, UNITS, count_labels
+from composer_clr.curves.curve import CurveError
+from composer_clr.curves.metrics import difference_unit, in_points
+from composer_clr.curves.names import STANDARD
+from composer_clr.utils.errors import listed, printable
+from composer_clr.utils.files import is_stdout
+
+if TYPE_CHECKING:
+    from composer_clr.study.compare import Comparison
+    from composer_clr.study.findings import Finding
+    from composer_clr.study.table import Study
+
+__all__ = ['compare']
+
+_MOST_NOTES = 12
+
+
+def compare(
+    runs: Runs,
+    metric: Metric = None,
+    baseline: Baseline = 'baseline',
+    methods: CurveMethods = None,
+    kinds: CurveKinds = None,
+    points: Annotated[bool, typer.Option('--points', help='Show the figures at every point too.')] = False,
+    align: Annotated[str, typer.Option(help='interpolate, exact or nearest.')] = 'interpolate',
+    axis: CurveAxis = None,
+    tolerance: Tolerance = 0.05,
+    peak: Peak = False,
+    lower_is_better: LowerIsBetter = None,
+    all_seeds: AllSeeds = False,
+    resolve: Annotated[
+        float | None,
+        typer.Option(min=1e-9, help='Number of seeds with which a difference of so many points is found, such as 0.1.'),
+    ] = None,
+    table_format: TableFormat = 'text',
+    json_file: JsonFile = None,
+    strict: Strict = False,
+) -> None:
+    """Compare methods with the baseline, and every kind of curve with the standard one if there is one.
+
+    First a line per budget says which methods are better or worse, then follow the means over the points.
+    """
+    from composer_clr.study.alignment import Alignment
+    from composer_clr.study.compare import compare as compare_study
+    from composer_clr.study.findings import findings
+    from composer_clr.study.record import record
+    from composer_clr.study.table import Study
+    from composer_clr.study.verdicts import verdict_lines
+
+    check_format(table_format)
+    if resolve is not None and not math.isfinite(resolve):
+        raise CurveError(f'--resolve {resolve}: must be a finite number')
+    alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
+    curves = with_averaged(read_curves(runs, strict, axis), metric)
+    study = Study.of(
+        chosen(curves, methods, kinds, beside=[baseline], beside_kinds=[STANDARD]),
+        metric,
+        axis=axis,
+        peak=peak,
+        baseline=baseline,
+        lower_is_better=lower_is_better,
+        all_seeds=all_seeds,
+        strict=strict,
+    )
+    report([f'left out: {error}' for error in study.left_out])
+    compared = compare_study(study, alignment, strict=strict)
+    written = record(compared, resolve=resolve)
+    write_json(json_file, written)
+    if table_format == 'text':
+        lines = [printable(line) for line in verdict_lines(compared)]
+        typer.echo('\n'.join([*lines, *([''] if lines else [])]), err=json_file is not None and is_stdout(json_file))
+    found = findings(compared)
+    tables = [*_means(compared, found), *([_points(study, found)] if points else [])]
+    for i, table in enumerate(tables, start=1):
+        resolving = [*_resolving(written, resolve)] if resolve is not None else []
+        notes = _notes(compared, found, resolving) if i == len(tables) else []
+        show(table, notes, json_file, form=table_format)
+
+
+def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
+    """Yields the means over the points: of gaps to the standard curves, and of improvements over the baseline."""
+    study = compared.study
+    digits = 3 if in_points(study.metric, study.scale) else 4
+    at = {(one.method, one.kind, one.quantity): one for one in found if math.isnan(one.at)}
+
+    def cell(key: tuple[str, str], quantity: str, spelled: Callable[[float], str] | None = None) -> str:
+        if (one := at.get((*key, quantity))) is None:
+            return ''
+        if spelled is None:
+            return plus_minus(one.value, one.low, one.high, digits)
+        return with_interval(one.value, one.low, one.high, spelled)
+
+    better = direction(study.lower_is_better)
+    unit = f'{study.metric} ({better}), in {difference_unit(study.metric, study.scale)}'
+    with_standard = {
+        (method, kind): one for kind, of_kind in compared.kinds.items() for method, one in of_kind.methods.items()
+    }
+    if with_standard:
+        headers = ['method', 'kind', 'mean gap', 'seeds', 'cosine', f'cost in {UNITS[study.axis]}', 'in time']
+        rows = [
+            [
+                *key,
+                cell(key, 'mean_gap', _ratio if study.is_ratio else None),
+                str(at[(*key, 'mean_gap')].seeds),
+                cell(key, 'cosine', _three),
+                number(one.cost.counted_ratio, 3),
+                marked(cell(key, 'cost_ratio', _three), one.unlike_times),
+            ]
+            for key, one in with_standard.items()
+        ]
+        what = f'{study.metric} ({better}), as a ratio' if study.is_ratio else f'{unit}, ± half of the 95% interval'
+        yield Table(f'gap to standard runs, {what}; cost: separate runs over one', headers, rows, 2)
+    over = {
+        (method, kind): one for kind, of_kind in compared.kinds.items() for method, one in of_kind.over_baseline.items()
+    }
+    if over:
+        by_time = [marked(cell(key, 'mean_improvement_at_equal_time'), one.unlike_times) for key, one in over.items()]
+        rows = [
+            [*key, cell(key, 'mean_improvement') or 'the curves do not overlap', time, str(_seeds(at, key))]
+            for key, time in zip(over, by_time, strict=True)
+        ]
+        unit = unit if not study.is_ratio else f'{study.metric} ({better}), in logarithms'
+        headers = ['method', 'kind', f'mean at equal {PLURALS[study.axis]}', 'at equal time', 'seeds']
+        yield Table(f'improvement over {study.baseline}, {unit}, ± half of the 95% interval', headers, rows, 2)
+
+
+def _seeds(at: dict[tuple[str, str, str], Finding], key: tuple[str, str]) -> int | str:
+    one = at.get((*key, 'mean_improvement'))
+    return '' if one is None else one.seeds
+
+
+def _points(study: Study, found: Sequence[Finding]) -> Table:
+    """Returns a row per method, kind and point: its gap, its improvements, its speedup."""
+    digits = 2 if in_points(study.metric, study.scale) else 4
+    quantities = {
+        'gap': 'gap',
+        'improvement': 'improvement',
+        'improvement_at_equal_time': 'at equal time',
+        'speedup': 'speedup',
+    }
+    at = {(one.method, one.kind, one.at, one.quantity): one for one in found if one.quantity in quantities}
+    shown = [name for name in quantities if any(key[3] == name for key in at)]
+    keys = list(dict.fromkeys(key[:3] for key in at))
+    labels = count_labels([key[2] for key in keys], 'epoch' if study.axis == 'epoch' else 'token')
+
+    def cell(name: str, one: Finding | None) -> str:
+        if one is None:
+            return ''
+        ends = one.value, one.low, one.high
+        if name == 'speedup':
+            relation = f'{one.note} ' if one.note in ('<=', '>=') else ''
+            return relation + with_interval(*ends, _two)
+        return with_interval(*ends, _ratio) if name == 'gap' and study.is_ratio else plus_minus(*ends, digits)
+
+    rows = [
+        [*key[:2], label, *(cell(name, at.get((*key, name))) for name in shown)]
+        for key, label in zip(keys, labels, strict=True)
+    ]
+    return Table('at every point', ['method', 'kind', PLURALS[study.axis], *map(quantities.get, shown)], rows, 2)  # type: ignore[list-item]
+
+
+def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[str]) -> list[str]:
+    """Returns what the tables do not say: seeds, pairing, agreement, decided crossings and rankings."""
+    from composer_clr.study.verdicts import decided_crossings, tiers, verdicts
+
+    study, several = compared.study, len(compared.kinds) > 1
+    both = [one for kind in compared.kinds.values() for one in (*kind.methods.values(), *kind.over_baseline.values())]
+    unlike = [one.unlike_times for one in both]
+    notes = [
+        *marks(unlike),
+        *resolving,
+        *(warning for warning in study.warnings if warning not in unlike),
+        *study.notes,
+    ]
+    decided = verdicts(compared)
+    for kind, of_kind in compared.kinds.items():
+        where = f'{kind}: ' if several else ''
+        if of_kind.formula_cost_ratio is not None:
+            notes.append(f'{where}cost by the formula: {of_kind.formula_cost_ratio:.3f}')
+        taus = [one for one in found if (one.kind, one.quantity) == (kind, 'tau')]
+        if taus:
+            said = [
+                f'{_count(study, one.at)}: {with_interval(one.value, one.low, one.high, "{:.2f}".format)}'
+                for one in taus
+            ]
+            notes.append(f"{where}agreement of the methods' rankings (Kendall's tau): {listed(said, 6)}")
+        for method, over in of_kind.over_baseline.items():
+            for crossings, spelled in (
+                (over.crossings_in_counts, lambda budget: f'{budget:.4g} {PLURALS[study.axis]}'),
+                (over.crossings_in_time, readable_duration),
+            ):
+                for one in decided_crossings(decided[kind][method], crossings, method):
+                    budget = with_interval(one.budget, one.low, one.high, spelled)
+                    notes.append(f'{where}{method} and {study.baseline}: {one.better} is better from {budget} on')
+        for count, groups in tiers(compared, kind).items():
+            said = ' > '.join(' = '.join(tied) for tied in groups)
+            notes.append(f'{where}ranking at {_count(study, count)} {PLURALS[study.axis]}: {said}')
+        for why in dict.fromkeys(of_kind.skipped.values()):
+            methods = [method for method, its in of_kind.skipped.items() if its == why]
+            notes.append(f'{where}{listed(methods, 6)}: not compared, {why}')
+    notes.extend(f'{kind}: not compared with standard runs, {why}' for kind, why in compared.left_out.items())
+    means = [one for one in found if one.quantity.startswith('mean_')]
+    one_seed = list(dict.fromkeys(f'{one.method}, {one.kind}' for one in means if one.seeds < 2))
+    if one_seed:
+        all_of_them = all(one.seeds < 2 for one in means)
+        notes.append('one seed, so no interval' + ('' if all_of_them else f': {"; ".join(one_seed[:6])}'))
+    pairing: dict[str, dict[str, None]] = {}
+    for one in found:
+        if one.quantity == 'gap' and one.note:
+            pairing.setdefault(one.note, {})[_count(study, one.at)] = None
+    notes.extend(f'standard runs {how} at {listed(list(counts))}' for how, counts in pairing.items())
+    notes = list(dict.fromkeys(notes))
+    if len(notes) > _MOST_NOTES:
+        notes = [*notes[:_MOST_NOTES], f'{len(notes) - _MOST_NOTES:,} more notes are not shown: --json FILE writes all']
+    return notes
+
+
+def _resolving(written: Mapping[str, Any], resolve: float) -> Iterator[str]:
+    """Yields the number of seeds with which a mean difference of a given size would be found."""
+    gaps = {(method, kind): one['gap'] for kind, found in written['kinds'].items() for method, one in found.items()}
+    over = {
+        (method, kind): one['at_equal_counts']
+        for kind, found in written['over_baseline'].items()
+        for method, one in found['methods'].items()
+        if one['at_equal_counts'] is not None
+    }
+    for what, found in (('mean gap', gaps), ('mean improvement', over)):
+        for (method, kind), one in found.items():
+            seeds = one['seeds_to_resolve']
+            needed = 'not known from one seed, train two or more' if seeds is None else f'{seeds} seeds'
+            yield f'{method}, {kind}, {what}: to find a difference of {resolve:g} in 4 of 5 studies: {needed}'
+
+
+def _count(study: Study, count: float) -> str:
+    return count_labels([count], study.axis)[0]
+
+
+def _two(value: float) -> str:
+    return number(value, 2)
+
+
+def _three(value: float) -> str:
+    return number(value, 3)
+
+
+def _ratio(value: float) -> str:
+    return number(value, 4)
