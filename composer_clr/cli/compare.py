@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ['compare']
 
-_MOST_NOTES = 12
+_MOST_NOTES = 16
 
 
 def compare(
@@ -138,7 +138,7 @@ def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
         (method, kind): one for kind, of_kind in compared.kinds.items() for method, one in of_kind.methods.items()
     }
     if with_standard:
-        headers = ['method', 'kind', 'mean gap', 'seeds', 'cosine', f'cost in {UNITS[study.axis]}', 'in time']
+        headers = ['method', 'kind', 'mean gap', 'seeds', 'cosine', f'cost, {UNITS[study.axis]}', 'cost, time']
         rows = [
             [
                 *key,
@@ -146,7 +146,7 @@ def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
                 str(at[(*key, 'mean_gap')].seeds),
                 cell(key, 'cosine', _three),
                 number(one.cost.counted_ratio, 3),
-                marked(cell(key, 'cost_ratio', _three), one.unlike_times),
+                marked(cell(key, 'cost_ratio', _two), one.unlike_times),
             ]
             for key, one in with_standard.items()
         ]
@@ -234,14 +234,23 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
                 for one in decided_crossings(decided[kind][method], crossings, method):
                     budget = with_interval(one.budget, one.low, one.high, spelled)
                     notes.append(f'{where}{method} and {study.baseline}: {one.better} is better from {budget} on')
-        for count, groups in tiers(compared, kind).items():
-            said = ' > '.join(' = '.join(tied) for tied in groups)
-            notes.append(f'{where}ranking at {_count(study, count)} {PLURALS[study.axis]}: {said}')
+        rankings: dict[str, list[str]] = {}
+        # Of one method, the verdicts say the same.
+        for count, groups in tiers(compared, kind).items() if len(of_kind.over_baseline) > 1 else ():
+            ranking = ' > '.join(' = '.join(tied) for tied in groups)
+            rankings.setdefault(ranking, []).append(_count(study, count))
+        notes.extend(
+            f'{where}ranking at {listed(at)} {PLURALS[study.axis]}: {ranking}' for ranking, at in rankings.items()
+        )
         for why in dict.fromkeys(of_kind.skipped.values()):
             methods = [method for method, its in of_kind.skipped.items() if its == why]
             notes.append(f'{where}{listed(methods, 6)}: not compared, {why}')
     notes.extend(f'{kind}: not compared with standard runs, {why}' for kind, why in compared.left_out.items())
     means = [one for one in found if one.quantity.startswith('mean_')]
+    for one in means:
+        words = one.note.split()  # over 5 of 6 points
+        if words[1:2] != words[3:4]:
+            notes.append(f'{one.quantity.replace("_", " ")}: {one.note}')
     one_seed = list(dict.fromkeys(f'{one.method}, {one.kind}' for one in means if one.seeds < 2))
     if one_seed:
         all_of_them = all(one.seeds < 2 for one in means)
@@ -253,7 +262,10 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
     notes.extend(f'standard runs {how} at {listed(list(counts))}' for how, counts in pairing.items())
     notes = list(dict.fromkeys(notes))
     if len(notes) > _MOST_NOTES:
-        notes = [*notes[:_MOST_NOTES], f'{len(notes) - _MOST_NOTES:,} more notes are not shown: --json FILE writes all']
+        notes = [
+            *notes[:_MOST_NOTES],
+            f'{len(notes) - _MOST_NOTES:,} more notes are not shown: --json FILE writes all of them',
+        ]
     return notes
 
 
@@ -286,4 +298,4 @@ def _three(value: float) -> str:
 
 
 def _ratio(value: float) -> str:
-    return number(value, 4)
+    return number(value, 3)

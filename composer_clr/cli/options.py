@@ -196,8 +196,11 @@ def check_picture(path: Path) -> str:
 
 def write_picture(path: Path, figure: Figure) -> None:
     """Writes a figure in the format of :func:`check_picture`."""
+    import matplotlib.pyplot as plt
+
     picture = io.BytesIO()
     figure.savefig(picture, format=check_picture(path), dpi=200)
+    plt.close(figure)
     write_output(path, picture.getvalue())
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from composer_clr.analysis.ask import answer, answers_record
-from composer_clr.cli.answers_table import answers_notes, answers_table, frontier_table
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 from tests.helpers.text_tables import shown
@@ -32,34 +31,6 @@ def exact(curve):
         tuple(speedup and speedup.answer.exact for speedup in curve.speedups),
         tuple(best.exact for best in curve.values),
     )
-
-
-def test_runs_that_count_epochs_beside_runs_that_count_batches():
-    def counted(method, epochs):
-        points = [point(e, v, s, batch=b) for e, b, s, v in zip(epochs, (400, 800), (10, 20), (0.5, 0.6), strict=True)]
-        return TradeoffCurve(run(method, 'cyclic', []).run, points)
-
-    curves = [counted('MX', (None, None)), counted('baseline', (4, 8))]
-    for order in (curves, curves[::-1]):
-        answers = answer(order, within=[(400 * 2**0.5, 'batch')])
-        assert [one.values[0].exact for one in answers.curves] == pytest.approx([0.55, 0.55])
-        with pytest.raises(CurveError, match='counts no epochs'):
-            answer(order, within=[(6, 'epoch')])
-    assert [(p.axis, p.count) for p in answers.frontier] == [('epoch', 4), ('batch', 400), ('epoch', 8), ('batch', 800)]
-    assert [[key for key in p if key in ('epoch', 'batch')] for p in answers_record(answers)['frontier'][:2]] == [
-        ['epoch'],
-        ['batch'],
-    ]
-    rows = shown(frontier_table(answers))
-    assert 'time value trained method kind' in rows
-    assert '10 s 50.00% 400 ba MX cyclic' in rows
-
-
-def test_times_on_different_numbers_of_ranks_are_said_not_to_be_comparable():
-    on_eight = TradeoffCurve(replace(STUDY[0].run, world_size=8, run_name='eight'), STUDY[0].points)
-    answers = answer([on_eight, *STUDY[1:]], reach=[0.4])
-    assert answers_notes(answers)[0].startswith('* training times are not comparable: run ')
-    assert answers_record(answers)['warning'].endswith("run 'eight' has world_size=8, run 'r' 1")
 
 
 class TestAnswer:
@@ -194,41 +165,3 @@ def test_the_record_is_strict_json():
         ],
         'warning': None,
     }
-
-
-class TestTables:
-    def test_a_row_a_curve(self):
-        answers = answer(STUDY, reach=[0.4], within=[100])
-        rows = shown(answers_table(answers))
-        assert [rows[2], *rows[4:8]] == [
-            'method kind to reach 40% speedup over baseline seeds within 100 s',
-            'baseline standard 200 s 1.00 1 36.99%',
-            'baseline cyclic 100 s 1.00 1 40.00%',
-            'MX cyclic 50 s 2.00 1 46.02%',
-            'LS wsd-s not reached >= 20.00%',
-        ]
-        assert answers_notes(answers) == [
-            'one seed, so no interval',
-            'LS, wsd-s: measured from 3 s to 30 s, from 10.00% to 20.00%',
-        ]
-
-    def test_a_time_out_of_the_measured_range_is_noted_too(self):
-        assert answers_notes(answer(STUDY[:1], within=[1])) == [
-            'MX, cyclic: measured from 5 s to 8.33 min, from 20.00% to 60.00%'
-        ]
-        assert answers_notes(answer(STUDY[:1], within=[5])) == []
-
-    def test_without_a_baseline_there_is_no_speedup(self):
-        assert (
-            'speedup'
-            not in shown(answers_table(answer([*STUDY[:1], run('LS', 'cyclic', [(1, 0.2, 5)])], reach=[0.4])))[2]
-        )
-
-    def test_the_times_of_a_table_are_of_one_unit(self):
-        slow = run('baseline', 'cyclic', [(1, 0.2, 60), (2, 0.6, 7200)])
-        answers = answer([slow], reach=[0.2, 0.6])
-        assert shown(answers_table(answers))[4] == 'baseline cyclic 0.0167 h 1.00 2 h 1.00 1'
-        assert shown(frontier_table(answers))[-3:-1] == [
-            '0.0167 h 20.00% 1 baseline cyclic',
-            '2 h 60.00% 2 baseline cyclic',
-        ]

@@ -12,18 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.analysis.ask import answer
 from composer_clr.analysis.compare import compare
 from composer_clr.analysis.comparison_record import record
 from composer_clr.analysis.pairing import Alignment
 from composer_clr.analysis.study import compare_study
-from composer_clr.cli.answers_table import answers_table
-from composer_clr.cli.tables import comparison_notes
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import PEAK, read_long_csv
 from tests.helpers import slow_comparison as slow
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
-from tests.helpers.text_tables import shown
 
 
 def study():
@@ -179,38 +175,6 @@ class TestCompare:
         assert found.agreement == {16: 1, 32: -1}
         assert compare(curves, lower_is_better=False).methods['MX'].improvement.cyclic[0] == pytest.approx(-0.2)
 
-    def test_a_fit_tells_its_residuals_in_points(self):
-        # In even steps 1, -3, 3, -1 is orthogonal to every parabola, so that none of it is fitted.
-        points = [(10, 0.51), (20, 0.47), (40, 0.53), (80, 0.49)]
-        curves = [run('baseline', 'cyclic', points), *standard_runs('baseline', points)]
-        found = compare(curves, alignment=Alignment('fit'))
-        residuals = {10: 1, 20: -3, 40: 3, 80: -1}
-        assert found.methods['baseline'].fit_residuals == pytest.approx(residuals)
-        assert found.methods['baseline'].gap.value == pytest.approx(list(residuals.values()))
-        written = record(found)['methods']['baseline']['fit_residuals']
-        assert written == pytest.approx({f'{epoch}': value for epoch, value in residuals.items()})
-        note = (
-            'baseline: its standard curve is a fit, the least squares parabola in log epoch; residuals at '
-            '10: +1.000, 20: -3.000, 40: +3.000, 80: -1.000'
-        )
-        assert note in comparison_notes(found)
-        by_time = compare(curves, alignment=Alignment('fit', 'time')).methods['baseline'].fit_residuals
-        assert list(by_time or {}) == [1000, 2000, 4000, 8000]
-
-    def test_the_notes_name_methods_that_were_paired_alike_together(self):
-        curves = [
-            run('baseline', 'cyclic', [(8, 0.4), (32, 0.5), (64, 0.6)]),
-            run('MX', 'cyclic', [(8, 0.4), (32, 0.6)]),
-        ]
-        for method in ('baseline', 'MX'):
-            curves += standard_runs(method, [(16, 0.5), (64, 0.6)])
-        assert comparison_notes(compare(curves)) == [
-            'cost ratio by the formula: 1.500',
-            'interpolated at 32: baseline, MX',
-            'left out at 8: baseline, MX',
-            'one seed, so no interval: baseline, MX',
-        ]
-
     def test_a_method_of_one_kind_and_other_kinds_are_left_aside(self):
         curves = [*study(), run('LS', 'cyclic', [(16, 0.5), (32, 0.6)]), run('CL', 'wsd-s', [(16, 0.5)])]
         found = compare(curves)
@@ -356,20 +320,6 @@ class TestPaper:
         assert all(1.957 <= figures.cost_ratio <= 1.981 for figures in found.methods.values())
         assert list(found.agreement) == [16, 32, 64, 128, 256, 512]
         assert record(found)['metric'] == 'peak:top1'
-
-    def test_a_value_that_the_first_point_exceeds_is_a_bound(self, paper):
-        found = answer(paper, 'top1', reach=['72%'], within=[3 * 86400], peak=True)
-        asked = {(one.curve.method, one.curve.kind): one for one in found.curves}
-        faster, base = asked['BP+CL', 'standard'], asked['baseline', 'standard']
-        assert base.reached[0].state == 'reached'
-        assert base.reached[0].value / 60 == pytest.approx(84.6, abs=0.05)
-        assert (faster.reached[0].state, faster.reached[0].relation) == ('bound', '<=')
-        assert faster.reached[0].value / 60 == pytest.approx(54.9, abs=0.05)
-        assert (faster.speedups[0].answer.state, faster.speedups[0].answer.relation) == ('bound', '>=')
-        assert faster.speedups[0].answer.value == pytest.approx(1.54, abs=0.005)
-        assert (base.values[0].state, base.values[0].relation) == ('bound', '>=')
-        rows = shown(answers_table(found))
-        assert any('<= 54.9 min >= 1.54' in row for row in rows), rows
 
     def test_methods_against_each_other_beside_a_slow_computation(self, paper):
         study = {

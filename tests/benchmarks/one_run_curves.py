@@ -192,9 +192,12 @@ def draw(curves: list[TradeoffCurve], path: Path, figure: str = '1C') -> None:
     import matplotlib as mpl
 
     mpl.use('agg')
-    from composer_clr.figures import paper
+    from composer_clr.figures import by_number
+    from composer_clr.figures.plane import paper_style
+    from composer_clr.study.table import Study
 
-    paper.draw(figure, curves).savefig(path, dpi=200)
+    with paper_style():
+        by_number.draw(figure, Study.of(curves)).savefig(path, dpi=200)
 
 
 def table(options: argparse.Namespace) -> str:

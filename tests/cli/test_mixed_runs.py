@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from composer_clr.cli import app as cli
 from composer_clr.curves.curve import TradeoffCurve
 from tests.helpers.studies import run
 
@@ -18,14 +16,6 @@ COMMANDS = [
     ['ask', '.', '--reach', '0.55', '--json', 'out.json'],
     ['plot', '.', '-o', 'out.png'],
 ]
-
-
-def call(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, 'argv', ['composer-clr', *arguments])
-    monkeypatch.setenv('COLUMNS', '160')
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code or 0  # type: ignore[return-value]
 
 
 def write(folder: Path, rates: list[float], **settings) -> None:
@@ -52,9 +42,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize('command', COMMANDS, ids=lambda command: command[0])
 class TestEveryCommand:
-    def test_leaves_the_odd_runs_out_with_the_reason(self, monkeypatch, folder, capsys, command):
+    def test_leaves_the_odd_runs_out_with_the_reason(self, call, folder, capsys, command):
         write(folder, [0.1, 0.1, 0.05])
-        assert call(monkeypatch, *command) == 0
+        assert call(*command) == 0
         said = capsys.readouterr().err.splitlines()
         assert said == [
             f"composer-clr: left out: run 'seed3-{i}/curve.json' has optimizer.lr=0.05, most runs of baseline, {kind} "
@@ -62,26 +52,26 @@ class TestEveryCommand:
             for i, kind in enumerate(('cyclic', 'standard', 'standard'))
         ]
 
-    def test_stops_at_the_first_one_if_strict(self, monkeypatch, folder, capsys, command):
+    def test_stops_at_the_first_one_if_strict(self, call, folder, capsys, command):
         write(folder, [0.1, 0.1, 0.05])
-        assert call(monkeypatch, *command, '--strict') == 2
+        assert call(*command, '--strict') == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "run 'seed3-0/curve.json' has optimizer.lr=0.05" in line
         assert not list(folder.glob('out*'))
 
-    def test_says_once_that_a_run_went_on_under_other_settings(self, monkeypatch, folder, capsys, command):
+    def test_says_once_that_a_run_went_on_under_other_settings(self, call, folder, capsys, command):
         write(folder, [0.1])
         curve = TradeoffCurve.read(folder / 'seed1-0')
         changes = [{'batch': 50, 'changed': {'optimizer.lr': [0.2, 0.1]}}]
         TradeoffCurve(replace(curve.run, changes=changes), curve.points).write(folder / 'seed1-0' / 'curve.json')
-        assert call(monkeypatch, *command) == 0
+        assert call(*command) == 0
         said = ' '.join(' '.join(capsys.readouterr()).split())
         assert said.count('baseline, cyclic: run ') == 1
         assert 'went on at batch 50 under other settings: optimizer.lr=0.2, now 0.1' in said
 
-    def test_refuses_in_one_line_where_most_do_not_agree(self, monkeypatch, folder, capsys, command):
+    def test_refuses_in_one_line_where_most_do_not_agree(self, call, folder, capsys, command):
         write(folder, [0.1, 0.05])
-        assert call(monkeypatch, *command) == 2
+        assert call(*command) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(
             "composer-clr: run 'seed1-0/curve.json' has optimizer.lr=0.1, run 'seed2-0/curve.json' 0.05, so they are "
@@ -90,12 +80,12 @@ class TestEveryCommand:
         assert not list(folder.glob('out*'))
 
 
-def test_the_numbers_are_those_without_the_odd_runs(monkeypatch, folder, capsys):
+def test_the_numbers_are_those_without_the_odd_runs(call, folder, capsys):
     write(folder, [0.1, 0.1, 0.05])
     for name in ('with', 'without'):
         paths = ['.'] if name == 'with' else [str(path) for path in folder.glob('seed[12]*')]
-        assert call(monkeypatch, 'compare', *paths, '--json', f'../{name}-compare.json') == 0
-        assert call(monkeypatch, 'ask', *paths, '--reach', '0.6', '--json', f'../{name}-ask.json') == 0
+        assert call('compare', *paths, '--json', f'../{name}-compare.json') == 0
+        assert call('ask', *paths, '--reach', '0.6', '--json', f'../{name}-ask.json') == 0
     for command in ('compare', 'ask'):
         assert json.loads((folder.parent / f'with-{command}.json').read_text()) == json.loads(
             (folder.parent / f'without-{command}.json').read_text()
@@ -105,13 +95,13 @@ def test_the_numbers_are_those_without_the_odd_runs(monkeypatch, folder, capsys)
     assert reached['time_s'] == pytest.approx(12 * (22 / 12) ** ((0.6 - 0.535) / 0.12))
 
 
-def test_export_keeps_every_point_and_says_that_a_csv_keeps_no_settings(monkeypatch, folder, capsys):
+def test_export_keeps_every_point_and_says_that_a_csv_keeps_no_settings(call, folder, capsys):
     write(folder, [0.1, 0.05])
-    assert call(monkeypatch, 'export', '.', '-o', 'out.csv') == 0
+    assert call('export', '.', '-o', 'out.csv') == 0
     said = capsys.readouterr().err.splitlines()
     assert [line.startswith('composer-clr: a CSV keeps no settings: run ') for line in said] == [True, True]
     assert len((folder / 'out.csv').read_text().splitlines()) == 1 + 2 * 4
-    assert call(monkeypatch, 'export', '.', '-o', 'strict.csv', '--strict') == 2
+    assert call('export', '.', '-o', 'strict.csv', '--strict') == 2
 
 
 def lines(capsys) -> list[str]:
@@ -135,34 +125,35 @@ class TestPace:
         "run 'MX-{0}/curve.json' 'H100'"
     )
 
-    def test_compare_marks_what_rests_on_time(self, monkeypatch, folder, capsys):
-        assert call(monkeypatch, 'compare', '.') == 0
+    def test_compare_marks_what_rests_on_time(self, call, folder, capsys):
+        assert call('compare', '.') == 0
         printed = lines(capsys)
         assert [line for line in printed if line.startswith('* ')] == [
             self.WHY.format(kind) for kind in ('standard', 'cyclic')
         ]
-        # Of the kinds, which were timed alike; of either kind at equal epochs, at equal time, and the speedup.
-        rows = [line.split()[1:3] for line in printed if line.startswith('MX ') and 'baseline' not in line]
-        assert rows == [['-2.00', '-4.00'], *[['epochs', '0.00'], ['time', '*'], ['*', '2.00']] * 2]
+        # Gaps and costs are of runs that were timed alike; improvements are at equal epochs and at equal time.
+        rows = [line.split()[1:] for line in printed if line.startswith('MX ') and 'baseline' not in line]
+        assert [row[1] for row in rows] == ['-4.000', '0.000', '0.000']
+        assert '*' not in rows[0]
 
-    def test_the_cost_in_epochs_stands_first_where_the_kinds_differ(self, monkeypatch, folder, capsys):
-        assert call(monkeypatch, 'compare', 'baseline-cyclic', 'MX-standard', '--json', '../out.json') == 2
+    def test_the_cost_in_epochs_stands_first_where_the_kinds_differ(self, call, folder, capsys):
+        assert call('compare', 'baseline-cyclic', 'MX-standard', '--json', '../out.json') == 2
         record = TradeoffCurve.read('MX-standard')
         TradeoffCurve(replace(record.run, method='baseline'), record.points).write('MX-standard/curve.json')
         capsys.readouterr()
-        assert call(monkeypatch, 'compare', 'baseline-cyclic', 'MX-standard') == 0
+        assert call('compare', 'baseline-cyclic', 'MX-standard') == 0
         printed = lines(capsys)
-        assert any(line.endswith('cost ratio in ep in time') for line in printed)
+        assert any(line.endswith('cost, ep cost, time') for line in printed)
         # 4 and 8 epochs over 8; 6 and 11 s over 20 s.
-        assert any(line.startswith('baseline ') and line.endswith(' 1.500 0.850 *') for line in printed)
+        assert any(line.startswith('baseline ') and line.endswith(' 1.500 0.85 *') for line in printed)
 
-    def test_ask_answers_in_epochs_first(self, monkeypatch, folder, capsys):
-        assert call(monkeypatch, 'ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--within', '10') == 0
+    def test_ask_answers_in_epochs_first(self, call, folder, capsys):
+        assert call('ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--within', '10') == 0
         printed = lines(capsys)
         assert self.WHY.format('cyclic') in printed
-        assert 'baseline cyclic 8 ep 20 s 1.00 1 50.00%' in printed
-        assert 'MX cyclic 8 ep 10 s * 2.00 * 1 60.00% *' in printed
+        assert {'baseline cyclic 8 ep 20 s 1.00 1', 'MX cyclic 8 ep 10 s * 2.00 * 1'} < set(printed)
+        assert {'baseline cyclic 50.00% 1', 'MX cyclic 60.00% * 1'} < set(printed)
 
-    def test_in_epochs_nothing_is_marked(self, monkeypatch, folder, capsys):
-        assert call(monkeypatch, 'ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--axis', 'epoch') == 0
+    def test_in_epochs_nothing_is_marked(self, call, folder, capsys):
+        assert call('ask', 'baseline-cyclic', 'MX-cyclic', '--reach', '0.6', '--axis', 'epoch') == 0
         assert not any(' *' in line for line in lines(capsys))

@@ -76,7 +76,7 @@ def test_a_reader_that_stops_is_not_an_error_message(study):
 def test_a_name_that_the_encoding_does_not_have_is_escaped(tmp_path):
     for kind in ('cyclic', 'standard'):
         (tmp_path / kind).mkdir()
-        run(kind, 1, (4, 10, 0.5), (8, 20, 0.6), method='größer').write(tmp_path / kind / 'curve.json')
-    done = sh('clr compare . --baseline größer', tmp_path, PYTHONIOENCODING='ascii')
+        run(kind, 1, (4, 10, 0.5), (8, 20, 0.6), method='größer中').write(tmp_path / kind / 'curve.json')
+    done = sh('clr compare . --baseline größer中', tmp_path, PYTHONIOENCODING='latin-1')
     assert done.returncode == 0
-    assert rb'gr\xf6\xdfer' in done.stdout
+    assert 'größer'.encode('latin-1') + rb'\u4e2d' in done.stdout

@@ -1,0 +1,50 @@
+"""Tables: no name breaks them, and they fit whatever is in them."""
+
+import pytest
+
+from composer_clr.cli.tables import WIDTH, Table, show
+
+NAMES = ['a|b', '[red]x[/red]', '50% & $\\frac{1}{2}$', '# no heading', 'a_b*c', '<script>', '\x1b[2J', 'a\nb']
+
+
+def written(capsys, table: Table, form: str, *notes: str, **options) -> list[str]:
+    show(table, notes, form=form, **options)
+    return capsys.readouterr().out.removesuffix('\n\n').splitlines()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_name_is_literal_in_every_format(capsys, name):
+    table = Table(name, ['method', 'gain'], [[name, '-1.00 ±0.10'], ['b', '[1, 2]']])
+    *_, row, other, note = written(capsys, table, 'text', name)
+    assert row.endswith('-1.00 ±0.10')
+    assert other.split() == ['b', '[1,', '2]']
+    assert note.isprintable()
+    title, _, _, rule, row, _, _, note = written(capsys, table, 'markdown', name)
+    assert (title[:2], note[:2]) == ('**', '- ')
+    assert rule.replace('-', '') == '|:|:|'
+    assert row.replace('\\|', '').count('|') == 3
+    assert '<' not in row.replace('\\<', '')
+    *comments, _, top, _, head, mid, row, other, bottom, _ = written(capsys, table, 'latex', name)
+    assert all(line.startswith('% ') for line in comments)
+    assert (top, mid, bottom) == (r'\begin{tabular}{lr}', r'\midrule', r'\bottomrule') or '&' in head
+    assert '$-$1.00 $\\pm$0.10' in row
+    assert '{[}1, 2]' in other
+    cell = row.rpartition('&')[0]
+    assert all(cell.count(special) == cell.count(f'\\{special}') for special in '&%#_')
+
+
+@pytest.mark.parametrize('name', ['x' * 300, 'method'])
+@pytest.mark.parametrize('numbers', [1, 6])
+def test_a_table_fits(capsys, name, numbers):
+    cells = ['+0.12 ±0.45'] * numbers
+    rows = [[f'{name}{i}', f'cyclic-{name}', *cells] for i in range(3)]
+    lines = written(capsys, Table('a title ' * 30, ['method', 'kind', *['number'] * numbers], rows, 2), 'text')
+    assert max(map(len, lines)) <= WIDTH
+    assert [line.split()[0][-1] for line in lines[-3:]] == ['0', '1', '2']
+
+
+def test_of_many_rows_the_first_and_the_last_are_shown(capsys):
+    rows = [[str(i), 'x'] for i in range(2000)]
+    lines = written(capsys, Table('', ['n', 'x'], rows, 0), 'text', most=10)
+    assert [line.split()[0] for line in lines[2:13]] == [*'01234', '...', '1995', '1996', '1997', '1998', '1999']
+    assert lines[-1] == '1,990 rows are not shown: --json FILE writes all of them'
