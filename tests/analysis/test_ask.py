@@ -9,7 +9,6 @@ import pytest
 from composer_clr.analysis.ask import answer, answers_record
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
-from tests.helpers.text_tables import shown
 
 # In log time 0.4 lies half way from 10 to 1000 s, and from 5 to 500 s.
 STUDY = [

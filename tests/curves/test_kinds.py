@@ -7,11 +7,8 @@ import pytest
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.files import with_metric_sets
 from composer_clr.curves.names import has_cycles, kind_without_shape, shaped_kind
-<<<<<<< HEAD
 from composer_clr.study.compare import compare
 from composer_clr.study.table import Study
-=======
->>>>>>> 7358b92 (Tests of the commands: one golden record each, tables that fit whatever is in them)
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 
