@@ -112,7 +112,7 @@ def compare(
         lines = [printable(line) for line in verdict_lines(compared)]
         typer.echo('\n'.join([*lines, *([''] if lines else [])]), err=json_file is not None and is_stdout(json_file))
     found = findings(compared)
-    tables = [*_means(compared, found), *([_points(study, found)] if points else [])]
+    tables = [*_means(compared, found), *(_points(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):
         resolving = [*_resolving(written, resolve)] if resolve is not None else []
         notes = _notes(compared, found, resolving) if i == len(tables) else []
@@ -171,17 +171,17 @@ def _seeds(at: dict[tuple[str, str, str], Finding], key: tuple[str, str]) -> int
     return '' if one is None else one.seeds
 
 
-def _points(study: Study, found: Sequence[Finding]) -> Table:
-    """Returns a row per method, kind and point: its gap, its improvements, its speedup."""
+def _points(study: Study, found: Sequence[Finding]) -> Iterator[Table]:
+    """Yields a row per method, kind and point: its gap; its improvements and its speedup over the baseline."""
+    over = {'improvement': 'improvement', 'improvement_at_equal_time': 'at equal time', 'speedup': 'speedup'}
+    for title, quantities in (('gap to standard runs', {'gap': 'gap'}), (f'over {study.baseline}', over)):
+        if any(one.quantity in quantities for one in found):
+            yield _points_of(study, found, f'{title}, at every point', quantities)
+
+
+def _points_of(study: Study, found: Sequence[Finding], title: str, quantities: Mapping[str, str]) -> Table:
     digits = 2 if in_points(study.metric, study.scale) else 4
-    quantities = {
-        'gap': 'gap',
-        'improvement': 'improvement',
-        'improvement_at_equal_time': 'at equal time',
-        'speedup': 'speedup',
-    }
     at = {(one.method, one.kind, one.at, one.quantity): one for one in found if one.quantity in quantities}
-    shown = [name for name in quantities if any(key[3] == name for key in at)]
     keys = list(dict.fromkeys(key[:3] for key in at))
     labels = count_labels([key[2] for key in keys], 'epoch' if study.axis == 'epoch' else 'token')
 
@@ -195,10 +195,10 @@ def _points(study: Study, found: Sequence[Finding]) -> Table:
         return with_interval(*ends, _ratio) if name == 'gap' and study.is_ratio else plus_minus(*ends, digits)
 
     rows = [
-        [*key[:2], label, *(cell(name, at.get((*key, name))) for name in shown)]
+        [*key[:2], label, *(cell(name, at.get((*key, name))) for name in quantities)]
         for key, label in zip(keys, labels, strict=True)
     ]
-    return Table('at every point', ['method', 'kind', PLURALS[study.axis], *map(quantities.get, shown)], rows, 2)  # type: ignore[list-item]
+    return Table(title, ['method', 'kind', PLURALS[study.axis], *quantities.values()], rows, 2)
 
 
 def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[str]) -> list[str]:
