@@ -29,9 +29,7 @@ def decay_named(name: object) -> Callable[[float], float]:
 def check_average(
     window: float | None = None, half_life: float | None = None, decay: str = 'linear'
 ) -> tuple[float | None, float | None]:
-    """Returns the window (by default 0.25) and the half-life of an average, one of which is ``None``.
-
-    Both are parts of the time so far. A value out of range, or ``half_life`` beside another, is a ``ValueError``.
+    """Returns the window (by default 0.25) and the half-life of an average, parts of the time so far; one is ``None``.
 
     Example:
         >>> check_average(), check_average(half_life=0.5)

@@ -73,19 +73,14 @@ def ends_log_spaced(first: str, last: str, n: int) -> list[str]:
 
 
 def read_marks(marks: object) -> list[str] | None:
-    """Returns marks as a list of times: from a list, from ``{first, last, ratio}``, or from ``{first, last, n}``.
-
-    Example:
-        >>> read_marks({'first': '16ep', 'last': '64ep', 'ratio': 2}), read_marks(['4ep', '6ep'])
-        (['16ep', '32ep', '64ep'], ['4ep', '6ep'])
-    """
+    """Returns marks as a list of times: from a list, from ``{first, last, ratio}``, or from ``{first, last, n}``."""
     if marks is None:
         return None
     if isinstance(marks, Mapping):
         if set(marks) == {'first', 'last', 'ratio'}:
-            return ends_by_ratio(marks['first'], marks['last'], marks['ratio'])
+            return ends_by_ratio(**marks)
         if set(marks) == {'first', 'last', 'n'}:
-            return ends_log_spaced(marks['first'], marks['last'], marks['n'])
+            return ends_log_spaced(**marks)
     elif isinstance(marks, Sequence) and not isinstance(marks, str) and marks:
         listed = [str(mark) for mark in marks]
         if any(a == b for a, b in pairwise(listed)):

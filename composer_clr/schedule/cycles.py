@@ -32,15 +32,10 @@ class Cycles:
             and checked only as far as needed.
         shape (CycleShape | SteadyRate): The multiplier within a cycle, or without decay. Default: the plain cosine.
 
-    Raises:
-        ValueError: If ``start`` is negative, or a trough does not come after the restart of its cycle.
-
     Example:
         >>> cycles = Cycles(8, geometric_ends(8, t_0=8, t_mult=2))
-        >>> cycles.troughs(until=512)
-        [16, 32, 64, 128, 256, 512]
-        >>> cycles.index(31), cycles.index(32)
-        (1, 2)
+        >>> cycles.troughs(until=512), cycles.index(31), cycles.index(32)
+        ([16, 32, 64, 128, 256, 512], 1, 2)
     """
 
     def __init__(self, start: int, ends: Iterable[int], shape: CycleShape | SteadyRate = COSINE):
@@ -100,24 +95,19 @@ class Cycles:
         bounds = self._bounds
         if t < self.start:
             return t / self.start
-        if self._is_plain:
-            if bounds[-1] <= t:
-                self._read_past(t)
-                if bounds[-1] <= t:
-                    return alpha_f
-            following = bisect_right(bounds, t)
-            restart = bounds[following - 1]
-            tau = (t - restart) / (bounds[following] - restart)
-            return alpha_f + (1.0 - alpha_f) * (1 + math.cos(tau * math.pi)) / 2
-        if isinstance(self.shape, SteadyRate):
-            return self.shape.multiplier(t - self.start)
-        self._read_past(t)
         if bounds[-1] <= t:
-            return alpha_f
+            self._read_past(t)
+            if bounds[-1] <= t and self.decays:
+                return alpha_f
+        if not self._is_plain and isinstance(self.shape, SteadyRate):
+            return self.shape.multiplier(t - self.start)
         following = bisect_right(bounds, t)
         restart = bounds[following - 1]
-        period, first_period = bounds[following] - restart, bounds[1] - self.start
-        return self.shape.multiplier(t - restart, following - 1, period, first_period, alpha_f)
+        period = bounds[following] - restart
+        if self._is_plain:
+            return alpha_f + (1.0 - alpha_f) * (1 + math.cos((t - restart) / period * math.pi)) / 2
+        assert isinstance(self.shape, CycleShape)
+        return self.shape.multiplier(t - restart, following - 1, period, bounds[1] - self.start, alpha_f)
 
     def check_shape(self, until: int, alpha_f: float = 0.0) -> None:
         """Refuses a shape that does not fit into every cycle that starts before ``until``."""
@@ -170,13 +160,6 @@ class Cycles:
 
         ``after_batch``: whether a trough belongs to the cycle that it ends, with the elapsed part 1, rather than to the
         one that starts there. After the last trough the answer is the last cycle and 1.
-
-        Example:
-            >>> cycles = Cycles(8, [16, 32])
-            >>> cycles.elapsed(12, after_batch=False), cycles.elapsed(20, after_batch=False)
-            ((0, 0.75), (1, 0.25))
-            >>> cycles.elapsed(16, after_batch=True), cycles.elapsed(16, after_batch=False)
-            ((0, 1.0), (1, 0.0))
         """
         passed = len(self.troughs(t - after_batch))
         if self.next_trough(t - after_batch) is None:
@@ -249,10 +232,6 @@ def multiplier_line(
 
     A trough appears twice: with the multiplier that its cycle ends on, and with the one that the next starts from. The
     ends of rises and holds are included.
-
-    Example:
-        >>> multiplier_line(Cycles(4, [8, 16]), until=16, points_per_cycle=1)
-        ([0.0, 4.0, 8.0, 8.0, 16.0], [0.0, 1.0, 0.0, 1.0, 0.0])
     """
     if until < cycles.start:
         return [0.0, float(until)], [0.0, cycles.multiplier(until, alpha_f)]

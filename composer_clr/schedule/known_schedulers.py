@@ -21,19 +21,11 @@ from composer_clr.utils.arguments import arguments_of, defaults_of, plain
 
 __all__ = ['multiplier_at', 'trainer_schedule']
 
-_WITHOUT_RESTARTS = (
-    optim.ConstantScheduler,
-    optim.ConstantWithWarmupScheduler,
-    optim.CosineAnnealingScheduler,
-    optim.CosineAnnealingWithWarmupScheduler,
-    optim.ExponentialScheduler,
-    optim.LinearScheduler,
-    optim.LinearWithWarmupScheduler,
-    optim.MultiStepScheduler,
-    optim.MultiStepWithWarmupScheduler,
-    optim.PolynomialScheduler,
-    optim.PolynomialWithWarmupScheduler,
-    optim.StepScheduler,
+# All of Composer's schedulers but the one that restarts.
+_WITHOUT_RESTARTS = tuple(
+    one
+    for name, one in vars(optim).items()
+    if name.endswith('Scheduler') and name not in ('ComposerScheduler', 'CosineAnnealingWarmRestartsScheduler')
 )
 # Without its cooldown it falls as an anytime run's 1/sqrt rate does. By name, since LLM Foundry need not be installed;
 # its other schedulers are Composer's.

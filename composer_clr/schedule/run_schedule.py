@@ -33,18 +33,11 @@ _WARNED_OF: WeakSet[Cycles] = WeakSet()
 class RunSchedule:
     """The cycles of a run, made once from a Trainer, a recipe or a record.
 
-    Attributes:
-        cycles (Cycles): Where they start and end.
-        unit (str): What they are counted in: ``'ba'``, ``'sp'`` or ``'tok'``; of a recipe also ``'ep'``.
-        lengths (Lengths): Those of the run and of an epoch.
-        alpha_f (float): The multiplier that each cycle decays to. Default: ``0.0``.
-        scheduler (dict[str, Any]): The Trainer's scheduler and its arguments as plain values; in ``points_at``, troughs
-            that were passed in place of the scheduler's own.
-        defaults (dict[str, Any]): The defaults of the scheduler's arguments, which an older record may leave out.
-        decays (bool): Whether the Trainer's scheduler is known to decay, at troughs or over the run. Default: ``True``.
-        comes_down (bool | None): Whether the rate comes down at every trough up to the end of training; ``None`` where
-            only the optimizer shows it, under a scheduler of the user's own. Default: ``True``.
-        knows_rate (bool): Whether the multiplier of the cycles is that of the schedule. Default: ``True``.
+    ``unit`` is what they are counted in: ``'ba'``, ``'sp'`` or ``'tok'``; of a recipe also ``'ep'``. ``scheduler`` is
+    the Trainer's with its arguments as plain values, and in ``points_at`` troughs that were passed in its place;
+    ``defaults`` are those of its arguments, which an older record may leave out. ``decays``: whether that scheduler is
+    known to decay, at troughs or over the run. ``comes_down``: whether the rate comes down at every trough of the run;
+    ``None`` where only the optimizer shows it. ``knows_rate``: whether the multiplier of the cycles is the schedule's.
     """
 
     cycles: Cycles
@@ -59,15 +52,10 @@ class RunSchedule:
 
     @classmethod
     def of_trainer(cls, state: State, override: Troughs | None = None) -> RunSchedule:
-        """Returns the schedule that a Trainer runs: of this package's schedulers, Composer's, or LLM Foundry's.
+        """Returns the schedule that a Trainer runs, at or after ``FIT_START``.
 
-        Args:
-            state (State): The trainer's state, at or after ``FIT_START``.
-            override (CyclicCosineScheduler | Sequence[str | Time] | None): Troughs that take precedence over those of
-                the Trainer's scheduler: a scheduler, or the troughs themselves. Default: ``None``.
-
-        Raises:
-            ValueError: If the Trainer has no scheduler or several, or one whose troughs are not known.
+        ``override``, a scheduler or the troughs themselves, takes precedence over the troughs of the Trainer's own. No
+        scheduler or several, or one whose troughs are not known, is a ``ValueError``.
         """
         # Here, since recipes and records are read without waiting for torch.
         from composer_clr.schedule.known_schedulers import trainer_schedule
@@ -95,8 +83,8 @@ class RunSchedule:
     def of_record(cls, record: Mapping[str, Any], per_epoch: Callable[[str], Fraction]) -> RunSchedule:
         """Returns the schedule of a finished run from its :attr:`record`, up to its last trough.
 
-        ``per_epoch`` gives the length of an epoch, by the counter of batches, samples or tokens. A record without the
-        multiplier between troughs is a ``ValueError``.
+        ``per_epoch`` gives the length of an epoch by a counter. A record that does not tell the multiplier between
+        troughs is a ``ValueError``.
         """
         has_marks = record.get('scheduler') == _WITH_MARKS
         if not (has_marks or record.get('scheduler') in _WITH_CYCLES):
@@ -190,8 +178,7 @@ class RunSchedule:
     def elapsed(self, state: State, *, after_batch: bool) -> tuple[int, float]:
         """Returns the cycle that a run is in and its elapsed part: see :meth:`Cycles.elapsed`.
 
-        Composer's clock moves by whole epochs where ``max_duration`` is in ``ep``. So does this one, as long as every
-        trough ends an epoch; else it moves with the unit of the cycles.
+        By Composer's clock: in whole epochs where ``max_duration`` is in ``ep`` and every trough ends an epoch.
         """
         if self._in_epochs is None:
             return self.cycles.elapsed(self.now(state), after_batch=after_batch)
@@ -245,10 +232,10 @@ class RunSchedule:
         nearest = min(ends, key=lambda end: abs(end - until), default=None)
         last = f"the last whole {name} is at '{self.spell(passed[-1])}'" if passed else f'it reaches no {name}'
         remedy = f"; the nearest max_duration that ends on a {name} is '{self.spell(nearest)}'" if nearest else ''
-        if self.cycles.decays:
-            where = 'in the middle of a cycle' if coming is not None else 'after the last cycle'
-        else:
-            where = 'between two marks' if coming is not None else 'after the last mark'
+        between, last_one = (
+            ('in the middle of a cycle', 'cycle') if self.cycles.decays else ('between two marks', 'mark')
+        )
+        where = f'after the last {last_one}' if coming is None else between
         return f"max_duration='{self.spell(until)}' stops {where}: {last}{remedy}"
 
     def warn_if_cut(self) -> None:
