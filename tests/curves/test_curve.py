@@ -20,44 +20,17 @@ def test_the_file_as_documented():
     record = json.loads(curve().to_json())
     assert list(record) == ['format', 'run', 'points']
     assert record['format'] == 1
-    assert set(record['run']) == {
-        'run_name',
-        'kind',
-        'method',
-        'seed',
-        'model',
-        'world_size',
-        'schedule',
-        'versions',
-        'started_at',
-        'evaluation',
-        'parent',
-        'directions',
-        'training',
-        'changes',
-        'parameters',
-        'settings',
-        'ended_at',
+    run = (
+        'run_name kind method seed model world_size schedule versions started_at evaluation parent directions training'
+    )
+    assert set(record['run']) == {*run.split(), 'changes', 'parameters', 'settings', 'ended_at'}
+    written = {
+        **{'cycle': 0, 'epoch': 16.0, 'batch': 10000, 'sample': 20480000, 'token': 0},
+        **{'wall_clock_train_s': 4367.25, 'wall_clock_total_s': 4500.5, 'lr': 0.001},
+        **{'metrics': {'eval/acc': 0.71}, 'peak_metrics': {'eval/acc': 0.72}, 'checkpoint': 'cycle0-ba10000.pt'},
     }
-    assert record['points'][0] == {
-        'cycle': 0,
-        'epoch': 16.0,
-        'batch': 10000,
-        'sample': 20480000,
-        'token': 0,
-        'wall_clock_train_s': 4367.25,
-        'wall_clock_total_s': 4500.5,
-        'lr': 0.001,
-        'metrics': {'eval/acc': 0.71},
-        'peak_metrics': {'eval/acc': 0.72},
-        'checkpoint': 'cycle0-ba10000.pt',
-        'extra': {},
-        'diverged': False,
-        'own_decay': False,
-        'world_size': None,
-        'scheduled_lr': None,
-        'stopped': False,
-    }
+    defaults = {'extra': {}, 'diverged': False, 'own_decay': False, 'world_size': None, 'scheduled_lr': None}
+    assert record['points'] == [{**written, **defaults, 'stopped': False}]
 
 
 def test_what_is_no_number_is_strict_json_and_comes_back():
@@ -121,16 +94,14 @@ def test_unreadable(tmp_path, text, match):
     assert '\n' not in str(raised.value)
 
 
-def test_no_file_and_no_text(tmp_path):
+def test_no_file_no_text_and_a_file_too_large_to_be_a_curve(tmp_path):
     with pytest.raises(CurveError, match='cannot be read'):
         TradeoffCurve.read(tmp_path / 'nowhere.json')
-    (tmp_path / 'curve.json').write_bytes(b'\xff\xfe\x00')
+    path = tmp_path / 'curve.json'
+    path.write_bytes(b'\xff\xfe\x00')
     with pytest.raises(CurveError, match='cannot be read'):
         TradeoffCurve.read(tmp_path)
-
-
-def test_a_file_too_large_to_be_a_curve(tmp_path):
-    with (tmp_path / 'curve.json').open('wb') as file:
+    with path.open('wb') as file:
         file.truncate(2**30)
     with pytest.raises(CurveError, match='larger than 64 MiB'):
         TradeoffCurve.read(tmp_path)

@@ -66,23 +66,18 @@ def test_a_stated_direction_comes_first():
     assert not is_lower_better('eval/F11', directions)
 
 
-class TestStudyDirection:
-    def curve(self, name, **directions):
+def test_the_direction_of_a_study_is_as_asked_for_else_as_its_runs_record_it():
+    def curve(name, **directions):
         return TradeoffCurve(Run(name, 'cyclic', 'baseline', directions=directions), [])
 
-    def test_runs_that_do_not_say_follow_those_that_do(self):
-        assert study_direction([self.curve('a'), self.curve('b', F1='min')], 'eval/F1')
-        assert not study_direction([self.curve('a')], 'eval/F1')
-        assert study_direction([], 'eval/loss')
-
-    def test_what_was_asked_for_comes_first(self):
-        assert not study_direction([self.curve('a', F1='min')], 'F1', lower_is_better=False)
-
-    def test_runs_that_disagree_are_refused(self):
-        curves = [self.curve('a', F1='max'), self.curve('b', F1='min')]
-        with pytest.raises(CurveError, match="F1: more is better in run 'a', less in run 'b': give --lower-is-better"):
-            study_direction(curves, 'F1')
-        assert study_direction(curves, 'F1', lower_is_better=True)
+    assert study_direction([curve('a'), curve('b', F1='min')], 'eval/F1')
+    assert not study_direction([curve('a')], 'eval/F1')
+    assert study_direction([], 'eval/loss')
+    assert not study_direction([curve('a', F1='min')], 'F1', lower_is_better=False)
+    disagreeing = [curve('a', F1='max'), curve('b', F1='min')]
+    with pytest.raises(CurveError, match="F1: more is better in run 'a', less in run 'b': give --lower-is-better"):
+        study_direction(disagreeing, 'F1')
+    assert study_direction(disagreeing, 'F1', lower_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +149,6 @@ class TestDefaultMetric:
     def test_the_candidates_are_named(self):
         with pytest.raises(CurveError, match=r'no metric is an accuracy: name one of them \(--metric\): loss, f1$'):
             default_metric([measuring('lr', 'loss', 'f1')])
-
-    def test_of_many_candidates_some_are_named(self):
         with pytest.raises(CurveError, match=r': m0, m1, .*, m10, \.\.\., m1999 \(2,000 in all\)$'):
             default_metric([measuring(*(f'm{i}' for i in range(2000)))])
 
@@ -163,7 +156,5 @@ class TestDefaultMetric:
         assert default_metric([measuring('top1', 'loss', peak=['loss'])], peak=True) == 'loss'
         with pytest.raises(CurveError, match='the runs have no peak metric: name runs that were evaluated'):
             default_metric([measuring('top1')], peak=True)
-
-    def test_no_points(self):
         with pytest.raises(CurveError, match='no points to compare: name runs that have passed a trough'):
             default_metric([])

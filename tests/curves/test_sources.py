@@ -38,8 +38,8 @@ def test_a_file_that_two_paths_lead_to_is_read_once(tmp_path):
 
 
 def test_long_csvs(tmp_path):
-    write_long_csv(tmp_path / 'study.csv', [saved(tmp_path / 'a', 'a')])
-    (read,) = read_sources([tmp_path / 'study.csv'])[0]
+    write_long_csv(tmp_path / 'STUDY.CSV', [saved(tmp_path / 'a', 'a')])
+    (read,) = read_sources([tmp_path / 'STUDY.CSV'])[0]
     assert (read.run.kind, read.run.method, read.points[0].metrics) == ('cyclic', 'BP+CL', {'eval/acc': 0.71})
 
 
@@ -64,18 +64,18 @@ def test_nothing_to_read(tmp_path):
         read_sources([tmp_path])
 
 
-class TestSize:
-    def test_as_many_points_and_as_long_names_as_can_be_read(self):
-        check_size([long(2000), long(1, 'n' * 1000)])
-
-    def test_too_many_points_of_one_curve(self):
-        with pytest.raises(CurveError, match='baseline, cyclic: 2,001 points, one curve may have 2,000 at most: name'):
-            check_size([long(2001)])
-
-    def test_a_name_that_is_too_long(self):
-        with pytest.raises(CurveError, match='has 200,000 characters: shorten it to 1,000 at most') as refused:
-            check_size([long(1, 'n' * 200_000)])
-        assert len(str(refused.value)) < 500
+@pytest.mark.parametrize(
+    ('points', 'name', 'message'),
+    [
+        (2001, 'r', 'baseline, cyclic: 2,001 points, one curve may have 2,000 at most: name'),
+        (1, 'n' * 200_000, 'has 200,000 characters: shorten it to 1,000 at most'),
+    ],
+)
+def test_more_points_and_longer_names_than_can_be_read_are_refused(points, name, message):
+    check_size([long(2000), long(1, 'n' * 1000)])
+    with pytest.raises(CurveError, match=message) as refused:
+        check_size([long(points, name)])
+    assert len(str(refused.value)) < 500
 
 
 def long(points: int, name: str = 'r') -> TradeoffCurve:
@@ -93,11 +93,6 @@ def test_a_standard_run_that_was_made_longer_does_not_pass_for_one_of_that_lengt
         ('standard-extended', [32.0]),
     ]
     assert {part.source for part in read} == {str(tmp_path / 'curve.json')}
-
-
-def test_a_csv_whose_ending_is_in_capitals(tmp_path):
-    write_long_csv(tmp_path / 'STUDY.CSV', [saved(tmp_path / 'a', 'a')])
-    assert len(read_sources([tmp_path / 'STUDY.CSV'])[0]) == 1
 
 
 def test_a_link_to_a_folder_hides_no_run_and_one_to_a_folder_above_is_not_followed_for_ever(tmp_path):
