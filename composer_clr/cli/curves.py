@@ -31,7 +31,7 @@ from composer_clr.cli.options import (
     write_json,
 )
 from composer_clr.cli.tables import Table, check_format, direction, marked, marks, show, with_interval
-from composer_clr.curves.axes import PLURALS, UNITS, Axis, count_labels, read_count
+from composer_clr.curves.axes import PLURALS, UNITS, Axis, check_timed, count_labels, read_count
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.errors import listed
 
@@ -90,6 +90,8 @@ def ask(
     )
     write_json(json_file, answers_record(answers))
     study = answers.study
+    if frontier:
+        check_timed(study.runs)
     report([*(f'left out: {error}' for error in study.left_out), *(w for w in study.warnings if w != answers.warning)])
     tables = [*_reached(answers), *_within(answers), *([_frontier(answers)] if frontier else [])]
     for i, table in enumerate(tables, start=1):
