@@ -253,8 +253,9 @@ def _value(name: str, cell: str) -> str | int | float:
 
 def _is_untrained(row: _Row) -> bool:
     """Returns whether a row is of an evaluation before training, and not of an epoch that is counted from 0."""
-    starts = row.values.get('wall_clock_train_s') == 0 or 0 in (row.values.get(name) for name in _COUNTS)
-    return row.values.get('epoch', 0) == 0 and starts
+    counts = [row.values[name] for name in _COUNTS if name in row.values]
+    starts = bool(counts) or row.values.get('wall_clock_train_s') == 0
+    return starts and not any(counts) and row.values.get('epoch', 0) == 0
 
 
 def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:

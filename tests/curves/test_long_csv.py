@@ -114,6 +114,7 @@ class TestRead:
             (f'{HEADER},batch', ['cyclic,MX,1,0,9,0.5,,10'], 'line 2, column epoch: 0 must be above 0: add 1'),
             (HEADER, ['cyclic,MX,1,16,0,0.5,'], 'wall_clock_train_s: 0 must be above 0'),
             (HEADER, ['cyclic,MX,1,,9,0.5,'], 'line 2, column epoch: is empty: every'),
+            (f'{HEADER},batch', ['cyclic,MX,1,,0,0.5,,10'], 'wall_clock_train_s: 0 must be above 0'),
             (HEADER, ['cyclic,MX,1.5,16,9,0.5,'], "line 2, column seed: '1.5' is not a whole"),
             (HEADER, ['cyclic,nan,1,16,9,0.5,'], 'line 2, column method: is empty'),
             (
@@ -243,6 +244,9 @@ class TestOtherLogs:
         with pytest.warns(UserWarning, match=r'evaluations before training are left out \(epoch 0, 1 rows\)'):
             (curve,) = read_long_csv(table(header, f'log,A,1,{before}', f'log,A,1,1,9,0.5,{after}'))
         assert [p.epoch for p in curve.points] == [1]
+        # A count of 0 beside another is not counted.
+        (curve,) = read_long_csv(table(f'{HEADER},batch,sample', 'log,A,1,,9,0.5,,0,640'))
+        assert (curve.points[0].batch, curve.points[0].sample) == (0, 640)
 
     def test_the_rows_of_two_loggers_are_one_point(self, table):
         columns = 'kind,method,epoch,wall_clock_train_s,loss,acc'
