@@ -58,13 +58,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 class RecipeTemplate:
-    """Reads the files of a recipe once, to make it with many values of some of its keys.
-
-    Example:
-        >>> template = RecipeTemplate('quickstart/digits').with_overrides(['max_duration=4ep'])
-        >>> [template.recipe({'seed': seed}).run_name for seed in (1, 2)]
-        ['digits-baseline-cyclic-4ep-seed1', 'digits-baseline-cyclic-4ep-seed2']
-    """
+    """Reads the files of a recipe once, to make it with many values of some of its keys."""
 
     def __init__(self, name: str):
         self._name = name

@@ -16,11 +16,7 @@ _FINER = 10**6
 
 
 def recipe_arguments(schedule: ScheduleRecipe) -> ScheduleArguments:
-    """Returns the arguments of the scheduler that a recipe asks for.
-
-    Raises:
-        ValueError: If they are out of range, or do not go together.
-    """
+    """Returns the arguments of the scheduler that a recipe asks for; what is out of range is a ``ValueError``."""
     if schedule.kind not in (ANYTIME, SCHEDULE_FREE):
         return ScheduleArguments.of(schedule, rate=None, a=None, marks=None)
     marks = read_marks(schedule.marks)

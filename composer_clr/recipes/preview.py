@@ -59,18 +59,11 @@ def planned_branches(recipe: Recipe) -> list[Branch]:
 
 
 def fitting_overrides(recipe: Recipe, points: int) -> list[str]:
-    r"""Returns overrides that make a curve of a number of points, the last of them at ``max_duration``.
+    """Returns overrides that make a curve of a number of points, the last of them at ``max_duration``.
 
     Each trough comes ``t_mult`` times as late as the one before, rounded to the unit; with ``t_mult=1`` they are evenly
     spaced after the warmup. The warmup stays as it is. The troughs are listed in ``cycle_ends``, unless a ``t_0`` makes
     just these.
-
-    Args:
-        recipe (Recipe): The recipe, with ``max_duration``.
-        points (int): The number of points, >= 1.
-
-    Raises:
-        RecipeError: If the recipe is of a kind with one point, or ``max_duration`` is too short.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe
@@ -118,12 +111,7 @@ class Extension(NamedTuple):
 def extended(recipe: Recipe, start: str) -> Extension:
     """Returns the points added by training on from a time, up to ``max_duration`` or, if passed, to the next trough.
 
-    Args:
-        recipe (Recipe): The recipe of the run.
-        start (str): The duration of the run so far, such as ``'64ep'``.
-
-    Raises:
-        RecipeError: If the run's schedule depends on ``max_duration``, or has no later trough.
+    A run whose schedule depends on ``max_duration``, or has no later trough, is a ``RecipeError``.
 
     Example:
         >>> from composer_clr.recipes.load import load_recipe

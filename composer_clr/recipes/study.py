@@ -112,27 +112,24 @@ def planned_runs(
 
     For every recipe, method and seed these are the cyclic run and one standard run to each of its troughs. For kind
     ``branch``: first the trunk, which is the branch to the last trough, then a branch off it to each other trough. Of
-    the kinds ``anytime`` and ``schedule-free``: one run through all marks.
+    the kinds ``anytime`` and ``schedule-free``: one run through all marks. A run that ends off a trough is warned of.
 
     Args:
         names (Sequence[str]): The recipes.
         overrides (Sequence[str]): ``key=value`` pairs for all runs; those of an algorithm of one of ``methods`` are
             for the methods that use it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
-        kinds (Sequence[str]): Kinds of run: ``cyclic``, ``standard``, ``branch``, ``anytime``, ``schedule-free``.
-            Default: the first two.
+        kinds (Sequence[str]): Some of ``KINDS``. Default: ``('cyclic', 'standard')``.
         methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`method_algorithms`.
             Default: ``()``, the recipe's own.
         ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
 
     Raises:
-        RecipeError: If a recipe cannot be read, its troughs depend on the data, two runs would write to one folder, or
-            a folder holds the curve of another method or schedule.
+        RecipeError: If a recipe cannot be read, its troughs depend on the data, or two runs would write to one folder.
     """
-    for override in overrides:
-        for swept, option in _SWEPT.items():
-            if _sets(override, swept):
-                raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
+    for swept, option in _SWEPT.items():
+        if any(_sets(override, swept) for override in overrides):
+            raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
     for kind in kinds:
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: must be one of {", ".join(KINDS)}')
@@ -234,19 +231,10 @@ def _times(curve: TradeoffCurve, unit: str) -> list[float | None]:
 
 
 def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[str] = ()) -> None:
-    """Refuses a record that was made under other settings than a recipe's.
+    """Refuses a record that was made under other settings than a recipe's, both completed by today's defaults.
 
-    Both recipes are completed by today's defaults. A record that does not keep its recipe passes.
-
-    Args:
-        run (Run): The record.
-        recipe (Recipe): The recipe that is asked for.
-        what (str): The record's folder and state, for the error: ``'runs/a: complete'``.
-        also (Sequence[str]): Keys to compare although they make no other curve by themselves, such as
-            :data:`PLACES`. Default: ``()``.
-
-    Raises:
-        RecipeError: If they differ in what makes a curve, or in the seed.
+    ``what`` names the record's folder and state, ``'runs/a: complete'``; ``also`` are keys to compare although they
+    make no other curve by themselves, such as :data:`PLACES`. A record that does not keep its recipe passes.
     """
     then, now = (run.settings or {}).get(RECIPE), recipe.plain()
     if not isinstance(then, Mapping):
@@ -255,10 +243,10 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[s
     found = differences({RECIPE: then}, {RECIPE: now}, defaults=defaults)
     # Curves of several seeds are pooled, but each is a run of its own.
     sides = [{**defaults, **flat(side, RECIPE)} for side in (then, now)]
-    for name in dict.fromkeys(key.removeprefix(f'{RECIPE}.') for side in sides for key in side):
-        pair = [side.get(f'{RECIPE}.{name}') for side in sides]
-        if name.startswith(('seed', *also)) and pair[0] != pair[1]:
-            found.append(Difference(name, *pair))
+    for name in dict.fromkeys(name for side in sides for name in side):
+        pair, key = [side.get(name) for side in sides], name.removeprefix(f'{RECIPE}.')
+        if key.startswith(('seed', *also)) and pair[0] != pair[1]:
+            found.append(Difference(key, *pair))
     if found:
         raise RecipeError(
             f'{what} under {listed_differences(found, "asked for")}: choose another folder, or a method name '

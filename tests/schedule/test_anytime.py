@@ -5,7 +5,7 @@ import math
 import pytest
 from composer.optim import ConstantWithWarmupScheduler
 
-from composer_clr import AnytimeScheduler, CyclicCosineScheduler
+from composer_clr import AnytimeScheduler
 from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.cycles import Cycles, multiplier_line
 from composer_clr.schedule.shapes import SteadyRate
@@ -34,12 +34,6 @@ def test_a_schedule_ratio_scales_every_time(make_state):
     assert scheduler(at(state, batch=10), ssr=0.5) == 1.0
     assert scheduler(at(state, batch=30), ssr=0.5) == pytest.approx((20 / 40) ** 0.5)
     assert [str(mark) for mark in scheduler.troughs(state, 0.5)] == ['20ba', '80ba']
-
-
-def test_the_marks_of_the_cyclic_schedule(make_state):
-    state = make_state('64ep')
-    cyclic = CyclicCosineScheduler('2ep', 2, '2ep').troughs(state)
-    assert AnytimeScheduler(t_0='2ep', t_mult=2, t_warmup='2ep').troughs(state) == cyclic
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,6 @@ def test_ends_by_hand(t_warmup, t_0, t_mult, ends):
     assert list(islice(geometric_ends(t_warmup, t_0, t_mult), len(ends))) == ends
 
 
-def test_paper_troughs_with_625_batches_an_epoch():
-    assert paper(625).troughs(until=512 * 625) == [epochs * 625 for epochs in (16, 32, 64, 128, 256, 512)]
-
-
 @RATIOS
 @pytest.mark.parametrize(('t_warmup', 't_0'), [(0, 40), (17, 23)], ids=['no-warmup', 'warmup'])
 @pytest.mark.parametrize('alpha_f', [0.0, 0.1])
@@ -66,12 +62,6 @@ def test_the_cycle_of_a_boundary_and_of_its_neighbours(t_mult, t_0):
         assert cycles.index(trough) == k + 1
         assert list(cycles.crossed(trough - 1, trough)) == [k]
         assert cycles.next_trough(restart) == cycles.next_trough(trough - 1) == trough
-
-
-def test_asking_out_of_order_changes_nothing():
-    forward, backward = paper(), paper()
-    times = [0, 3, 8, 15, 16, 100, 511, 512, 5000]
-    assert [forward.multiplier(t) for t in times] == [backward.multiplier(t) for t in reversed(times)][::-1]
 
 
 def test_huge_times_stay_exact():
