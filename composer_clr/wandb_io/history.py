@@ -112,11 +112,7 @@ class RunFilter:
 def online_runs(
     project: str, keep: RunFilter, want: Callable[[str], bool]
 ) -> tuple[list[RunHistory], list[CurveError]]:
-    """Reads the selected runs of ``ENTITY/PROJECT``, and returns them and what is wrong with each that cannot be read.
-
-    Raises:
-        CurveError: If the server does not list them.
-    """
+    """Reads the selected runs of ``ENTITY/PROJECT``, and returns them, and an error for each that cannot be read."""
     import wandb
 
     if project.count('/') != 1:

@@ -88,7 +88,6 @@ class WandBCurve:
         run.define_metric(f'{_BY_EPOCH}*', step_metric=_EPOCH)
         run.config.update({'pareto': _described(curve.run)}, allow_val_change=True)
         self._logged = _cycles_logged(run) if resumed else set()
-        self._waiting: list[TradeoffPoint] = []
         self._metric: str | None = None
         self._best: TradeoffPoint | None = None
         if curve.points:
@@ -100,27 +99,19 @@ class WandBCurve:
         # Points of one batch are alike but for their cycle. They are one row, since a further one would take W&B past
         # the Trainer's batch, and it would drop Composer's values at that step.
         logged = {point.batch for point in new if point.cycle in self._logged}
-        self._waiting += [point for point in new if point.batch not in logged]
-        rows = [_row(point) for point in {point.batch: point for point in self._waiting}.values()]
+        rows = [_row(point) for point in {point.batch: point for point in new if point.batch not in logged}.values()]
         for row in rows[:-1]:
             # A row per point: in one row, values of one name would replace each other.
             self._run.log(row, commit=True)
         if rows:
             self._run.log(rows[-1], commit=False)
         self._logged.update(point.cycle for point in new)
-        self._waiting.clear()
         self._metric = self._metric or charted(run, new)
         self._best = best_point(run, [*([self._best] if self._best else []), *new], self._metric)
-        chosen = {'last': new[-1], 'best': self._best}
-        self._run.summary.update(
-            {
-                f'{PREFIX}{which}/{name}': value
-                for which, point in chosen.items()
-                if point is not None
-                for name, value in point_values(point).items()
-                if value is not None
-            }
-        )
+        for which, point in (('last', new[-1]), ('best', self._best)):
+            values = {} if point is None else point_values(point)
+            known = {f'{PREFIX}{which}/{name}': value for name, value in values.items() if value is not None}
+            self._run.summary.update(known)
 
     def log_pictures(self, curve: TradeoffCurve) -> None:
         """Logs the table and the chart of all points."""

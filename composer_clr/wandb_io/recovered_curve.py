@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
@@ -92,9 +92,7 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     A point lies at each trough of the learning rate. Its metrics are those of the first evaluation at or after the
     trough and before the rate rises again; otherwise those of the last evaluation before it, at most a twentieth of the
     cycle earlier. Time is interpolated between the two batches at which it was logged; within one more such interval
-    after the last, it goes on at the last pace. A trough without an evaluation or a time has no point, which is a
-    warning; a run without a point, or without what one needs, is a CurveError. A run that did not log its kind is
-    ``wsd-s`` if the rate stays at its peak for a tenth of the last cycle or longer.
+    after the last, it goes on at the last pace.
     """
     # Steps that count batches from 1.
     series = {key: (steps + 1 - keys.first_step, values) for key, (steps, values) in history.series.items()}
@@ -113,19 +111,39 @@ def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
     if per_epoch is None and keys.window_epochs:
         raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
     window = round(keys.window_epochs * (per_epoch or 0.0))
-    counts = {key: series[key] for key in (_SAMPLE, _TOKEN) if key in series}
-    try:
-        points = list(_points(troughs, metrics, time, per_epoch, window, counts))
-    except (ValueError, OverflowError) as error:
-        raise CurveError(f'{history}: its steps, samples or tokens are not counts ({one_line(error)[:200]})') from error
+    points: list[TradeoffPoint] = []
+    missing: list[str] = []
+    for cycle, trough in enumerate(troughs):
+        at = {name: i for name, (steps, _) in metrics.items() if (i := _evaluated(trough, steps)) is not None}
+        batch = max([trough.time, *(float(metrics[name][0][i]) for name, i in at.items())])
+        time_s = _time_at(batch, time)
+        if not at or time_s is None:
+            missing.append(f'{trough.time / (per_epoch or 1):.4g}')
+            continue
+        values = {name: float(metrics[name][1][i]) for name, i in at.items()}
+        try:
+            point = TradeoffPoint(
+                cycle=cycle,
+                epoch=None if per_epoch is None else batch / per_epoch,
+                batch=round(batch),
+                sample=_count(series.get(_SAMPLE), batch),
+                token=_count(series.get(_TOKEN), batch),
+                wall_clock_train_s=time_s,
+                wall_clock_total_s=math.nan,
+                lr=trough.lr,
+                metrics=values,
+                peak_metrics=_peaks(trough, batch, metrics, values, window),
+            )
+        except (ValueError, OverflowError) as error:
+            reason = one_line(error)[:200]
+            raise CurveError(f'{history}: its steps, samples or tokens are not counts ({reason})') from error
+        points.append(point)
     if not points:
         raise CurveError(f'{history}: no evaluation with a training time at any of its {len(troughs)} troughs')
-    found = {point.cycle for point in points}
-    if missing := [trough.time for cycle, trough in enumerate(troughs) if cycle not in found]:
-        places = ', '.join(f'{time / (per_epoch or 1):.4g}' for time in missing)
+    if missing:
         warnings.warn(
             f'{history}: no evaluation with a training time at the trough{"s" * (len(missing) > 1)} at '
-            f'{"batch" if per_epoch is None else "epoch"} {places}: no point there',
+            f'{"batch" if per_epoch is None else "epoch"} {", ".join(missing)}: no point there',
             UserWarning,
             stacklevel=2,
         )
@@ -239,37 +257,6 @@ def _seconds(history: RunHistory, keys: Keys) -> Series:
             'time since the start of training, not that of each epoch: log the sum, or name its key (--time-key)'
         )
     return steps, times * _SECONDS[keys.time_unit or logged_unit(history, key)]
-
-
-def _points(
-    troughs: list[Trough],
-    metrics: Mapping[str, Series],
-    time: Series,
-    per_epoch: float | None,
-    window: int,
-    counts: Mapping[str, Series],
-) -> Iterator[TradeoffPoint]:
-    for cycle, trough in enumerate(troughs):
-        evaluated = {name: _evaluated(trough, steps) for name, (steps, _) in metrics.items()}
-        at_trough = {name: float(metrics[name][1][i]) for name, i in evaluated.items() if i is not None}
-        if not at_trough:
-            continue
-        batch = max(trough.time, *(float(metrics[name][0][i]) for name, i in evaluated.items() if i is not None))
-        time_s = _time_at(batch, time)
-        if time_s is None:
-            continue
-        yield TradeoffPoint(
-            cycle=cycle,
-            epoch=None if per_epoch is None else batch / per_epoch,
-            batch=round(batch),
-            sample=_count(counts.get(_SAMPLE), batch),
-            token=_count(counts.get(_TOKEN), batch),
-            wall_clock_train_s=time_s,
-            wall_clock_total_s=math.nan,
-            lr=trough.lr,
-            metrics=at_trough,
-            peak_metrics=_peaks(trough, batch, metrics, at_trough, window),
-        )
 
 
 def _time_at(batch: float, time: Series) -> float | None:
