@@ -150,10 +150,9 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
     for key in ('batch_size', 'eval_batch_size'):
         samples = samples_per_batch(recipe, key)
         if samples < ranks or samples % ranks:
-            what = '' if samples == getattr(data, key) else f' is {samples} sequences, which'
-            raise RecipeError(
-                f'data.{key}={getattr(data, key)}:{what} must be a positive multiple of the number of ranks, {ranks}'
-            )
+            value = getattr(data, key)
+            what = '' if samples == value else f' is {samples} sequences, which'
+            raise RecipeError(f'data.{key}={value}:{what} must be a positive multiple of the number of ranks, {ranks}')
         arguments[key] = samples // ranks
     if family_of(recipe) == LANGUAGE_MODEL:
         arguments['sequence_length'] = data.sequence_length

@@ -41,10 +41,7 @@ _GRACE_S = 10.0
 
 @dataclass
 class RunProcess:
-    """A run's process, or its launcher; it leads a process group of its own.
-
-    ``code`` is its exit status, the negative number of the signal that ended it, and ``None`` while it runs.
-    """
+    """A run's process, or its launcher, which leads a process group; ``code`` is negative where a signal ended it."""
 
     pid: int | None = None
     code: int | None = None
@@ -72,10 +69,7 @@ class RunServer:
         self._running: dict[int, RunProcess] = {}
 
     def start(self, words: Sequence[str], log: BinaryIO, environment: Mapping[str, str], ranks: int) -> RunProcess:
-        """Starts ``python -m composer_clr.train``, with several ranks under Composer's launcher.
-
-        The log takes the time and the command, and the run's output.
-        """
+        """Starts ``python -m composer_clr.train``, several ranks under Composer's launcher; its output is logged."""
         command = shlex.join(['composer_clr.train', *words])
         log.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} $ python -m {command}\n'.encode())
         request = {'words': list(words), 'log': str(log.name), 'environment': dict(environment), 'ranks': ranks}
@@ -166,35 +160,19 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def failure(code: int, log: Path) -> str:
-    """Returns why a run failed, on one line, from its exit status and its output.
-
-    Example:
-        >>> failure(-9, Path('nowhere'))
-        'killed by SIGKILL, which the kernel sends when memory runs out'
-    """
+    """Returns why a run failed, on one line, from its exit status and its output."""
     if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f'signal {-code}'
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'
         return f'killed by {name}' + (', which the kernel sends when memory runs out' if name == 'SIGKILL' else '')
-    lines = _last_lines(log)
+    lines: list[str] = []
+    with suppress(OSError), log.open('rb') as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+        lines = [printable(line).strip() for line in file.read().decode(errors='replace').splitlines()]
+    starts = [number for number, line in enumerate(lines) if '$ python -m composer_clr.train' in line]
+    lines = [line for line in lines[starts[-1] + 1 if starts else 0 :] if line]
     errors = [line.removeprefix(_PROGRAM) for line in lines if line.startswith(_PROGRAM)]
     reason = (errors or lines or [f'ended with status {code}'])[-1]
     return reason if len(reason) <= _LONGEST else f'{reason[: _LONGEST - 3]}...'
-
-
-def _last_lines(log: Path) -> list[str]:
-    """Returns the lines since the last start, within the last bytes of the log."""
-    try:
-        with log.open('rb') as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-            text = file.read().decode(errors='replace')
-    except OSError:
-        return []
-    lines = [printable(line).strip() for line in text.splitlines()]
-    starts = [number for number, line in enumerate(lines) if '$ python -m composer_clr.train' in line]
-    return [line for line in lines[starts[-1] + 1 if starts else 0 :] if line]
 
 
 def end_with_launcher() -> None:
@@ -220,10 +198,7 @@ def _end_with(parent: int, unless: threading.Event | None = None) -> None:
 
 
 def _serve(runner: connection.Connection, runner_pid: int) -> Any:
-    """Forks a run for each request of the runner, and tells it the process ids and exit statuses, until it ends.
-
-    In a forked process, returns what that process is to exit with.
-    """
+    """Forks a run for each request, and tells the runner its end; in a fork, returns what that is to exit with."""
     # Makes torch ask the driver whether there is a GPU: CUDA, once started, does not survive a fork.
     os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

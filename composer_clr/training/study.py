@@ -55,7 +55,7 @@ class StudyRun:
     slot: int = 0
     _output: BinaryIO | None = None
     _began_s: float = 0.0
-    _look_at_s: float = 0.0
+    look_at_s: float = 0.0
     _losses: int = 0
     _read: tuple[int, ...] = ()
 
@@ -73,11 +73,6 @@ class StudyRun:
     def is_local(self) -> bool:
         """Whether its folder is on this machine."""
         return '://' not in self.planned.folder
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it waits, and not for another process."""
-        return self.state == 'waiting' and time.monotonic() >= self._look_at_s
 
     def fail(self, reason: str) -> None:
         """Ends it with a reason."""
@@ -152,7 +147,7 @@ class StudyRun:
         except (FolderInUseError, BlockingIOError) as error:
             who = str(error).partition(': wait')[0] if isinstance(error, FolderInUseError) else 'composer-clr run'
             self.reason = f'waits for another process, which trains it ({who})'
-            self._look_at_s = time.monotonic() + _LOOK_S
+            self.look_at_s = time.monotonic() + _LOOK_S
             return None
         if self.has_ended():  # between the two locks
             log.close()
@@ -185,11 +180,7 @@ class StudyRun:
 
 
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
-    """Returns recipe and ``key=value`` pairs of a run that saves checkpoints and resumes from them.
-
-    The second value is the folder of checkpoints that the recipe itself does not name, to be removed once the run is
-    complete; or ``None``.
-    """
+    """Returns recipe and overrides of a run that can be resumed, and the folder to be removed at its end, if any."""
     words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
     if planned.recipe.checkpoint.folder is not None:
         return words, None
@@ -199,12 +190,6 @@ def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
 
 class StudyRunner:
     """Runs the runs of a study that are not complete, with the GPUs shared out between those side by side.
-
-    Args:
-        planned (Sequence[PlannedRun]): The runs.
-        jobs (int): How many run side by side. Default: ``1``.
-        ranks (int): Ranks of each run. Default: ``1``.
-        devices (Sequence[str]): GPUs, by their numbers or names. Default: ``()``, whatever PyTorch finds.
 
     Raises:
         RecipeError: If there are fewer devices than ranks, or a folder holds the curve of another run.
@@ -226,7 +211,6 @@ class StudyRunner:
 
     @property
     def running(self) -> list[StudyRun]:
-        """The runs that have a process."""
         return [run for run in self.runs if run.state == 'running']
 
     def run(self, show: Callable[[], None]) -> None:
@@ -262,7 +246,7 @@ class StudyRunner:
         return True
 
     def _next(self) -> StudyRun | None:
-        ready = [run for run in self.runs if run.is_ready]
+        ready = [run for run in self.runs if run.state == 'waiting' and time.monotonic() >= run.look_at_s]
         if len(self._slots) > 1:
             # The longest first, so that those that end last are short.
             ready.sort(key=lambda run: -run.planned.troughs[-1])
