@@ -69,14 +69,10 @@ def _probabilities(state: State, data: DataSpec, snapshot: Path) -> tuple[torch.
 
 
 def ensemble_points(
-    curve: TradeoffCurve, folder: str | Path, state: State, *, label: str = 'eval', most: int | None = None
+    curve: TradeoffCurve, folder: str | Path, state: State, *, most: int | None = None
 ) -> list[EnsemblePoint]:
     """Evaluates the ensembles of the last ``k`` snapshots at each trough, for every ``k``."""
-    data = next((one.dataloader for one in state.evaluators if one.label == label), None)
-    if data is None:
-        raise CurveError(
-            f'label={label!r}: unknown evaluator; the Trainer has {[one.label for one in state.evaluators]}'
-        )
+    label, data = state.evaluators[0].label, state.evaluators[0].dataloader
     language = _LANGUAGE_LOSS in state.eval_metrics[label]
     members: list[torch.Tensor] = []
     ensembles: list[EnsemblePoint] = []

@@ -83,7 +83,7 @@ class FastCycles(TroughWeights):
         if state.precision == Precision.AMP_FP16:
             raise ValueError("FastCycles does not scale gradients, as precision='amp_fp16' needs: use 'amp_bf16'")
         try:
-            copied(without_ddp(state.model), _own_optimizer(state))
+            copied(without_ddp(state.model), state.optimizers[0])
         except Exception as error:
             raise ValueError(
                 f'FastCycles trains a copy of the network and its optimizer, and they cannot be copied '
@@ -99,8 +99,7 @@ class FastCycles(TroughWeights):
         """Trains a copy of the network and averages its minima."""
         began, period = device_time_s(), self._period
         assert self._batches is not None
-        network = without_ddp(state.model)
-        model, optimizer = copied(network, _own_optimizer(state))
+        model, optimizer = copied(without_ddp(state.model), state.optimizers[0])
         set_modes(model, self._modes)
         seed, steps = state.rank_zero_seed + state.timestamp.batch.value, self.cycles * period
         reproducibility.seed_all(seed % 2**32)
@@ -129,13 +128,9 @@ class FastCycles(TroughWeights):
         return 'FastCycles'
 
 
-def _own_optimizer(state: State) -> torch.optim.Optimizer:
-    """Returns the optimizer under that of ``SAM``, which takes every batch twice."""
-    return getattr(state.optimizers[0], 'base_optimizer', state.optimizers[0])
-
-
 def copied(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """Returns copies of a network and its optimizer that refer to each other, and not to the originals."""
+    optimizer = getattr(optimizer, 'base_optimizer', optimizer)  # under that of SAM, which takes every batch twice
     # Activations that a layer keeps refuse to be copied with their graph.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()

@@ -42,10 +42,7 @@ class TroughWeights(Callback):
         self._second: list[Evaluator] = []
 
     def make_weights(self, state: State) -> dict[str, torch.Tensor]:
-        """Returns the weights to evaluate by parameter name; those left out keep their values.
-
-        Called without gradients. Changes to the network and to the random state are undone after the evaluation.
-        """
+        """Returns the weights to evaluate by parameter name; what this changes is undone after the evaluation."""
         raise NotImplementedError
 
     def init(self, state: State, logger: Logger) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from composer_clr.averaging.ensemble import ensemble_points, mean_probability_scores
+from composer_clr.averaging.ensemble import ensemble_points
 from composer_clr.cli.app import main as composer_clr
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
@@ -81,12 +81,6 @@ def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypa
         assert point.metrics['eval/CrossEntropy'] == pytest.approx(loss / len(labels), abs=1e-5)
     alone = [p.metrics['eval/MulticlassAccuracy'] for p in points if p.members == 1]
     assert alone == pytest.approx([p.metrics['eval/MulticlassAccuracy'] for p in curve.points], abs=1e-6)
-
-
-def test_members_that_agree_change_nothing():
-    member = torch.rand(20, 5).softmax(1)
-    labels = torch.randint(5, (20,))
-    assert mean_probability_scores([member] * 3, labels) == pytest.approx(mean_probability_scores([member], labels))
 
 
 def call(monkeypatch, *arguments) -> int:

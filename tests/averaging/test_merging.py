@@ -6,7 +6,7 @@ from math import isqrt
 import pytest
 
 from composer_clr.averaging.averages import share
-from composer_clr.schedule.averages import DECAYS, decay_named
+from composer_clr.schedule.averages import DECAYS
 from composer_clr.schedule.shapes import cosine
 from tests.helpers.merging import merging_shares
 
@@ -68,20 +68,6 @@ def test_the_average_scales_each_update_as_the_decay_does_its_rate(decay):
     assert merged == iterates[0] + sum(decay(Fraction(i, 16)) * update for i, update in enumerate(updates))
 
 
-def test_the_second_order_differs():
-    """Tests that equality holds to first order only: 0.25 is not a small rate."""
-    rate, weights = Fraction(1, 4), [Fraction(1)]
-    decayed = Fraction(1)
-    for i in range(4):
-        weights.append(weights[-1] * (1 - rate))
-        decayed *= 1 - rate * exact_linear(Fraction(i, 4))
-    assert sum(weights[1:]) / 4 != decayed
-
-
-def test_uniform_is_linear():
-    assert merging_shares(exact_linear, 5, one=Fraction(1)) == [Fraction(1, 5)] * 5
-
-
 @pytest.mark.parametrize('name', DECAYS)
 def test_the_share_of_a_step_goes_by_its_length(name):
     decay = DECAYS[name]
@@ -89,8 +75,3 @@ def test_the_share_of_a_step_goes_by_its_length(name):
     uneven = [(8, 11), (11, 12), (12, 17), (17, 23)]
     assert sum(share(decay, 10, 20, *step) for step in uneven) == pytest.approx(1)
     assert share(decay, 10, 20, 5, 10) == share(decay, 10, 20, 20, 21) == 0
-
-
-def test_an_unknown_decay_is_refused():
-    with pytest.raises(ValueError, match="decay='cosin': unknown decay, did you mean 'cosine'"):
-        decay_named('cosin')

@@ -86,11 +86,6 @@ def test_the_half_life_grows_with_the_time(fraction):
             assert torch.allclose(average.mean(t)[name].double(), wanted, atol=1e-6)
 
 
-def test_the_half_life_is_a_power_of_the_time():
-    share = math.prod(0.5 ** (1 / (0.25 * u)) for u in range(501, 1001))
-    assert share == pytest.approx(0.5 ** (math.log(2) / 0.25), rel=2e-3)
-
-
 @pytest.mark.parametrize('make', [lambda: TailAverages([Window(1, 8), Window(4, 9)]), lambda: DecayingAverage(0.25)])
 def test_stopped_and_taken_up_again_bit_for_bit(make, tmp_path):
     weights = iterates(9)
@@ -142,11 +137,6 @@ def test_complex_weights_are_averaged_too():
     for t, value in enumerate([1 + 2j, 3 - 4j]):
         averages.add({'w': torch.tensor(value)}, t, t + 1)
     assert averages.mean(2)['w'] == torch.tensor(2 - 1j)
-
-
-def test_which_averages_are_missing():
-    averages, window = TailAverages([Window(2, 9)]), Window(2, 9)
-    assert [averages.missing(t) for t in (2, 3, 8, 9, 10)] == [[], [window], [window], [], []]
 
 
 def test_the_weights_are_copied():

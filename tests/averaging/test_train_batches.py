@@ -152,24 +152,6 @@ def test_workers_are_made_as_those_of_training(make_trainer):
     assert len(seen(make_trainer, train)) == 10
 
 
-def test_a_run_whose_train_data_are_transformed_has_the_points_of_one_that_reads_them_so(make_trainer):
-    ready = loader(40)
-    inputs, labels = ready.dataset.tensors  # type: ignore[attr-defined]
-    raw = DataLoader(torch.utils.data.TensorDataset(inputs * 64 + 1024, labels), 4)
-    data = DataSpec(raw, batch_transforms=lambda batch: ((batch[0] - 1024) / 64, batch[1]))
-    for folder, train in (('ready', ready), ('raw', data)):
-        trainer = make_trainer(
-            train_dataloader=train,
-            schedulers=CyclicCosineScheduler('1ep', t_warmup='1ep'),
-            max_duration='4ep',
-            callbacks=[ParetoSnapshot(folder=folder, save_weights=False), TroughAverage(0.25)],
-        )
-        trainer.fit()
-    ready, raw = (TradeoffCurve.read(folder).points for folder in ('ready', 'raw'))
-    for a, b in zip(ready, raw, strict=True):
-        assert a.metrics == pytest.approx(b.metrics, abs=1e-3)
-
-
 class Tripled(DataLoader):
     def __iter__(self):  # type: ignore[override]
         return ([3 * part for part in batch] for batch in super().__iter__())

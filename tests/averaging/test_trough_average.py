@@ -117,8 +117,8 @@ def test_statistics_are_those_of_the_training_images_under_the_average(make_trai
 
 def test_without_new_statistics_those_of_training_stay(make_trainer):
     trained(make_trainer, 'out', TroughAverage(bn_batches=0, save_weights=True))
-    saved, plain = (weights_of('out', f'cycle2-ba80{suffix}.pt') for suffix in ('-averaged', ''))
-    assert torch.equal(saved['module.1.running_mean'], plain['module.1.running_mean'])
+    averaged, plain = (weights_of('out', f'cycle2-ba80{suffix}.pt') for suffix in ('-averaged', ''))
+    assert torch.equal(averaged['module.1.running_mean'], plain['module.1.running_mean'])
 
 
 class Frozen(torch.nn.Module):
@@ -198,13 +198,6 @@ def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_the_average_in_a_checkpoint_loads_without_pickle(make_trainer):
-    with pytest.warns(UserWarning, match='middle of a cycle'):
-        trained(make_trainer, 'out', average := TroughAverage(window='8ba'), max_duration='75ba')
-    torch.save(average.state_dict(), 'average.pt')
-    assert list(torch.load('average.pt', weights_only=True)['averages']) == ['80']
-
-
 def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
     monkeypatch.setattr(trough_weights, 'measure_statistics', lambda *arguments: time.sleep(0.4))
     trainer, _ = trained(make_trainer, 'out', TroughAverage())
@@ -235,17 +228,6 @@ def test_each_evaluator_has_a_second_one_that_runs_at_troughs_alone(make_trainer
     assert [b for b, label in seen if label == 'a'] == [*range(10, 81, 10)]
     names = [f'{prefix}{label}/MulticlassAccuracy' for prefix in ('', 'averaged/') for label in ('a', 'b')]
     assert list(points('out')[0].metrics) == names
-
-
-def test_fitting_in_two_steps(make_trainer):
-    trainer = make_trainer(
-        schedulers=doubling(), callbacks=[TroughAverage(), ParetoSnapshot(folder='out')], max_duration=None
-    )
-    with pytest.warns(UserWarning, match='middle of a cycle'):
-        trainer.fit(duration='3ep')
-    trainer.fit(duration='5ep')
-    assert [len(point.metrics) for point in points('out')] == [4, 4, 4]
-    assert [e.label for e in trainer.state.evaluators] == ['eval']
 
 
 class Endless(IterableDataset):

@@ -138,7 +138,6 @@ def trained(make_trainer: Any, shards: Path, num_workers: int, **overrides: Any)
 @pytest.mark.parametrize(
     ('stopped', 'num_workers'),
     [
-        pytest.param('9ba', 0, id='mid-epoch'),
         pytest.param('9ba', 1, id='mid-epoch-with-workers'),
         pytest.param('2ep', 0, id='end-of-an-epoch'),
     ],
