@@ -69,9 +69,8 @@ class InStep(Algorithm):
             self._schedule = schedule = RunSchedule.of_trainer(state, self.scheduler)
             if not schedule.knows_rate:
                 raise ValueError(
-                    f'{type(self).__name__} moves with cycles of known shape, which '
-                    f'{schedule.scheduler["scheduler"]} does not have: train with CyclicCosineScheduler, or pass '
-                    'cycles as its scheduler'
+                    f'{type(self).__name__} moves with cycles of known shape, which {schedule.scheduler["scheduler"]} '
+                    'does not have: train with CyclicCosineScheduler, or pass cycles as its scheduler'
                 )
             self._check_alone(state)
             self._start(state)
@@ -124,8 +123,7 @@ class CyclicWeightDecay(InStep):
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
 
     Raises:
-        ValueError: If a part is negative; at ``FIT_START``, as for :class:`InStep`, and if the optimizer's weight
-            decay is 0.
+        ValueError: If a part is negative; at ``FIT_START``, if the optimizer's weight decay is 0, or as for InStep.
 
     Example:
         >>> CyclicWeightDecay(at_trough=2.0)
@@ -154,10 +152,7 @@ class CyclicWeightDecay(InStep):
         if state.timestamp.batch.value == 0 or not self._own:
             self._own = [float(group['weight_decay']) for group in _groups(state, 'weight_decay')]
         if not any(self._own):
-            raise ValueError(
-                'CyclicWeightDecay drives a part of the weight decay, but the optimizer has weight_decay=0: '
-                'set it above 0'
-            )
+            raise ValueError('CyclicWeightDecay: the optimizer has weight_decay=0: set it above 0')
 
     def _set(self, state: State, value: float) -> None:
         for group, own in zip(_groups(state, 'weight_decay'), self._own, strict=True):
@@ -175,8 +170,7 @@ class CyclicMomentum(InStep):
         scheduler (CyclicCosineScheduler | Sequence[str | Time] | None): As for :class:`InStep`.
 
     Raises:
-        ValueError: If a momentum is out of range; at ``FIT_START``, as for :class:`InStep`, and if the optimizer has
-            neither ``momentum`` nor ``betas``.
+        ValueError: If a momentum is out of range; at ``FIT_START``, if the optimizer has none, or as for InStep.
 
     Example:
         >>> CyclicMomentum()
@@ -201,9 +195,7 @@ class CyclicMomentum(InStep):
 
 
 class CyclicGradientClipping(InStep):
-    r"""Moves the threshold of gradient clipping, :math:`v(t)` of :class:`InStep`, in step with the cycles.
-
-    Composer's ``GradientClipping`` does the clipping.
+    r"""Moves the threshold of Composer's ``GradientClipping``, :math:`v(t)` of :class:`InStep`, with the cycles.
 
     Args:
         clipping_type (str): ``'norm'``, ``'value'`` or ``'adaptive'``, as for ``GradientClipping``.

@@ -88,9 +88,8 @@ class InCycles(Algorithm):
         self.scheduler = scheduler
         self._frozen: list[str] = []
         self._schedule: RunSchedule | None = None
-        # The cycle of the last batch started, and the elapsed part at which stochastic depth last set its rate.
-        self._cycle: int | None = None
-        self._warming: float | None = None
+        self._cycle: int | None = None  # of the last batch started
+        self._warming: float | None = None  # the elapsed part at which stochastic depth last set its rate
 
     @property
     def find_unused_parameters(self) -> bool:
@@ -138,18 +137,15 @@ class InCycles(Algorithm):
         return self.algorithm.match(event, self._seen(event, state))
 
     def _fit_start(self, state: State) -> None:
-        kinds = [type(getattr(other, 'algorithm', other)) for other in state.algorithms]
-        if kinds.count(type(self.algorithm)) > 1:
-            raise ValueError(
-                f'{type(self.algorithm).__name__} is listed twice, in InCycles and by itself: give it once'
-            )
+        kind, kinds = type(self.algorithm), [type(getattr(other, 'algorithm', other)) for other in state.algorithms]
+        if kinds.count(kind) > 1:
+            raise ValueError(f'{kind.__name__} is listed twice, in InCycles and by itself: give it once')
         self._schedule = RunSchedule.of_trainer(state, self.scheduler)
         if state.timestamp.batch.value == 0:
             self._cycle, self._warming, self._frozen = None, None, []
             return
         self._set_trained(state, False)
-        if self._warming is not None:
-            # The network's modules keep the rate, but checkpoints do not.
+        if self._warming is not None:  # the network's modules keep the rate, but checkpoints do not
             seen: Any = _CycleState(state, self._warming)
             self.algorithm.apply(Event.BATCH_START, seen, Logger(state))
 

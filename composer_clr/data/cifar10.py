@@ -67,8 +67,7 @@ def cifar10_dataspecs(
         num_workers (int): Has no effect here; a value above 0 raises a warning. Default: ``0``.
         num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
         download (bool): Whether to download missing files of ``cifar-10-batches-py``. Default: ``False``.
-        train_images (int | None): Number of training images: a fixed part with the same share of every class. Default:
-            ``None``, all.
+        train_images (int | None): Number of images, in equal shares of the classes. Default: ``None``, all.
         eval_images (int | None): Number of evaluation images, likewise. Default: ``None``, all.
         seed (int): Determines the order of the training images. Default: ``0``.
 

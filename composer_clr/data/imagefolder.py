@@ -33,13 +33,11 @@ def imagefolder_dataspecs(
         batch_size (int): Training images per batch and rank.
         eval_batch_size (int): Evaluation images per batch and rank.
         num_workers (int): Loader processes per rank, each with a single thread. Default: ``8``.
-        num_classes (int | None): Classes of the network, to be checked against the folders. Default: ``None``, not
-            checked.
+        num_classes (int | None): Classes of the network, to be checked. Default: ``None``, not checked.
         train_size (int): Side of the training images, in pixels. Default: ``224``.
         eval_resize (int): Shorter side of the resized evaluation images, in pixels. Default: ``256``.
         eval_size (int): Side of its central crop, in pixels. Default: ``224``.
-        eval_images (int | None): Number of evaluation images, spread evenly over them; the curve records it. Default:
-            ``None``, all.
+        eval_images (int | None): Number of evaluation images, spread evenly. Default: ``None``, all.
         seed (int): Determines the order of the training images. Default: ``0``.
 
     Returns:

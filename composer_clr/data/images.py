@@ -19,7 +19,6 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from torchvision.io import ImageReadMode, decode_image
-from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import pil_to_tensor
 
 from composer_clr.utils.errors import listed
@@ -38,6 +37,9 @@ __all__ = [
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of torchvision's RandomResizedCrop: parts of the area, width over height.
+_SCALE, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+_LOG_RATIO = torch.log(torch.tensor(_RATIO)).tolist()
 
 
 class ImageFolderDataset(Dataset):
@@ -131,10 +133,25 @@ class TrainTransform:
         self.size = size
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        top, left, height, width = RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3])
+        top, left, height, width = _random_box(*image.shape[-2:])
         crop = _channels_last(image[:, top : top + height, left : left + width])
         crop = interpolate(crop, size=(self.size, self.size), mode='bilinear', antialias=True)
         return (crop.flip(-1) if torch.rand(1).item() < 0.5 else crop)[0]
+
+
+def _random_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """Returns top, left, height and width of a random part: ``RandomResizedCrop.get_params`` in a third of its time."""
+    for _ in range(10):
+        area = height * width * torch.empty(1).uniform_(*_SCALE).item()
+        ratio = torch.exp(torch.empty(1).uniform_(*_LOG_RATIO)).item()
+        across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < across <= width and 0 < down <= height:
+            top, left = (int(torch.randint(0, room + 1, (1,))) for room in (height - down, width - across))
+            return top, left, down, across
+    # None of ten fits a very wide or tall image: take its middle, in the allowed proportions nearest to its own.
+    ratio = min(max(width / height, _RATIO[0]), _RATIO[1])
+    down, across = (round(width / ratio), width) if width / height < ratio else (height, round(height * ratio))
+    return (height - down) // 2, (width - across) // 2, down, across
 
 
 class EvalTransform:
@@ -199,8 +216,7 @@ class Normalize:
             mean, std = (torch.tensor(each, device=images.device).reshape(-1, 1, 1) for each in (self.mean, self.std))
             self._constants[images.device] = 255 * mean, 255 * std
         mean, std = self._constants[images.device]
-        # Contiguous whatever the loader's layout: the ChannelsLast algorithm, one of the methods that are compared,
-        # decides whether a network runs channels last.
+        # Contiguous whatever the loader's layout: the ChannelsLast algorithm alone makes a network channels last.
         images = images.to(torch.float32, memory_format=torch.contiguous_format)
         return images.sub_(mean).div_(std), labels
 

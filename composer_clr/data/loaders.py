@@ -34,10 +34,7 @@ __all__ = [
 
 
 class Loader(DataLoader):
-    """torch's ``DataLoader``, which also ends where a loader process is stopped, after ``timeout`` seconds.
-
-    torch waits so long for word of a batch, but without end for a process to hand the batch over, or to end itself.
-    """
+    """torch's ``DataLoader``, which after ``timeout`` seconds also ends where a loader process is stopped."""
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
@@ -93,9 +90,8 @@ def sampled(
 ) -> DataSpec:
     """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation."""
     sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
-    return DataSpec(
-        Loader(dataset, batch_size, sampler=sampler, drop_last=train, **loader), microbatch_transforms=on_device
-    )
+    loaded = Loader(dataset, batch_size, sampler=sampler, drop_last=train, **loader)
+    return DataSpec(loaded, microbatch_transforms=on_device)
 
 
 def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> dict[str, Any]:
@@ -110,8 +106,7 @@ def loader_arguments(num_workers: int, collate_fn: Callable | None = None) -> di
 
 def collate_images(samples: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
     """Returns a batch of images and labels; the images stay in the layout they were decoded in, channels last."""
-    # As rows of pixels an image is one piece of memory, which torch's collate copies at once, in a worker straight
-    # into the memory that it shares with the training process.
+    # As rows of pixels an image is one piece of memory, which torch's collate copies at once.
     images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
     return [images.permute(0, 3, 1, 2), labels]
 
@@ -153,9 +148,7 @@ def evenly_spaced(dataset: Dataset, count: int | None, name: str = 'eval_images'
 
 
 def class_balanced(labels: Sequence[int] | torch.Tensor, count: int | None, name: str) -> torch.Tensor:
-    """Returns the indices of a fixed part in which every class has the same share, spread evenly over its images.
-
-    If the number of classes does not divide the count, the first classes have one image more.
+    """Returns the indices of a fixed part with equal shares of the classes; of a rest, the first have one image more.
 
     Example:
         >>> class_balanced([0, 0, 0, 0, 1, 1, 1, 1], 4, 'train_images').tolist()

@@ -77,14 +77,12 @@ def standard_library_dataspecs(
         batch_size (int): Training sequences per batch and rank.
         eval_batch_size (int): Evaluation sequences per batch and rank.
         sequence_length (int): Bytes per sequence.
-        eval_sequences (int | None): Number of evaluation sequences, spread evenly over the held-out ones. Default:
-            ``None``, all.
+        eval_sequences (int | None): Evaluation sequences, spread evenly over the held-out ones. Default: ``None``, all.
         num_workers (int): Loader processes per rank. Default: ``0``.
         seed (int): Determines the order of the training sequences. Default: ``0``.
 
     Returns:
-        tuple[DataSpec, DataSpec]: Training and evaluation data: ``input_ids`` and ``labels`` of (batch,
-        sequence_length).
+        tuple[DataSpec, DataSpec]: Training and evaluation data: ``input_ids`` and ``labels`` of equal shape.
 
     Raises:
         ValueError: If a split holds too few sequences, or no sources are found.

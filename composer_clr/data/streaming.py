@@ -150,17 +150,17 @@ def streaming_dataspecs(
     for split in ('train', 'val'):
         _fetch(folder, remote, split, shards=split == 'val')
     indices = {
-        split: _read_index(folder / split, shards=remote is None or split == 'val') for split in ('train', 'val')
+        split: _read_index(folder / split, shards=not (remote and split == 'train')) for split in ('train', 'val')
     }
     counts = {split: sum(shard['samples'] for shard in index['shards']) for split, index in indices.items()}
     for split, index in indices.items():
         loaders.check_ranks(json.dumps(index, sort_keys=True).encode(), f'shards in {split}/index.json', counts[split])
         _check_columns(index, columns, folder / split)
     # convert-images writes the names of the classes; in other shards, each label is checked when it is read.
-    classes = [indices[split].get('classes') for split in ('train', 'val')]
-    images.check_classes(classes[0] or [], classes[1] or [], (folder / 'train', folder / 'val'))
-    if classes[0] is not None:
-        images.check_num_classes(num_classes, len(classes[0]), folder / 'train')
+    classes, eval_classes = (indices[split].get('classes', []) for split in ('train', 'val'))
+    images.check_classes(classes, eval_classes, (folder / 'train', folder / 'val'))
+    if classes:
+        images.check_num_classes(num_classes, len(classes), folder / 'train')
     loaders.check_batch(counts['train'], batch_size, folder / 'train')
     held_out = ShardImages(folder / 'val', images.EvalTransform(eval_resize, eval_size), columns, num_classes)
     order = {'shuffle': True, 'shuffle_seed': loaders.order_seed(seed) % 2**31}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.data.images import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, ImageFolderDataset, TrainTransform
 from composer_clr.data.loaders import collate_images
 from composer_clr.training.models import SmallResNet
-from tests.helpers.launcher import launch
 from tests.helpers.loaders import batches, end
 from tests.helpers.photographs import photographs, write_folder
 
@@ -61,13 +59,12 @@ def test_the_content_decides_not_the_name(tmp_path):
         assert label == number == 0
 
 
-@pytest.mark.parametrize('num_workers', [0, 1])
-def test_a_broken_file_in_the_middle_of_an_epoch_is_named(images, tmp_path, num_workers):
+def test_a_broken_file_in_the_middle_of_an_epoch_is_named(tmp_path):
     write_folder(tmp_path / 'train', classes=1, images=6, size=(75, 60))
     broken = tmp_path / 'train/class0/3.JPEG'
     broken.write_bytes(broken.read_bytes()[:900])
     data = ImageFolderDataset(tmp_path / 'train', EvalTransform(36, 32))
-    loaded = iter(DataLoader(data, 2, num_workers=num_workers, collate_fn=collate_images))
+    loaded = iter(DataLoader(data, 2, num_workers=1, collate_fn=collate_images))
     next(loaded)
     with pytest.raises(OSError, match=r'train/class0/3\.JPEG: not a readable image \(.*truncated\)'):
         next(loaded)
@@ -113,15 +110,14 @@ def test_refused_before_an_image_is_read(case, tmp_path):
         imagefolder_dataspecs(tmp_path, **{'batch_size': 1, 'eval_batch_size': 1, **arguments})
 
 
-def epoch(images: Path, seed: int, num_workers: int) -> list[tuple[torch.Tensor, ...]]:
+def epoch(images: Path, seed: int) -> list[tuple[torch.Tensor, ...]]:
     reproducibility.seed_all(seed)
-    train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=num_workers, seed=seed, **SMALL)
+    train, _ = imagefolder_dataspecs(images, 8, 8, num_workers=2, seed=seed, **SMALL)
     return batches(train)
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_a_seed_gives_the_same_batches_and_another_seed_other_images_and_crops(images, num_workers):
-    first, again, other = (epoch(images, seed, num_workers) for seed in (1, 1, 2))
+def test_a_seed_gives_the_same_batches_and_another_seed_other_images_and_crops(images):
+    first, again, other = (epoch(images, seed) for seed in (1, 1, 2))
     assert len(first) == 6
     for (x, y), (same_x, same_y), (other_x, _) in zip(first, again, other, strict=True):
         assert torch.equal(x, same_x)
@@ -140,14 +136,6 @@ def test_batches_are_bytes_and_each_evaluation_image_comes_once(images):
         assert x.shape == (len(y), 3, 32, 32)
         assert x.is_contiguous(memory_format=torch.channels_last)
     assert (train.num_samples, held_out.num_samples) == (48, 33)
-
-
-def test_workers_have_one_thread_and_live_on(images):
-    loader = imagefolder_dataspecs(images, 8, 8, num_workers=1, **SMALL)[0].dataloader
-    assert isinstance(loader, DataLoader)
-    assert loader.persistent_workers
-    counted = DataLoader(range(2), num_workers=1, collate_fn=lambda _: torch.get_num_threads())  # type: ignore[arg-type]
-    assert list(counted) == [1, 1]
 
 
 class Watcher(Callback):
@@ -202,38 +190,3 @@ def test_a_trainer_learns_and_its_accuracy_is_that_of_the_usual_pipeline(images,
         right = sum(int((model((x, y)).argmax(1) == y).sum()) for x, y in DataLoader(usual, 16))
     assert measured * 33 == pytest.approx(right, abs=1e-3)
     assert right > 20  # of 33, 11 by chance
-
-
-def test_two_ranks_evaluate_each_image_once_and_refuse_different_files(images, tmp_path):
-    write_folder(tmp_path / 'other/train', classes=3, images=17, size=(75, 60))
-    write_folder(tmp_path / 'other/val', classes=3, images=11, size=(75, 60))
-    (tmp_path / 'script.py').write_text(
-        dedent(f"""
-        import torch
-        from composer import Trainer
-        from composer.models import ComposerClassifier
-        from composer.utils import dist
-        from composer_clr.data.imagefolder import imagefolder_dataspecs
-
-        paths = {str(images)!r}, {str(tmp_path / 'other')!r}
-        try:
-            imagefolder_dataspecs(paths[dist.get_global_rank()], 8, 8, 0)
-        except ValueError as error:
-            print(error)
-        _, held_out = imagefolder_dataspecs(paths[0], 8, 8, 0, 3, 32, 36, 32)
-
-        class First(torch.nn.Module):
-            def forward(self, images):
-                return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), 3)
-
-        trainer = Trainer(model=ComposerClassifier(First(), num_classes=3), progress_bar=False)
-        trainer.eval(held_out)
-        print('accuracy', float(trainer.state.eval_metric_values['MulticlassAccuracy']))
-        """)
-    )
-    done = launch(2, 'script.py', folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f'ranks 0 and 1 see different files in {images}/train: 48 and 51 images' in done.stdout
-    # 33 images do not divide by two: the one that fills up, of class 0, would make it 12 of 34.
-    accuracy = float(done.stdout.rsplit('accuracy', 1)[1].split()[0])
-    assert accuracy == pytest.approx(11 / 33, abs=1e-6)

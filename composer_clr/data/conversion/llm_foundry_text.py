@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,21 +30,13 @@ def write_text(folder: Path, sequence_length: int = 128, vocabulary: int = 2048)
 
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f'{folder}: is not empty: name another folder')
-    texts = {
-        split: [
-            path.read_text(encoding='utf-8', errors='replace') for path in standard_library_files(held_out=held_out)
-        ]
-        for split, held_out in (('train', False), ('val', True))
-    }
+    files = {split: standard_library_files(held_out=split == 'val') for split in ('train', 'val')}
+    texts = {name: [path.read_text(encoding='utf-8', errors='replace') for path in of] for name, of in files.items()}
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,  # type: ignore[call-arg]
-        special_tokens=[_END],  # type: ignore[call-arg]
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # type: ignore[call-arg]
-        show_progress=False,  # type: ignore[call-arg]
-    )
+    options: dict[str, Any] = {'vocab_size': vocabulary, 'special_tokens': [_END], 'show_progress': False}
+    trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options)
     tokenizer.train_from_iterator(texts['train'], trainer)
     names = dict.fromkeys(('bos_token', 'eos_token', 'unk_token', 'pad_token'), _END)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder / 'tokenizer')
