@@ -43,7 +43,6 @@ def modes_in_training(model: torch.nn.Module) -> dict[str, bool]:
 
 
 def set_modes(model: torch.nn.Module, modes: Modes) -> None:
-    """Sets the mode of every module by name."""
     for name, module in model.named_modules():
         module.training = modes[name]
 
@@ -61,7 +60,11 @@ def measure_statistics(
         return None
     reproducibility.seed_all(state.rank_zero_seed)  # the same augmentations at every trough and on every rank
     before, momenta = _modes(model), [layer.momentum for layer in layers.values()]
-    settled = [(name, layer, *_statistics(layer)) for name, layer in layers.items() if _has_settled(layer)]
+    settled = [
+        (name, layer, {key: buffer.clone() for key, buffer in layer.named_buffers()})
+        for name, layer in layers.items()
+        if _has_settled(layer)
+    ]
     model.eval()
     for layer in layers.values():
         layer.reset_running_stats()
@@ -85,24 +88,16 @@ def _modes(model: torch.nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
-def _statistics(layer: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    return layer.running_mean.clone(), layer.running_var.clone()
-
-
-def _far(name: str, layer: _BatchNorm, mean: torch.Tensor, variance: torch.Tensor) -> str | None:
+def _far(name: str, layer: _BatchNorm, then: Mapping[str, torch.Tensor]) -> str | None:
     """Describes a layer if, for half of its channels, statistics have moved far from those of training."""
-    now_mean, now_variance = _statistics(layer)
-    shift = (now_mean - mean).abs() / (variance + layer.eps).sqrt()
-    ratio = ((now_variance + layer.eps) / (variance + layer.eps)).log().abs().exp()
-    if shift.median() > _FAR_MEAN:
-        what, channel, now, then = 'mean', shift.argmax(), now_mean, mean
-    elif ratio.median() > _FAR_VARIANCE:
-        what, channel, now, then = 'variance', ratio.argmax(), now_variance, variance
-    else:
-        return None
-    return f'{name}: running {what} {float(now[channel]):.3g}, and {float(then[channel]):.3g} in training'
+    now, variance = dict(layer.named_buffers()), then['running_var'] + layer.eps
+    shift = (now['running_mean'] - then['running_mean']).abs() / variance.sqrt()
+    ratio = ((now['running_var'] + layer.eps) / variance).log().abs().exp()
+    for key, far, limit in (('running_mean', shift, _FAR_MEAN), ('running_var', ratio, _FAR_VARIANCE)):
+        if far.median() > limit:
+            is_now, was = (float(buffers[key][far.argmax()]) for buffers in (now, then))
+            return f'{name}: {key.replace("_", " ")} {is_now:.3g}, and {was:.3g} in training'
+    return None
 
 
 def _has_settled(layer: _BatchNorm) -> bool:

@@ -379,7 +379,7 @@ def test_beside_swa(make_trainer):
         ({'algorithms': EMA(half_life='10ba')}, 'AnytimeAverage and EMA both evaluate weights of their own'),
         (
             {'callbacks': [AnytimeAverage(), ParetoSnapshot()], 'algorithms': InCycles(ProgressiveResizing())},
-            'ProgressiveResizing follows the cycles of the learning rate, of which a run with marks has none',
+            'ProgressiveResizing follows cycles of the learning rate, of which a run with marks has none',
         ),
         ({'callbacks': [AnytimeAverage(), TroughAverage()]}, 'AnytimeAverage and TroughAverage both evaluate weights'),
         (

@@ -21,17 +21,9 @@ from tests.helpers.runs_and_lines import ACC, run, standard_runs
 pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
 
 
-def test_the_run_is_bit_for_bit_the_run_without(make_trainer):
-    plain, without = trained(make_trainer, 'plain')
-    branching, beside = trained(make_trainer, 'fast', FastCycles('3ba', 0.5, cycles=2, save_weights=True))
-    assert without.losses == beside.losses
-    assert without.random_numbers == beside.random_numbers
-    a, b = plain.state.model.state_dict(), branching.state.model.state_dict()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    momenta = [t.state_dict() for t in (plain.state.optimizers[0], branching.state.optimizers[0])]
-    assert momenta[0]['param_groups'] == momenta[1]['param_groups']
-    for i, state in momenta[0]['state'].items():
-        assert torch.equal(state['momentum_buffer'], momenta[1]['state'][i]['momentum_buffer'])
+def test_each_point_has_its_metrics_and_cost_beside_those_of_the_run_without(make_trainer):
+    trained(make_trainer, 'plain')
+    trained(make_trainer, 'fast', FastCycles('3ba', 0.5, cycles=2, save_weights=True))
     for before, after in zip(points('plain'), points('fast'), strict=True):
         assert before.metrics.items() <= after.metrics.items()
         assert f'fast-cycles/{ACC}' in after.metrics

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from composer_clr.data.conversion import llm_foundry_text
 from composer_clr.data.standard_library import ByteSequences, standard_library_dataspecs, standard_library_files
 
 
@@ -59,3 +60,11 @@ def test_a_python_without_sources_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, 'get_path', lambda name: str(tmp_path))
     with pytest.raises(ValueError, match=f'no Python sources in {tmp_path}'):
         standard_library_dataspecs(4, 8, sequence_length=32)
+
+
+def test_the_help_of_the_text_for_llm_foundry_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='0'):
+        llm_foundry_text.main(['--help'])
+    assert 'usage: python -m composer_clr.data.conversion.llm_foundry_text' in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
