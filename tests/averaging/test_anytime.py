@@ -347,7 +347,7 @@ def test_an_average_of_another_kind_is_not_continued(make_trainer):
     ):
         trainer = make_trainer(
             schedulers=scheduler(),
-            callbacks=[AnytimeAverage(**average), *snapshots],
+            callbacks=[AnytimeAverage(**average), *snapshots],  # type: ignore[arg-type]
             load_path=checkpoint_at(36),
             **arguments,
         )
