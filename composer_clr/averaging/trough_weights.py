@@ -221,9 +221,11 @@ class TroughWeights(Callback):
 
     def _troughs(self, state: State) -> RunSchedule:
         """Returns the schedule whose troughs are evaluated: those that the snapshot records."""
-        snapshot = self._snapshot(state)
-        recorded = RunSchedule.of_trainer(state, self.scheduler if snapshot is None else snapshot.scheduler)
-        if self.scheduler and snapshot and not recorded.same_troughs(RunSchedule.of_trainer(state, self.scheduler)):
+        snapshot, own = self._snapshot(state), self.scheduler
+        if snapshot is None:
+            return RunSchedule.of_trainer(state, own)
+        recorded = RunSchedule.of_trainer(state, snapshot.scheduler)
+        if own is not None and not recorded.same_troughs(RunSchedule.of_trainer(state, own)):
             raise ValueError(
                 f'{type(self).__name__}(scheduler=...) has other troughs than ParetoSnapshot, whose points it '
                 'evaluates: pass the troughs to ParetoSnapshot alone'

@@ -85,11 +85,7 @@ def cifar10_dataspecs(
     """
     check_num_classes(num_classes, 10, 'CIFAR-10')
     if num_workers:
-        warnings.warn(
-            f'{num_workers=}: has no effect, since the images of CIFAR-10 are in memory: leave it at 0',
-            UserWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f'{num_workers=}: has no effect, since the images are in memory: leave it at 0', stacklevel=2)
     path = path or os.environ.get(_PATH)
     if not path:
         raise ValueError(f'path is missing: pass data.path=FOLDER, or set {_PATH}')

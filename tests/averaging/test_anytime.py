@@ -138,17 +138,6 @@ def test_the_second_set_is_what_a_run_without_averages_measures(make_trainer):
     assert point.metrics[ACCURACY] != point.metrics[f'plain/{ACCURACY}']
 
 
-def test_fifty_marks_change_no_point(make_trainer):
-    dense = [20, *range(32, 81)]
-    anytime(make_trainer, 'few')
-    anytime(make_trainer, 'many', *dense)
-    few, many = points('few'), {point.batch: point for point in points('many')}
-    assert len(many) == 50
-    for point in few:
-        assert point.metrics == many[point.batch].metrics
-        assert same(saved('few', point.checkpoint), saved('many', many[point.batch].checkpoint))
-
-
 def test_whichever_callback_comes_first(make_trainer, monkeypatch):
     measure = trough_weights.measure_statistics
     monkeypatch.setattr(trough_weights, 'measure_statistics', lambda *given: time.sleep(0.2) or measure(*given))

@@ -184,16 +184,12 @@ def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     assert same(whole.state.model.state_dict(), rest_trainer.state.model.state_dict())
 
 
-@pytest.mark.parametrize('saver', ['the-trainers', 'listed-first'])
-def test_a_checkpoint_holds_the_average(make_trainer, saver):
-    if saver == 'the-trainers':
-        trainer, _ = trained(make_trainer, 'out', **SAVING)
-    else:
-        model = classifier()
-        free = schedulefree.SGDScheduleFree(model.parameters(), **OPTIMIZERS['SGDScheduleFree'])
-        callbacks = [CheckpointSaver('own', save_interval='1ba'), ParetoSnapshot(folder='out'), ScheduleFree()]
-        trainer = make_trainer(model=model, optimizers=free, schedulers=scheduler(), callbacks=callbacks)
-        trainer.fit()
+def test_a_checkpoint_holds_the_average_also_by_a_saver_that_is_listed_first(make_trainer):
+    model = classifier()
+    free = schedulefree.SGDScheduleFree(model.parameters(), **OPTIMIZERS['SGDScheduleFree'])
+    callbacks = [CheckpointSaver('own', save_interval='1ba'), ParetoSnapshot(folder='out'), ScheduleFree()]
+    trainer = make_trainer(model=model, optimizers=free, schedulers=scheduler(), callbacks=callbacks)
+    trainer.fit()
     average = torch.load(checkpoint_at(40), weights_only=False)['state']['model']
     point = saved('out', points('out')[1].checkpoint)
     assert all(torch.equal(average[name], point[name]) for name, _ in trainer.state.model.named_parameters())

@@ -10,7 +10,6 @@ from composer.core import DataSpec
 from torch.utils.data import DataLoader
 from torchvision.datasets import cifar
 from torchvision.io import encode_png, write_jpeg, write_png
-from torchvision.transforms import RandomCrop, RandomHorizontalFlip
 from torchvision.transforms import functional as F
 
 from composer_clr.data.cifar10 import (
@@ -194,18 +193,6 @@ def test_the_pixels_are_those_of_torchvision(padding):
     for image, row, column, mirrored, pixels in zip(images, top, left, flip, augmented, strict=True):
         wanted = F.crop(F.pad(image, [padding] * 4), int(row), int(column), 32, 32)
         assert torch.equal(pixels, F.hflip(wanted) if mirrored else wanted)
-
-
-def test_torchvisions_transforms_with_their_random_numbers(monkeypatch):
-    """Runs the transforms themselves, and records the random numbers that they draw."""
-    images, drawn = pictures(32), []
-    randint, rand = torch.randint, torch.rand
-    monkeypatch.setattr(torch, 'randint', lambda *a, **k: drawn.append(randint(*a, **k)) or drawn[-1])
-    monkeypatch.setattr(torch, 'rand', lambda *a, **k: drawn.append(rand(*a, **k)) or drawn[-1])
-    crop, mirror = RandomCrop(32, padding=4), RandomHorizontalFlip()
-    wanted = torch.stack([mirror(crop(image)) for image in images])
-    top, left, flip = (torch.cat(drawn[first::3]) for first in range(3))
-    assert torch.equal(crop_and_flip(images, top, left, flip < 0.5), wanted)
 
 
 def test_every_crop_and_flip_is_drawn():

@@ -20,7 +20,7 @@ from composer_clr.data.images import IMAGENET_MEAN, IMAGENET_STD, EvalTransform,
 from composer_clr.data.loaders import collate_images
 from composer_clr.training.models import SmallResNet
 from tests.helpers.loaders import batches, end
-from tests.helpers.photographs import photographs, write_folder
+from tests.helpers.photographs import write_folder
 
 SMALL: dict[str, Any] = {'train_size': 32, 'eval_resize': 36, 'eval_size': 32}
 
@@ -42,21 +42,6 @@ def test_files_and_classes_are_torchvisions(tmp_path):
     paths = [str(dataset.folder / os.fsdecode(file)) for file in dataset.files]
     assert list(zip(paths, dataset.labels.tolist(), strict=True)) == usual.samples
     assert len(dataset) == len(usual) == 6
-
-
-def test_the_content_decides_not_the_name(tmp_path):
-    photo = photographs()[1].resize((48, 40))
-    odd = {'cmyk': ('CMYK', 'JPEG'), 'grey': ('L', 'JPEG'), 'png': ('RGB', 'PNG'), 'tiff': ('RGB', 'TIFF')}
-    (tmp_path / 'class').mkdir()
-    for name, (mode, form) in odd.items():
-        photo.convert(mode).save(tmp_path / f'class/{name}.JPEG', form)
-    usual = torchvision.datasets.ImageFolder(str(tmp_path), transforms.PILToTensor())
-    dataset = ImageFolderDataset(tmp_path, lambda image: image[:, :, :])
-    assert len(dataset) == 4
-    for (image, label), (reference, number) in zip(dataset, usual, strict=True):  # type: ignore[arg-type]
-        assert image.shape == reference.shape == (3, 40, 48)
-        assert (image.int() - reference.int()).abs().float().mean() <= 0.01
-        assert label == number == 0
 
 
 def test_a_broken_file_in_the_middle_of_an_epoch_is_named(tmp_path):

@@ -76,11 +76,7 @@ def convert_images(
     except ValueError as error:
         raise UserError(str(error)) from error
     _open_target(target, conversion, folders)
-    jobs = [
-        job
-        for split, folder in folders.items()
-        for job in _jobs(folder, target / split, conversion, shuffled=split == 'train')
-    ]
+    jobs = [job for split, folder in folders.items() for job in _jobs(folder, target / split, conversion)]
     waiting = [job for job in jobs if not job.record.is_file()]
     total = sum(len(job.files) for job in jobs)
     done = total - sum(len(job.files) for job in waiting)
@@ -118,9 +114,9 @@ def _done(jobs: list[_Job], conversion: Conversion, processes: int) -> Iterator[
             pool.shutdown(cancel_futures=True)
 
 
-def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion, shuffled: bool) -> Iterator[_Job]:
+def _jobs(folder: ImageFolderDataset, target: Path, conversion: Conversion) -> Iterator[_Job]:
     order = list(range(len(folder)))
-    if shuffled:
+    if target.name == 'train':
         random.Random(_ORDER_SEED).shuffle(order)
     for shard, start in enumerate(range(0, len(order), conversion.shard_images)):
         chosen = order[start : start + conversion.shard_images]
