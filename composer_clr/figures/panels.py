@@ -22,8 +22,9 @@ __all__ = ['draw_panels', 'draw_values', 'methods_beside_baseline', 'shown_axis'
 
 
 def shown_axis(study: Study, axis: Axis | None) -> Axis:
-    """Returns what values are drawn against: time, or samples or tokens or, without times, what the study counts."""
-    return axis or (study.axis if study.axis in ('sample', 'token') or not study.is_timed else 'time')
+    """Returns what values are drawn against: by default samples or tokens where the study counts those, else time."""
+    by_count = study.axis in ('sample', 'token') or not study.is_timed
+    return axis or (study.axis if by_count else 'time')
 
 
 def draw_values(plane: Plane, ax: Axes, key: Key) -> None:

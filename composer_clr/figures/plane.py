@@ -119,8 +119,9 @@ class Plane:
                 f'{methods} methods, but one figure can show at most {MOST_METHODS}: choose some (plot --methods), or '
                 'name fewer runs'
             )
-        if axis not in ('time', study.axis):
-            raise CurveError(f'--axis {axis}: the study is counted in {PLURALS[study.axis]}')
+        if axis not in ('time', study.axis) or (axis == 'time' and not study.is_timed):
+            known = 'or in time' if study.is_timed else 'and has no training times'
+            raise CurveError(f'--axis {axis}: the study is counted in {PLURALS[study.axis]} {known}')
         self.study, self.axis, self.errors = study, axis, errors
         self.keys = sorted(study.curves, key=drawing_order)
         self.looks, self.names = looks(self.keys), line_names(self.keys)

@@ -83,6 +83,30 @@ def test_ask_by_hand(call, study, capsys):
     assert '<= 12 s' in capsys.readouterr().out
 
 
+class TestWithoutTimes:
+    """A log without training times is compared and drawn by epochs; what asks for times is refused."""
+
+    @pytest.fixture(autouse=True)
+    def log(self, three_seeds):
+        rows = (three_seeds / 'study.csv').read_text().splitlines()
+        columns = [line.split(',') for line in rows]
+        (three_seeds / 'log.csv').write_text('\n'.join(','.join([*row[:4], row[5]]) for row in columns) + '\n')
+
+    @pytest.mark.parametrize(
+        'words',
+        ['compare', 'ask --reach 65% --within 40ep', 'plot', *(f'plot --figure {name}' for name in ('2', '3', 'gap'))],
+    )
+    def test_answers(self, call, words):
+        command, *options = words.split()
+        assert call(command, 'log.csv', *options) == 0
+
+    @pytest.mark.parametrize('words', ['ask --within 2h', 'ask --frontier', 'plot --axis time', 'plot --figure 3D'])
+    def test_refusals(self, call, words, capsys):
+        command, *options = words.split()
+        assert call(command, 'log.csv', *options) == 2
+        assert 'no training times' in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_export(call, study, capsys):
     assert call('export', '.', '-o', 'out/study.csv') == 0
     assert capsys.readouterr().out == 'out/study.csv: 6 points of 4 runs\n'
