@@ -58,17 +58,13 @@ def test_the_first_point_is_bit_for_bit_the_standard_runs():
     assert (cyclic.run.model, cyclic.run.method, cyclic.run.kind) == ('SmallTransformer', 'baseline', 'cyclic')
 
 
-def test_tokens_batches_and_parts_of_the_duration_agree():
+def test_tokens_batches_sequences_and_parts_of_the_duration_agree():
     tokens = trained('tok')
-    batches = trained('ba', 'schedule.t_warmup=2ba', 'schedule.t_0=2ba', 'max_duration=8ba')
+    sequences = 'data.batch_size=8', 'data.eval_batch_size=8'
+    batches = trained('ba', 'schedule.t_warmup=2ba', 'schedule.t_0=2ba', 'max_duration=8ba', *sequences)
     parts = trained('dur', 'schedule.t_warmup=0.25dur', 'schedule.t_0=0.25dur')
     for other in (batches, parts):
         assert [(p.token, p.metrics, p.lr) for p in other.points] == [(p.token, p.metrics, p.lr) for p in tokens.points]
-
-
-def test_a_batch_in_tokens_is_the_same_in_sequences():
-    tokens, sequences = trained('a'), trained('b', 'data.batch_size=8', 'data.eval_batch_size=8')
-    assert [p.metrics for p in tokens.points] == [p.metrics for p in sequences.points]
 
 
 def test_averages_and_fast_cycles_are_evaluated_and_ensembles_made(capsys):
