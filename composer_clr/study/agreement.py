@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from composer_clr.study.estimates import Array, Estimates, Figures, drawn, drawn_interval
+from composer_clr.study.estimates import TIE, Array, Estimates, Figures, drawn, drawn_interval
 
 __all__ = ['cosine_similarity', 'kendall_tau', 'ranking']
 
-_TIE, _LEVEL = 1e-9, 0.975
+_LEVEL = 0.975
 
 
 def cosine_similarity(a: Figures, b: Figures) -> Estimates | None:
@@ -58,7 +58,7 @@ def _distances(square: float, moved: Array, along: Array, freedom: float) -> tup
     trace, squares = float(np.trace(shared)), float((shared**2).sum())
     if freedom < 1 or math.isnan(trace):
         return math.nan, math.nan
-    if trace <= _TIE**2:
+    if trace <= TIE**2:
         return math.sqrt(square), math.sqrt(square)
     # The trace of the square of a covariance that is estimated is too large: as many seeds, so few dimensions.
     if freedom > 1:
@@ -136,7 +136,7 @@ def ranks(values: Sequence[float]) -> list[int]:
     found, rank = [0] * len(values), 0
     order = sorted(range(len(values)), key=lambda i: values[i])
     for before, i in pairwise(order):
-        rank += values[i] - values[before] > _TIE * max(abs(values[i]), abs(values[before]))
+        rank += values[i] - values[before] > TIE * max(abs(values[i]), abs(values[before]))
         found[i] = rank
     return found
 

@@ -254,15 +254,12 @@ def _with_standard(study: Study, kind: str, alignment: Alignment, gpus: int | No
             if method == study.baseline or (strict and not isinstance(error, _Missing)):
                 raise
             skipped[method] = str(error)
-    cyclic, standard = pairs[study.baseline]
-    at = cyclic.positions(alignment.axis)
-    paired = ~np.isnan(weights(at, standard.positions(alignment.axis), alignment)[0][:, 0])
+    at = pairs[study.baseline][0].positions(alignment.axis)
     ranked = [_improved(study, of_kind, at, alignment) for of_kind in zip(*pairs.values(), strict=True)]
     return KindComparison(
-        # Of the points that the measured ratio is over: the gap has none where the two sides share no seed.
-        formula_cost_ratio=cost_ratio(cyclic.count[paired].tolist()),
+        formula_cost_ratio=cost_ratio(compared[study.baseline].cost.count.tolist()),
         methods=compared,
-        taus={count: kendall_tau(ranked, i) for i, count in enumerate(cyclic.count.tolist())},
+        taus={count: kendall_tau(ranked, i) for i, count in enumerate(pairs[study.baseline][0].count.tolist())},
         skipped=skipped,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from composer_clr.study.alignment import Alignment, weights
-from composer_clr.study.estimates import Array, Estimates, Figures, figures, t_interval
+from composer_clr.study.estimates import TIE, Array, Estimates, Figures, figures, t_interval
 from composer_clr.study.table import Curve
 from composer_clr.utils.errors import listed
 
@@ -88,7 +88,7 @@ def difference(
     """Returns weighted sums of one curve's values minus those of another's, NaN where one is not measured.
 
     The differences are over the seeds that both curves have there, paired by seed. Curves without a common seed are
-    compared as independent samples, whose figures are returned too.
+    compared as independent samples, whose figures are returned too. A difference within rounding is 0.
 
     Args:
         a (Curve): The first curve.
@@ -98,12 +98,14 @@ def difference(
         all_seeds (bool): Over all seeds of either curve, of which those that both have count together. Default:
             ``False``.
     """
+    sides: tuple[Figures, ...] = ()
     if not all_seeds and (a.has & b.has).any():
         found = figures(_at(a.value, at_a) - _at(b.value, at_b))
-        # A mean over no seed is 0.
-        return found._replace(value=np.where(found.uses.any(axis=0), found.value, np.nan)), ()
-    sides = figures(a.value, at_a), figures(b.value, at_b)
-    return sides[0] - sides[1], () if all_seeds else sides
+    else:
+        sides = figures(a.value, at_a), figures(b.value, at_b)
+        found = sides[0] - sides[1]
+    is_tie = np.abs(found.value) <= TIE * _sizes(a, b, at_a, at_b)
+    return found._replace(value=np.where(is_tie, 0.0, found.value)), () if all_seeds else sides
 
 
 def differences(
@@ -150,12 +152,16 @@ def differences(
         left_out=labels[~keep],
         figures=found[keep],
         sides=tuple(side[keep] for side in sides),
-        sizes=np.maximum(np.abs(at_a @ a.mean()), np.abs(at_b @ b.mean()))[keep],
+        sizes=_sizes(a, b, at_a, at_b)[keep],
         scale=scale,
         is_ratio=is_ratio,
         mean_count=labels[keep],
         unequal=_unequal(a, b, found[keep], labels[keep], 'paired' if paired else 'unpaired' if sides else 'all'),
     )
+
+
+def _sizes(a: Curve, b: Curve, at_a: Array, at_b: Array) -> Array:
+    return np.maximum(np.abs(at_a @ a.mean()), np.abs(at_b @ b.mean()))
 
 
 def _at(samples: Array, at: Array) -> Array:

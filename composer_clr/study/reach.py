@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from composer_clr.study.estimates import Array, figures, student_t
+from composer_clr.study.estimates import TIE, Array, figures, student_t
 from composer_clr.study.table import Curve
 
 __all__ = ['Answer', 'Crossing', 'FrontierPoint', 'Line', 'Speedup', 'crossings', 'frontier', 'speedups']
 
-# Values and times that went through a text file, or a mean over seeds, and still are the same.
-_TIE = 1e-9
-# Likewise of an end of an interval, which is the root of a polynomial.
+# An end of an interval, which is the root of a polynomial, is found to this.
 _ROUGH = 1e-7
 _MOST_NUMBERS = 2_000_000
 
@@ -100,7 +98,7 @@ class Line(NamedTuple):
 
     def best_within(self, x: float) -> tuple[float, Array]:
         """Returns the best value up to a place, and the influence of the seeds on it."""
-        before = self.x.ravel()[self.x.ravel() <= x + _TIE]
+        before = self.x.ravel()[self.x.ravel() <= x + TIE]
         values, moved, _ = self.at(np.append(before, np.clip(x, self.x[0, 0], self.x[1, -1])))
         best = int(values.argmax())
         return float(values[best]), moved[:, best]
@@ -115,7 +113,7 @@ class Line(NamedTuple):
         ends = np.stack([knots[:-1], knots[1:]])
         one, two = ([line.at(x, ends.mean(axis=0)) for x in ends] for line in (self, other))
         a, b = (np.stack([end[0] for end in line]) for line in (one, two))
-        lead = np.where(np.abs(a - b) <= _TIE * np.maximum(np.abs(a), np.abs(b)), 0.0, a - b)
+        lead = np.where(np.abs(a - b) <= TIE * np.maximum(np.abs(a), np.abs(b)), 0.0, a - b)
         moved = np.stack([mine[1] - others[1] for mine, others in zip(one, two, strict=True)])
         return Line(ends, lead, moved, min(self.seeds, other.seeds))
 
@@ -169,12 +167,12 @@ class Line(NamedTuple):
             x, lead, half = self.places(
                 targets[part], *(one[part] if isinstance(one, np.ndarray) else one for one in (moved, later))
             )
-            rough, slack = _ROUGH * np.maximum(np.abs(lead), half), _TIE * np.abs(targets[part, None])
+            rough, slack = _ROUGH * np.maximum(np.abs(lead), half), TIE * np.abs(targets[part, None])
             for row, holds in enumerate((lead >= -slack, lead + half >= -rough, lead - half >= -rough)):
                 found[row, part] = np.where(
                     holds.any(axis=1), x[np.arange(len(x)), holds.argmax(axis=1)], np.nan if row == 0 else np.inf
                 )
-        found[0, self.value[0, 0] > targets + _TIE * np.abs(targets)] = -np.inf
+        found[0, self.value[0, 0] > targets + TIE * np.abs(targets)] = -np.inf
         found[1, found[1] <= self.x[0, 0]] = -np.inf
         found[1:, np.isnan(found[0]) | (self.seeds < 2)] = np.nan
         return found
@@ -205,11 +203,11 @@ def value_within(curve: Curve, budget: float, *, axis: str, lower_is_better: boo
     """
     sign = -1.0 if lower_is_better else 1.0
     line, x = Line.of(curve.followed, axis, sign), math.log(budget)
-    if x < line.x[0, 0] - _TIE:
+    if x < line.x[0, 0] - TIE:
         return Answer(math.nan, seeds=line.seeds)
     value, moved = line.best_within(x)
     half = float(student_t(line.seeds - 1)) * float(np.linalg.norm(moved))
-    relation = '=' if x <= line.x[1, -1] + _TIE else '<=' if lower_is_better else '>='
+    relation = '=' if x <= line.x[1, -1] + TIE else '<=' if lower_is_better else '>='
     return Answer(sign * value, relation, sign * value - half, sign * value + half, line.seeds)
 
 
@@ -271,7 +269,7 @@ def speedups(
     later = _slope(slope[:, None], moved - there.T)
     if targets is None:
         # That of a point, as the point's own time does.
-        at_point = np.abs(at_base - np.log(baseline.positions(axis))) <= _TIE
+        at_point = np.abs(at_base - np.log(baseline.positions(axis))) <= TIE
         times = figures(baseline.time_s).influence / baseline.mean('time_s') if axis == 'time' else 0 * own.influence
         later = np.where(at_point[:, None], times.T, later)
     found, low, high = line.reach(values, moved, later)
@@ -392,7 +390,7 @@ def _is_better(curve: Curve, count: float, time_s: float, other: Curve, sign: in
     """Returns whether a point of a curve is decidedly better than the best of another within its time."""
     one, two = common_seeds(curve, other, all_seeds)
     line, x, place = Line.of(two, 'time', sign), math.log(time_s), np.flatnonzero(one.count == count)
-    if x < line.x[0, 0] - _TIE or not len(place):
+    if x < line.x[0, 0] - TIE or not len(place):
         return len(place) > 0
     best, moved = line.best_within(x)
     own = figures(sign * one.value)[place]
