@@ -24,10 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     'data': {'utils'},
     'algorithms': {'schedule', 'utils'},
     'study': FOUNDATIONS,
-    'analysis': {'study', *FOUNDATIONS},
     'recipes': FOUNDATIONS,
     'wandb_io': FOUNDATIONS,
-    'figures': {'analysis', 'study', *FOUNDATIONS},
+    'figures': {'study', *FOUNDATIONS},
     'recording': {'algorithms', 'wandb_io', *FOUNDATIONS},
     'averaging': {'recording', *FOUNDATIONS},
     'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'wandb_io', *FOUNDATIONS},
@@ -38,7 +37,7 @@ FILES = {'__init__.py', 'py.typed', 'train.py'}
 
 # When cycles end and what the multiplier is, to read or plot a schedule without training.
 PLAIN_SCHEDULE = ('times', 'shapes', 'cycles', 'arguments', 'cycle_ends', 'run_schedule', 'averages')
-WITHOUT_TORCH = ('curves', 'analysis', 'study', 'recipes', 'figures')
+WITHOUT_TORCH = ('curves', 'study', 'recipes', 'figures')
 
 MODULES = {
     '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts).removesuffix('.__init__'): path
@@ -173,8 +172,8 @@ def test_the_mathematics_of_the_schedule_needs_the_standard_library_only(name):
     assert {module.split('.')[0] for module in imported_names(tree)} <= {*sys.stdlib_module_names, 'composer_clr'}
 
 
-def test_analysis_needs_numpy_and_scipy_only():
-    paths = [path for name in ('analysis', 'study') for path in (PACKAGE / name).glob('*.py')]
+def test_study_needs_numpy_and_scipy_only():
+    paths = list((PACKAGE / 'study').glob('*.py'))
     imports = set().union(*map(first_names, paths))
     assert imports <= {*sys.stdlib_module_names, 'composer_clr', 'numpy', 'scipy'}
 
@@ -183,7 +182,7 @@ def test_weights_and_biases_is_imported_in_its_own_folder_only():
     assert {folder(module) for module, path in MODULES.items() if 'wandb' in first_names(path)} == {'wandb_io'}
 
 
-def test_curves_recipes_analysis_and_figures_do_not_wait_for_torch():
+def test_curves_recipes_study_and_figures_do_not_wait_for_torch():
     names = [module for module in MODULES if folder(module) in WITHOUT_TORCH]
     names += [f'composer_clr.schedule.{name}' for name in PLAIN_SCHEDULE]
     program = f'import sys, {", ".join(names)}; print(*sorted({{"torch", "composer"}} & sys.modules.keys()))'

@@ -426,7 +426,7 @@ def _followed_by(curve: Curve) -> str:
         first, last = count_labels(curve.count[[0, -1]].tolist(), curve.axis)
         return (
             f'{curve}: its line, and times to a value, are over {_named(curve, over.has)}; {_named(curve, left_out)} '
-            f'does not reach from {first} to {last} {PLURALS[curve.axis]}'
+            f'{"do" if left_out.sum() > 1 else "does"} not reach from {first} to {last} {PLURALS[curve.axis]}'
         )
     if len(over.count) < len(curve.count):
         first, last = count_labels(over.count[[0, -1]].tolist(), curve.axis)

@@ -9,10 +9,11 @@ import torch
 from composer.algorithms import SAM
 
 from composer_clr import FastCycles, ParetoSnapshot
-from composer_clr.analysis.compare import compare_kinds
 from composer_clr.averaging.fast_cycles import _total, copied
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.files import with_metric_sets
+from composer_clr.study.compare import compare
+from composer_clr.study.table import Study
 from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, points, saved, trained, with_dropout
 from tests.helpers.recorded_runs import doubling
@@ -95,20 +96,20 @@ def test_its_cost_is_counted():
 
     cyclic = of(run('baseline', 'cyclic', [(16, 0.50), (32, 0.60), (64, 0.70)]))
     standard = standard_runs('baseline', [(16, 0.49), (32, 0.61), (64, 0.74)])
-    found, _ = compare_kinds(with_metric_sets([cyclic, *standard]))
-    figures = found['cyclic-fast-cycles'].methods['baseline']
-    assert figures.gap.value == pytest.approx([2, 0, -3])
-    assert figures.cost_ratio == pytest.approx(11200 / (6400 + 3 * 300))
-    assert figures.cyclic.time_s == pytest.approx([1900, 3500, 6700])
+    study = Study.of(with_metric_sets([cyclic, *standard]))
+    figures = compare(study, strict=False).kinds['cyclic-fast-cycles'].methods['baseline']
+    assert figures.gap.each.value == pytest.approx([2, 0, -3])
+    assert float(figures.cost.ratio.value) == pytest.approx(11200 / (6400 + 3 * 300))
+    assert study.curves['baseline', 'cyclic-fast-cycles'].mean('time_s') == pytest.approx([1900, 3500, 6700])
     # In epochs too, of 10 batches, though the points are shown at the epochs of their troughs.
     counted = [
         TradeoffCurve(c.run, [replace(p, batch=round(10 * (p.epoch or 0))) for p in c.points])
         for c in (cyclic, *standard)
     ]
-    found, _ = compare_kinds(with_metric_sets(counted))
-    figures = found['cyclic-fast-cycles'].methods['baseline']
-    assert figures.cyclic.count.tolist() == [16, 32, 64]
-    assert figures.counted_cost_ratio == pytest.approx(112 / (64 + 3 * 1.8))
+    study = Study.of(with_metric_sets(counted))
+    figures = compare(study, strict=False).kinds['cyclic-fast-cycles'].methods['baseline']
+    assert study.curves['baseline', 'cyclic-fast-cycles'].count.tolist() == [16, 32, 64]
+    assert figures.cost.counted_ratio == pytest.approx(112 / (64 + 3 * 1.8))
 
 
 @pytest.mark.parametrize(

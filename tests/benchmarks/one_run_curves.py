@@ -25,16 +25,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composer_clr.analysis.compare import Comparison, compare_kinds
-from composer_clr.analysis.comparison_record import record_kinds
-from composer_clr.analysis.cost import measured_cost_ratio
-from composer_clr.analysis.mean_curve import mean_curves
-from composer_clr.analysis.pairing import Alignment
-from composer_clr.analysis.uncertainty import Estimate
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.files import read_sources, with_metric_sets
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.study import study
+from composer_clr.study.alignment import Alignment
+from composer_clr.study.compare import KindComparison, compare
+from composer_clr.study.estimates import Estimates
+from composer_clr.study.record import record
+from composer_clr.study.table import Study as Table
 
 RECIPE = 'quickstart/digits'
 HOLD_AND_DECAY = ['schedule.t_hold=0.8', 'schedule.shape=1-sqrt']
@@ -156,26 +155,23 @@ def train_all(options: argparse.Namespace) -> None:
         pool.join()
 
 
-def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, Comparison], dict[str, float]]:
+def compared(options: argparse.Namespace, method: str) -> tuple[dict[str, KindComparison], dict[str, float]]:
     """Returns each kind's comparison with the standard curve, and its cost in training batches."""
     curves, _ = read_sources([options.folder / method])
     # The plain points of these two repeat those of the cyclic line.
     curves = [curve for curve in with_metric_sets(curves) if curve.run.kind not in ('statistics', 'fast')]
-    comparisons, left_out = compare_kinds(curves, baseline=method, alignment=Alignment('exact'), strict=False)
-    for kind, why in left_out.items():
+    found = compare(Table.of(curves, baseline=method, strict=False), Alignment('exact'), strict=False)
+    for kind, why in found.left_out.items():
         print(f'{method}, {kind}: {why}', file=sys.stderr)
-    record = json.dumps(record_kinds(comparisons), indent=1) + '\n'
-    (options.folder / f'{method}.json').write_text(record, encoding='utf-8')
+    (options.folder / f'{method}.json').write_text(json.dumps(record(found), indent=1) + '\n', encoding='utf-8')
+    comparisons = {kind: one for kind, one in found.kinds.items() if one.methods}
     drawn = [curve for curve in curves if curve.run.kind in options.study.drawn]
     draw(drawn, options.folder / f'{method}.png')
     of_compared = [curve for curve in drawn if curve.run.kind in ('standard', *comparisons)]
     draw(of_compared, options.folder / f'{method}-gap.png', 'gap')
-    metric = next(iter(comparisons.values())).metric
-    batches = mean_curves(map(in_batches, curves), metric)
-    costs = {
-        kind: 1 / measured_cost_ratio(batches[method, kind], batches[method, 'standard'], Alignment('exact'))
-        for kind in comparisons
-    }
+    batches = Table.of(map(in_batches, curves), found.study.metric, baseline=method, strict=False)
+    of_batches = compare(batches, Alignment('exact'), strict=False).kinds
+    costs = {kind: 1 / float(of_batches[kind].methods[method].cost.ratio.value) for kind in comparisons}
     return comparisons, costs
 
 
@@ -194,10 +190,9 @@ def draw(curves: list[TradeoffCurve], path: Path, figure: str = '1C') -> None:
     mpl.use('agg')
     from composer_clr.figures import by_number
     from composer_clr.figures.plane import paper_style
-    from composer_clr.study.table import Study
 
     with paper_style():
-        by_number.draw(figure, Study.of(curves)).savefig(path, dpi=200)
+        by_number.draw(figure, Table.of(curves)).savefig(path, dpi=200)
 
 
 def table(options: argparse.Namespace) -> str:
@@ -217,22 +212,17 @@ def table(options: argparse.Namespace) -> str:
         row = [labels.get(kind, kind)]
         for of_method in gaps.values():
             gap = of_method.get(kind)
-            at = dict(zip(gap.count.tolist(), gap.estimates, strict=True)) if gap else {}
-            row += [
-                with_error(gap.average if gap else None, options.confidence),
-                with_error(at.get(last), options.confidence),
-            ]
+            places = [] if gap is None else gap.count.tolist()
+            row.append('' if gap is None else with_error(gap.mean_of_all, 0, options.confidence))
+            row.append(with_error(gap.each, places.index(last), options.confidence) if gap and last in places else '')
         rows.append([*row, f'{costs[kind]:.3f}'])
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n'
 
 
-def with_error(found: Estimate | None, confidence: bool) -> str:
+def with_error(found: Estimates, i: int, confidence: bool) -> str:
     """Returns a gap with half of its 95% interval, or with its standard error; alone, with one seed."""
-    if found is None:
-        return ''
-    if found.sem is None or found.high is None:
-        return f'{found.value:+.2f}'
-    return f'{found.value:+.2f} ± {found.high - found.value if confidence else found.sem:.2f}'
+    value, sem, _, high, seeds = (float(part[i]) for part in found)
+    return f'{value:+.2f}' if seeds < 2 else f'{value:+.2f} ± {high - value if confidence else sem:.2f}'
 
 
 def run_study(study: Study, description: str | None, seeds: int, *, confidence: bool = False) -> None:

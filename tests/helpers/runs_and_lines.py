@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from composer_clr.analysis.mean_curve import MeanCurve
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
+from composer_clr.study.table import Curve
 
 ACC = 'eval/MulticlassAccuracy'
 
@@ -23,7 +23,9 @@ def standard_runs(method, points, seed=None, metric=ACC):
 
 
 def line(epochs, values, times=None, method='m', kind='cyclic'):
-    times = [100.0 * epoch for epoch in epochs] if times is None else times
-    samples = tuple({'seed 1': value} for value in values)
-    epoch, time_s, value = (np.array(column, dtype=float) for column in (epochs, times, values))
-    return MeanCurve(method, kind, epoch, time_s, value, samples)
+    """Returns a curve; values and times of one seed, or of shape (seeds, points)."""
+    count, values = np.array(epochs, dtype=float), np.atleast_2d(np.array(values, dtype=float))
+    times = np.broadcast_to(100 * count if times is None else np.array(times, dtype=float), values.shape)
+    counts, ranks = np.broadcast_to(count, values.shape), np.ones(values.shape)
+    seeds = tuple(f'seed {i}' for i in range(len(values)))
+    return Curve(method, kind, 'epoch', seeds, count, values, times, ranks, times, counts, counts, (1.0,), ())

@@ -67,12 +67,6 @@ def interval(by_seed):
     return ends.low, ends.high
 
 
-def mean_value(study, method, kind, epoch):
-    knots = neighbours(study, method, kind, epoch)
-    means = [np.mean([study[method, kind, s, e][1] for s in seeds_at(study, method, kind, e)]) for e in knots]
-    return np.interp(math.log(epoch), [math.log(e) for e in knots], means) if knots else math.nan
-
-
 def mean_time(study, method, kind, epoch):
     return np.mean([study[method, kind, s, epoch][0] for s in seeds_at(study, method, kind, epoch)])
 
@@ -83,8 +77,15 @@ def cosine_similarity(a, b):
     return None if len(shared) < 2 else 1 - cosine(one, other)
 
 
+def of_common_seeds(study, method):
+    """Returns the part of a study of the seeds that both curves of a method have."""
+    sides = [{s for m, k, s, _ in study if (m, k) == (method, kind)} for kind in ('cyclic', 'standard')]
+    return {key: value for key, value in study.items() if key[2] in sides[0] & sides[1]}
+
+
 def cost_ratio(study, method):
     """Returns the seconds of the standard runs over the time to the last cyclic point that they are paired with."""
+    study = of_common_seeds(study, method)
     paired = [e for e in epochs_of(study, method, 'cyclic') if neighbours(study, method, 'standard', e)]
     separate = 0.0
     for epoch in paired:
@@ -102,17 +103,6 @@ def drawn_mean(by_seed, z):
 
 def half_width(figures, seeds):
     return stats.t.ppf(0.975, seeds - 1) * np.std(figures)
-
-
-def angle_half_width(a, b, draws, rng):
-    """Of the angle whose cosine is the similarity of the differences ``a`` and ``b``, by epoch and seed."""
-    shared = [epoch for epoch in a if epoch in b]
-    sides = [[side[e] for e in shared] for side in (a, b)]
-    angles = []
-    for _ in range(draws):
-        z = rng.normal(size=10)
-        angles.append(math.acos(1 - cosine(*([drawn_mean(by_seed, z) for by_seed in side] for side in sides))))
-    return half_width(angles, min(len(by_seed) for side in sides for by_seed in side))
 
 
 def samples_at(study, method, kind, epoch, field):
@@ -137,6 +127,7 @@ def tau_half_width(study, methods, epoch, draws, rng):
 
 
 def log_cost_half_width(study, method, draws, rng):
+    study = of_common_seeds(study, method)
     paired = [e for e in epochs_of(study, method, 'cyclic') if neighbours(study, method, 'standard', e)]
     logs, seeds = [], math.inf
     for _ in range(draws):

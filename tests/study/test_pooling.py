@@ -7,15 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from composer_clr.analysis.ask import answer
-from composer_clr.analysis.compare import compare
-from composer_clr.analysis.comparison_record import record_study
-from composer_clr.analysis.mean_curve import mean_curves
-from composer_clr.analysis.study import compare_study
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import long_csv
+from composer_clr.study.ask import answer
+from composer_clr.study.compare import compare
 from composer_clr.study.pooling import differing_pace, without_odd_runs
+from composer_clr.study.record import record
 from composer_clr.study.screening import usable_curves
+from composer_clr.study.table import Study
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 
 POINTS = [(16, 0.70), (32, 0.74), (64, 0.76)]
@@ -58,12 +57,10 @@ class TestOlderFiles:
         kept, _, (error,) = usable_curves(curves)
         assert names(kept) == ['A1', 'A3']
         assert str(error).startswith(f"run 'A2' has {said}: ")
-        (mean,) = mean_curves(kept, ACC).values()
-        assert mean.value == pytest.approx(np.mean([[v + 0.01 * s for _, v in POINTS] for s in (1, 3)], axis=0))
+        (mean,) = Study.of(kept).curves.values()
+        assert mean.mean() == pytest.approx(np.mean([[v + 0.01 * s for _, v in POINTS] for s in (1, 3)], axis=0))
         with pytest.raises(CurveError, match="run 'A2' has "):
             usable_curves(curves, strict=True)
-        with pytest.raises(CurveError, match="run 'A1' has .*, run 'A2' .*, so they are not seeds of one curve"):
-            mean_curves(curves, ACC)
 
     def test_what_a_file_does_not_record_is_not_compared(self):
         curves = seeds({}, {'parameters': 100}, {'training': {'batch_size': 5}}, {'parameters': 100, 'model': 'X'})
@@ -171,7 +168,7 @@ def test_a_comparison_refuses_runs_that_are_no_seeds_of_one_curve():
     standard = [one for seed in (1, 2) for one in standard_runs('baseline', POINTS, seed)]
     cyclic = seeds({'model': 'X'}, {'model': 'Y'}, method='baseline')
     with pytest.raises(CurveError, match="has model='X'"):
-        compare([*cyclic, *standard])
+        Study.of([*cyclic, *standard])
 
 
 class TestPace:
@@ -182,12 +179,12 @@ class TestPace:
     def test_methods_timed_under_different_settings_are_named_with_both(self, name, one, other):
         baseline = seeds({'settings': {name: one}}, {'settings': {name: one}}, method='baseline')
         b, c = (seeds({'settings': {name: value}}, method=method) for method, value in (('B', other), ('C', one)))
-        study = compare_study([*baseline, *b, *c])
+        study = compare(Study.of([*baseline, *b, *c]))
         why = f"training times are not comparable: run 'baseline1' has {name}={one!r}, run 'B1' {other!r}"
-        found = study.over_baseline['cyclic'].methods
+        found = study.kinds['cyclic'].over_baseline
         assert (found['B'].unlike_times, found['C'].unlike_times) == (why, None)
-        assert study.warnings == (why,)
-        written = record_study(study)['over_baseline']['cyclic']['methods']
+        assert study.study.warnings == (why,)
+        written = record(study)['over_baseline']['cyclic']['methods']
         assert [written[method]['unlike_times'] for method in 'BC'] == [why, None]
 
     def test_cyclic_and_standard_runs_likewise(self):
@@ -196,7 +193,7 @@ class TestPace:
             replace(one, run=replace(one.run, settings={'device': 'H100'}))
             for one in standard_runs('baseline', POINTS, 1)
         ]
-        figures = compare([*cyclic, *standard]).methods['baseline']
+        figures = compare(Study.of([*cyclic, *standard])).kinds['cyclic'].methods['baseline']
         assert figures.unlike_times == (
             "training times are not comparable: run 'baseline1' has device='A100', run 's16' 'H100'"
         )
@@ -225,7 +222,7 @@ class TestPace:
     def test_all_that_is_known_agrees(self):
         assert differing_pace(seeds({'world_size': 8}, {'world_size': 8}, {'world_size': None})) is None
         found = answer(seeds({}, {}), reach=[0.7])
-        assert (found.warning, [one.reached_counts for one in found.curves]) == (None, [()])
+        assert (found.warning, [one.reached_counts for one in found.curves]) == (None, [[]])
 
 
 def test_kinds_that_differ_in_more_than_the_schedule_are_said_to():
@@ -237,7 +234,7 @@ def test_kinds_that_differ_in_more_than_the_schedule_are_said_to():
         for one in standard_runs('baseline', POINTS, 1)
     ]
     said = 'baseline: cyclic runs have optimizer.lr=0.1, standard runs 0.2: a gap is not that of the schedules alone'
-    assert compare([*cyclic, *standard]).warnings == (said,)
+    assert Study.of([*cyclic, *standard]).warnings == (said,)
 
 
 def test_a_method_whose_only_run_went_on_under_other_settings_says_so():
@@ -245,8 +242,9 @@ def test_a_method_whose_only_run_went_on_under_other_settings_says_so():
     longer = [{'batch': 50, 'changed': {'max_duration': ['8ep', '16ep'], 'world_size': [2, 1]}}]
     runs = [*seeds({'changes': changes}, method='LS'), *seeds({'changes': longer}, method='baseline')]
     said = f'LS, cyclic: run {runs[0].place!r} went on at batch 50 under other settings: optimizer.lr=0.1, now 0.2'
-    assert said in compare_study(runs, ACC, baseline='baseline').warnings
-    assert not any('baseline, cyclic: run' in warning for warning in compare_study(runs, ACC).warnings)
+    warnings = Study.of(runs, ACC).warnings
+    assert said in warnings
+    assert not any('baseline, cyclic: run' in warning for warning in warnings)
 
 
 def test_gpu_hours_follow_the_ranks_of_each_stretch():
@@ -256,13 +254,13 @@ def test_gpu_hours_follow_the_ranks_of_each_stretch():
 
     cyclic = list(map(stopped_and_resumed, seeds({}, {}, method='baseline')))
     standard = [replace(one, run=replace(one.run, world_size=2)) for one in standard_runs('baseline', POINTS, 1)]
-    cost = compare([*cyclic, *standard]).methods['baseline'].cost
+    cost = compare(Study.of([*cyclic, *standard])).kinds['cyclic'].methods['baseline'].cost
     # 100 s per epoch: 16 epochs on eight GPUs, 48 more on four; and 16, 32 and 64 on two.
     assert cost.one_run_gpu_h == pytest.approx((1600 * 8 + 4800 * 4) / 3600)
     assert cost.separate_gpu_h == pytest.approx((1600 + 3200 + 6400) * 2 / 3600)
     change = {'batch': 50, 'changed': {'world_size': [8, 4]}, 'pace': True, 'wall_clock_train_s': 2000.0}
     cyclic = [replace(one, run=replace(one.run, changes=[change])) for one in cyclic]
-    cost = compare([*cyclic, *standard]).methods['baseline'].cost
+    cost = compare(Study.of([*cyclic, *standard])).kinds['cyclic'].methods['baseline'].cost
     assert cost.one_run_gpu_h == pytest.approx((2000 * 8 + 4400 * 4) / 3600)
 
 
@@ -272,6 +270,6 @@ def test_a_point_that_was_stopped_before_its_trough_is_left_out_with_the_reason(
     kept, _, (error,) = usable_curves([ended, stopped])
     assert kept == [ended]
     assert str(error).startswith("run 's32': its point at epoch 32 was stopped before its trough: it is left out; ")
-    with pytest.raises(CurveError, match="run 's32': was stopped before its trough at epoch 32: leave the run out"):
-        mean_curves([ended, stopped], ACC)
+    with pytest.raises(CurveError, match="run 's32': its point at epoch 32 was stopped before its trough"):
+        Study.of([ended, stopped])
     assert [row.split(',')[-1] for row in long_csv([ended, stopped]).splitlines()[1:]] == ['0.7', '']

@@ -1,1 +1,0 @@
-"""Functions on curves: means over seeds, pairing, gaps, costs, intervals, and what a study answers."""
