@@ -263,7 +263,7 @@ def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
     kind, method, ranks = first['kind'], first['method'], first.get('world_size')
     axis = next((name for name in ('epoch', *_COUNTS) if all(row.values.get(name) for row in rows)), 'epoch')
     for row in rows:
-        for name in dict.fromkeys([axis, *(['epoch'] if 'epoch' in row.values else [])]):
+        for name in {axis} | ({'epoch'} & row.values.keys()):
             _check_amount(path, row, name)
         if (other := row.values.get('world_size')) != ranks:
             raise CurveError(

@@ -254,7 +254,9 @@ class TestOtherLogs:
         with pytest.warns(UserWarning, match='rows that two loggers wrote at one epoch are joined$'):
             (curve,) = read_long_csv(table(columns, *rows))
         assert [p.metrics for p in curve.points] == [{'loss': 2.5, 'acc': 0.5}, {'loss': 2.0, 'acc': 0.6}]
-        for other, remedy in (('log,A,1,9.5,,0.5', 'give both one wall_clock_train_s'), (rows[0], 'keep one row per')):
+        keep = 'keep one row per'
+        others = {'log,A,1,9.5,,0.5': 'give both one wall_clock_train_s', rows[0]: keep, 'log,A,1,9,2.5,0.5': keep}
+        for other, remedy in others.items():
             with pytest.raises(CurveError, match=f'both are 1 in log, A: give the runs .*; of one run, {remedy}'):
                 read_long_csv(table(columns, rows[0], other))
 
