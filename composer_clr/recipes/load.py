@@ -106,8 +106,9 @@ class RecipeTemplate:
         except ValidationError as error:
             faults = _faults(error)
             missing = sorted(name for name, (first, *_) in faults.items() if first['type'] == 'missing')
-            for name in faults.keys() - missing:
-                raise RecipeError(self._fault(name, faults[name])) from error
+            for name in faults:
+                if name not in missing:
+                    raise RecipeError(self._fault(name, faults[name])) from error
             verb = 'is' if len(missing) == 1 else 'are'
             raise RecipeError(f'{self._name}: {", ".join(missing)} {verb} required: pass {missing[0]}=VALUE') from error
 

@@ -131,10 +131,15 @@ def test_missing_values_are_named(tmp_path):
     [
         (MINIMAL + 'sedd: 1', "unknown key 'sedd'.*did you mean 'seed'"),
         ('model: [', 'not valid YAML'),
-        ('!!python/object/apply:os.system [true]', 'not valid YAML'),
+        ('!!python/object/apply:os.system [true]', 'not valid YAML .*tags'),
+        ('run_name: &name a\nmax_duration: *name', 'not valid YAML .*aliases'),
+        ('<<: {run_name: a}', "unknown key '<<'"),
+        ('a: ' + '[' * 60_000, 'not valid YAML .nested deeper than 40 levels'),
+        ('seed: 0x' + 'f' * 60_000, 'a number of more than 40 digits'),
+        ('1: 2', "the key '1' must be a name"),
         ('- a list', 'bad.yaml: not a mapping'),
     ],
-    ids=['unknown-key', 'broken', 'python-object', 'list'],
+    ids=['unknown-key', 'broken', 'python-object', 'alias', 'merge', 'deep', 'digits', 'key', 'list'],
 )
 def test_bad_files(tmp_path, text, match):
     (tmp_path / 'bad.yaml').write_text(text)
