@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import resource
 import shutil
 import time
 import warnings
@@ -45,23 +44,6 @@ def test_a_full_disk_stops_training_at_the_next_trough_and_loses_no_point(make_t
         trainer.fit()
     assert trainer.state.timestamp.batch == 40
     assert points() == [(20, None)]
-
-
-def test_a_file_size_limit_stops_training_at_the_next_trough(make_trainer):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-
-    trainer = make_trainer(schedulers=doubling(), callbacks=[snapshot(save_weights=False), At(25, limit)])
-    try:
-        with pytest.raises(OSError, match='curve.json cannot be written.*File too large'):
-            trainer.fit()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert points() == [(20, None)]
-    trainer.close()
-    assert [path.name for path in Path('out').iterdir()] == ['curve.json']
 
 
 def test_the_run_goes_on_once_there_is_space(make_trainer, monkeypatch):

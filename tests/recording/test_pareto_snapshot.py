@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from pathlib import Path
 
 import composer.utils.checkpoint
@@ -20,7 +19,6 @@ from composer.optim import (
 
 from composer_clr import CyclicCosineScheduler
 from composer_clr.recording import run_folder
-from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
 
@@ -133,17 +131,6 @@ def test_snapshots_hold_the_weights_of_their_trough_and_load_safely(make_trainer
     assert all(torch.equal(last[k], v) for k, v in again.state.model.state_dict().items())
 
 
-def test_weights_are_not_saved_unasked(make_trainer):
-    make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=False)).fit()
-    assert not list(Path('out').glob('*.pt'))
-    assert {p.checkpoint for p in curve().points} == {None}
-
-
-def test_the_trainers_own_checkpoints_keep_working(make_trainer):
-    make_trainer(schedulers=doubling(), callbacks=snapshot(), save_folder='own', save_interval='1ep').fit()
-    assert len([p for p in Path('own').iterdir() if re.fullmatch(r'ep\d-ba\d+-rank0.pt', p.name)]) == 8
-
-
 def test_logged_to_every_logger(make_trainer):
     memory = InMemoryLogger()
     make_trainer(schedulers=doubling(), callbacks=snapshot(), loggers=memory).fit()
@@ -186,19 +173,6 @@ def test_composers_restarts_scaled_as_composer_scales_them(make_trainer):
     assert [p.batch for p in curve().points] == [7, 14]
 
 
-def test_troughs_given_for_a_schedule_that_is_not_known(make_trainer):
-    optimizer = torch.optim.SGD((model := classifier()).parameters(), lr=0.5)
-    make_trainer(
-        model=model,
-        optimizers=optimizer,
-        schedulers=torch.optim.lr_scheduler.CyclicLR(optimizer, 0.0, 0.5, step_size_up=15),
-        step_schedulers_every_batch=True,
-        callbacks=snapshot(scheduler=['30ba', '60ba']),
-        max_duration='60ba',
-    ).fit()
-    assert [p.batch for p in curve().points] == [30, 60]
-
-
 def test_a_callback_alone_asks_a_scheduler_it_was_given(make_trainer):
     make_trainer(callbacks=snapshot(scheduler=doubling()), schedulers=ConstantScheduler()).fit()
     assert [p.batch for p in curve().points] == [20, 40, 80]
@@ -215,9 +189,3 @@ def test_a_batch_longer_than_a_cycle_completes_several(make_trainer):
     scheduler = CyclicCosineScheduler(cycle_ends=['5sp', '6sp', '7sp', '40sp'])
     make_trainer(schedulers=scheduler, callbacks=snapshot(), max_duration='40sp').fit()
     assert [(p.cycle, p.batch) for p in curve().points] == [(0, 2), (1, 2), (2, 2), (3, 10)]
-
-
-def test_a_run_that_reaches_no_trough_has_a_curve_without_points(make_trainer):
-    with pytest.warns(UserWarning, match='it reaches no trough'):
-        make_trainer(schedulers=CyclicCosineScheduler('8ep', 2, '8ep'), callbacks=snapshot(), max_duration='1ep').fit()
-    assert curve().points == []

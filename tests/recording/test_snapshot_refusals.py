@@ -81,29 +81,6 @@ def test_a_trough_whose_evaluation_was_interrupted_is_warned_of(make_trainer):
     assert [point.batch for point in curve().points] == [20, 80]
 
 
-def test_a_curve_that_is_there_already(make_trainer):
-    make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='first').fit()
-    before = Path('out/curve.json').read_text()
-    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='second')
-    with pytest.raises(
-        FileExistsError, match="'out' already holds the curve.json of run 'first' with 3 points.*overwrite"
-    ):
-        trainer.fit()
-    assert trainer.state.timestamp.batch == 0
-    assert Path('out/curve.json').read_text() == before
-    make_trainer(schedulers=doubling(), callbacks=snapshot(overwrite=True), run_name='second').fit()
-    assert curve().run.run_name == 'second'
-
-
-def test_a_curve_without_points_is_replaced(make_trainer):
-    with pytest.raises(Stop):
-        make_trainer(
-            schedulers=doubling(), callbacks=[snapshot(), StopAfter(5, Event.BATCH_START)], run_name='first'
-        ).fit()
-    make_trainer(schedulers=doubling(), callbacks=snapshot(), run_name='second').fit()
-    assert (curve().run.run_name, len(curve().points)) == ('second', 3)
-
-
 def test_a_file_in_place_of_the_folder(make_trainer):
     Path('occupied').write_text('')
     trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(folder='occupied/{run_name}'))
@@ -136,8 +113,9 @@ def test_refused_when_training_starts(make_trainer, changes, match):
         ({'directions': {'eval/acc': 'up'}}, "directions\\['eval/acc'\\]='up'.*'max' or 'min'"),
         ({'peak_window': 5}, 'peak_window=5 has no unit'),
         ({'peak_window': '-1ep'}, 'peak_window=-1ep.*negative'),
+        ({'on_nan': 'halt'}, "on_nan='halt'.*'stop' or 'continue'"),
+        ({'on_change': 'ignore'}, "on_change='ignore': must be 'refuse' or 'continue'"),
     ],
-    ids=['folder', 'metrics', 'directions', 'peak_window', 'negative-window'],
 )
 def test_refused_on_construction(arguments, match):
     with pytest.raises(ValueError, match=match):
@@ -183,12 +161,6 @@ def test_warns_of_a_loader_whose_length_is_not_true(make_trainer):
     assert 'the first epoch had 10 batches, but the length of the train dataloader is 40' in message
     assert "a trough at '1ep' comes after 4 epochs of data" in message
     assert 'train_subset_num_batches=10' in message
-
-
-def test_the_remedy_for_a_loader_whose_length_is_not_true(make_trainer):
-    train = {'train_dataloader': DataLoader(Overstated(), 4), 'train_subset_num_batches': 10}
-    make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration='4ep', **train).fit()
-    assert [point.epoch for point in curve().points] == [2, 4]
 
 
 def test_a_run_that_is_cut_is_warned_of_once(make_trainer):

@@ -1,85 +1,14 @@
+"""Training time: by a clock of its own, from the first epoch's start, without evaluations and failed batches."""
+
 import datetime
 from types import SimpleNamespace
 
 import pytest
 from composer import Event
 
-from composer_clr.recording import run_state
-from composer_clr.recording.run_state import TrainingClock
 from tests.helpers.averaged_runs import interrupted
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
-
-
-@pytest.fixture
-def at(monkeypatch):
-    """Sets the monotonic time."""
-
-    def set_time(seconds: float) -> None:
-        monkeypatch.setattr(run_state.time, 'monotonic', lambda: seconds)
-
-    return set_time
-
-
-def test_training_runs_from_the_first_epochs_start(at):
-    clock = TrainingClock()
-    at(90)
-    clock.start(mid_epoch=False)
-    at(100)
-    clock.on(Event.EPOCH_START)
-    at(101)
-    clock.on(Event.BEFORE_DATALOADER)
-    at(103)
-    clock.on(Event.AFTER_DATALOADER)
-    at(150)
-    clock.on(Event.BATCH_END)
-    at(151)
-    assert (clock.batch_s, clock.train_s, clock.paused_s) == (50, 51, 0)
-    clock.on(Event.FIT_END)
-    at(999)
-    assert clock.train_s == 51
-
-
-def test_an_evaluation_counts_apart_until_the_next_event(at):
-    clock = TrainingClock(train_s=7, paused_s=5)
-    clock.start(mid_epoch=False)
-    at(100)
-    clock.on(Event.BEFORE_DATALOADER)
-    at(150)
-    clock.on(Event.EVAL_BEFORE_ALL)
-    at(153)
-    assert (clock.train_s, clock.paused_s) == (57, 8)
-    clock.stop()
-    at(155)  # other callbacks, after the evaluation
-    clock.on(Event.BATCH_CHECKPOINT)
-    at(165)
-    assert (clock.train_s, clock.paused_s) == (67, 8)
-
-
-def test_fast_forwarding_counts_towards_neither(at):
-    clock = TrainingClock(train_s=7, paused_s=5)
-    clock.start(mid_epoch=True)
-    at(200)
-    clock.on(Event.BEFORE_DATALOADER)
-    at(202)
-    clock.on(Event.BEFORE_DATALOADER)  # for the next of the batches that are skipped
-    at(204)
-    clock.on(Event.AFTER_DATALOADER)
-    at(300)
-    clock.on(Event.BEFORE_DATALOADER)
-    at(310)
-    clock.on(Event.AFTER_DATALOADER)
-    assert (clock.train_s, clock.paused_s) == (7 + 106, 5)
-
-
-def test_an_evaluation_by_hand_is_not_training(at):
-    clock = TrainingClock(train_s=7)
-    at(1)
-    clock.on(Event.EVAL_BEFORE_ALL)
-    at(3)
-    clock.stop()
-    at(9)
-    assert (clock.train_s, clock.paused_s) == (7, 2)
 
 
 @pytest.mark.parametrize('hours', [1, -1])
@@ -104,6 +33,14 @@ def test_a_change_of_the_time_of_day_is_in_no_point(make_trainer, monkeypatch, h
     times = [(p.wall_clock_train_s, p.wall_clock_total_s) for p in curve().points]
     assert times == sorted(times)
     assert all(0 < train_s < total_s < 100 for train_s, total_s in times)
+
+
+def test_an_evaluation_by_hand_is_not_training(make_trainer, monkeypatch):
+    FakeClock(monkeypatch)
+    trainer = make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration='2ep')
+    trainer.eval()
+    trainer.fit()
+    assert [(p.wall_clock_train_s, p.wall_clock_total_s) for p in curve().points] == [(20, 20 + 2 * 10)]
 
 
 def times() -> list[tuple[int, float]]:

@@ -33,8 +33,12 @@ def test_the_weights_at_every_batch_are_those_without_it(case):
     assert [p.batch for p in curve(f'out/{case}').points] == [7, 10, 20]
 
 
-def test_on_two_ranks(tmp_path):
-    cases = [case for case in CASES if case != 'resnet']
+@pytest.mark.parametrize(
+    'cases',
+    [['dropout-1ep-of-three'], pytest.param([case for case in CASES if case != 'resnet'], marks=pytest.mark.slow)],
+    ids=['one', 'all'],
+)
+def test_on_two_ranks(tmp_path, cases):
     launched = launch(2, '-m', 'tests.helpers.watched_runs', 'out', *cases, folder=tmp_path)
     assert launched.returncode == 0, launched.stderr
     of_ranks = json.loads(launched.stdout.splitlines()[-1])
@@ -99,7 +103,7 @@ class Draws(Callback):
         torch.rand(())
 
 
-@pytest.mark.parametrize('case', ['dropout', 'dropout-1ep'])
+@pytest.mark.parametrize('case', ['dropout-1ep'])
 def test_callbacks_that_draw_random_numbers_in_evaluations(case):
     assert hashes(CASES[case], snapshot(), Draws()) == hashes(CASES[case], Draws())
 
