@@ -291,8 +291,7 @@ def test_another_run_in_one_trainer_is_refused_too(trainer):
 
 
 @pytest.mark.filterwarnings("ignore:training ended at batch 120, before the trough at '8ep'")
-def test_or_recorded_when_asked_to_continue(trainer):
-    trainer(max_duration='4ep').fit()
+def test_or_recorded_when_asked_to_continue(trainer, usual):
     changes = {'train_dataloader': loader(40, batch_size=2), 'snapshot': {'on_change': 'continue'}}
     with pytest.warns(UserWarning, match='continues at batch 40 under other settings .data.*loader_length=10, now 20'):
         trainer(max_duration='8ep', **changes).fit()
@@ -302,8 +301,7 @@ def test_or_recorded_when_asked_to_continue(trainer):
     assert change == {'batch': 40, 'changed': {'data.loader_length': [10, 20], 'data.batch_size': [4, 2]}}
 
 
-def test_troughs_of_another_schedule_are_all_recorded_after_the_change(trainer):
-    trainer(max_duration='4ep').fit()
+def test_troughs_of_another_schedule_are_all_recorded_after_the_change(trainer, usual):
     changes = {'schedulers': CyclicCosineScheduler(cycle_ends=['3ep', '5ep', '6ep', '8ep'])}
     with pytest.warns(UserWarning, match='under other settings'):
         trainer(max_duration='8ep', snapshot={'on_change': 'continue'}, **changes).fit()

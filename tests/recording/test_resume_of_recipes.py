@@ -13,6 +13,7 @@ import pytest
 from composer import Event
 
 from composer_clr.recipes.load import load_recipe
+from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from tests.helpers.recorded_runs import Stop, StopAfter, curve
 
@@ -225,17 +226,9 @@ SMOOTHED = {'algorithms.LabelSmoothing.smoothing': '0.1'}
     ('first', 'second', 'expected'),
     [
         (SMOOTHED, {'algorithms.LabelSmoothing.smoothing': '0.9'}, 'algorithms.LabelSmoothing.smoothing=0.1, now 0.9'),
-        (
-            {'algorithms.EMA.half_life': '2ba'},
-            {'algorithms.EMA.half_life': '8ba'},
-            "algorithms.EMA.half_life='2ba', now '8ba'",
-        ),
-        ({}, {'model.loss': 'binary_cross_entropy_with_logits'}, "loss='soft_cross_entropy', now 'binary_cross_"),
-        ({}, {'optimizer.name': 'SGD'}, "optimizer='DecoupledSGDW', now 'SGD'"),
-        ({}, {'device_train_microbatch_size': '25'}, "microbatch_size='whole batch', now 25"),
         (ANYTIME, {'schedule.average': '{bn_batches: 1}'}, 'averages.AnytimeAverage.bn_batches=3, now 1'),
     ],
-    ids=['smoothing', 'half_life', 'loss', 'optimizer', 'microbatch', 'bn_batches'],
+    ids=['smoothing', 'bn_batches'],
 )
 @pytest.mark.filterwarnings('ignore::UserWarning')
 def test_another_value_is_refused_with_both(tmp_path, monkeypatch, first, second, expected):
@@ -250,6 +243,23 @@ def test_another_value_is_refused_with_both(tmp_path, monkeypatch, first, second
     assert expected in str(error.value)
     assert '\n' not in str(error.value)
     assert Path('out/curve.json').read_text() == text
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_an_argument_that_is_given_at_its_default_is_no_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {
+        'run_name': 'run',
+        'snapshot.folder': 'out',
+        'checkpoint.folder': 'own',
+        'callbacks.TroughAverage.window': '0.5',
+    }
+    keys = {**BASE, 'schedule.kind': 'cyclic', **own}
+    given = {'callbacks.TroughAverage.bn_batches': '50', 'algorithms.LabelSmoothing.smoothing': '0.1'}
+    for more in ({'algorithms.LabelSmoothing': '{}'}, {'max_duration': '8ep', **given}):
+        assert main(['quickstart/digits', *(f'{name}={value}' for name, value in {**keys, **more}.items())]) == 0
+    assert curve('out').run.changes == []
+    assert len(curve('out').points) == 2
 
 
 def check_pairs(pairs: int, seed: int) -> Counter[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from composer import DataSpec, Evaluator
+from composer import DataSpec, Evaluator, Event
 from composer.algorithms import EMA, GradientClipping, LabelSmoothing, MixUp
 from composer.loss import binary_cross_entropy_with_logits, soft_cross_entropy
 from composer.models import ComposerClassifier
@@ -19,7 +19,7 @@ from torchmetrics.classification import MulticlassF1Score
 from composer_clr import CyclicCosineScheduler, FastCycles, InCycles, TroughAverage
 from composer_clr.curves.settings import Effect, differences, settings_of
 from tests.conftest import loader
-from tests.helpers.recorded_runs import doubling, snapshot
+from tests.helpers.recorded_runs import Stop, StopAfter, doubling, snapshot
 
 pytestmark = pytest.mark.filterwarnings('ignore:max_duration=.*stops:UserWarning')
 
@@ -66,7 +66,7 @@ BASE: dict[str, Any] = {}
 
 @pytest.fixture
 def settings(make_trainer):
-    """Returns the settings that a run of a few batches records."""
+    """Returns the settings that a run records before its first batch."""
 
     def recorded(model=None, optimizer=torch.optim.SGD, arguments=None, callbacks=(), groups=None, **changes) -> dict:
         if BASE and not (model or arguments or callbacks or groups or changes) and optimizer is torch.optim.SGD:
@@ -79,12 +79,13 @@ def settings(make_trainer):
                 'model': model,
                 'optimizers': optimizer,
                 'schedulers': doubling(),
-                'callbacks': [recorder, *callbacks],
+                'callbacks': [recorder, *callbacks, StopAfter(0, Event.FIT_START)],
                 'max_duration': '1ba',
                 **changes,
             }
         )
-        trainer.fit()
+        with pytest.raises(Stop):
+            trainer.fit()
         trainer.close()
         assert json.loads(json.dumps(recorder.curve.run.settings)) == recorder.curve.run.settings
         return settings_of(recorder.curve.run)
