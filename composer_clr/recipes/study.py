@@ -46,6 +46,12 @@ __all__ = [
 
 # What a run that goes on may change, and one from the start may not.
 PLACES = ('max_duration', *(f'schedule.{place}' for place in ('t_0', 't_mult', 'cycle_ends', 'marks')))
+# Where a recipe has the arguments that a Trainer's settings have under these names.
+_KEYS_OF_ARGUMENTS = {
+    'algorithms.': 'algorithms.',
+    'averages.': 'callbacks.',
+    'averages.AnytimeAverage.': 'schedule.average.',
+}
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
 _COUNTS = {'ep': 'epoch', **COUNTERS}
 
@@ -234,13 +240,19 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[s
     """Refuses a record that was made under other settings than a recipe's, both completed by today's defaults.
 
     ``what`` names the record's folder and state, ``'runs/a: complete'``; ``also`` are keys to compare although they
-    make no other curve by themselves, such as :data:`PLACES`. A record that does not keep its recipe passes.
+    make no other curve by themselves, such as :data:`PLACES`. A record that does not keep its recipe passes; arguments
+    that its recipe leaves out are those that its Trainer had.
     """
     then, now = (run.settings or {}).get(RECIPE), recipe.plain()
     if not isinstance(then, Mapping):
         return
     defaults = {f'{RECIPE}.{name}': value for name, value in key_defaults().items() if value != {}}
-    found = differences({RECIPE: then}, {RECIPE: now}, defaults=defaults)
+    given, known = flat(now, RECIPE), {}
+    for name, value in (run.settings or {}).items():
+        for kept, key in _KEYS_OF_ARGUMENTS.items():
+            if name.startswith(kept) and (named := f'{RECIPE}.{key}{name.removeprefix(kept)}') in given:
+                known[named] = value
+    found = differences({**known, RECIPE: then}, {RECIPE: now}, defaults=defaults)
     # Curves of several seeds are pooled, but each is a run of its own.
     sides = [{**defaults, **flat(side, RECIPE)} for side in (then, now)]
     for name in dict.fromkeys(name for side in sides for name in side):

@@ -246,7 +246,7 @@ def test_another_value_is_refused_with_both(tmp_path, monkeypatch, first, second
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')
-def test_an_argument_that_is_given_at_its_default_is_no_change(tmp_path, monkeypatch):
+def test_an_argument_that_is_given_at_its_default_is_no_change(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     own = {
         'run_name': 'run',
@@ -259,7 +259,11 @@ def test_an_argument_that_is_given_at_its_default_is_no_change(tmp_path, monkeyp
     for more in ({'algorithms.LabelSmoothing': '{}'}, {'max_duration': '8ep', **given}):
         assert main(['quickstart/digits', *(f'{name}={value}' for name, value in {**keys, **more}.items())]) == 0
     assert curve('out').run.changes == []
-    assert len(curve('out').points) == 2
+    assert len(curve('out').points) == 3
+    # Another value than the default is another curve.
+    more = {'algorithms.LabelSmoothing': '{}', 'max_duration': '16ep', 'callbacks.TroughAverage.bn_batches': '2'}
+    assert main(['quickstart/digits', *(f'{name}={value}' for name, value in {**keys, **more}.items())]) == 2
+    assert 'callbacks.TroughAverage.bn_batches=50, asked for 2' in capsys.readouterr().err
 
 
 def check_pairs(pairs: int, seed: int) -> Counter[str]:
