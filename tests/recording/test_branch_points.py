@@ -9,7 +9,7 @@ from composer.optim import CosineAnnealingScheduler
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.recipes.load import load_recipe
-from composer_clr.recipes.preview import planned_run
+from composer_clr.recipes.preview import planned_branches
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.study import study
 from composer_clr.recording.branch_points import BranchPoints
@@ -100,7 +100,7 @@ def test_a_branch_that_broke_off_goes_on_with_the_same_parent(trained, tmp_path,
 
 def test_a_schedule_without_a_hold_has_no_branches(make_trainer):
     with pytest.raises(RecipeError, match='schedule.kind=branch: .* pass schedule.t_hold=0.8'):
-        planned_run(load_recipe('quickstart/digits', ['schedule.kind=branch']))
+        planned_branches(load_recipe('quickstart/digits', ['schedule.kind=branch']))
     callbacks = [ParetoSnapshot(folder='out'), BranchPoints(['4ep'])]
     with pytest.raises(ValueError, match='does not hold its peak: give it t_hold'):
         make_trainer(callbacks=callbacks, schedulers=CosineAnnealingScheduler()).fit()
