@@ -331,7 +331,7 @@ def _runs(
 
 def _sets(override: str, key: str) -> bool:
     try:
-        return value_at(read_override(override), key) is not None
+        return value_at(read_override(override), key, default=_sets) is not _sets
     except ValueError:  # refused where the recipe is read
         return False
 

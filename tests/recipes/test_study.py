@@ -216,6 +216,7 @@ def test_one_warning_for_all_runs_that_end_off_a_trough():
     ('overrides', 'match'),
     [
         (['seed=3'], 'seed: varies in a study: pass --seeds instead'),
+        (['seed=null'], 'seed: varies in a study: pass --seeds instead'),
         (['schedule={kind: standard}'], 'schedule.kind: varies in a study: pass --kinds'),
         (['schedule.kind=standard'], 'schedule.kind: varies in a study: pass --kinds'),
         (
