@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composer_clr.cli.durations import readable_duration
 from composer_clr.cli.options import (
     AllSeeds,
     Baseline,
@@ -37,6 +37,7 @@ from composer_clr.cli.tables import (
     marks,
     number,
     plus_minus,
+    readable_duration,
     show,
     with_interval,
 )
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ['compare']
 
 _MOST_NOTES = 16
+_TWO, _THREE = (partial(number, digits=digits) for digits in (2, 3))
 
 
 def compare(
@@ -142,11 +144,11 @@ def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
         rows = [
             [
                 *key,
-                cell(key, 'mean_gap', _ratio if study.is_ratio else None),
+                cell(key, 'mean_gap', _THREE if study.is_ratio else None),
                 str(at[(*key, 'mean_gap')].seeds),
-                cell(key, 'cosine', _three),
+                cell(key, 'cosine', _THREE),
                 number(one.cost.counted_ratio, 3),
-                marked(cell(key, 'cost_ratio', _two), one.unlike_times),
+                marked(cell(key, 'cost_ratio', _TWO), one.unlike_times),
             ]
             for key, one in with_standard.items()
         ]
@@ -156,19 +158,18 @@ def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
         (method, kind): one for kind, of_kind in compared.kinds.items() for method, one in of_kind.over_baseline.items()
     }
     if over:
-        by_time = [marked(cell(key, 'mean_improvement_at_equal_time'), one.unlike_times) for key, one in over.items()]
         rows = [
-            [*key, cell(key, 'mean_improvement') or 'the curves do not overlap', time, str(_seeds(at, key))]
-            for key, time in zip(over, by_time, strict=True)
+            [
+                *key,
+                cell(key, 'mean_improvement') or 'the curves do not overlap',
+                marked(cell(key, 'mean_improvement_at_equal_time'), one.unlike_times),
+                str(at[(*key, 'mean_improvement')].seeds) if one.at_equal_counts else '',
+            ]
+            for key, one in over.items()
         ]
         unit = unit if not study.is_ratio else f'{study.metric} ({better}), in logarithms'
         headers = ['method', 'kind', f'mean at equal {PLURALS[study.axis]}', 'at equal time', 'seeds']
         yield Table(f'improvement over {study.baseline}, {unit}, ± half of the 95% interval', headers, rows, 2)
-
-
-def _seeds(at: dict[tuple[str, str, str], Finding], key: tuple[str, str]) -> int | str:
-    one = at.get((*key, 'mean_improvement'))
-    return '' if one is None else one.seeds
 
 
 def _points(study: Study, found: Sequence[Finding]) -> Iterator[Table]:
@@ -183,7 +184,7 @@ def _points_of(study: Study, found: Sequence[Finding], title: str, quantities: M
     digits = 2 if in_points(study.metric, study.scale) else 4
     at = {(one.method, one.kind, one.at, one.quantity): one for one in found if one.quantity in quantities}
     keys = list(dict.fromkeys(key[:3] for key in at))
-    labels = count_labels([key[2] for key in keys], 'epoch' if study.axis == 'epoch' else 'token')
+    labels = count_labels([key[2] for key in keys], study.axis)
 
     def cell(name: str, one: Finding | None) -> str:
         if one is None:
@@ -191,8 +192,8 @@ def _points_of(study: Study, found: Sequence[Finding], title: str, quantities: M
         ends = one.value, one.low, one.high
         if name == 'speedup':
             relation = f'{one.note} ' if one.note in ('<=', '>=') else ''
-            return relation + with_interval(*ends, _two)
-        return with_interval(*ends, _ratio) if name == 'gap' and study.is_ratio else plus_minus(*ends, digits)
+            return relation + with_interval(*ends, _TWO)
+        return with_interval(*ends, _THREE) if name == 'gap' and study.is_ratio else plus_minus(*ends, digits)
 
     rows = [
         [*key[:2], label, *(cell(name, at.get((*key, name))) for name in quantities)]
@@ -221,10 +222,7 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
             notes.append(f'{where}cost by the formula: {of_kind.formula_cost_ratio:.3f}')
         taus = [one for one in found if (one.kind, one.quantity) == (kind, 'tau')]
         if taus:
-            said = [
-                f'{_count(study, one.at)}: {with_interval(one.value, one.low, one.high, "{:.2f}".format)}'
-                for one in taus
-            ]
+            said = [f'{_count(study, one.at)}: {with_interval(one.value, one.low, one.high, _TWO)}' for one in taus]
             notes.append(f"{where}agreement of the methods' rankings (Kendall's tau): {listed(said, 6)}")
         for method, over in of_kind.over_baseline.items():
             for crossings, spelled in (
@@ -287,15 +285,3 @@ def _resolving(written: Mapping[str, Any], resolve: float) -> Iterator[str]:
 
 def _count(study: Study, count: float) -> str:
     return count_labels([count], study.axis)[0]
-
-
-def _two(value: float) -> str:
-    return number(value, 2)
-
-
-def _three(value: float) -> str:
-    return number(value, 3)
-
-
-def _ratio(value: float) -> str:
-    return number(value, 3)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from composer_clr.cli.durations import read_duration, readable_duration, unit_of
 from composer_clr.cli.options import (
     AllSeeds,
     Baseline,
@@ -30,7 +29,18 @@ from composer_clr.cli.options import (
     write_curves,
     write_json,
 )
-from composer_clr.cli.tables import Table, check_format, direction, marked, marks, show, with_interval
+from composer_clr.cli.tables import (
+    Table,
+    check_format,
+    direction,
+    marked,
+    marks,
+    read_duration,
+    readable_duration,
+    show,
+    unit_of,
+    with_interval,
+)
 from composer_clr.curves.axes import PLURALS, UNITS, Axis, check_timed, count_labels, read_count
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.errors import listed

@@ -24,9 +24,6 @@ Methods = Annotated[
 def study_arguments(recipes: list[str], seeds: str, kinds: str, methods: str | None) -> dict[str, Any]:
     """Returns the arguments of :func:`~composer_clr.recipes.study.planned_runs` from those of a command.
 
-    Raises:
-        RecipeError: If no recipe is named, or a seed is not a whole number.
-
     Example:
         >>> study_arguments(['quickstart/digits', 'max_duration=4ep'], '1,2', 'cyclic', None)['seeds']
         [1, 2]

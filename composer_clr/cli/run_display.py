@@ -23,12 +23,7 @@ _REFRESHES_PER_SECOND = 4
 
 @contextmanager
 def displayed(runs: Sequence[StudyRun], console: Console | None = None) -> Iterator[Callable[[], None]]:
-    """Shows runs on a console; yields what is to be called several times per second.
-
-    Args:
-        runs (Sequence[StudyRun]): The runs of the study.
-        console (Console | None): Where to. Default: ``None``, standard output.
-    """
+    """Shows runs on a console; yields what is to be called several times per second."""
     console = console or Console(highlight=False)
     lines = _Lines(runs, console)
     if not console.is_terminal:
@@ -45,12 +40,7 @@ def displayed(runs: Sequence[StudyRun], console: Console | None = None) -> Itera
 
 
 def print_failures(runs: Sequence[StudyRun], console: Console | None = None) -> None:
-    """Prints the runs that failed, each with its reason and its log.
-
-    Args:
-        runs (Sequence[StudyRun]): The runs of the study.
-        console (Console | None): Where to. Default: ``None``, standard output.
-    """
+    """Prints the runs that failed, each with its reason and its log."""
     console = console or Console(highlight=False)
     failed = [run for run in runs if run.state == 'failed']
     _print(console, f'{len(failed)} of {len(runs)} {"run" if len(runs) == 1 else "runs"} failed:')
@@ -60,12 +50,7 @@ def print_failures(runs: Sequence[StudyRun], console: Console | None = None) -> 
 
 
 def study_view(runs: Sequence[StudyRun], seconds: float) -> RenderableType:
-    """Returns the live view of a study: how many runs are done, and how far those are that run.
-
-    Args:
-        runs (Sequence[StudyRun]): The runs.
-        seconds (float): Time since the start, in seconds.
-    """
+    """Returns the live view of a study: how many runs are done, and how far those are that run."""
     count = {state: sum(run.state == state for run in runs) for state in ('done', 'running', 'failed', 'waiting')}
     head = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(1, len(runs)), completed=count['done'] + count['failed'], width=30)

@@ -61,11 +61,9 @@ def draw(
     Args:
         name (str): A key of :data:`FIGURES`.
         study (Study): The study.
-        title (str | None): Title, of one panel in place of its own. Default: ``None``, no change; so for the others.
-        xlabel (str | None): Label of the x axes.
-        ylabel (str | None): Label of the y axes, but not of a learning rate.
-        xlim (tuple[float, float] | None): Limits of the x axes, in their unit.
-        ylim (tuple[float, float] | None): Limits of the y axes, in their unit, but not of a learning rate.
+        title (str | None): In place of the title of one panel. Default: ``None``, no change; so for the others.
+        xlabel, ylabel (str | None): Labels of the axes, but not of a learning rate.
+        xlim, ylim (tuple[float, float] | None): Limits of the axes, in their units, but not of a learning rate.
         **options (Any): Those in the signature of the figure's function; ``None`` is the default of each. ``axis``:
             what to draw against, ``'time'``, ``'epoch'``, ``'batch'``, ``'sample'`` or ``'token'``; by default samples
             or tokens where the schedules were counted in them, else time. ``alignment``: how points of two curves are

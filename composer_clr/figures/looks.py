@@ -77,12 +77,7 @@ def looks(keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Look]:
 
 
 def method_colour(method: str, among: Iterable[str] = ()) -> str:
-    """Returns the colour of a method: fixed for the paper's methods, else by its place ``among`` the others.
-
-    Example:
-        >>> method_colour('baseline')
-        '#000000'
-    """
+    """Returns the colour of a method: fixed for the paper's methods, else by its place ``among`` the others."""
     return _COLOURS[_method_places({method, *among})[method] % len(_COLOURS)]
 
 

@@ -64,11 +64,7 @@ def learning_rate_and_accuracy(study: Study, *, method: str = 'baseline', errors
 
 
 def with_periods(runs: Iterable[TradeoffCurve], method: str = 'baseline') -> list[TradeoffCurve]:
-    """Returns runs, those of the method with the period of their cycles as their kind: each is a curve of figure S1.
-
-    Raises:
-        CurveError: If the record of such a run does not determine its cycles.
-    """
+    """Returns runs, those of the method with the period of their cycles as their kind: each is a curve of figure S1."""
     return [
         TradeoffCurve(replace(run.run, kind=f'{_PERIOD}{recorded_schedule(run).period_label}'), run.points)
         if run.run.method == method and has_cycles(run.run.kind) and run.points
@@ -107,13 +103,8 @@ def learning_rate(
 ) -> Figure:
     """Draws the learning rate over training, with a marker at each trough.
 
-    Args:
-        cycles (Cycles): The cycles.
-        until (int): End of training, in the unit of the cycles.
-        unit (str): That unit: ``ep``, ``ba``, ``sp`` or ``tok``.
-        lr (float): Learning rate at the top of a cycle.
-        alpha_f (float): What each cycle decays to, as a part of ``lr``, in [0, 1]. Default: ``0.0``.
-        branches (Sequence[int]): Ends of the branches off this run, whose decays are drawn too. Default: ``()``.
+    Training ends at ``until``, in ``unit``; ``lr`` is the rate at the top of a cycle, of which ``alpha_f`` is left at a
+    trough. The decays of ``branches`` off this run, by their ends, are drawn too.
     """
     figure, (ax,) = new_panels(1, size=(6.4, 3.4))
     times, multipliers = multiplier_line(cycles, until, alpha_f)

@@ -1,6 +1,6 @@
 import pytest
 
-from composer_clr.cli.durations import read_duration, readable_duration, unit_of
+from composer_clr.cli.tables import read_duration, readable_duration, unit_of
 
 
 @pytest.mark.parametrize(
