@@ -59,7 +59,7 @@ def test_other_outputs_too(study, command, starts):
 
 @pytest.mark.parametrize(
     'command',
-    ['export . -o /dev/full', 'compare . > /dev/full', 'compare . --json run0', 'plot . -o run0/curve.json/a.png'],
+    ['export . -o /dev/full', 'compare . > /dev/full', 'compare . --json run0'],
 )
 def test_what_cannot_be_written_is_one_line_and_status_2(study, command):
     done = sh(f'clr {command}', study)

@@ -30,7 +30,7 @@ def x_labels(ax):
 @pytest.mark.parametrize('axis', ['time', 'epoch'])
 def test_both_ends_of_a_logarithmic_axis_are_labelled_and_no_two_labels_touch(size, axis):
     rng = np.random.default_rng(0)
-    for _ in range(8):
+    for _ in range(6):
         first = 10 ** rng.uniform(-1, 4)
         epochs = first * np.cumprod(1 + rng.uniform(0.001, 3, rng.integers(1, 40)))
         with paper_style(size):
@@ -57,13 +57,12 @@ def test_limits_of_the_author_are_labelled_too():
         draw('1C', STUDY, xlim=(0, 9))
 
 
-@pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('name', FIGURES)
-def test_there_is_room_for_everything(name, size):
-    with paper_style(size):
+def test_a_column_of_a_paper_has_room_for_everything(name):
+    with paper_style((3.3, 2.5)):
         figure = draw(name, STUDY)
         figure.draw_without_rendering()
-    assert tuple(figure.get_size_inches()) == size
+    assert tuple(figure.get_size_inches()) == (3.3, 2.5)
     boxes = [ax.get_tightbbox() for ax in figure.axes] + [one.get_window_extent() for one in figure.legends]
     for box in boxes:
         box = box.transformed(figure.transFigure.inverted())  # type: ignore[union-attr]
@@ -171,9 +170,11 @@ def test_fonts_are_truetype_in_pdf_and_text_is_text_in_svg_whatever_the_matplotl
     assert figure.axes[0].get_facecolor() == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize('name', ['_mine', '$\\frac{$', 'a\x1b[2J', '<b>', 'x' * 900, '\U0001f9ff'])
-@pytest.mark.parametrize('figure', ['1C', '3D', '2'])
-def test_a_name_of_any_kind_is_literal_and_leaves_room(name, figure):
+@pytest.mark.parametrize(
+    ('figure', 'name'),
+    [('1C', '_mine'), ('1C', '$\\frac{$'), ('3D', 'a\x1b[2J'), ('2', '<b>'), ('3D', 'x' * 900), ('2', '\U0001f9ff')],
+)
+def test_a_name_of_any_kind_is_literal_and_leaves_room(figure, name):
     curves = [*STUDY[:3], *(replace_method(curve, name) for curve in STUDY[3:])]
     with warnings.catch_warnings():
         # A character that no font has is a box, of which matplotlib warns.
@@ -192,13 +193,13 @@ def test_percentages_and_the_best_near_a_point():
     assert ax.get_ylabel() == 'best accuracy (%)'
 
 
-@pytest.mark.parametrize('name', ['1C', '2', '3', '3D', 'S2'])
+@pytest.mark.parametrize('name', ['1C', '3D'])
 def test_more_methods_than_a_figure_can_name_are_refused(name):
     with pytest.raises(CurveError, match=r'25 methods, but one figure can show at most 24: choose some \(plot --met'):
         draw(name, many(25))
 
 
-@pytest.mark.parametrize('name', FIGURES)
+@pytest.mark.parametrize('name', ['1C', '3D', 'S2'])
 def test_many_methods_leave_room_for_the_axes(name):
     figure = draw(name, many(13))
     figure.draw_without_rendering()
