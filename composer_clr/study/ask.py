@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from composer_clr.curves.axes import Axis, check_timed, shown_axis
+from composer_clr.curves.axes import Axis, check_counts, check_timed, shown_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import is_percentage
 from composer_clr.curves.names import BASELINE, kind_order
@@ -117,6 +117,8 @@ def answer(
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
     if 'time' in (axis, *(on for _, on in budgets)) and not study.is_timed:
         check_timed(runs)
+    for _, on in budgets:
+        check_counts(runs, on)
     along = {
         on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, strict=strict, **options)
         for _, on in budgets
