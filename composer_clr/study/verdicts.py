@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class Verdict(NamedTuple):
     would_do: int | None
 
 
+@lru_cache(maxsize=1)  # of one comparison, lines, record and findings ask
 def verdicts(compared: Comparison) -> dict[str, dict[str, list[Verdict]]]:
     """Returns, by kind of curve and method, a verdict at each point that the baseline's curve covers.
 
@@ -178,12 +180,11 @@ def tiers(compared: Comparison, kind: str) -> dict[float, list[list[str]]]:
         values = {name: curves[name].value[:, at[name][0]] for name in names}
         groups = [[names[0]]]
         for i in range(1, len(names)):
-            lead = [
+            if all(
                 _lead(noise, sign, values, (a, b), count, pairs * len(found.ranking))
-                for a in names[:i]
+                for a in reversed(names[:i])  # those next to each other are the least apart
                 for b in names[i:]
-            ]
-            if all(lead):
+            ):
                 groups.append([])
             groups[-1].append(names[i])
         if len(groups) > 1:
