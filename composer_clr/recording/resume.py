@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from composer.algorithms.sam import SAMOptimizer
 from composer.core import State
 
 from composer_clr.curves.curve import Run
@@ -46,9 +47,11 @@ def continued(
         then, now = settings_of(before), settings_of(run)
         left_out = _UP_TO_NOW if kind_given else (*_UP_TO_NOW, 'kind')
         defaults = {f'schedule.{name}': value for name, value in schedule.defaults.items()}
+        at_end = schedule.until is not None and t >= schedule.until
 
         def changed(now: Mapping[str, Any], moved: list[Difference]) -> list[Difference]:
             found = [one for one in differences(then, now, defaults=defaults) if one.name not in left_out]
+            found += [] if at_end else _lost_state(state)
             # A longer duration moves nothing by itself where the loader or the arguments have changed.
             return found + [one for one in moved if not found or one.name != 'max_duration']
 
@@ -61,7 +64,7 @@ def continued(
                 "with those, train under another run_name, or set on_change='continue' (a recipe's "
                 'snapshot.on_change), which records it'
             )
-        if schedule.until is not None and t >= schedule.until:
+        if at_end:
             run = before
         else:
             batch, changes = state.timestamp.batch.value, changed(now, moved)
@@ -117,6 +120,16 @@ def ends_so_far(schedule: RunSchedule, t: int) -> list[int]:
     until = max(cycles.start if until is None else until, t)
     coming = cycles.next_trough(until)
     return [cycles.start, *cycles.troughs(until), *([] if coming is None else [coming])]
+
+
+def _lost_state(state: State) -> list[Difference]:
+    """Returns a difference where a checkpoint has not kept what the optimizer had gathered.
+
+    Composer's SAM wraps the optimizer after a checkpoint is loaded, and saves the state of the wrapper alone.
+    """
+    if state.timestamp.batch == 0 or not any(isinstance(one, SAMOptimizer) for one in state.optimizers):
+        return []
+    return [Difference('optimizer.state', 'as trained', "lost: checkpoints of Composer's SAM do not keep it")]
 
 
 def _change(batch: int, found: list[Difference]) -> dict[str, Any]:
