@@ -65,7 +65,7 @@ def test_times_speedups_crossings_and_gaps(seeds):
                 answers[f'crossing {by_time}'] = nearest, true
         for name, (one, true) in answers.items():
             held[name].append(one.low <= true <= one.high)
-        held['gap'] += ((found.each.low <= 100 * LEAD) & (found.each.high >= 100 * LEAD)).tolist()
+        held['gap'] += ((found.each.low <= LEAD) & (found.each.high >= LEAD)).tolist()
         held['mean gap'].append(found.mean.low[0] <= 0 <= found.mean.high[0])
     rates = {name: float(np.mean(ones)) for name, ones in held.items()}
     assert len(rates) == 9
