@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from composer_clr.curves.axes import UNITS, count_labels
-from composer_clr.study.compare import Comparison, KindComparison
+from composer_clr.study.compare import Comparison
+from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Array, student_t
 from composer_clr.study.reach import Crossing
-from composer_clr.study.table import Curve, Study
+from composer_clr.study.table import Study
 from composer_clr.utils.errors import listed
 
 __all__ = ['Verdict', 'decided_crossings', 'tiers', 'verdict_lines', 'verdicts']
@@ -65,11 +66,17 @@ def verdicts(compared: Comparison) -> dict[str, dict[str, list[Verdict]]]:
     Source:
         Box 1954, doi:10.1214/aoms/1177728786; Sidak 1967, doi:10.1080/01621459.1967.10482935.
     """
-    return {
-        kind: {method: _verdicts(compared.study, kind, found, method) for method in found.over_baseline}
-        for kind, found in compared.kinds.items()
-        if found.over_baseline
-    }
+    decided = {}
+    for kind, found in compared.kinds.items():
+        improved = {method: one.at_equal_counts for method, one in found.over_baseline.items()}
+        noise = _Noise.of(compared.study, kind)
+        family = sum(len(one.count) for one in improved.values() if one is not None)
+        if improved:
+            decided[kind] = {
+                method: [] if one is None else _verdicts(compared.study, noise, family, method, one)
+                for method, one in improved.items()
+            }
+    return decided
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +89,8 @@ class _Noise:
     freedom: float
 
     @classmethod
-    def of(cls, curves: Mapping[str, Curve]) -> _Noise:
+    def of(cls, study: Study, kind: str) -> _Noise:
+        curves = {name: curve for (name, its_kind), curve in study.curves.items() if its_kind == kind}
         counts = np.unique(np.concatenate([curve.count for curve in curves.values()]))
         square, shared = np.full((len(curves), len(counts)), np.nan), np.zeros((len(counts), len(counts)))
         seeds, pairs = 0, np.zeros_like(shared)
@@ -112,28 +120,20 @@ class _Noise:
         parts = [self.square, self.square[:, at], both, both[:, at]]
         return max(float(np.nanmean(part)) for part in parts if not np.isnan(part).all())
 
-    def quantile(self, family: int, factor: float = 1.0) -> float:
+    def quantile(self, family: int, factor: Array | float = 1.0) -> Array:
         """Returns how many standard errors the intervals of a family go to either side, with more or fewer seeds."""
         level = (1 - _FAMILY_WISE) ** (1 / family)
-        return float(student_t(factor * self.freedom, (1 + level) / 2))
+        return student_t(factor * self.freedom, (1 + level) / 2)
 
 
-def _verdicts(study: Study, kind: str, found: KindComparison, method: str) -> list[Verdict]:
-    improved = found.over_baseline[method].at_equal_counts
-    if improved is None:
-        return []
-    curves = {name: curve for (name, its_kind), curve in study.curves.items() if its_kind == kind}
-    noise = _Noise.of(curves)
-    family = sum(
-        len(one.at_equal_counts.count) for one in found.over_baseline.values() if one.at_equal_counts is not None
-    )
+def _verdicts(study: Study, noise: _Noise, family: int, method: str, improved: Differences) -> list[Verdict]:
     verdicts = []
     for i, (count, value) in enumerate(zip(improved.count.tolist(), improved.each.value.tolist(), strict=True)):
         variance = study.scale**2 * noise.variance(method, study.baseline, count)
         sizes = [float(side.seeds[i]) for side in improved.sides] or [float(improved.figures.seeds[i])] * 2
         half = math.nan
         if min(sizes) > 1:
-            half = noise.quantile(family) * math.sqrt(variance * sum(1 / n for n in sizes))
+            half = float(noise.quantile(family)) * math.sqrt(variance * sum(1 / n for n in sizes))
         decided = '' if not abs(value) > half else 'better' if value > 0 else 'worse'
         would_do = None if decided else _would_do(noise, family, variance, abs(value), min(sizes))
         verdicts.append(Verdict(count, value, value - half, value + half, int(min(sizes)), decided, would_do))
@@ -143,11 +143,10 @@ def _verdicts(study: Study, kind: str, found: KindComparison, method: str) -> li
 def _would_do(noise: _Noise, family: int, variance: float, size: float, seeds: float) -> int | None:
     if not (seeds > 1 and size > 0 and variance > 0):
         return None
-    normal = float(student_t(math.inf, _POWER))
-    for n in range(int(seeds) + 1, _MOST_SEEDS + 1):
-        if (noise.quantile(family, (n - 1) / (seeds - 1)) + normal) * math.sqrt(2 * variance / n) <= size:
-            return n
-    return None
+    n = np.arange(int(seeds) + 1, _MOST_SEEDS + 1)
+    errors = noise.quantile(family, (n - 1) / (seeds - 1)) + student_t(math.inf, _POWER)
+    enough = errors * np.sqrt(2 * variance / n) <= size
+    return int(n[enough.argmax()]) if enough.any() else None
 
 
 def decided_crossings(verdicts: Sequence[Verdict], crossings: Sequence[Crossing], method: str) -> list[Crossing]:
@@ -169,7 +168,7 @@ def tiers(compared: Comparison, kind: str) -> dict[float, list[list[str]]]:
     """
     found, study = compared.kinds[kind], compared.study
     curves = {name: curve for (name, its_kind), curve in study.curves.items() if its_kind == kind}
-    noise, sign = _Noise.of(curves), -1 if study.lower_is_better else 1
+    noise, sign = _Noise.of(study, kind), -1 if study.lower_is_better else 1
     pairs = len(curves) * (len(curves) - 1) // 2
     result = {}
     for count, ranked in found.ranking.items():
