@@ -39,14 +39,14 @@ from composer_clr.cli.tables import (
     plus_minus,
     readable_duration,
     show,
+    show_lines,
     with_interval,
 )
 from composer_clr.curves.axes import PLURALS, UNITS, count_labels
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.metrics import difference_unit, in_points
 from composer_clr.curves.names import STANDARD
-from composer_clr.utils.errors import listed, printable
-from composer_clr.utils.files import is_stdout
+from composer_clr.utils.errors import listed
 
 if TYPE_CHECKING:
     from composer_clr.study.compare import Comparison
@@ -110,9 +110,7 @@ def compare(
     compared = compare_study(study, alignment, strict=strict)
     written = record(compared, resolve=resolve)
     write_json(json_file, written)
-    if table_format == 'text':
-        lines = [printable(line) for line in verdict_lines(compared)]
-        typer.echo('\n'.join([*lines, *([''] if lines else [])]), err=json_file is not None and is_stdout(json_file))
+    show_lines(verdict_lines(compared), json_file, form=table_format)
     found = findings(compared)
     tables = [*_means(compared, found), *(_points(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):

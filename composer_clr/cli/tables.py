@@ -28,6 +28,7 @@ __all__ = [
     'read_duration',
     'readable_duration',
     'show',
+    'show_lines',
     'unit_of',
     'with_interval',
 ]
@@ -64,6 +65,17 @@ def show(table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 
         notes = [f'{left_out:,} rows are not shown: --json FILE writes all of them', *notes]
     to_stderr = any(map(is_stdout, filter(None, outputs)))
     typer.echo(_written(table, [printable(note) for note in notes], form) + '\n', err=to_stderr)
+
+
+def show_lines(lines: Sequence[str], *outputs: Path | None, form: str = 'text') -> None:
+    """Prints lines, in Markdown as a list and in LaTeX as comments; on stderr as :func:`show` does."""
+    written = [printable(line) for line in lines]
+    if form == 'markdown':
+        written = [f'- {line.translate(_MARKDOWN)}' for line in written]
+    elif form == 'latex':
+        written = [f'% {line}' for line in written]
+    if written:
+        typer.echo('\n'.join(written) + '\n', err=any(map(is_stdout, filter(None, outputs))))
 
 
 def _written(table: Table, notes: Sequence[str], form: str) -> str:
