@@ -81,8 +81,13 @@ def draw(
         raise CurveError(f'figure {name} does not take {unknown[0]}: remove it (it is for {", ".join(takers)})')
     figure = FIGURES[name](study, **options)
     panels = [ax for ax in figure.axes if ax.get_label() != 'learning rate']
-    if title is not None:
-        (panels[0].set_title if len(panels) == 1 else figure.suptitle)(printable(title), color='black')
+    if title is not None and len(panels) == 1:
+        panels[0].set_title(printable(title))
+    elif title is not None and figure.legends:
+        # The layout would put a title of the figure on the legend that stands above the panels.
+        figure.legends[0].set_title(printable(title), prop={'size': 'medium'})
+    elif title is not None:
+        figure.suptitle(printable(title))
     for ax in figure.axes:
         if xlabel is not None and ax.get_xlabel():
             ax.set_xlabel(printable(xlabel))

@@ -52,7 +52,7 @@ def test_limits_of_the_author_are_labelled_too():
     assert (names[0], names[-1]) == ('7', '130')
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), ax.get_ylim()) == ('T', 'x', 'y', (0, 80))
     panels = draw('S2', STUDY, title='T', xlabel='x', ylabel='y')
-    assert (panels.get_suptitle(), panels.get_supxlabel(), panels.get_supylabel()) == ('T', 'x', 'y')
+    assert (panels.legends[0].get_title().get_text(), panels.get_supxlabel(), panels.get_supylabel()) == ('T', 'x', 'y')
     with pytest.raises(CurveError, match='--xlim 0,9: the x axis is logarithmic'):
         draw('1C', STUDY, xlim=(0, 9))
 
