@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.figures.cost import training_time, training_time_of_method
@@ -85,7 +86,7 @@ def draw(
         panels[0].set_title(printable(title))
     elif title is not None and figure.legends:
         # The layout would put a title of the figure on the legend that stands above the panels.
-        figure.legends[0].set_title(printable(title), prop={'size': 'medium'})
+        figure.legends[0].set_title(printable(title), FontProperties(size='medium'))
     elif title is not None:
         figure.suptitle(printable(title))
     for ax in figure.axes:
