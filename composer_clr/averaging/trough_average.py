@@ -57,9 +57,17 @@ class AveragedIterates(TroughWeights):
         if state.timestamp.batch.value > 0 and kept.get('average') == self._which:
             devices = {name: parameter.device for name, parameter in without_ddp(state.model).named_parameters()}
             self._averages.load_state_dict(kept['averages'], devices)
+        snapshot = self._snapshot(state)
+        if snapshot is None or snapshot.on_change == 'continue':
+            self._check_whole(state)
 
     def _add_second(self, state: State) -> None:
-        """Refuses a checkpoint that lacks a part of an average, once ParetoSnapshot has compared the settings."""
+        # Of other settings, ParetoSnapshot has named the values by now.
+        self._check_whole(state)
+        super()._add_second(state)
+
+    def _check_whole(self, state: State) -> None:
+        """Refuses a checkpoint that lacks a part of an average."""
         schedule, averages = self._known()
         now, unit = schedule.now(state), schedule.unit
         for window in averages.missing(now):
@@ -68,7 +76,6 @@ class AveragedIterates(TroughWeights):
                 f'checkpoint at {now}{unit} does not hold its part before that: start from an earlier checkpoint, or '
                 'leave that mark out'
             )
-        super()._add_second(state)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         """Takes in the weights, if a window is open; the evaluation of a trough comes right after."""

@@ -1,6 +1,7 @@
 """AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -345,6 +346,9 @@ def test_an_average_of_another_kind_is_not_continued(make_trainer):
         trainer.close()
         assert '\n' not in str(raised.value)
         assert trainer.state.timestamp.batch == 36
+        # What later points there are stay where they are.
+        assert [point.batch for point in points('out')] == [20, 40]
+        assert not Path('out/curve-1.json').exists()
 
 
 def test_several_evaluators(make_trainer):
