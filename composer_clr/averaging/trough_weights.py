@@ -201,14 +201,8 @@ class TroughWeights(Callback):
     def _add_second(self, state: State) -> None:
         seconds = [one for other in state.callbacks if isinstance(other, TroughWeights) for one in other._second]
         for evaluator in [one for one in state.evaluators if one not in seconds]:
-            second = Evaluator(
-                label=f'{self.prefix}/{evaluator.label}',
-                dataloader=evaluator.dataloader,
-                metric_names=evaluator.metric_names,
-                subset_num_batches=evaluator.subset_num_batches,
-                eval_interval=self._at_trough,
-                device_eval_microbatch_size=evaluator.device_eval_microbatch_size,
-            )
+            second = copy.copy(evaluator)
+            second.label, second.eval_interval = f'{self.prefix}/{evaluator.label}', self._at_trough
             self._second.append(second)
             state.evaluators.append(second)
             state.eval_metrics[second.label] = copy.deepcopy(state.eval_metrics[evaluator.label])
