@@ -6,7 +6,7 @@ import torch
 from composer.core import DataSpec
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from composer_clr.data.images import check_num_classes
 from composer_clr.data.loaders import dataspecs, loader_arguments
@@ -55,14 +55,12 @@ def digits_dataspecs(
     for key, count, most in (('train_images', train_images, len(train_x)), ('eval_images', eval_images, len(eval_x))):
         if not 1 <= count <= most:
             raise ValueError(f'{key}={count}: must be between 1 and {most}')
-    train_x, train_y = train_x[:train_images], train_y[:train_images]
+    train_x, eval_x = train_x[:train_images], eval_x[:eval_images]
     mean, deviation = train_x.mean(), train_x.std()
 
     def images(flat: torch.Tensor) -> torch.Tensor:
         return ((flat - mean) / deviation).float().reshape(-1, 1, 8, 8)
 
-    train = TensorDataset(images(train_x), train_y)
-    held_out = TensorDataset(images(eval_x), eval_y)
-    if eval_images < len(held_out):
-        held_out = Subset(held_out, range(eval_images))
+    train = TensorDataset(images(train_x), train_y[:train_images])
+    held_out = TensorDataset(images(eval_x), eval_y[:eval_images])
     return dataspecs(train, held_out, batch_size, eval_batch_size, seed, **loader_arguments(num_workers))

@@ -210,14 +210,13 @@ def _fetch(folder: Path, remote: str | None, split: str, shards: bool) -> None:
         local=str(folder), remote=remote, split=split, download_retry=2, download_timeout=600, keep_zip=False
     )
     todo: list[Reader] = []
-    problem = None
-    began = time.monotonic()
+    problem, began = None, time.monotonic()
     try:
         if dist.get_local_rank() == 0:
             everything = stream.get_shards(World.detect(), allow_unsafe_types=True)
             todo = everything if shards else []
     except Exception as error:
-        problem = f'{remote or folder}/{split}: its index cannot be read ({_reason(error)})'
+        problem = f'{remote or folder}/{split}: its index cannot be read ({one_line(error)})'
     while True:
         while todo and problem is None and time.monotonic() - began < _TURN_S:
             try:
@@ -225,7 +224,7 @@ def _fetch(folder: Path, remote: str | None, split: str, shards: bool) -> None:
                 todo.pop()
             except Exception as error:
                 name = todo[-1].file_pairs[0][0].basename
-                problem = f'{remote or folder}/{split}/{name} cannot be fetched ({_reason(error)})'
+                problem = f'{remote or folder}/{split}/{name} cannot be fetched ({one_line(error)})'
         progress = dist.all_gather_object((len(todo), problem)) if dist.is_initialized() else [(len(todo), problem)]
         problems = [each for _, each in progress if each is not None]
         if problems:
@@ -246,7 +245,7 @@ def _read_index(folder: Path, shards: bool) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ValueError(f'{file}: no such file: composer-clr convert-images makes shards of an ImageFolder') from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{file}: not an index of MDS shards ({_reason(error)})') from error
+        raise ValueError(f'{file}: not an index of MDS shards ({one_line(error)})') from error
     if not images:
         raise ValueError(f'{folder} has no images')
     for shard, (name, size) in zip(index['shards'], sizes.items(), strict=True):
@@ -269,7 +268,3 @@ def _check_columns(index: dict[str, Any], columns: tuple[str, str], folder: Path
                 f'{folder}: columns={list(columns)} must be images ({", ".join(_FILES)}) and labels (int), '
                 f'but the shards have {found}'
             )
-
-
-def _reason(error: Exception) -> str:
-    return one_line(error) or type(error).__name__

@@ -17,7 +17,7 @@ from composer_clr.curves.names import filled_in
 from composer_clr.data.loaders import start_ranks
 from composer_clr.recipes.schema import Recipe, RecipeError
 from composer_clr.training.torch_errors import lost_rank
-from composer_clr.utils.errors import one_line
+from composer_clr.utils.errors import printable
 from composer_clr.utils.ranks import on_rank_zero, rank_numbers
 
 __all__ = ['damage', 'load_trainer', 'settle_start']
@@ -30,9 +30,8 @@ _NAME = re.compile(r'ep\d+-ba\d+-rank0\.pt')
 def settle_start(recipe: Recipe) -> str | None:
     """Returns the checkpoint that the run will start from, as its key and value; ``None`` for a run from the start.
 
-    With ``checkpoint.autoresume``, Composer follows a link to the newest checkpoint. If a power cut left the link
-    missing or the file incomplete, the link is pointed to the newest whole one, with a warning. Without one, the run is
-    refused. Checkpoints in an object store are left to Composer.
+    If a power cut left the newest one incomplete, or Composer's link to it missing, the link is pointed to the newest
+    whole one, with a warning; without one, the run is refused. Those in an object store are left to Composer.
     """
     checkpoint = recipe.checkpoint
     start_ranks()
@@ -123,4 +122,4 @@ def _summary(error: Exception) -> str:
     """Returns the first two lines of an error; torch writes one per weight that differs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     more = f' and {len(lines) - 2} more' if len(lines) > 2 else ''
-    return f'{type(error).__name__}: {one_line(Exception(" ".join(lines[:2])))}{more}'
+    return f'{type(error).__name__}: {printable(" ".join(lines[:2]))}{more}'

@@ -30,11 +30,11 @@ class UserError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an error's message on one line, without the traceback that a loader's worker process puts before it."""
+    """Returns an error's message on one line, or its class; without the traceback that a loader process puts before."""
     text = str(error).rstrip()
     if 'Original Traceback' in text:
         text = text.rpartition('\n')[2].removeprefix(f'{type(error).__name__}: ')
-    return printable(' '.join(text.split()))
+    return printable(' '.join(text.split())) or type(error).__name__
 
 
 def printable(text: str) -> str:
