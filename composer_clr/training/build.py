@@ -48,8 +48,9 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     if 'OMP_NUM_THREADS' not in os.environ and not torch.cuda.is_available():
         # Several OpenMP threads per rank wait on each other for longer than they compute; torchrun sets one thread too.
         torch.set_num_threads(1)
-    if recipe.precision is not None:
-        _check_precision(recipe.precision)
+    precision = recipe.precision and built(f'precision={recipe.precision}', Precision, {'value': recipe.precision})
+    if precision not in (None, Precision.FP32) and not torch.cuda.is_available():
+        raise RecipeError(f'precision={recipe.precision}: needs a GPU, and this machine has none: pass precision=fp32')
     scheduler = _schedule(recipe.schedule)
     algorithms = _algorithms(recipe.algorithms)
     loggers = build_loggers(recipe)
@@ -233,12 +234,6 @@ class EpochEndsAfter:
             self._decided = batch, due[0]
             self._last_s = time.monotonic() if due[0] else self._last_s
         return self._decided[1]
-
-
-def _check_precision(precision: str) -> None:
-    if built(f'precision={precision}', Precision, {'value': precision}) is Precision.FP32 or torch.cuda.is_available():
-        return
-    raise RecipeError(f'precision={precision}: needs a GPU, and this machine has none: pass precision=fp32')
 
 
 def _schedule(recipe: ScheduleRecipe) -> ComposerScheduler:

@@ -16,9 +16,8 @@ from torchmetrics import Metric
 from torchvision.models.resnet import BasicBlock
 
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of
-from composer_clr.recipes.schema import Recipe, RecipeError
-from composer_clr.training.registry import built
-from composer_clr.utils.errors import did_you_mean
+from composer_clr.recipes.schema import Recipe
+from composer_clr.training.registry import built, known_as
 
 __all__ = ['LanguageModel', 'SmallResNet', 'SmallTransformer', 'build_model', 'small_resnet18']
 
@@ -30,7 +29,9 @@ def build_model(recipe: Recipe) -> ComposerModel:
         arguments: dict[str, Any] = {'sequence_length': recipe.data.sequence_length, **model.arguments}
         transformer = built(f'model.{model.name}', SmallTransformer, arguments)
         return LanguageModel(transformer, loss=_loss(model.loss, cross_entropy))
-    make = built(f'model.name={model.name}', _network_named, {'name': model.name})
+    builder = torchvision.models.get_model_builder
+    classifiers = {name: builder(name) for name in torchvision.models.list_models(torchvision.models)}
+    make = known_as('model.name', _SMALL | classifiers, model.name)
     network = built(f'model.{model.name}', make, {'num_classes': model.num_classes, **model.arguments})
     loss = _loss(model.loss, soft_cross_entropy, binary_cross_entropy_with_logits)
     return ComposerClassifier(network, num_classes=model.num_classes, loss_fn=loss)
@@ -39,21 +40,7 @@ def build_model(recipe: Recipe) -> ComposerModel:
 def _loss(name: str | None, *losses: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Returns the loss of a family by name, or its first."""
     known = {loss.__name__: loss for loss in losses}
-    if name is None:
-        return losses[0]
-    if name not in known:
-        raise RecipeError(f'model.loss={name!r}: unknown name{did_you_mean(name, list(known))}')
-    return known[name]
-
-
-def _network_named(name: str) -> Callable[..., nn.Module]:
-    """Returns the class or function that builds an image classifier, of this package or of torchvision."""
-    if name in _SMALL:
-        return _SMALL[name]
-    classifiers = torchvision.models.list_models(torchvision.models)
-    if name not in classifiers:
-        raise ValueError(f'unknown name{did_you_mean(name, [*_SMALL, *classifiers])}')
-    return torchvision.models.get_model_builder(name)
+    return losses[0] if name is None else known_as('model.loss', known, name)
 
 
 class SmallResNet(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.errors import UserError, did_you_mean, one_line
 
-__all__ = ['all_named', 'built', 'classes', 'named']
+__all__ = ['all_named', 'built', 'classes', 'known_as', 'named']
 
 
 def classes(base: type, *modules: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -26,16 +26,21 @@ def all_named(key: str, known: Mapping[str, Callable[..., Any]], chosen: dict[st
 
 
 def named(key: str, known: Mapping[str, Callable[..., Any]], name: str, arguments: dict[str, Any] | None) -> Any:
-    """Builds a class of the known ones by its name.
+    """Builds a class of the known ones by its name."""
+    return built(f'{key}.{name}', known_as(key, known, name), arguments or {})
+
+
+def known_as(key: str, known: Mapping[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+    """Returns the class or function of a name.
 
     Example:
-        >>> named('optimizer.name', {'dict': dict}, 'dikt', {})
+        >>> known_as('optimizer.name', {'dict': dict}, 'dikt')
         Traceback (most recent call last):
         composer_clr.recipes.schema.RecipeError: optimizer.name='dikt': unknown name, did you mean 'dict'?
     """
     if name not in known:
         raise RecipeError(f'{key}={name!r}: unknown name{did_you_mean(name, list(known))}')
-    return built(f'{key}.{name}', known[name], arguments or {})
+    return known[name]
 
 
 def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:

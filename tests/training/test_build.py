@@ -52,7 +52,7 @@ def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
 @pytest.mark.parametrize(
     ('override', 'match'),
     [
-        ('model.name=resnet5', "model.name=resnet5: unknown name.*did you mean 'resnet50'"),
+        ('model.name=resnet5', "model.name='resnet5': unknown name.*did you mean 'resnet50'"),
         ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
         ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
         ('data.name=digit', "data.name=digit: unknown name, did you mean 'digits'. .the data sets are cifar10, digits"),
