@@ -85,20 +85,7 @@ class Check(Callback):
 
 
 def check_recipe(recipe: Recipe) -> str:
-    """Builds a recipe's run, tries two training batches and a trough with one evaluation batch, and returns its cost.
-
-    No file is left behind: the check writes to a temporary folder, and its loggers are built but not used.
-
-    Raises:
-        RecipeError: If the run cannot be started, or its folders have no room.
-
-    Example:
-        >>> from composer_clr.recipes.load import load_recipe
-        >>> cost = check_recipe(load_recipe('quickstart/digits', ['progress_bar=false']))
-        >>> print(*cost.splitlines()[:2], sep='\\n')
-        digits-baseline-cyclic-64ep-seed17 can be started: small_resnet, 77,754 weights, batches of 50 on 1 rank
-        points            4ep, 8ep, 16ep, 32ep, 64ep
-    """
+    """Tries two training batches, a trough and one evaluation batch in a temporary folder, and returns the cost."""
     check = Check()
     build_loggers(recipe)
     with tempfile.TemporaryDirectory(prefix='composer_clr-check-') as folder:

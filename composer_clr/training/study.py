@@ -81,13 +81,11 @@ class StudyRun:
     def has_ended(self) -> bool:
         """Returns whether its folder holds the complete curve, or that of another run; then sets the state."""
         try:
-            if not self.planned.is_complete():
-                return False
+            if self.planned.is_complete():
+                self.settle(0)
         except RecipeError as error:
             self.fail(str(error))
-            return True
-        self.settle(0)
-        return True
+        return self.state in ('done', 'failed')
 
     def start(self, server: RunServer, slot: int, environment: Mapping[str, str], ranks: int) -> None:
         """Starts it, unless it has ended, or another process trains it."""
