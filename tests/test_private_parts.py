@@ -46,7 +46,7 @@ PRIVATE_PARTS = [
 # Class and what its __init__ assigns, which the package reads or sets.
 PRIVATE_ATTRIBUTES = [
     ('composer', 'Trainer', ('_train_data_spec',), 'averaging/train_batches.py'),
-    ('composer', 'Trainer', ('_train_data_spec',), 'training/merge.py'),
+    ('composer', 'Trainer', ('_train_data_spec',), 'training/saved_weights.py'),
     ('composer.algorithms', 'EMA', ('ema_start',), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'EMA', ('ema_started',), 'algorithms/in_cycles.py'),
     ('composer.algorithms', 'SWA', ('swa_start', 'swa_end', 'schedule_swa_lr'), 'algorithms/in_cycles.py'),

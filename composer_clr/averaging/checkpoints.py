@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -16,7 +15,7 @@ from composer_clr.averaging.state_file import read_state, weights_in
 from composer_clr.curves.curve import CurveError
 from composer_clr.schedule.averages import Window, tail
 
-__all__ = ['Checkpoint', 'Merged', 'averages_at', 'read_checkpoints']
+__all__ = ['Checkpoint', 'averages_at', 'read_checkpoints']
 
 # How far a rate may be from one over the square root of time, as a part of its fall.
 _TOLERANCE = 0.01
@@ -36,18 +35,6 @@ class Checkpoint:
     lr: float
     algorithms: tuple[str, ...]
 
-    def model(self) -> dict[str, torch.Tensor]:
-        """Returns the network's weights and buffers by name, read from the file."""
-        return weights_in(self.path)
-
-
-class Merged(NamedTuple):
-    """The average at a mark."""
-
-    checkpoint: Checkpoint
-    weights: dict[str, torch.Tensor]
-    averaged: int
-
 
 def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
     """Returns the checkpoints of one run, sorted by batch."""
@@ -66,8 +53,8 @@ def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
 
 def averages_at(
     checkpoints: Sequence[Checkpoint], marks: Sequence[int], count: str, window: float, decay: str
-) -> Iterator[Merged]:
-    """Averages the weights of the checkpoints in the window before each mark."""
+) -> Iterator[tuple[Checkpoint, dict[str, torch.Tensor], int]]:
+    """Yields the checkpoint at each mark, the average over the window before it, and how many it is of."""
     times = [checkpoint.counts[count] for checkpoint in checkpoints]
     windows = [tail(mark, window) for mark in marks]
     for one in windows:
@@ -83,7 +70,7 @@ def averages_at(
     averages, before, first = TailAverages(windows, decay), 0, None
     for checkpoint, time in zip(checkpoints, times, strict=True):
         if any(one.start < time <= one.end for one in windows):
-            weights = checkpoint.model()
+            weights = weights_in(checkpoint.path)
             signature = {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
             first = first or signature
             if signature != first:
@@ -93,7 +80,7 @@ def averages_at(
             averages.add(weights, before, time)
         if time in marks:
             inside = sum(averages.windows[time].start < other <= time for other in times)
-            yield Merged(checkpoint, averages.mean(time), inside)
+            yield checkpoint, averages.mean(time), inside
         averages.close(time)
         before = time
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from composer.core import DataSpec, State, get_precision_context
@@ -15,7 +14,9 @@ from composer_clr.averaging.state_file import load_network, weights_in
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.recording.run_folder import snapshot_path
 
-__all__ = ['EnsemblePoint', 'as_curves', 'ensemble_points', 'mean_probability_scores']
+__all__ = ['INFERENCE_COST', 'ensemble_curves', 'mean_probability_scores']
+
+INFERENCE_COST = 'inference_cost'
 
 _ACCURACY, _LOSS = 'MulticlassAccuracy', 'CrossEntropy'
 _LANGUAGE_LOSS = 'LanguageCrossEntropy'
@@ -23,21 +24,6 @@ _LANGUAGE_LOSS = 'LanguageCrossEntropy'
 _TOLERANCE = 0.005
 # The label of a token that is not to be predicted, as torch's cross entropy has it.
 _IGNORED = -100
-
-
-@dataclass(frozen=True)
-class EnsemblePoint:
-    """The metrics of an ensemble of the snapshots of the last troughs."""
-
-    members: int
-    cycle: int
-    epoch: float | None
-    wall_clock_train_s: float
-    metrics: dict[str, float]
-
-    def as_record(self) -> dict[str, Any]:
-        """Returns the point as plain values, for JSON; each member is a forward pass per input."""
-        return {'kind': 'ensemble', 'inference_cost': self.members, **asdict(self)}
 
 
 def mean_probability_scores(members: Sequence[torch.Tensor], labels: torch.Tensor) -> tuple[float, float]:
@@ -68,14 +54,17 @@ def _probabilities(state: State, data: DataSpec, snapshot: Path) -> tuple[torch.
     return torch.cat(probabilities), torch.cat(labels)
 
 
-def ensemble_points(
+def ensemble_curves(
     curve: TradeoffCurve, folder: str | Path, state: State, *, most: int | None = None
-) -> list[EnsemblePoint]:
-    """Evaluates the ensembles of the last ``k`` snapshots at each trough, for every ``k``."""
+) -> list[TradeoffCurve]:
+    """Evaluates ensembles of the last ``k`` snapshots at each trough: for every ``k``, a curve of kind ``ensemble-k``.
+
+    Its metric ``inference_cost`` is ``k``, the forward passes per input.
+    """
     label, data = state.evaluators[0].label, state.evaluators[0].dataloader
     language = _LANGUAGE_LOSS in state.eval_metrics[label]
     members: list[torch.Tensor] = []
-    ensembles: list[EnsemblePoint] = []
+    of_size: dict[int, list[TradeoffPoint]] = {}
     for point in curve.points:
         if point.checkpoint is None:
             raise CurveError(f'run {curve.run.run_name!r} saved no snapshots: train it with save_weights=True')
@@ -87,22 +76,9 @@ def ensemble_points(
             metrics = {f'{label}/{name}': score for name, score in scores.items()}
             if size == 1:
                 _check_recorded(curve, point, *next(iter(metrics.items())))
-            ensembles.append(EnsemblePoint(size, point.cycle, point.epoch, point.wall_clock_train_s, metrics))
-    return ensembles
-
-
-def as_curves(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> list[TradeoffCurve]:
-    """Returns the ensembles as curves of the kinds ``ensemble-2``, ``ensemble-3``, with a metric ``inference_cost``."""
-    by_cycle = {point.cycle: point for point in curve.points}
-    curves = []
-    for members in sorted({point.members for point in points} - {1}):
-        of_size = [
-            replace(by_cycle[p.cycle], metrics={**p.metrics, 'inference_cost': float(members)}, peak_metrics={})
-            for p in points
-            if p.members == members
-        ]
-        curves.append(TradeoffCurve(replace(curve.run, kind=f'ensemble-{members}'), of_size))
-    return curves
+            metrics[INFERENCE_COST] = float(size)
+            of_size.setdefault(size, []).append(replace(point, metrics=metrics, peak_metrics={}))
+    return [TradeoffCurve(replace(curve.run, kind=f'ensemble-{size}'), points) for size, points in of_size.items()]
 
 
 def _check_recorded(curve: TradeoffCurve, point: TradeoffPoint, name: str, value: float) -> None:

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,6 @@ from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.metrics import is_lower_better
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.errors import listed
-
-if TYPE_CHECKING:
-    from composer_clr.averaging.ensemble import EnsemblePoint
 
 __all__ = ['ensemble', 'ensemble_table', 'merge', 'sweep']
 
@@ -85,25 +82,37 @@ def ensemble(
 
     The recipe names the network, the data and the run's folder, which are not in curve.json.
     """
-    from composer_clr.averaging.ensemble import as_curves
+    from composer_clr.averaging.ensemble import INFERENCE_COST
     from composer_clr.curves.long_csv import long_csv
     from composer_clr.recipes.study import launched_ranks
-    from composer_clr.training.ensemble import ensembles_of_recipe
+    from composer_clr.training.saved_weights import ensembles_of_recipe
 
-    curve, points = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
+    curve, ensembles = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
     if csv_file is not None:
-        write_result(csv_file, long_csv(as_curves(curve, points)).encode())
-    write_json(json_file, {'run_name': curve.run.run_name, 'points': [point.as_record() for point in points]})
-    show(ensemble_table(curve, points), [], json_file, csv_file)
+        write_result(csv_file, long_csv(ensembles[1:]).encode())
+    records = [
+        {
+            'kind': 'ensemble',
+            INFERENCE_COST: members,
+            'members': members,
+            **{key: getattr(point, key) for key in ('cycle', 'epoch', 'wall_clock_train_s')},
+            'metrics': {name: value for name, value in point.metrics.items() if name != INFERENCE_COST},
+        }
+        for members, of_size in enumerate(ensembles, 1)
+        for point in of_size.points
+    ]
+    records.sort(key=lambda record: record['cycle'])
+    write_json(json_file, {'run_name': curve.run.run_name, 'points': records})
+    show(ensemble_table(curve, ensembles), [], json_file, csv_file)
 
 
-def ensemble_table(curve: TradeoffCurve, points: Sequence[EnsemblePoint]) -> Table:
+def ensemble_table(curve: TradeoffCurve, ensembles: Sequence[TradeoffCurve]) -> Table:
     """Returns a row per trough: the score of the last 1, 2, 3, ... snapshots, which is also the inference cost."""
     axis = default_axis([curve])
     troughs = {point.cycle: point_count(point, axis) or 0.0 for point in curve.points}
-    metric = next(iter(points[0].metrics)) if points else ''
+    metric = next(iter(ensembles[0].points[0].metrics)) if ensembles else ''
     loss = is_lower_better(metric)
-    scores = {(point.cycle, point.members): point.metrics[metric] for point in points}
+    scores = {(p.cycle, size): p.metrics[metric] for size, of_size in enumerate(ensembles, 1) for p in of_size.points}
     sizes = sorted({size for _, size in scores})
     rows = []
     for cycle in sorted({cycle for cycle, _ in scores}):
@@ -137,7 +146,7 @@ def merge(
     The recipe describes the network and the data, which are not in checkpoints. Checkpoints are not unpickled.
     """
     from composer_clr.curves.names import MERGED
-    from composer_clr.training.merge import merged_curve
+    from composer_clr.training.saved_weights import merged_curve
 
     check_output(output, MERGED)
     files = [Path(word) for word in checkpoints if '=' not in word]

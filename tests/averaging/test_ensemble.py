@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from composer_clr.averaging.ensemble import ensemble_points
+from composer_clr.averaging.ensemble import ensemble_curves
 from composer_clr.cli.app import main as composer_clr
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.long_csv import read_long_csv
@@ -16,7 +16,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.study import Ranks
 from composer_clr.train import main
 from composer_clr.training.build import build_trainer
-from composer_clr.training.ensemble import ensembles_of_recipe
+from composer_clr.training.saved_weights import ensembles_of_recipe
 from tests.helpers import curves
 
 RUN = [
@@ -51,8 +51,9 @@ def test_the_folder_of_a_run_of_two_ranks_is_found(folder, monkeypatch):
 
 def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    curve, points = ensembles_of_recipe('quickstart/digits', RUN)
-    assert [(p.cycle, p.members) for p in points] == [(0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
+    curve, ensembles = ensembles_of_recipe('quickstart/digits', RUN)
+    points = [(int(p.metrics['inference_cost']), p) for ensemble in ensembles for p in ensemble.points]
+    assert [(size, p.cycle) for size, p in points] == [(1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (3, 2)]
     trainer = build_trainer(load_recipe('quickstart/digits', RUN))
     network, (images, labels) = trainer.state.model, next(iter(trainer.state.evaluators[0].dataloader.dataloader))
     probabilities = []
@@ -63,8 +64,8 @@ def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypa
         with torch.no_grad():
             probabilities.append(network((images, labels)).softmax(1))
     trainer.close()
-    for point in points:
-        members = probabilities[point.cycle - point.members + 1 : point.cycle + 1]
+    for size, point in points:
+        members = probabilities[point.cycle - size + 1 : point.cycle + 1]
         right, loss = 0, 0.0
         for i, label in enumerate(labels.tolist()):
             mean = [sum(float(m[i, c]) for m in members) / len(members) for c in range(10)]
@@ -72,7 +73,7 @@ def test_each_ensemble_is_the_mean_of_its_members_probabilities(folder, monkeypa
             loss -= float(torch.log(torch.tensor(mean[label], dtype=torch.float64)))
         assert point.metrics['eval/MulticlassAccuracy'] == pytest.approx(right / len(labels), abs=1e-9)
         assert point.metrics['eval/CrossEntropy'] == pytest.approx(loss / len(labels), abs=1e-5)
-    alone = [p.metrics['eval/MulticlassAccuracy'] for p in points if p.members == 1]
+    alone = [p.metrics['eval/MulticlassAccuracy'] for p in ensembles[0].points]
     assert alone == pytest.approx([p.metrics['eval/MulticlassAccuracy'] for p in curve.points], abs=1e-6)
 
 
@@ -105,7 +106,7 @@ def test_a_strangers_checkpoint_is_not_read(tmp_path, name):
     os.mkfifo(tmp_path / 'cycle0-ba20.pt')
     state = SimpleNamespace(evaluators=[SimpleNamespace(label='eval', dataloader=())], eval_metrics={'eval': {}})
     with pytest.raises(CurveError, match=r'must name a snapshot|is not a regular file'):
-        ensemble_points(TradeoffCurve(Run('r', 'cyclic', 'm'), [curves.point(0, checkpoint=name)]), tmp_path, state)  # type: ignore
+        ensemble_curves(TradeoffCurve(Run('r', 'cyclic', 'm'), [curves.point(0, checkpoint=name)]), tmp_path, state)  # type: ignore
 
 
 def test_another_recipe_is_refused(folder, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from composer_clr.cli.app import app
 from composer_clr.curves.curve import CurveError
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.train import main
-from composer_clr.training.merge import merged_curve
+from composer_clr.training.saved_weights import merged_curve
 from tests.helpers.launcher import launch
 
 RECIPE = 'quickstart/digits'
@@ -206,7 +206,7 @@ def test_only_a_rate_that_does_not_decay(folder, tmp_path, rates, decays):
         with pytest.raises(CurveError, match=r'batch 12 is over the time from batch 6, in which the learning rate dec'):
             list(averages_at(read, [12], 'batch', 0.5, 'linear'))
     else:
-        assert [merged.averaged for merged in averages_at(read, [12], 'batch', 0.5, 'linear')] == [4]
+        assert [averaged for _, _, averaged in averages_at(read, [12], 'batch', 0.5, 'linear')] == [4]
 
 
 @pytest.mark.parametrize(('lr', 'decays'), [(0.15, False), (0.1, True)])

@@ -68,17 +68,18 @@ def test_tokens_batches_sequences_and_parts_of_the_duration_agree():
 
 
 def test_averages_and_fast_cycles_are_evaluated_and_ensembles_made(capsys):
-    from composer_clr.training.ensemble import ensembles_of_recipe
+    from composer_clr.training.saved_weights import ensembles_of_recipe
 
     averages = ['callbacks.TroughAverage={window: 0.5}', 'callbacks.FastCycles={period: 2ba, cycles: 2}']
     curve = trained('averages', *averages)
     assert [list(point.metrics) for point in curve.points] == [[LOSS, f'averaged/{LOSS}', f'fast-cycles/{LOSS}']] * 2
     assert [p.metrics[LOSS] for p in curve.points] == [p.metrics[LOSS] for p in trained('plain').points]
-    read, points = ensembles_of_recipe('quickstart/text', [*SHRUNK, 'run_name=averages'])
-    assert [row[0] for row in ensemble_table(read, points).rows] == ['512 tok', '1024 tok']
-    assert [(point.members, point.cycle) for point in points] == [(1, 0), (1, 1), (2, 1)]
-    assert [points[i].metrics[LOSS] for i in (0, 1)] == pytest.approx([p.metrics[LOSS] for p in curve.points], abs=1e-5)
-    assert points[2].metrics[LOSS] < points[0].metrics[LOSS]
+    read, ensembles = ensembles_of_recipe('quickstart/text', [*SHRUNK, 'run_name=averages'])
+    assert [row[0] for row in ensemble_table(read, ensembles).rows] == ['512 tok', '1024 tok']
+    one, two = ensembles
+    assert [[point.cycle for point in ensemble.points] for ensemble in ensembles] == [[0, 1], [1]]
+    assert [p.metrics[LOSS] for p in one.points] == pytest.approx([p.metrics[LOSS] for p in curve.points], abs=1e-5)
+    assert two.points[0].metrics[LOSS] < one.points[0].metrics[LOSS]
 
 
 def test_check_counts_in_tokens(capsys):

@@ -1,24 +1,27 @@
-"""Makes a curve from a run's checkpoints: averages of their weights, evaluated at marks."""
+"""Evaluates weights that a run has saved: averages of its checkpoints at marks, ensembles of its snapshots."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from composer import Trainer
 from composer.core import State
+from torch import Tensor
 
 from composer_clr.averaging.batch_norm import batch_norm_layers, measure_statistics, modes_in_training
-from composer_clr.averaging.checkpoints import Checkpoint, Merged, averages_at, read_checkpoints
-from composer_clr.averaging.state_file import load_network
+from composer_clr.averaging.checkpoints import Checkpoint, averages_at, read_checkpoints
+from composer_clr.averaging.ensemble import ensemble_curves
+from composer_clr.averaging.state_file import load_network, weights_in
 from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.averaging.trough_weights import load_tensors
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import MERGED, shaped_kind
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError, ScheduleRecipe
+from composer_clr.recipes.study import ONE_RANK, Ranks, run_folder
 from composer_clr.recording.evaluation import scalars
 from composer_clr.recording.run_record import describe_run
 from composer_clr.schedule.averages import check_average
@@ -26,8 +29,9 @@ from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.scheduler import AnytimeScheduler
 from composer_clr.training.build import build_evaluator
+from composer_clr.training.registry import built
 
-__all__ = ['merged_curve']
+__all__ = ['ensembles_of_recipe', 'merged_curve']
 
 # Training batches on which the statistics of batch norm are recomputed.
 _BN_BATCHES = 50
@@ -59,17 +63,17 @@ def merged_curve(
     )
     try:
         state = trainer.state
-        cycles = _marks(state, recipe.schedule, marks)
+        cycles = built('marks', _marks, {'state': state, 'planned': recipe.schedule, 'marks': marks})
         _check_recipe(state, read)
-        load_network(state.model, read[0].model(), read[0].path)  # before any are averaged
+        load_network(state.model, weights_in(read[0].path), read[0].path)  # before any are averaged
         count = cycles.counter
         at = _marks_reached(cycles, read[-1], marks is not None)
         batches = _train_batches(trainer)
         points, averaged = [], []
-        for merged in averages_at(read, at, count, window, decay):
-            points.append(_point(trainer, len(points), merged, batches))
-            averaged.append(merged.averaged)
-        if single := [str(mark) for mark, checkpoints in zip(at, averaged, strict=True) if checkpoints == 1]:
+        for checkpoint, weights, number in averages_at(read, at, count, window, decay):
+            points.append(_point(trainer, len(points), checkpoint, weights, batches))
+            averaged.append(number)
+        if single := [str(mark) for mark, number in zip(at, averaged, strict=True) if number == 1]:
             warnings.warn(
                 f'no average: one checkpoint alone lies in the window of the mark of {count} {", ".join(single)}: save '
                 'them more often, or pass a larger window',
@@ -86,18 +90,31 @@ def merged_curve(
         trainer.close()
 
 
-def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -> RunSchedule:
+def ensembles_of_recipe(
+    name: str, overrides: Sequence[str] = (), most: int | None = None, ranks: Ranks | None = ONE_RANK
+) -> tuple[TradeoffCurve, list[TradeoffCurve]]:
+    """Returns the curve of a recipe's run, and those of the ensembles of its snapshots."""
+    recipe = load_recipe(name, overrides)
+    folder = run_folder(recipe, ranks)
+    if '://' in folder:
+        raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and pass snapshot.folder')
+    curve = TradeoffCurve.read(folder)
+    trainer = build_evaluator(recipe)
     try:
-        ends = planned.cycle_ends if planned.marks is None else read_marks(planned.marks)
-        if marks is not None:
-            scheduler = AnytimeScheduler(list(marks))
-        elif ends is not None:
-            scheduler = AnytimeScheduler(ends, planned.t_warmup)
-        else:
-            scheduler = AnytimeScheduler(None, planned.t_warmup, t_0=planned.t_0, t_mult=planned.t_mult)
-        return RunSchedule.of_trainer(state, scheduler)
-    except ValueError as error:
-        raise RecipeError(f'marks: {error}') from error
+        return curve, ensemble_curves(curve, folder, trainer.state, most=most)
+    finally:
+        trainer.close()
+
+
+def _marks(state: State, planned: ScheduleRecipe, marks: Sequence[str] | None) -> RunSchedule:
+    ends = planned.cycle_ends if planned.marks is None else read_marks(planned.marks)
+    if marks is not None:
+        scheduler = AnytimeScheduler(list(marks))
+    elif ends is not None:
+        scheduler = AnytimeScheduler(ends, planned.t_warmup)
+    else:
+        scheduler = AnytimeScheduler(None, planned.t_warmup, t_0=planned.t_0, t_mult=planned.t_mult)
+    return RunSchedule.of_trainer(state, scheduler)
 
 
 def _check_recipe(state: State, read: Sequence[Checkpoint]) -> None:
@@ -142,17 +159,17 @@ def _marks_reached(cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[i
 def _train_batches(trainer: Trainer) -> TrainBatches | None:
     if not batch_norm_layers(trainer.state.model, modes_in_training(trainer.state.model)):
         return None
-    try:
-        return TrainBatches(trainer.state, 'bn_batches', trainer._train_data_spec)
-    except ValueError as error:
-        raise RecipeError(f'data: {error}') from error
+    arguments = {'state': trainer.state, 'what_for': 'bn_batches', 'data': trainer._train_data_spec}
+    return built('data', TrainBatches, arguments)
 
 
-def _point(trainer: Trainer, number: int, merged: Merged, batches: TrainBatches | None) -> TradeoffPoint:
-    state, checkpoint = trainer.state, merged.checkpoint
-    load_network(state.model, checkpoint.model(), checkpoint.path)
+def _point(
+    trainer: Trainer, cycle: int, checkpoint: Checkpoint, average: Mapping[str, Tensor], batches: TrainBatches | None
+) -> TradeoffPoint:
+    state = trainer.state
+    load_network(state.model, weights_in(checkpoint.path), checkpoint.path)
     parameters = {name for name, _ in state.model.named_parameters()}
-    load_tensors(state.model, {key: value for key, value in merged.weights.items() if key in parameters})
+    load_tensors(state.model, {key: value for key, value in average.items() if key in parameters})
     measure_statistics(state, state.model, _BN_BATCHES, batches, modes_in_training(state.model))
     trainer.eval()
     metrics = {
@@ -163,7 +180,7 @@ def _point(trainer: Trainer, number: int, merged: Merged, batches: TrainBatches 
     }
     counts, length = checkpoint.counts, state.dataloader_len
     return TradeoffPoint(
-        cycle=number,
+        cycle=cycle,
         epoch=None if length is None else counts['batch'] / int(length),
         batch=counts['batch'],
         sample=counts['sample'],
