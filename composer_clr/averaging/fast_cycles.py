@@ -103,7 +103,7 @@ class FastCycles(TroughWeights):
         set_modes(model, self._modes)
         seed, steps = state.rank_zero_seed + state.timestamp.batch.value, self.cycles * period
         reproducibility.seed_all(seed % 2**32)
-        average, count = Mean(), self._batches.num_samples
+        average, count = Mean(), self._batches.data.get_num_samples_in_batch
         with torch.enable_grad():
             for step, parts in enumerate(self._batches.read(state, seed, steps)):
                 for group in optimizer.param_groups:

@@ -27,8 +27,8 @@ class TrainBatches:
         trainer = trainer_of(state) if data is None else None
         data = data if trainer is None else trainer._train_data_spec
         assert data is not None, 'a Trainer with training data has an event under way'
-        self._data = data
-        self._loader = _readable(self._data.dataloader, what_for)
+        self.data = data
+        self._loader = _readable(data.dataloader, what_for)
         # Whether batches are made of a sampler's indices, and not by a batch sampler of the user's own.
         self._plain = self._loader.batch_size is not None
         self._length = None if state.dataloader_len is None else int(state.dataloader_len)
@@ -42,10 +42,6 @@ class TrainBatches:
                 'DataLoader with a sampler that can be copied'
             ) from error
 
-    def num_samples(self, batch: Any) -> float:
-        """Returns the number of samples in a batch or microbatch."""
-        return self._data.get_num_samples_in_batch(batch)
-
     def read(self, state: State, seed: int, count: int, *, again: bool = True) -> Iterator[Sequence[Any]]:
         """Yields batches as their microbatches, on the device; with ``again``, samples come again after an epoch."""
         generator = torch.Generator().manual_seed(seed)
@@ -54,11 +50,11 @@ class TrainBatches:
             read = 0
             for batch in islice(self._epoch(generator, seed, epoch, count), count):
                 read += 1
-                batch = self._data.batch_transforms(batch)
+                batch = self.data.batch_transforms(batch)
                 size = state.device_train_microbatch_size
-                parts = [batch] if size is None else self._data.split_batch(batch, size)
+                parts = [batch] if size is None else self.data.split_batch(batch, size)
                 parts = [state.device.batch_to_device(part) for part in parts]
-                yield [self._data.microbatch_transforms(part) for part in parts]
+                yield [self.data.microbatch_transforms(part) for part in parts]
             if not read:
                 raise ValueError('the train loader has no batch')
             count, epoch = count - read if again else 0, epoch + 1

@@ -125,7 +125,7 @@ def test_transforms_microbatches_and_counts_are_those_of_the_train_data(make_tra
     (parts,) = batches.read(state, 0, 1)
     assert [len(labels) for _, labels in parts] == [3, 1]
     assert all(torch.equal(images[:, 0], 2 * (labels + 100)) for images, labels in parts)
-    assert batches.num_samples(parts[0]) == 21
+    assert batches.data.get_num_samples_in_batch(parts[0]) == 21
 
 
 class OpenedByWorkers(Dataset):
