@@ -139,12 +139,31 @@ def test_nothing_is_unpickled(tmp_path, capsys):
         ([99], {}, CurveError, 'cannot be read'),
         ([12], {'decay': 'sqrt'}, RecipeError, "decay='sqrt': unknown decay, did you mean '1-sqrt'"),
         ([9, 12], {'marks': ['2ep', '4ep']}, CurveError, 'no checkpoint at the mark of batch 24: the last, .* at 12'),
+        (
+            [12],
+            {'overrides': ['data.batch_size=100']},
+            CurveError,
+            "of a run with 6 batches per epoch, and the recipe's data have 3: pass",
+        ),
+        (
+            [12],
+            {'overrides': ['algorithms.LabelSmoothing.smoothing=0.1']},
+            CurveError,
+            "of a run with the algorithms none, and the recipe has LabelSmoothing: pass the run's recipe",
+        ),
+        (
+            [12],
+            {'overrides': ['model.arguments.depth=14']},
+            CurveError,
+            'not weights of this network: give the recipe of the run',
+        ),
     ],
 )
 def test_refused(folder, batches, arguments, error, match):
     paths = [after(folder, batch) for batch in batches]
+    overrides = [*OVERRIDES, *arguments.get('overrides', ())]
     with pytest.raises(error, match=match) as raised:
-        merged_curve(RECIPE, paths, OVERRIDES, **arguments)
+        merged_curve(RECIPE, paths, **{**arguments, 'overrides': overrides})
     assert '\n' not in str(raised.value)
 
 
@@ -232,18 +251,6 @@ def test_statistics_are_recomputed_with_the_seed_of_the_run(folder):
     assert other.run.seed == 17
 
 
-def test_a_recipe_of_another_batch_size(folder):
-    with pytest.raises(CurveError, match="of a run with 6 batches per epoch, and the recipe's data have 3: pass"):
-        merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, 'data.batch_size=100'])
-
-
-def test_a_recipe_without_the_algorithms_of_the_run(folder):
-    overrides = [*OVERRIDES, 'algorithms.LabelSmoothing.smoothing=0.1']
-    match = "of a run with the algorithms none, and the recipe has LabelSmoothing: pass the run's recipe"
-    with pytest.raises(CurveError, match=match):
-        merged_curve(RECIPE, [folder / 'own'], overrides)
-
-
 def test_a_file_of_weights_alone(folder):
     snapshot = next((folder / 'curve').glob('cycle0*.pt'))
     with pytest.raises(CurveError, match='holds weights alone, not when they were saved'):
@@ -257,11 +264,6 @@ def test_a_schedule_free_run(folder, tmp_path):
     torch.save(state, tmp_path / 'a.pt')
     with pytest.raises(CurveError, match='of a schedule-free run, whose checkpoints hold averages'):
         read_checkpoints([tmp_path / 'a.pt'])
-
-
-def test_another_network(folder):
-    with pytest.raises(CurveError, match='not weights of this network: give the recipe of the run'):
-        merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, 'model.arguments.depth=14'])
 
 
 def test_an_empty_folder(tmp_path):
