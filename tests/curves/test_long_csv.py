@@ -207,15 +207,20 @@ class TestRead:
 class TestOtherLogs:
     """What other programs log: joined, left out with a word, or refused with what would be right."""
 
-    def test_the_lines_of_the_readme_make_a_curve(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize('timed', [True, False])
+    @pytest.mark.filterwarnings('ignore:curve.csv. runs without wall_clock_train_s')
+    def test_the_lines_of_the_readme_make_a_curve(self, tmp_path, monkeypatch, timed):
         monkeypatch.chdir(tmp_path)
-        Path('training.csv').write_text('epoch,val_accuracy,seconds\n0,0.5,12\n1,0.6,11\n2,0.7,13\n')
+        log = ['epoch,val_accuracy,seconds', '0,0.5,12', '1,0.6,11', '2,0.7,13']
+        Path('training.csv').write_text('\n'.join(line if timed else line.rpartition(',')[0] for line in log))
         (lines,) = [block for block in code_blocks(README, 'python') if 'training.csv' in block]
         ended = subprocess.run([sys.executable, '-c', lines], capture_output=True, text=True)
         assert (ended.returncode, ended.stderr) == (0, '')
         (curve,) = read_sources(['curve.csv'])[0]
-        points = [(0, 1, 12, {'top1': 0.5}, {}), (1, 2, 23, {'top1': 0.6}, {}), (2, 3, 36, {'top1': 0.7}, {})]
-        assert contents(curve) == ('log', 'baseline', 17, points)
+        assert (curve.run.kind, curve.run.method, curve.run.seed) == ('log', 'baseline', 17)
+        assert [(p.epoch, p.metrics) for p in curve.points] == [(i, {'val_accuracy': (4 + i) / 10}) for i in (1, 2, 3)]
+        times = [12, 23, 36] if timed else 3 * [math.nan]
+        assert [p.wall_clock_train_s for p in curve.points] == pytest.approx(times, nan_ok=True)
 
     @pytest.mark.parametrize('times', ['12 11 13', '12 12 13'])
     def test_seconds_of_each_epoch_are_refused(self, table, times):
