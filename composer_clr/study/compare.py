@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -164,17 +165,24 @@ def compare(
 def gaps(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
     """Returns the gap of each curve that is not a standard one to the standard one of its method.
 
+    Curves of methods without standard runs are left out with a warning.
+
     Raises:
-        CurveError: If there is no such curve; if one has no standard curve, or no point in common with it.
+        CurveError: If nothing is left; if a curve has no point in common with the standard one.
     """
-    found = {
-        key: _gap(study, curve, _standard(study, curve), alignment or Alignment())
-        for key, curve in study.curves.items()
-        if key[1] != STANDARD
-    }
-    if not found:
+    others = {key: curve for key, curve in study.curves.items() if key[1] != STANDARD}
+    if not others:
         raise CurveError('all runs are standard: name runs of another kind too, whose gap is to be drawn')
-    return found
+    paired = {key: curve for key, curve in others.items() if (curve.method, STANDARD) in study.curves}
+    alone = [f'{curve}: {curve.method!r} has no standard runs' for key, curve in others.items() if key not in paired]
+    if not paired:
+        raise CurveError(f'{alone[0]}: name them too, or choose other methods')
+    if alone:
+        warnings.warn(f'left out: {"; ".join(alone)}', UserWarning, stacklevel=2)
+    return {
+        key: _gap(study, curve, study.curves[curve.method, STANDARD], alignment or Alignment())
+        for key, curve in paired.items()
+    }
 
 
 def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
@@ -201,12 +209,6 @@ def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple
     if not found:
         raise CurveError(f'all runs are of the baseline {study.baseline!r}: name those of another method too')
     return found
-
-
-def _standard(study: Study, curve: Curve) -> Curve:
-    if (curve.method, STANDARD) not in study.curves:
-        raise CurveError(f'{curve}: {curve.method!r} has no standard runs: name them too, or choose other methods')
-    return study.curves[curve.method, STANDARD]
 
 
 def _gap(study: Study, curve: Curve, standard: Curve, how: Alignment) -> Differences:

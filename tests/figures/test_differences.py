@@ -63,6 +63,11 @@ class TestGap:
         assert (low[0], high[0]) == (pytest.approx(5 / 3 - half), pytest.approx(5 / 3 + half))
         assert legend(figure) == [name, 'LS: separate standard runs', '95% interval, 3 seeds']
 
+    def test_a_method_without_standard_runs_is_left_out_with_a_word(self):
+        with pytest.warns(UserWarning, match="left out: MX, cyclic: 'MX' has no standard runs$"):
+            (ax,) = draw('gap', [*STUDY[:3], run('MX', 'cyclic', [(8, 0.5), (16, 0.6)])]).axes
+        assert list(lines(ax)) == ['baseline, cyclic']
+
     def test_the_gap_of_a_perplexity_is_a_ratio(self):
         curves = seeded('eval/LanguagePerplexity', [(8.0, 4.0), (10.0, 4.0)], [(4.0, 4.0), (10.0, 16.0)], (4, 8))
         (ax,) = draw('gap', curves).axes
