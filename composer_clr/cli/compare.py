@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ from composer_clr.cli.options import (
 from composer_clr.cli.tables import (
     Table,
     check_format,
+    curve_names,
     direction,
     marked,
     marks,
@@ -243,14 +245,19 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
             notes.append(f'{where}{listed(methods, 6)}: not compared, {why}')
     notes.extend(f'{kind}: not compared with standard runs, {why}' for kind, why in compared.left_out.items())
     means = [one for one in found if one.quantity.startswith('mean_')]
+    over_points: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in means:
-        words = one.note.split()  # over 5 of 6 points
-        if words[1:2] != words[3:4]:
-            notes.append(f'{one.quantity.replace("_", " ")}: {one.note}')
+        over_points[one.quantity][one.note].append(f'{one.method}, {one.kind}')
+    for quantity, by_note in over_points.items():
+        for note, names in by_note.items():
+            words = note.split()  # over 5 of 6 points
+            if words[1:2] != words[3:4]:
+                of = f' ({curve_names(names)})' if len(by_note) > 1 else ''
+                notes.append(f'{quantity.replace("_", " ")}: {note}{of}')
     one_seed = list(dict.fromkeys(f'{one.method}, {one.kind}' for one in means if one.seeds < 2))
     if one_seed:
         all_of_them = all(one.seeds < 2 for one in means)
-        notes.append('one seed, so no interval' + ('' if all_of_them else f': {"; ".join(one_seed[:6])}'))
+        notes.append('one seed, so no interval' + ('' if all_of_them else f': {curve_names(one_seed)}'))
     pairing: dict[str, dict[str, None]] = {}
     for one in found:
         if one.quantity == 'gap' and one.note:

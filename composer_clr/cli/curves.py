@@ -32,6 +32,7 @@ from composer_clr.cli.options import (
 from composer_clr.cli.tables import (
     Table,
     check_format,
+    curve_names,
     direction,
     marked,
     marks,
@@ -43,7 +44,6 @@ from composer_clr.cli.tables import (
 )
 from composer_clr.curves.axes import PLURALS, UNITS, Axis, check_timed, count_labels, read_count
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.errors import listed
 
 if TYPE_CHECKING:
     from composer_clr.study.ask import Answers
@@ -98,10 +98,10 @@ def ask(
         all_seeds=all_seeds,
         strict=strict,
     )
-    write_json(json_file, answers_record(answers))
     study = answers.study
     if frontier:
         check_timed(study.runs)
+    write_json(json_file, answers_record(answers))
     report([*(f'left out: {error}' for error in study.left_out), *(w for w in study.warnings if w != answers.warning)])
     tables = [*_reached(answers), *_within(answers), *([_frontier(answers)] if frontier else [])]
     for i, table in enumerate(tables, start=1):
@@ -173,12 +173,12 @@ def _frontier(answers: Answers) -> Table:
         [
             point.method,
             point.kind,
-            'decided' if point.decided else 'undecided',
+            '' if i == 0 else 'decided' if point.decided else 'undecided',
             readable_duration(point.time_s, unit),
             count_labels([point.count], study.axis)[0],
             _value(study, point.value),
         ]
-        for point in answers.frontier
+        for i, point in enumerate(answers.frontier)
     ]
     headers = ['method', 'kind', 'beats all sooner', 'time', PLURALS[study.axis], 'value']
     return Table(f'frontier, {study.metric} ({direction(study.lower_is_better)})', headers, rows, 3)
@@ -201,7 +201,10 @@ def _answers_notes(answers: Answers) -> list[str]:
             low, high = (_value(study, end(values)) for end in (min, max))
             notes.append(f'{one.curve}: measured from {first} to {last}, from {low} to {high}')
     one_seed = [str(one.curve) for one in answers.curves if one.curve.has.sum() == 1]
-    return [*notes, *([f'one seed, so no interval: {listed(one_seed)}'] if one_seed else [])]
+    if one_seed:
+        all_of_them = len(one_seed) == len(answers.curves)
+        notes.append('one seed, so no interval' + ('' if all_of_them else f': {curve_names(one_seed)}'))
+    return notes
 
 
 def _answer(found: Answer, spelled: Callable[[float], str], *, missing: str = 'not reached') -> str:

@@ -182,7 +182,7 @@ def write_curves(output: Path, curves: Sequence[TradeoffCurve], errors: Sequence
         raise unwritable[0]
     report([f'left out: {error}' for error in (*errors, *unwritable)])
     write_result(output, long_csv(kept).encode())
-    say(f'{output}: {sum(len(curve.points) for curve in kept)} points of {len(kept)} runs', output)
+    say(f'{output}: {amounts(kept)}', output)
 
 
 def check_picture(path: Path) -> str:
@@ -202,6 +202,12 @@ def write_picture(path: Path, figure: Figure) -> None:
     figure.savefig(picture, format=check_picture(path), dpi=200)
     plt.close(figure)
     write_output(path, picture.getvalue())
+
+
+def amounts(curves: Sequence[TradeoffCurve]) -> str:
+    """Returns how many points and runs curves have, in words."""
+    points, runs = sum(len(curve.points) for curve in curves), len(curves)
+    return f'{points} point{"s" * (points != 1)} of {runs} run{"s" * (runs != 1)}'
 
 
 def say(line: str, output: Path) -> None:

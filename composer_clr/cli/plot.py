@@ -18,6 +18,7 @@ from composer_clr.cli.options import (
     Peak,
     Runs,
     Strict,
+    amounts,
     check_picture,
     chosen,
     notes_on_stderr,
@@ -104,7 +105,7 @@ def plot(
             raise CurveError(f'figure {figure} shows one method, not {one_method}: name one')
         options['method'] = one_method
     curves = read_curves(runs, strict, axis)
-    points, read = sum(len(curve.points) for curve in curves), len(curves)
+    read = amounts(curves)
     if figure in ('1C', '2', 'S2', 'gap'):
         # These figures show the curves of averaged weights too.
         curves = with_averaged(curves, metric)
@@ -126,7 +127,7 @@ def plot(
     with paper_style(inches), notes_on_stderr():
         drawn = draw(figure, study, title=title, xlabel=xlabel, ylabel=ylabel, **limits, **options)
         write_picture(output, drawn)
-    say(f'{output}: {points} points of {read} runs', output)
+    say(f'{output}: {read}', output)
 
 
 def _pair(option: str, text: str | None, separator: str) -> tuple[float, float] | None:

@@ -20,6 +20,7 @@ __all__ = [
     'WIDTH',
     'Table',
     'check_format',
+    'curve_names',
     'direction',
     'marked',
     'marks',
@@ -158,6 +159,11 @@ def with_interval(value: float, low: float, high: float, spelled: Callable[[floa
 def direction(lower_is_better: bool) -> str:
     """Returns the direction of a metric, for a title."""
     return 'less is better' if lower_is_better else 'more is better'
+
+
+def curve_names(names: Sequence[str]) -> str:
+    """Returns names of curves, which hold commas, for a note: the first six."""
+    return '; '.join([*names[:6], *(['...'] if len(names) > 6 else [])])
 
 
 def marked(text: str, unlike_times: str | None) -> str:

@@ -150,10 +150,12 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
         expanded.append(curve)
         for name in METRIC_SETS:
             points = [point for point in curve.points if _of_set(point.metrics, name)]
+            if not points:
+                continue
             further = curve.of_points((_with_set(point, name) for point in points), kind=f'{curve.run.kind}-{name}')
             if any(name in point.extra for point in points):
                 expanded.extend(_branch(further, point, name) for point in further.points)
-            elif points:
+            else:
                 expanded.append(further)
     return expanded
 

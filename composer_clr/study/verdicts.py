@@ -117,8 +117,8 @@ class _Noise:
         if not len(known):
             return math.nan
         at = known[np.abs(np.log(self.counts[known] / count)).argmin()]
-        parts = [self.square, self.square[:, at], both, both[:, at]]
-        return max(float(np.nanmean(part)) for part in parts if not np.isnan(part).all())
+        parts = [part[~np.isnan(part)] for part in (self.square, self.square[:, at], both, both[:, at])]
+        return max(float(part.mean()) for part in parts if part.size)
 
     def quantile(self, family: int, factor: Array | float = 1.0) -> Array:
         """Returns how many standard errors the intervals of a family go to either side, with more or fewer seeds."""
@@ -208,7 +208,11 @@ def verdict_lines(compared: Comparison) -> list[str]:
     lines, axis = [], compared.study.axis
     found = verdicts(compared)
     for kind, methods in found.items():
-        counts = sorted({one.at for of_method in methods.values() for one in of_method})
+        every = [one for of_method in methods.values() for one in of_method]
+        if len(methods) > _MOST_SAID and all(one.seeds < 2 for one in every):
+            lines.append(f'{"" if len(found) == 1 else f"{kind}: "}undecided, one seed: train two or more')
+            continue
+        counts = sorted({one.at for one in every})
         for count, label in zip(counts, count_labels(counts, axis), strict=True):
             here = [(method, one) for method, of_method in methods.items() for one in of_method if one.at == count]
             said = [_said(method, one, len(methods) > 1) for method, one in here]
@@ -231,6 +235,8 @@ def _said(method: str, found: Verdict, named: bool) -> str:
     size = max(abs(found.value), 1e-12) if math.isnan(found.high) else (found.high - found.low) / 2
     digits = min(max(0, -math.floor(math.log10(size))), 12) if size > 0 else 2
     value, low, high = (f'{0.0 if round(one, digits) == 0 else one:.{digits}f}' for one in found[1:4])
+    if found.value == 0 and math.isnan(found.high):
+        value = '0'
     if found.decided:
         sign = -1 if found.decided == 'worse' else 1
         ends = ' to '.join(f'{end:.{digits}f}' for end in sorted((sign * found.low, sign * found.high)))

@@ -107,6 +107,19 @@ class TestWithoutTimes:
         assert 'no training times' in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_mean_over_other_points_names_its_curve(call, tmp_path, capsys):
+    rows = [
+        f'standard,{method},1,{epoch},{pace * epoch},{0.5 + epoch / 100}'
+        for method, pace in (('baseline', 10), ('A', 10), ('B', 9))
+        for epoch in (8, 16, 32)
+    ]
+    (tmp_path / 's.csv').write_text('\n'.join(['kind,method,seed,epoch,wall_clock_train_s,top1', *rows]))
+    assert call('compare', str(tmp_path / 's.csv')) == 0
+    said = capsys.readouterr().out.splitlines()
+    # B is at its first point before the baseline is at its own.
+    assert [line for line in said if line.startswith('mean')] == ['mean improvement: over 2 of 3 points (B, standard)']
+
+
 def test_export(call, study, capsys):
     assert call('export', '.', '-o', 'out/study.csv') == 0
     assert capsys.readouterr().out == 'out/study.csv: 6 points of 4 runs\n'

@@ -69,3 +69,6 @@ def test_figures_are_drawn_against_epochs_and_those_of_times_are_refused(runs, m
     for arguments in refused:
         status, said = call(*arguments, *(['-o', str(tmp_path / 'x.svg')] if arguments[0] == 'plot' else []))
         assert (status, 'has no training times: choose --axis epoch' in said) == (2, True)
+    # Nothing is written before it is refused.
+    assert call('ask', '--frontier', '--json', str(tmp_path / 'x.json'))[0] == 2
+    assert not (tmp_path / 'x.json').exists()

@@ -75,6 +75,10 @@ def test_what_is_said():
     assert [line.split(' by')[0] for line in losses[:2]] == ['16 ep: BP worse', '32 ep: BP better']
     (line, *_) = verdict_lines(study(seeds=1, leads={'BP': (0.03, 0, 0)}))
     assert line.endswith('; 1 seed)')
+    (line, *_) = verdict_lines(study(seeds=1, leads={'BP': (0, 0, 0)}, noise=0))
+    assert line == '16 ep: undecided (0; 1 seed)'
+    four = dict.fromkeys(('BP', 'CL', 'LS', 'MX'), (0.03, 0, 0))
+    assert verdict_lines(study(seeds=1, leads=four)) == ['undecided, one seed: train two or more']
 
 
 def test_tiers_are_of_methods_of_which_each_is_decidedly_better_than_the_next():

@@ -303,7 +303,7 @@ def test_a_project_is_imported_and_what_failed_is_named(imported):
     runs = history(), flat, fake_run(broken, BrokenRun)
     filters = ['--name', '^o', '--group', 'g', '--tag', 'a', '--tag', 'b', '--config', 'pareto.kind=cyclic']
     made = imported(*runs, arguments=tuple(filters))
-    assert (made.status, made.out) == (0, 'out/c.csv: 2 points of 1 runs\n')
+    assert (made.status, made.out) == (0, 'out/c.csv: 2 points of 1 run\n')
     assert made.lines == [
         "composer-clr: left out: run 'broken' (id9): its history cannot be read: ConnectionError: reset by peer",
         "composer-clr: left out: run 'flat' (id8): did not log training time: add Composer's SpeedMonitor, or name its "
