@@ -53,15 +53,16 @@ class Verdict(NamedTuple):
 def verdicts(compared: Comparison) -> dict[str, dict[str, list[Verdict]]]:
     """Returns, by kind of curve and method, a verdict at each point that the baseline's curve covers.
 
-    The intervals of one kind hold the truth at all budgets and for all methods at once in 95% of studies. Holm's method
-    on paired t values holds this too, but with three seeds it finds one in ten of the differences that these do: a
-    deviation of three values is hardly known. So a deviation is pooled over all curves and points of the kind, or is
-    that of the budget, of the two curves or of the two points, whichever is largest: a pooled one alone is too small
-    where curves or points differ. Runs of different methods are taken as independent, which is on the safe side where
-    equal seeds go together. Points of a run are not: the degrees of freedom are Box's, of the covariance of the points.
-    The quantile is Student's at Sidak's level. In 3,000 simulated studies of 2, 3, 5 and 10 seeds with 1, 3 and 8
-    methods, whose runs' points are correlated at 0.6 or 0.95, the family-wise error is between 0.2% and 4%; 5% where
-    the baseline's deviation is three times the others', and 4% where that of the first point is four times the third's.
+    The intervals of one kind hold the truth at all budgets and for all methods at once in 95% of studies. A deviation
+    of three seeds is hardly known, so it is pooled over all curves and points of the kind, or is that of the budget, of
+    the two curves or of the two points, whichever is largest: a pooled one alone is too small where curves or points
+    differ. Runs of different methods are taken as independent, which is on the safe side where equal seeds go together.
+    Points of a run are not: the degrees of freedom are Box's, of the covariance of the points. The quantile is
+    Student's at Sidak's level.
+
+    In 2,000 simulated studies of a baseline and two methods, 3 seeds and 6 points that are correlated at 0.6 within a
+    run, these find 41% of the differences of three standard deviations, and Holm's method on the paired t 6%. Where no
+    method differs, they err in 1.1% of the studies, Holm's method in 5.0%.
 
     Source:
         Box 1954, doi:10.1214/aoms/1177728786; Sidak 1967, doi:10.1080/01621459.1967.10482935.
