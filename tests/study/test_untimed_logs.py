@@ -36,6 +36,7 @@ def test_they_are_compared_by_epochs_alone(runs):
     assert 'has no training times: nothing is compared by time' in study.warnings[0]
     compared = compare(study)
     over = compared.kinds['log'].over_baseline['A']
+    assert over.at_equal_counts is not None
     assert over.at_equal_counts.each.value == pytest.approx([2, 3, 1])
     assert (over.at_equal_time, over.speedups, over.crossings_in_time) == (None, [], [])
     assert compared.kinds['log'].methods['A'].cost.counted_ratio == pytest.approx(28 / 16)
