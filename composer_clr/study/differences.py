@@ -75,11 +75,7 @@ class Differences:
         return self._shown(t_interval(self.figures[keep].mean(), scale=self.scale, size=size, sides=sides))
 
     def _shown(self, found: Estimates) -> Estimates:
-        if not self.is_ratio:
-            return found
-        value = np.exp(found.value)
-        # The standard error is to first order.
-        return Estimates(value, value * found.sem, np.exp(found.low), np.exp(found.high), found.seeds)
+        return found.exp() if self.is_ratio else found
 
 
 def difference(

@@ -71,16 +71,7 @@ class _Setting(NamedTuple):
 
 
 def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
-    """Leaves out the runs whose settings are not those of most runs of their method and kind.
-
-    Two runs are seeds of one curve if all settings that make another curve agree. A setting that a run does not record
-    is not compared.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-
-    Returns:
-        tuple[list[TradeoffCurve], list[CurveError]]: The other runs, and what was left out, with the difference.
+    """Returns the runs whose settings are those of most runs of their method and kind, and why others are left out.
 
     Raises:
         CurveError: If runs of a method and kind differ, and most of them do not agree.

@@ -24,23 +24,7 @@ def usable_curves(
     peak: bool = False,
     strict: bool = False,
 ) -> tuple[list[TradeoffCurve], str, list[CurveError]]:
-    """Leaves out what cannot be compared, so that one bad run does not hide the others.
-
-    Left out are runs of other settings than most runs of their method and kind (:func:`without_odd_runs`), points that
-    diverged, that were stopped before their trough, that lack the metric or have no finite value, time or count of it,
-    a run with different values at one count, and a second run of a method, kind and seed that reaches the same count as
-    the first. Runs without a point left are left out too.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-        metric (str | None): ``label/metric``. Default: ``None``, that of :func:`default_metric`.
-        axis (str | None): What points are counted in. Default: ``None``, that of :func:`default_axis`.
-        peak (bool): Use the best value near each point. Default: ``False``.
-        strict (bool): Whether the first fault raises. Default: ``False``.
-
-    Returns:
-        tuple[list[TradeoffCurve], str, list[CurveError]]: The runs, the metric, and what was left out, with its name
-        and the remedy.
+    """Returns the runs that can be compared, the metric, and what is left out, with its name and the remedy.
 
     Raises:
         CurveError: If nothing is left, no metric can be chosen, most runs of a method and kind do not agree in their

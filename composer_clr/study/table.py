@@ -259,10 +259,7 @@ class Study:
         Of perplexities it is the geometric mean.
         """
         found = t_interval(figures(curve.value))
-        if not self.is_ratio:
-            return found
-        value = np.exp(found.value)
-        return Estimates(value, value * found.sem, np.exp(found.low), np.exp(found.high), found.seeds)
+        return found.exp() if self.is_ratio else found
 
 
 def _rows(runs: Sequence[TradeoffCurve], metric: str, axis: Count, peak: bool) -> list[Row]:
