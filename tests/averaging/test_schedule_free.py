@@ -167,7 +167,9 @@ def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer):
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
     'ignore:StopAfter is not in the state_dict',
 )
-@pytest.mark.parametrize(('stop', 'optimizer'), [(20, 'SGDScheduleFree'), (36, 'AdamWScheduleFree')])
+@pytest.mark.parametrize(
+    ('stop', 'optimizer'), [(20, 'SGDScheduleFree'), pytest.param(36, 'AdamWScheduleFree', marks=pytest.mark.slow)]
+)
 def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
     arguments = {'optimizer': optimizer, 'eval_interval': '6ba'}
     whole, all_of_it = trained(
@@ -212,6 +214,7 @@ def evaluated(trainer) -> float:
     return float(trainer.state.eval_metrics['eval']['CrossEntropy'].compute())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:No batches were trained')
 def test_evaluated_before_and_after_training_and_out_of_a_checkpoint(make_trainer):
     model = classifier()

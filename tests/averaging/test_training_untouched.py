@@ -21,7 +21,9 @@ def before_the_end(hashes_of: list[str]) -> list[str]:
     return hashes_of[:-1]
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(
+    'case', [pytest.param(case, marks=pytest.mark.slow) if 'bert' in case else case for case in CASES]
+)
 def test_the_weights_at_every_batch_are_those_without_it(case, tmp_path, monkeypatch):
     if 'bert' in case:
         pytest.importorskip('transformers')

@@ -103,7 +103,13 @@ def evaluation() -> DataLoader:
     return DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), 60)
 
 
-@pytest.mark.parametrize(('kind', 'norm'), [*((kind, 'norm') for kind in KINDS), ('SGDScheduleFree', 'old')])
+@pytest.mark.parametrize(
+    ('kind', 'norm'),
+    [
+        *(pytest.param(kind, 'norm', marks=() if kind == 'SGDScheduleFree' else pytest.mark.slow) for kind in KINDS),
+        pytest.param('SGDScheduleFree', 'old', marks=pytest.mark.slow),
+    ],
+)
 def test_the_point_is_of_the_saved_weights_which_both_ranks_have(tmp_path, kind, norm):
     train(tmp_path, 2, kind, 'out', norm, '40ba')
     curve = TradeoffCurve.read(tmp_path / 'out')

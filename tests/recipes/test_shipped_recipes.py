@@ -68,7 +68,6 @@ SHRUNK = {
 SEVERAL_POINTS = ('cyclic', 'anytime', 'schedule-free')
 IN_SECONDS = {
     'quickstart/text',
-    'resnet50_imagenet/bp_cl_ls_mx_standard',
     'resnet18_cifar10/baseline_schedule_free',
     'resnet56_cifar10/baseline',
 }

@@ -58,6 +58,7 @@ def test_the_first_point_is_bit_for_bit_the_standard_runs():
     assert (cyclic.run.model, cyclic.run.method, cyclic.run.kind) == ('SmallTransformer', 'baseline', 'cyclic')
 
 
+@pytest.mark.slow
 def test_tokens_batches_sequences_and_parts_of_the_duration_agree():
     tokens = trained('tok')
     sequences = 'data.batch_size=8', 'data.eval_batch_size=8'
@@ -67,6 +68,7 @@ def test_tokens_batches_sequences_and_parts_of_the_duration_agree():
         assert [(p.token, p.metrics, p.lr) for p in other.points] == [(p.token, p.metrics, p.lr) for p in tokens.points]
 
 
+@pytest.mark.slow
 def test_averages_and_fast_cycles_are_evaluated_and_ensembles_made(capsys):
     from composer_clr.training.saved_weights import ensembles_of_recipe
 
