@@ -25,7 +25,7 @@ def standard_runs(method, points, seed=None, metric=ACC):
 def line(epochs, values, times=None, method='m', kind='cyclic'):
     """Returns a curve; values and times of one seed, or of shape (seeds, points)."""
     count, values = np.array(epochs, dtype=float), np.atleast_2d(np.array(values, dtype=float))
-    times = np.broadcast_to(100 * count if times is None else np.array(times, dtype=float), values.shape)
+    times = np.broadcast_to(100.0 * count if times is None else np.array(times, dtype=float), values.shape)
     counts, ranks = np.broadcast_to(count, values.shape), np.ones(values.shape)
     seeds = tuple(f'seed {i}' for i in range(len(values)))
     return Curve(method, kind, 'epoch', seeds, count, values, times, ranks, times, counts, counts, (1.0,), ())
