@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,10 +74,9 @@ def multiplier_at(state: State, timestamp: Timestamp) -> float | None:
     if not callable(scheduler):
         return None
     at: Any = _StateAt(state, timestamp)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # what it warns of, it has warned of in the run
-        takes_ssr = len(inspect.signature(scheduler).parameters) > 1
-        return float(scheduler(at, ssr) if takes_ssr else scheduler(at))  # type: ignore[arg-type]
+    # A warning of the scheduler's is not caught here: that would make Python show all that it has shown once again.
+    takes_ssr = len(inspect.signature(scheduler).parameters) > 1
+    return float(scheduler(at, ssr) if takes_ssr else scheduler(at))  # type: ignore[arg-type]
 
 
 class _StateAt:

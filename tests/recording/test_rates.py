@@ -111,3 +111,16 @@ def test_troughs_between_those_of_a_cyclic_schedule_are_marks(make_trainer):
         warnings.simplefilter('error')
         trainer.fit()
     assert curve().run.kind == 'marked'
+
+
+class Warn(Callback):
+    def batch_end(self, state: State, logger: Logger) -> None:
+        warnings.warn('of every batch', UserWarning, stacklevel=1)
+
+
+def test_what_python_shows_once_it_does_not_show_again_after_a_trough(make_trainer):
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter('default')
+        make_trainer(schedulers=doubling(), callbacks=[snapshot(), Warn()]).fit()
+    assert len(curve().points) == 3
+    assert [str(one.message) for one in shown].count('of every batch') == 1
