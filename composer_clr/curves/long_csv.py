@@ -205,7 +205,7 @@ def _unread(name: str, cells: Sequence[str]) -> str:
 
 def _float(cell: str) -> float:
     try:
-        # Python's own 1_000 is no number in a table.
+        # Python reads 1_000 as a number; a table does not.
         return math.nan if '_' in cell else float(cell)
     except ValueError:
         return math.nan

@@ -67,7 +67,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Returns the mapping that a file holds; an ``OSError`` or ``ValueError`` says in one line why there is none."""
+    """Returns the mapping that a file holds; raises ``OSError`` or ``ValueError`` with one line if it does not."""
     values = _parsed(bounded_text(path, _MAX_BYTES))
     if not isinstance(values, dict):
         raise ValueError("not a mapping of the recipe's keys")

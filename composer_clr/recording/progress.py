@@ -67,7 +67,7 @@ class TroughProgress(Callback):
             logger.log_metrics({'time/to_next_trough_s': coming[1]})
 
     def _next(self) -> tuple[str, float] | None:
-        """Returns the next trough, and the seconds to it; ``None`` where there is none, or no pace yet."""
+        """Returns the next trough and the seconds to it; ``None`` after the last, and before a pace is known."""
         if self._schedule is None or self._first is None or self._last == self._first:
             return None
         (first_s, first_t), (last_s, last_t) = self._first, self._last

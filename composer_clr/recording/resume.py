@@ -123,7 +123,7 @@ def ends_so_far(schedule: RunSchedule, t: int) -> list[int]:
 
 
 def _lost_state(state: State) -> list[Difference]:
-    """Returns a difference where a checkpoint has not kept what the optimizer had gathered.
+    """Returns a difference if the checkpoint does not hold the state of the optimizer.
 
     Composer's SAM wraps the optimizer after a checkpoint is loaded, and saves the state of the wrapper alone.
     """

@@ -59,8 +59,8 @@ def describe_run(
         kind (str | None): Kind of curve; ``None`` derives it from the schedule and the callbacks.
         peak_window (str): How far before a trough its peak metrics look. Default: ``'0ep'``.
         passed (Mapping | None): :func:`optimizer_settings` at ``INIT``. Default: ``None``, what they are now.
-        loaded (Run | None): The run whose checkpoint was loaded. Default: ``None``, there is none.
-        recipe (Mapping | None): The resolved recipe, nested and plain. Default: ``None``, there is none.
+        loaded (Run | None): The run whose checkpoint was loaded. Default: ``None``, no checkpoint.
+        recipe (Mapping | None): The resolved recipe, nested and plain. Default: ``None``, no recipe.
     """
     used_versions = _versions()
     evaluation = {evaluator.label: _evaluated(evaluator) for evaluator in state.evaluators}

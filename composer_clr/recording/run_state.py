@@ -114,7 +114,7 @@ class RateWatch:
         self.peak, self.low, self.dip, self.last, self.lags = -math.inf, math.inf, math.inf, rate, True
 
     def judged(self, run: Run) -> Run:
-        """Returns a run whose cycles are marks where the rate has not come down."""
+        """Returns the run, of kind ``marked`` if the rate did not come down at every trough."""
         return run if self.comes_down or not has_cycles(run.kind) else replace(run, kind=MARKED)
 
 

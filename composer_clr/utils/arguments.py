@@ -115,7 +115,7 @@ def _named(value: Any, depth: int) -> str:
     if inspect.ismethod(value):
         return f'{_named(value.__self__, depth)}.{value.__name__}'
     if inspect.isroutine(value):
-        # One without a name of its own is told by its code; it may close over itself.
+        # A lambda or a local function is identified by its code; it may close over itself.
         is_told = '<' in value.__qualname__ and hasattr(value, '__code__') and depth < _DEEPEST
         return f'{value.__qualname__}:{digest(repr(_function(value, depth + 1)))}' if is_told else value.__qualname__
     name = type(value).__qualname__
