@@ -48,16 +48,15 @@ def continued(
         left_out = _UP_TO_NOW if kind_given else (*_UP_TO_NOW, 'kind')
         defaults = {f'schedule.{name}': value for name, value in schedule.defaults.items()}
         at_end = schedule.until is not None and t >= schedule.until
+        lost, moved = [] if at_end else _lost_state(state), _moved(kept, run, schedule, t)
+        is_longer = [one.name for one in moved] == ['max_duration'] and _is_longer_decay(kept, schedule)
 
-        def changed(now: Mapping[str, Any], moved: list[Difference]) -> list[Difference]:
-            found = [one for one in differences(then, now, defaults=defaults) if one.name not in left_out]
-            found += [] if at_end else _lost_state(state)
+        def changes(now: Mapping[str, Any]) -> list[Difference]:
+            found = [one for one in differences(then, now, defaults=defaults) if one.name not in left_out] + lost
             # A longer duration moves nothing by itself where the loader or the arguments have changed.
             return found + [one for one in moved if not found or one.name != 'max_duration']
 
-        moved = _moved(kept, run, schedule, t)
-        is_longer = [one.name for one in moved] == ['max_duration'] and _is_longer_decay(kept, schedule)
-        refused = changed({**now, **passed}, moved)
+        refused = changes({**now, **passed})
         if on_change == 'refuse' and refused and not (is_longer and refused == moved):
             raise ValueError(
                 f'the points of this run were recorded under other settings: {listed_differences(refused)}: resume '
@@ -67,22 +66,9 @@ def continued(
         if at_end:
             run = before
         else:
-            batch, changes = state.timestamp.batch.value, changed(now, moved)
-            pace = differences(then, now, effect=Effect.PACE)
-            if pace:
-                run.changes.append({**_change(batch, pace), 'pace': True, 'wall_clock_train_s': kept.clock.train_s})
-            if changes:
-                run.changes.append(_change(batch, changes))
-                if is_longer:
-                    kept.points = [replace(point, own_decay=True) for point in kept.points]
-                ongoing = schedule.cycles.index(max(t, schedule.cycles.start))
-                passed_by = len(schedule.cycles.troughs(t)) if ongoing is None else ongoing
-                kept.offset = kept.last_cycle + 1 - passed_by
-                warnings.warn(
-                    f'the run continues at batch {batch} under other settings ({listed_differences(changes)}), which '
-                    'the curve records',
-                    stacklevel=2,
-                )
+            _record(kept, run, schedule, state, changes(now), differences(then, now, effect=Effect.PACE))
+            if is_longer:
+                kept.points = [replace(point, own_decay=True) for point in kept.points]
     missed = schedule.cycles.troughs(t)[kept.last_cycle + 1 - kept.offset :]
     if missed:
         warnings.warn(
@@ -132,8 +118,24 @@ def _lost_state(state: State) -> list[Difference]:
     return [Difference('optimizer.state', 'as trained', "lost: checkpoints of Composer's SAM do not keep it")]
 
 
-def _change(batch: int, found: list[Difference]) -> dict[str, Any]:
-    return {'batch': batch, 'changed': {one.name: [one.then, one.now] for one in found}}
+def _record(
+    kept: RunState, run: Run, schedule: RunSchedule, state: State, changes: list[Difference], pace: list[Difference]
+) -> None:
+    """Records what changes at the present batch; troughs are counted on from there where another curve begins."""
+    batch = state.timestamp.batch.value
+    for found, more in ((pace, {'pace': True, 'wall_clock_train_s': kept.clock.train_s}), (changes, {})):
+        if found:
+            run.changes.append({'batch': batch, 'changed': {one.name: [one.then, one.now] for one in found}, **more})
+    if changes:
+        t = schedule.now(state)
+        ongoing = schedule.cycles.index(max(t, schedule.cycles.start))
+        passed = len(schedule.cycles.troughs(t)) if ongoing is None else ongoing
+        kept.offset = kept.last_cycle + 1 - passed
+        warnings.warn(
+            f'the run continues at batch {batch} under other settings ({listed_differences(changes)}), which the curve '
+            'records',
+            stacklevel=3,
+        )
 
 
 def _moved(kept: RunState, run: Run, schedule: RunSchedule, t: int) -> list[Difference]:
