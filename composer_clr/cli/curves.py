@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -42,7 +43,7 @@ from composer_clr.cli.tables import (
     unit_of,
     with_interval,
 )
-from composer_clr.curves.axes import PLURALS, UNITS, Axis, check_timed, count_labels, read_count
+from composer_clr.curves.axes import COUNTS, PLURALS, UNITS, Axis, check_axis, count_labels
 from composer_clr.curves.curve import CurveError
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 __all__ = ['ask', 'export']
 
 T = TypeVar('T')
+
+_PREFIXES = {'': 1.0, 'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
+_COUNT = re.compile(r'((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([kKMGBT]?)\s*(ep|ba|sp|tok)')
 
 
 def ask(
@@ -100,7 +104,7 @@ def ask(
     )
     study = answers.study
     if frontier:
-        check_timed(study.runs)
+        check_axis(study.runs, 'time')
     write_json(json_file, answers_record(answers))
     report([*(f'left out: {error}' for error in study.left_out), *(w for w in study.warnings if w != answers.warning)])
     tables = [*_reached(answers), *_within(answers), *([_frontier(answers)] if frontier else [])]
@@ -249,7 +253,12 @@ def export(
 
 
 def _budget(text: str) -> tuple[float, Axis]:
-    return read_count(text) or (read_duration(text), 'time')
+    """Returns an amount and its axis: ``300Mtok`` is 3e8 tokens, ``1.5h`` 5400 seconds."""
+    if match := _COUNT.fullmatch(text.strip()):
+        count = float(match[1]) * _PREFIXES[match[2]]
+        if 0 < count < math.inf:
+            return count, next(axis for axis in COUNTS if UNITS[axis] == match[3])
+    return read_duration(text), 'time'
 
 
 def _number(option: str, text: str, read: Callable[[str], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composer_clr.curves.axes import check_counts
+from composer_clr.curves.axes import check_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.curves.files import check_size, read_sources, with_metric_sets
+from composer_clr.curves.files import read_sources, with_metric_sets
 from composer_clr.curves.names import METRIC_SETS, kind_without_shape
 from composer_clr.utils.errors import did_you_mean, printable
 from composer_clr.utils.files import is_stdout, write_output
@@ -83,6 +84,9 @@ TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, mark
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 _MOST_LINES = 50
 _PICTURES = ('.png', '.svg', '.pdf')
+# Beyond these, tables and figures take minutes and nobody can read them.
+_MOST_POINTS = 2000
+_LONGEST_NAME = 1000
 
 
 def read_curves(paths: Sequence[Path], strict: bool, axis: str | None = None) -> list[TradeoffCurve]:
@@ -94,9 +98,31 @@ def read_curves(paths: Sequence[Path], strict: bool, axis: str | None = None) ->
     with notes_on_stderr():
         curves, errors = read_sources(paths, strict=strict)
     report([f'left out: {error}' for error in errors])
-    check_size(curves)
-    check_counts(curves, axis or 'time')
+    _check_size(curves)
+    if axis not in (None, 'time'):
+        check_axis(curves, axis)
     return curves
+
+
+def _check_size(curves: Sequence[TradeoffCurve]) -> None:
+    """Refuses curves of more points, and names of more characters, than can be compared or drawn."""
+    epochs: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for curve in curves:
+        run = curve.run
+        metrics = {name for point in curve.points for name in (*point.metrics, *point.peak_metrics)}
+        for name in (run.run_name, run.method, run.kind, *metrics):
+            if len(name) > _LONGEST_NAME:
+                raise CurveError(
+                    f'{(curve.source or name)[:200]}: the name {name[:20] + "..."!r} has {len(name):,} characters: '
+                    f'shorten it to {_LONGEST_NAME:,} at most'
+                )
+        of_kind = epochs[run.method, run.kind]
+        of_kind.update(point.batch if point.epoch is None else point.epoch for point in curve.points)
+        if len(of_kind) > _MOST_POINTS:
+            raise CurveError(
+                f'{run.method}, {run.kind}: {len(of_kind):,} points, one curve may have {_MOST_POINTS:,} at most: name '
+                'fewer runs, or export them and keep fewer rows'
+            )
 
 
 def chosen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, permutations
@@ -11,29 +10,27 @@ from typing import Literal, get_args
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 
 __all__ = [
+    'COUNTS',
     'PLURALS',
     'UNITS',
     'Axis',
     'Count',
-    'check_counts',
-    'check_timed',
+    'check_axis',
     'count_labels',
     'default_axis',
     'differing_epochs',
     'distinct_points',
     'point_count',
-    'read_count',
-    'shown_axis',
+    'shared_counts',
 ]
 
 Count = Literal['epoch', 'batch', 'sample', 'token']
 Axis = Literal['epoch', 'batch', 'sample', 'token', 'time']
+COUNTS: tuple[Count, ...] = get_args(Count)
 # Composer's unit of each.
 UNITS: dict[str, str] = {'epoch': 'ep', 'batch': 'ba', 'sample': 'sp', 'token': 'tok'}
 PLURALS: dict[str, str] = {'epoch': 'epochs', 'batch': 'batches', 'sample': 'samples', 'token': 'tokens'}
 
-_PREFIXES = {'': 1.0, 'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
-_COUNT = re.compile(r'([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*([kKMGBT]?)\s*(ep|ba|sp|tok)')
 # How far the lengths of two epochs may differ: an incomplete last batch is dropped or not.
 _SAME_LENGTH = 0.01
 
@@ -73,6 +70,12 @@ def distinct_points(curve: TradeoffCurve, axis: str) -> dict[float, TradeoffPoin
     return points
 
 
+def shared_counts(points: Iterable[TradeoffPoint]) -> list[Count]:
+    """Returns what all of the points count, in the order epochs, batches, samples, tokens."""
+    points = list(points)
+    return [axis for axis in COUNTS if all(point_count(point, axis) is not None for point in points)]
+
+
 def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     """Returns the axis that a study's points are paired along: the unit that its schedules were counted in.
 
@@ -89,9 +92,7 @@ def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     """
     curves = [curve for curve in curves if curve.points]
     points = [point for curve in curves for point in curve.points]
-    shared: list[Count] = [
-        axis for axis in get_args(Count) if all(point_count(one, axis) is not None for one in points)
-    ]
+    shared = shared_counts(points)
     scheduled: set[Count] = {_scheduled(curve) for curve in curves}
     if len(scheduled) == 1 and 'epoch' not in scheduled and scheduled <= {*shared}:
         return scheduled.pop()
@@ -108,56 +109,21 @@ def default_axis(curves: Iterable[TradeoffCurve]) -> Count:
     return shared[0] if shared else 'batch'
 
 
-def shown_axis(curves: Iterable[TradeoffCurve], axis: Axis | None = None) -> Axis:
-    """Returns the axis of a figure or an answer: the one named, else what the schedules were counted in, if that is
-    samples or tokens or a run has no times, else time.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-        axis (str | None): The one specified. Default: ``None``.
+def check_axis(curves: Iterable[TradeoffCurve], axis: str) -> None:
+    """Refuses runs without what an axis shows: a count, or training times.
 
     Raises:
-        CurveError: If a run does not count the axis.
+        CurveError: If ``axis`` is unknown, a point has no such count, or a run has no training times.
     """
-    curves = list(curves)
-    if axis is not None:
-        check_counts(curves, axis)
-        if axis == 'time':
-            check_timed(curves)
-        return axis
-    is_timed = all(curve.is_timed for curve in curves)
-    if is_timed and len({point.epoch is None for curve in curves for point in curve.points}) > 1:
-        return 'time'
-    counted = default_axis(curves)
-    return counted if counted in ('sample', 'token') or not is_timed else 'time'
-
-
-def check_counts(curves: Iterable[TradeoffCurve], axis: str) -> None:
-    """Refuses runs that do not count what an axis shows.
-
-    Raises:
-        CurveError: If ``axis`` is unknown, or a point has no such count.
-    """
-    if axis == 'time':
-        return
-    if axis not in UNITS:
+    if axis not in get_args(Axis):
         raise CurveError(f'--axis {axis}: choose one of {", ".join(get_args(Axis))}')
     for curve in curves:
-        if any(point_count(point, axis) is None for point in curve.points):
+        if axis == 'time' and not curve.is_timed:
+            raise CurveError(f'run {curve.place!r} has no training times: choose --axis epoch, or leave the run out')
+        if axis != 'time' and axis not in shared_counts(curve.points):
             raise CurveError(
                 f'run {curve.place!r} counts no {PLURALS[axis]}: choose another axis, or leave the run out'
             )
-
-
-def check_timed(curves: Iterable[TradeoffCurve]) -> None:
-    """Refuses runs without training times, as of a log without them.
-
-    Raises:
-        CurveError: If there is one.
-    """
-    for curve in curves:
-        if not curve.is_timed:
-            raise CurveError(f'run {curve.place!r} has no training times: choose --axis epoch, or leave the run out')
 
 
 def differing_epochs(curves: Iterable[TradeoffCurve]) -> str | None:
@@ -195,7 +161,7 @@ def _differ(curves: Sequence[TradeoffCurve], axis: str) -> tuple[tuple[str, floa
 def _scheduled(curve: TradeoffCurve) -> Count:
     """Returns what a run's schedule was counted in: batches only where its duration is in batches too."""
     unit, duration = curve.run.schedule.get('unit'), str(curve.run.schedule.get('max_duration'))
-    for axis in get_args(Count):
+    for axis in COUNTS:
         if unit == UNITS[axis] and (unit != 'ba' or duration.endswith('ba')):
             return axis
     return 'epoch'
@@ -222,18 +188,3 @@ def _with_prefix(count: float) -> str:
         if count >= 0.9995 * size and (prefix != 'k' or count >= 9999.5):
             return f'{count / size:.3g}{prefix}'
     return f'{count:.12g}'
-
-
-def read_count(text: str) -> tuple[float, Count] | None:
-    """Returns a number of epochs, batches, samples or tokens and its axis; ``None`` if the text is not one.
-
-    Example:
-        >>> read_count('300Mtok'), read_count('16ep'), read_count('1.5h')
-        ((300000000.0, 'token'), (16.0, 'epoch'), None)
-    """
-    match = _COUNT.fullmatch(text.strip())
-    if match is None:
-        return None
-    axis = next(axis for axis in get_args(Count) if UNITS[axis] == match[4])
-    count = float(match[1] + (match[2] or '')) * _PREFIXES[match[3]]
-    return (count, axis) if 0 < count < float('inf') else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,7 @@ from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve, Tra
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.curves.names import METRIC_SETS
 
-__all__ = ['check_size', 'read_sources', 'split_extended', 'with_metric_sets']
-
-# Beyond these, tables and figures take minutes and nobody can read them.
-_MOST_POINTS = 2000
-_LONGEST_NAME = 1000
+__all__ = ['read_sources', 'split_extended', 'with_metric_sets']
 
 
 def read_sources(
@@ -42,7 +37,7 @@ def read_sources(
     curves: list[TradeoffCurve] = []
     errors: list[CurveError] = []
     read: set[Path] = set()
-    for file in _files(map(Path, paths)):
+    for file in (file for path in paths for file in _files(Path(path))):
         try:
             if isinstance(file, CurveError):
                 raise file
@@ -60,56 +55,25 @@ def read_sources(
     return curves, errors
 
 
-def check_size(curves: Iterable[TradeoffCurve]) -> None:
-    """Refuses curves that are too large to compare or draw.
-
-    Raises:
-        CurveError: If a method has more than 2,000 points of one kind, or a name is longer than 1,000 characters.
-    """
-    epochs: dict[tuple[str, str], set[float]] = defaultdict(set)
-    for curve in curves:
-        run = curve.run
-        metrics = {name for point in curve.points for name in (*point.metrics, *point.peak_metrics)}
-        for name in (run.run_name, run.method, run.kind, *metrics):
-            if len(name) > _LONGEST_NAME:
-                raise CurveError(
-                    f'{(curve.source or name)[:200]}: the name {name[:20] + "..."!r} has {len(name):,} characters: '
-                    f'shorten it to {_LONGEST_NAME:,} at most'
-                )
-        of_kind = epochs[run.method, run.kind]
-        of_kind.update(point.batch if point.epoch is None else point.epoch for point in curve.points)
-        if len(of_kind) > _MOST_POINTS:
-            raise CurveError(
-                f'{run.method}, {run.kind}: {len(of_kind):,} points, one curve may have {_MOST_POINTS:,} at most: name '
-                'fewer runs, or export them and keep fewer rows'
-            )
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path | CurveError]:
-    for path in paths:
-        if not path.is_dir():
-            yield path if path.exists() else CurveError(f'{path}: no such file or folder')
-            continue
-        found = list(_curve_files(path))
-        yield from found
-        if not found:
-            yield CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds runs')
-
-
-def _curve_files(folder: Path) -> Iterator[Path | CurveError]:
-    """Yields the curves at any depth by name, also behind links, and an error for each folder that cannot be read."""
+def _files(path: Path) -> Iterator[Path | CurveError]:
+    """Yields a file, or a folder's curves at any depth by name, also behind links, and errors for what is not read."""
+    if not path.is_dir():
+        yield path if path.exists() else CurveError(f'{path}: no such file or folder')
+        return
     unread: list[OSError] = []
     entered: set[str] = set()
     found = []
-    for path, folders, files in os.walk(folder, onerror=unread.append, followlinks=True):
+    for folder, below, files in os.walk(path, onerror=unread.append, followlinks=True):
         # A link may lead to a folder above it.
-        real = os.path.realpath(path)
+        real = os.path.realpath(folder)
         if real in entered:
-            folders.clear()
+            below.clear()
         entered.add(real)
-        found.extend(Path(path, name) for name in files if name == CURVE_FILE)
+        found.extend(Path(folder, name) for name in files if name == CURVE_FILE)
     yield from sorted(found)
     yield from (CurveError(f'{error.filename}: cannot be read ({error.strerror})') for error in unread)
+    if not found and not unread:
+        yield CurveError(f'{path}: no {CURVE_FILE} in this folder: name a folder that holds runs')
 
 
 def split_extended(curve: TradeoffCurve) -> list[TradeoffCurve]:
@@ -149,19 +113,17 @@ def with_metric_sets(curves: Iterable[TradeoffCurve]) -> list[TradeoffCurve]:
     for curve in curves:
         expanded.append(curve)
         for name in METRIC_SETS:
-            points = [point for point in curve.points if _of_set(point.metrics, name)]
-            if not points:
-                continue
-            further = curve.of_points((_with_set(point, name) for point in points), kind=f'{curve.run.kind}-{name}')
+            points = [
+                replace(point, metrics=metrics, peak_metrics=_of_set(point.peak_metrics, name))
+                for point in curve.points
+                if (metrics := _of_set(point.metrics, name))
+            ]
+            further = curve.of_points(points, kind=f'{curve.run.kind}-{name}')
             if any(name in point.extra for point in points):
-                expanded.extend(_branch(further, point, name) for point in further.points)
-            else:
+                expanded.extend(_branch(further, point, name) for point in points)
+            elif points:
                 expanded.append(further)
     return expanded
-
-
-def _with_set(point: TradeoffPoint, name: str) -> TradeoffPoint:
-    return replace(point, metrics=_of_set(point.metrics, name), peak_metrics=_of_set(point.peak_metrics, name))
 
 
 def _of_set(metrics: dict[str, float], name: str) -> dict[str, float]:

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 import os
 import re
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from composer_clr.curves.axes import distinct_points, point_count
+from composer_clr.curves.axes import COUNTS, distinct_points, shared_counts
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.metrics import is_metric
 from composer_clr.curves.names import ANYTIME, BRANCH, CYCLIC, LOG, SCHEDULE_FREE, STANDARD, WSD_S
-from composer_clr.utils.files import bounded_text, write_whole
+from composer_clr.curves.table_file import COLUMNS, HELP, OPTIONAL, PEAK, TEXTS, read_table, table_number
 
-__all__ = ['COLUMNS', 'PEAK', 'long_csv', 'read_long_csv', 'writable_curves', 'write_long_csv']
+__all__ = ['long_csv', 'read_long_csv', 'writable_curves']
 
-COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
-PEAK = 'peak:'
-_COUNTS = ('batch', 'sample', 'token')
-_KNOWN = (*COLUMNS, *_COUNTS, 'world_size')
-_TEXTS = ('kind', 'method')
-# Columns of whole numbers, and the least of each; larger ones than these digits hold cannot be computed with.
-_LEAST = {'seed': -math.inf, **dict.fromkeys(_COUNTS, 0), 'world_size': 1}
-_DIGITS = 18
-_KINDS = (STANDARD, CYCLIC, WSD_S, BRANCH, ANYTIME, SCHEDULE_FREE, LOG)
-_HELP = 'README.md, "Curves from other logs", has what makes one'
-
-_MAX_BYTES = 64 * 2**20
-_SEPARATORS = (',', ';', '\t')
-_INDEX = re.compile(r'|index|level_\d+|Unnamed: ?\d+')
-# As pandas, numpy, R and spreadsheets write a value that is missing.
-_MISSING = ('nan', '-nan', 'na', 'n/a', '#n/a', '<na>', 'null', 'none')
+# Columns of whole numbers, and the least of each.
+_LEAST = {'seed': -math.inf, 'batch': 0, 'sample': 0, 'token': 0, 'world_size': 1}
 # A column of whole numbers in which some are missing is written with decimals by pandas.
-_WHOLE = re.compile(r'([+-]?[0-9]+)(?:\.0*)?')
-_COMMA = re.compile(r'[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?')
-_POINT = re.compile(r'[+-]?[0-9]*\.[0-9]+([eE][+-]?[0-9]+)?')
-# A number that something keeps from being read, such as 76.1% or 1,234.5: not text.
-_SPOILT = re.compile(r'[+-]?[0-9., ]*[0-9][0-9., ]*%?')
+_WHOLE = re.compile(r'([+-]?[0-9]{1,20})(?:\.0*)?')
+_KINDS = (STANDARD, CYCLIC, WSD_S, BRANCH, ANYTIME, SCHEDULE_FREE, LOG)
 
 
 class _Row(NamedTuple):
@@ -52,6 +33,10 @@ class _Row(NamedTuple):
 
     line: int
     values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f'{self.values["kind"]}, {self.values["method"]}'
 
 
 def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
@@ -79,9 +64,18 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
         CurveError: If the file cannot be read, a required column is missing, a cell is not valid in its column, or the
             training time falls within a run; the message names the file, line and column.
     """
-    path = Path(path)
-    columns, lines, notes = _table(path)
-    rows = [_row(path, line, dict(zip(columns, cells, strict=True)), notes) for line, cells in lines]
+    path, notes = Path(path), list[str]()
+    try:
+        curves = _curves(path, notes)
+    except CurveError as error:
+        raise CurveError(f'{path}: {error}') from error.__cause__
+    if notes:
+        warnings.warn(f'{path}: {"; ".join(dict.fromkeys(notes))}', UserWarning, stacklevel=2)
+    return curves
+
+
+def _curves(path: Path, notes: list[str]) -> list[TradeoffCurve]:
+    rows = [_row(line, cells, notes) for line, cells in read_table(path, notes)]
     trained = [row for row in rows if not _is_untrained(row)]
     if len(trained) < len(rows):
         notes.append(f'evaluations before training are left out (epoch 0, {len(rows) - len(trained)} rows)')
@@ -89,162 +83,44 @@ def read_long_csv(path: str | os.PathLike[str]) -> list[TradeoffCurve]:
     for row in trained:
         key = tuple(row.values.get(name) for name in ('kind', 'method', 'seed'))
         runs[(row.line,) if row.values['kind'] == STANDARD else key].append(row)
-    curves = [_curve(path, rows, notes) for rows in runs.values()]
+    curves = [_curve(f'{path}:{rows[0].line}', rows, notes) for rows in runs.values()]
     if any(curve.run.kind.startswith(BRANCH) and len(curve.points) > 1 for curve in curves):
         notes.append('branches count as one run, the table does not have what each took: their cost is a lower bound')
     if not all(curve.is_timed for curve in curves):
         notes.append('runs without wall_clock_train_s are compared by epochs alone')
-    if notes:
-        warnings.warn(f'{path}: {"; ".join(dict.fromkeys(notes))}', UserWarning, stacklevel=2)
     return curves
 
 
-def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list[str]]:
-    """Returns the names of the columns that are read, the cells of each line, and notes of what is read otherwise."""
-    try:
-        # Spreadsheets put a byte order mark before the first column's name.
-        text = bounded_text(path, _MAX_BYTES, encoding='utf-8-sig')
-        head = next((line for line in text.split('\n') if line.strip(''.join(_SEPARATORS) + ' "')), '').lower()
-        # The first one stays the choice where another finds no more of the columns.
-        separator = max(_SEPARATORS, key=lambda one: len({name.strip(' "') for name in head.split(one)} & {*_KNOWN}))
-        reader = csv.reader(io.StringIO(text, newline=''), delimiter=separator, strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise CurveError(f'{path}: cannot be read as a CSV ({error})') from error
-    (_, header), *lines = [(line, cells) for line, cells in lines if any(cells)] or [(1, [])]
-    header = _without_empty_end(header, 0)
-    if not lines:
-        raise CurveError(f'{path}: holds no rows: give a header and one row per point; {_HELP}')
-    names, notes = _named(header)
-    _check_header(path, names)
-    table = [(line, _without_empty_end(cells, len(names))) for line, cells in lines]
-    for line, cells in table:
-        if len(cells) != len(names):
-            raise CurveError(f'{path}: line {line} has {len(cells)} cells, the header {len(names)}: make them match')
-    numbers = [i for i, name in enumerate(names) if name not in _TEXTS]
-    for _, cells in table:
-        for i in numbers:
-            cells[i] = '' if cells[i].lower() in _MISSING else cells[i]
-    if separator != ',' and _with_decimal_points(path, table, numbers):
-        notes.append('a comma is read as a decimal comma')
-    keep = []
-    for i, name in enumerate(names):
-        if reason := _unread(name, [cells[i] for _, cells in table]):
-            notes.append(f'column {i + 1} ({name!r}) {reason} and is not read')
-        elif not name:
-            raise CurveError(f'{path}: line 1, column {i + 1} has no name: name it')
-        else:
-            keep.append(i)
-    if {names[i] for i in keep} <= {*_KNOWN}:
-        raise CurveError(
-            f'{path}: line 1 names no metric: add a column for each, such as eval/MulticlassAccuracy; {_HELP}'
-        )
-    return [names[i] for i in keep], [(line, [cells[i] for i in keep]) for line, cells in table], notes
-
-
-def _without_empty_end(cells: list[str], least: int) -> list[str]:
-    """Returns the cells without the empty ones at their end, but ``least`` of them where there are as many."""
-    last = next((i for i in range(len(cells), least, -1) if cells[i - 1]), min(least, len(cells)))
-    return cells[:last]
-
-
-def _named(header: list[str]) -> tuple[list[str], list[str]]:
-    """Returns the names of the columns, known ones in small letters, and notes of those that were not."""
-    times = Counter(map(str.lower, header))
-    names = [name.lower() if name.lower() in _KNOWN and times[name.lower()] == 1 else name for name in header]
-    return names, [f'column {old!r} is read as {new!r}' for old, new in zip(header, names, strict=True) if old != new]
-
-
-def _check_header(path: Path, names: Sequence[str]) -> None:
-    if twice := sorted(name for name, times in Counter(names).items() if times > 1 and name):
-        raise CurveError(f'{path}: line 1 has columns of the same name ({", ".join(twice)[:200]}): name each once')
-    missing = [name for name in COLUMNS if name not in names and name != 'seed']
-    others = [name for name in names if name not in COLUMNS]
-    near = {name: found for name in missing for found in difflib.get_close_matches(name, others[:1000], 1, 0.8)}
-    optional = {'wall_clock_train_s', *(['epoch'] if {*_COUNTS} & {*names} else [])} - near.keys()
-    if not optional.issuperset(missing):
-        renamed = ''.join(f', rename {found!r} to {name}' for name, found in near.items())
-        raise CurveError(
-            f'{path}: line 1 has no column {", ".join(missing)}: it needs {",".join(COLUMNS)},<metric>...{renamed}; '
-            f'{_HELP}'
-        )
-    if PEAK in names:
-        raise CurveError(f'{path}: line 1 has a column {PEAK!r}: name its metric')
-
-
-def _with_decimal_points(path: Path, table: list[tuple[int, list[str]]], numbers: Sequence[int]) -> bool:
-    """Replaces decimal commas, and returns whether there were any."""
-
-    def first(number: re.Pattern[str]) -> tuple[int, str] | None:
-        return next(((line, cells[i]) for line, cells in table for i in numbers if number.fullmatch(cells[i])), None)
-
-    comma, point = first(_COMMA), first(_POINT)
-    if comma and point:
-        raise CurveError(
-            f'{path}: {comma[1]!r} (line {comma[0]}) has a decimal comma, {point[1]!r} (line {point[0]}) a decimal '
-            'point: use one of them'
-        )
-    for _, cells in table if comma else ():
-        for i in numbers:
-            cells[i] = cells[i].replace(',', '.') if _COMMA.fullmatch(cells[i]) else cells[i]
-    return comma is not None
-
-
-def _unread(name: str, cells: Sequence[str]) -> str:
-    """Returns why a column is not read; nothing where it is."""
-    if name in _KNOWN:
-        return ''
-    if _INDEX.fullmatch(name) and all(map(_WHOLE.fullmatch, cells)):
-        return 'is an index'
-    filled = [cell for cell in cells if cell]
-    if filled and not any(math.isfinite(_float(cell)) or _SPOILT.fullmatch(cell) for cell in filled):
-        return 'holds text'
-    odd = next((cell for cell in filled if not math.isfinite(_float(cell))), None)
-    return f'holds {odd[:20]!r}, names no metric' if odd and name and not is_metric(name) else ''
-
-
-def _float(cell: str) -> float:
-    try:
-        # Python reads 1_000 as a number; a table does not.
-        return math.nan if '_' in cell else float(cell)
-    except ValueError:
-        return math.nan
-
-
-def _row(path: Path, line: int, cells: dict[str, str], notes: list[str]) -> _Row:
+def _row(line: int, cells: dict[str, str], notes: list[str]) -> _Row:
     values: dict[str, Any] = {}
     for name, cell in cells.items():
         try:
-            if cell or name in _TEXTS:
+            if cell or name in TEXTS:
                 values[name] = _value(name, cell)
         except ValueError as error:
-            raise CurveError(f'{path}: line {line}, column {name}: {error}') from None
-    kind = values['kind'].lower()
-    if kind in _KINDS and kind != values['kind']:
-        notes.append(f'kind {values["kind"]!r} is read as {kind!r}')
-        values['kind'] = kind
+            raise CurveError(f'line {line}, column {name}: {error}') from None
+    kind = values['kind']
+    if kind.lower() in _KINDS and kind != kind.lower():
+        notes.append(f'kind {kind!r} is read as {kind.lower()!r}')
+        values['kind'] = kind.lower()
     return _Row(line, values)
 
 
 def _value(name: str, cell: str) -> str | int | float:
-    """Returns what a cell holds.
-
-    Raises:
-        ValueError: What is wrong with it, and what would be right.
-    """
-    if name in _TEXTS:
+    """Returns what a cell holds, or raises ValueError with what would be right."""
+    if name in TEXTS:
         if cell in ('', 'nan'):
             raise ValueError(f'is empty: name the {name} of the run')
         return cell
     if name in _LEAST:
         whole = _WHOLE.fullmatch(cell)
-        if whole is None or len(whole[1]) > _DIGITS + 2 * (name == 'seed'):
+        # A larger count cannot be computed with.
+        if whole is None or (name != 'seed' and int(whole[1]) >= 2**63):
             raise ValueError(f'{cell[:40]!r} is not a whole number: correct or empty it')
         if int(whole[1]) < _LEAST[name]:
             raise ValueError(f'{cell} must be {_LEAST[name]} or more: correct or empty it')
         return int(whole[1])
-    value = _float(cell)
-    if not math.isfinite(value):
+    if not math.isfinite(value := table_number(cell)):
         raise ValueError(
             f'{cell[:40]!r} is not a finite number: correct it, or leave the cell empty where nothing was measured'
         )
@@ -253,61 +129,55 @@ def _value(name: str, cell: str) -> str | int | float:
 
 def _is_untrained(row: _Row) -> bool:
     """Returns whether a row is of an evaluation before training, and not of an epoch that is counted from 0."""
-    counts = [row.values[name] for name in _COUNTS if name in row.values]
+    counts = [row.values[name] for name in COUNTS[1:] if name in row.values]
     starts = bool(counts) or row.values.get('wall_clock_train_s') == 0
     return starts and not any(counts) and row.values.get('epoch', 0) == 0
 
 
-def _curve(path: Path, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
+def _curve(name: str, rows: list[_Row], notes: list[str]) -> TradeoffCurve:
     first = rows[0].values
-    kind, method, ranks = first['kind'], first['method'], first.get('world_size')
-    axis = next((name for name in ('epoch', *_COUNTS) if all(row.values.get(name) for row in rows)), 'epoch')
+    ranks = first.get('world_size')
+    axis = next((one for one in COUNTS if all(row.values.get(one) for row in rows)), 'epoch')
     for row in rows:
-        for name in {axis} | ({'epoch'} & row.values.keys()):
-            _check_amount(path, row, name)
+        for counted in {axis} | ({'epoch'} & row.values.keys()):
+            _check_amount(row, counted)
         if (other := row.values.get('world_size')) != ranks:
             raise CurveError(
-                f'{path}: lines {rows[0].line} and {row.line}, column world_size: {ranks} and {other} in one run of '
-                f'{kind}, {method}: give all its rows the same number'
+                f'lines {rows[0].line} and {row.line}, column world_size: {ranks} and {other} in one run of '
+                f'{row.name}: give all its rows the same number'
             )
     joined: list[_Row] = []
     for row in sorted(rows, key=lambda row: row.values[axis]):
         if joined and joined[-1].values[axis] == row.values[axis]:
-            row = _joined(path, joined.pop(), row, axis)
+            row = _joined(joined.pop(), row, axis)
             notes.append(f'rows that two loggers wrote at one {axis} are joined')
         joined.append(row)
     if any('wall_clock_train_s' in row.values for row in joined):
         for row in joined:
-            _check_amount(path, row, 'wall_clock_train_s')
+            _check_amount(row, 'wall_clock_train_s')
     points = [_point(cycle, row.values) for cycle, row in enumerate(joined)]
-    _check_rising(kind, points, [f'{path}: line {row.line}' for row in joined])
-    return TradeoffCurve(Run(f'{path}:{rows[0].line}', kind, method, first.get('seed'), world_size=ranks), points)
+    _check_rising(first['kind'], points, [f'line {row.line}' for row in joined])
+    return TradeoffCurve(Run(name, first['kind'], first['method'], first.get('seed'), world_size=ranks), points)
 
 
-def _check_amount(path: Path, row: _Row, name: str) -> None:
+def _check_amount(row: _Row, name: str) -> None:
     amount = row.values.get(name)
     if amount is None or amount <= 0:
-        from_0 = f': add 1 to epochs that are counted from 0, or leave out what precedes training; {_HELP}'
+        from_0 = f': add 1 to epochs that are counted from 0, or leave out what precedes training; {HELP}'
         fault = 'is empty: every point of a run needs one' if amount is None else f'{amount:g} must be above 0'
-        where = f'{path}: line {row.line}, column {name}'
-        raise CurveError(f'{where}: {fault}{from_0 if name == "epoch" and amount == 0 else ""}')
+        raise CurveError(f'line {row.line}, column {name}: {fault}{from_0 if name == "epoch" and amount == 0 else ""}')
 
 
-def _joined(path: Path, one: _Row, other: _Row, axis: str) -> _Row:
-    """Returns the rows of two loggers at one epoch as one: each measures what the other does not, and nothing differs.
-
-    Raises:
-        CurveError: If they are those of two runs.
-    """
+def _joined(one: _Row, other: _Row, axis: str) -> _Row:
+    """Joins the rows of two loggers at one epoch: each measures what the other does not, and nothing differs."""
     shared = one.values.keys() & other.values.keys()
     differing = sorted(name for name in shared if one.values[name] != other.values[name])
     are_two_loggers = bool(one.values.keys() - shared) and bool(other.values.keys() - shared)
     if differing or not are_two_loggers:
         remedy = f'give both one {", ".join(differing[:5])}' if are_two_loggers else f'keep one row per {axis}'
         raise CurveError(
-            f'{path}: lines {one.line} and {other.line}, column {axis}: both are {one.values[axis]:g} in '
-            f'{one.values["kind"]}, {one.values["method"]}: give the runs different seeds; of one run, {remedy}; '
-            f'{_HELP}'
+            f'lines {one.line} and {other.line}, column {axis}: both are {one.values[axis]:g} in {one.name}: give the '
+            f'runs different seeds; of one run, {remedy}; {HELP}'
         )
     return _Row(one.line, one.values | other.values)
 
@@ -319,27 +189,22 @@ def _check_rising(kind: str, points: Sequence[TradeoffPoint], places: Sequence[s
             raise CurveError(
                 f'{place}, column wall_clock_train_s: {point.wall_clock_train_s:g} after '
                 f'{before.wall_clock_train_s:g} does not rise: give the seconds of training since the start of the '
-                f'run, not those of each epoch; {_HELP}'
+                f'run, not those of each epoch; {HELP}'
             )
 
 
 def _point(cycle: int, values: dict[str, Any]) -> TradeoffPoint:
-    measured = {name: value for name, value in values.items() if name not in _KNOWN}
+    metrics = {name: value for name, value in values.items() if name not in (*COLUMNS, *OPTIONAL)}
     return TradeoffPoint(
         cycle=cycle,
         epoch=values.get('epoch'),
-        **{name: values.get(name, 0) for name in _COUNTS},
+        **{name: values.get(name, 0) for name in COUNTS[1:]},
         wall_clock_train_s=values.get('wall_clock_train_s', math.nan),
         wall_clock_total_s=math.nan,
         lr=math.nan,
-        metrics={name: value for name, value in measured.items() if not name.startswith(PEAK)},
-        peak_metrics={name.removeprefix(PEAK): value for name, value in measured.items() if name.startswith(PEAK)},
+        metrics={name: value for name, value in metrics.items() if not name.startswith(PEAK)},
+        peak_metrics={name.removeprefix(PEAK): value for name, value in metrics.items() if name.startswith(PEAK)},
     )
-
-
-def write_long_csv(path: str | os.PathLike[str], curves: Iterable[TradeoffCurve]) -> None:
-    """Writes :func:`long_csv` to a file, which is replaced as a whole."""
-    write_whole(Path(path), long_csv(curves))
 
 
 def long_csv(curves: Iterable[TradeoffCurve]) -> str:
@@ -357,30 +222,29 @@ def long_csv(curves: Iterable[TradeoffCurve]) -> str:
     curves, errors = writable_curves(curves)
     for error in errors:
         raise error
-    rows = []
+    rows, metrics = list[dict[str, Any]](), dict[str, None]()
     for curve in curves:
         run = curve.run
         ranks = {point.world_size or run.world_size for point in curve.points}
+        of_run = {'kind': run.kind, 'method': run.method, 'seed': run.seed}
+        of_run['world_size'] = run.world_size if ranks == {run.world_size} else None
         for point in curve.points:
             values = point.metrics | {f'{PEAK}{name}': value for name, value in point.peak_metrics.items()}
+            metrics |= dict.fromkeys(values)
             sound = {} if point.diverged or point.stopped else values
+            counts = {'epoch': point.epoch} | {name: getattr(point, name) or None for name in COUNTS[1:]}
+            time_s = {'wall_clock_train_s': point.wall_clock_train_s if curve.is_timed else None}
             rows.append(
-                {name: value for name, value in sound.items() if math.isfinite(value)}
-                | {'kind': run.kind, 'method': run.method, 'seed': run.seed, 'epoch': point.epoch}
-                | {'wall_clock_train_s': point.wall_clock_train_s if curve.is_timed else None}
-                | {name: getattr(point, name) or None for name in _COUNTS}
-                | {'world_size': run.world_size if ranks == {run.world_size} else None}
+                {name: value for name, value in sound.items() if math.isfinite(value)} | of_run | counts | time_s
             )
     filled = {name for row in rows for name, value in row.items() if value is not None}
-    points = [point for curve in curves for point in curve.points]
-    metrics = dict.fromkeys(name for point in points for name in point.metrics)
-    peaks = dict.fromkeys(f'{PEAK}{name}' for point in points for name in point.peak_metrics)
-    fields = [*COLUMNS, *(name for name in _KNOWN[len(COLUMNS) :] if name in filled), *metrics, *peaks]
-    table = io.StringIO(newline='')
-    writer = csv.DictWriter(table, fields, extrasaction='ignore', lineterminator='\n')
+    ordered = sorted(metrics, key=lambda name: name.startswith(PEAK))
+    text = io.StringIO(newline='')
+    columns = [*COLUMNS, *(name for name in OPTIONAL if name in filled), *ordered]
+    writer = csv.DictWriter(text, columns, extrasaction='ignore', lineterminator='\n')
     writer.writeheader()
     writer.writerows(rows)
-    return table.getvalue()
+    return text.getvalue()
 
 
 def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
@@ -395,39 +259,39 @@ def writable_curves(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve
         count, with different values at one count, or with a training time that falls.
     """
     seen: dict[tuple[str, str, int | None], str] = {}
-    kept, errors = [], []
+    kept, errors = list[TradeoffCurve](), list[CurveError]()
     for curve in curves:
         run, key = curve.run, (curve.run.kind, curve.run.method, curve.run.seed)
-        points = []
-        for point in curve.points:
-            amounts = {'epoch': point.epoch} | (
-                {'wall_clock_train_s': point.wall_clock_train_s} if curve.is_timed else {}
+        faults = [_unwritable(point, curve.is_timed) for point in curve.points]
+        errors += [
+            CurveError(
+                f'run {curve.place!r}: a point has {fault}, a long CSV requires one above 0: keep its curve.json'
             )
-            faults = [f'{what} {x}' for what, x in amounts.items() if x is not None and not 0 < x < math.inf]
-            if faults:
-                fault = f'a point has {faults[0]}, a long CSV requires one above 0: keep its curve.json'
-                errors.append(CurveError(f'run {curve.place!r}: {fault}'))
-            else:
-                points.append(point)
-        axes = ('epoch', *_COUNTS)
-        axis = next((axis for axis in axes if all(point_count(point, axis) is not None for point in points)), None)
+            for fault in filter(None, faults)
+        ]
+        written = curve.of_points(point for point, fault in zip(curve.points, faults, strict=True) if not fault)
         try:
             if run.kind != STANDARD and key in seen:
                 raise CurveError(
                     f'runs {seen[key]!r} and {curve.place!r} are both {run.kind}, {run.method}, seed {run.seed}: '
                     'a long CSV cannot distinguish them, write them to two files'
                 )
-            if axis is None:
+            if not (counted := shared_counts(written.points)):
                 raise CurveError(
                     f'run {curve.place!r} counts neither epochs nor batches, a long CSV requires one: '
                     'keep its curve.json'
                 )
-            written = curve.of_points(points)
-            written.points = list(distinct_points(written, axis).values())
+            written.points = list(distinct_points(written, counted[0]).values())
             _check_rising(run.kind, written.points, [f'run {curve.place!r}'] * len(written.points))
         except CurveError as error:
             errors.append(error)
         else:
             seen[key] = curve.place
-            kept.extend([written] if points else [])
+            kept.extend([written] if written.points else [])
     return kept, errors
+
+
+def _unwritable(point: TradeoffPoint, is_timed: bool) -> str:
+    """Returns the epoch or time of a point that no table can have; nothing where both are sound or not known."""
+    amounts = {'epoch': point.epoch, 'wall_clock_train_s': point.wall_clock_train_s if is_timed else None}
+    return next((f'{name} {x}' for name, x in amounts.items() if x is not None and not 0 < x < math.inf), '')

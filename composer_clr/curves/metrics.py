@@ -14,7 +14,6 @@ from composer_clr.utils.errors import listed
 __all__ = [
     'default_metric',
     'difference_unit',
-    'full_name',
     'in_points',
     'is_fraction',
     'is_in_nats',
@@ -238,33 +237,6 @@ def default_metric(curves: Iterable[TradeoffCurve], *, peak: bool = False) -> st
     if len(names) > 1:
         raise CurveError(f'no {what} is an accuracy: name one of them (--metric): {listed(names)}')
     return names[0]
-
-
-def full_name(curves: Iterable[TradeoffCurve], metric: str, *, peak: bool = False) -> str:
-    """Returns a metric's name with its evaluator's label, which may be left out where one evaluator has the metric.
-
-    Args:
-        curves (Iterable[TradeoffCurve]): The runs.
-        metric (str): ``label/metric``, or ``metric`` alone; that of other weights has its label.
-        peak (bool): Whether the best value near each point is meant. Default: ``False``.
-
-    Raises:
-        CurveError: If several evaluators have it; the message names them.
-
-    Example:
-        >>> from composer_clr.curves.curve import Run
-        >>> point = TradeoffPoint(0, 1.0, 10, 0, 0, 1.0, 1.0, 0.0, {'eval/py/Loss': 1.0, 'eval/py/Accuracy': 0.5}, {})
-        >>> full_name([TradeoffCurve(Run('r', 'cyclic', 'baseline'), [point])], 'Loss')
-        'eval/py/Loss'
-    """
-    names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
-    if metric in names:
-        return metric
-    other_weights = tuple(f'{name}/' for name in METRIC_SETS)
-    found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(other_weights)]
-    if len(found) > 1:
-        raise CurveError(f'{metric}: several evaluators have it: name one of {listed(sorted(found))}')
-    return found[0] if found else metric
 
 
 def _stated(metric: str, directions: Mapping[str, str]) -> bool | None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from string import Formatter
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from composer_clr.curves.curve import TradeoffCurve
+from typing import Any
 
 __all__ = [
     'ANYTIME',
@@ -32,7 +29,6 @@ __all__ = [
     'method_name',
     'run_kind',
     'shaped_kind',
-    'study_baseline',
 ]
 
 BASELINE = 'baseline'
@@ -164,12 +160,6 @@ def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
         known = ', '.join(sorted(_ALGORITHMS))
         raise ValueError(f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {known} joined by +')
     return {name: dict(arguments) for short, (name, arguments) in _ALGORITHMS.items() if short in parts}
-
-
-def study_baseline(curves: Iterable[TradeoffCurve], baseline: str = BASELINE) -> str:
-    """Returns the method that others are measured by: the one named, or of runs of one method that one."""
-    methods = {curve.run.method for curve in curves if curve.points}
-    return methods.pop() if len(methods) == 1 and baseline == BASELINE else baseline
 
 
 def shaped_kind(kind: str, arguments: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from composer_clr.curves.axes import PLURALS, Axis, check_timed, count_labels
+from composer_clr.curves.axes import PLURALS, Axis, check_axis, count_labels
 from composer_clr.curves.curve import CurveError
 from composer_clr.figures.labels import line_names, shown
 from composer_clr.figures.looks import GREY, MOST_METHODS, are_of_one_method, drawing_order, looks
@@ -126,7 +126,7 @@ class Plane:
         self.keys = sorted(study.curves, key=drawing_order)
         self.looks, self.names = looks(self.keys), line_names(self.keys)
         if axis == 'time':
-            check_timed(study.runs)
+            check_axis(study.runs, 'time')
         times = [float(np.nanmax(curve.time_s)) for curve in study.curves.values()] if study.is_timed else [0.0]
         self.seconds, self.time_unit = next((size, unit) for least, size, unit in _TIME_UNITS if max(times) >= least)
         self._seeds: set[int] = set()

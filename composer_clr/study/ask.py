@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from composer_clr.curves.axes import Axis, check_counts, check_timed, shown_axis
+from composer_clr.curves.axes import Axis, check_axis, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import is_percentage
 from composer_clr.curves.names import BASELINE, kind_order
@@ -107,18 +107,24 @@ def answer(
             for :meth:`Study.of`.
     """
     runs = list(runs)
-    axis = shown_axis([run for run in runs if run.points], axis)
+    with_points = [run for run in runs if run.points]
     some_without_epochs = len({point.epoch is None for run in runs for point in run.points}) > 1
+    if axis is not None:
+        check_axis(with_points, axis)
+    elif some_without_epochs and all(run.is_timed for run in with_points):
+        axis = 'time'
+    else:
+        by_count = (counted := default_axis(with_points)) in ('sample', 'token')
+        axis = counted if by_count or not all(run.is_timed for run in with_points) else 'time'
     counted = 'batch' if axis == 'time' and some_without_epochs else axis
     study = Study.of(runs, metric, axis=counted, strict=strict, **options)
     methods = list(dict.fromkeys(method for method, _ in study.curves))
     if study.baseline not in (*methods, BASELINE):
         raise CurveError(f'no run is of the baseline {study.baseline!r}: choose one of {", ".join(methods)}')
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
-    if 'time' in (axis, *(on for _, on in budgets)) and not study.is_timed:
-        check_timed(runs)
-    for _, on in budgets:
-        check_counts(runs, on)
+    for on in (axis, *(on for _, on in budgets)):
+        if on != 'time' or not study.is_timed:
+            check_axis(runs, on)
     along = {
         on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, strict=strict, **options)
         for _, on in budgets

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
-from composer_clr.curves.metrics import default_metric, full_name, is_perplexity, measured
+from composer_clr.curves.metrics import default_metric, is_perplexity, measured
+from composer_clr.curves.names import METRIC_SETS
 from composer_clr.study.pooling import without_odd_runs
 from composer_clr.utils.errors import listed
 
@@ -33,7 +34,7 @@ def usable_curves(
     with_points, errors = without_odd_runs(curve for curve in curves if curve.points)
     if errors and strict:
         raise errors[0]
-    metric = full_name(with_points, metric, peak=peak) if metric else default_metric(with_points, peak=peak)
+    metric = _full_name(with_points, metric, peak) if metric else default_metric(with_points, peak=peak)
     counted = None if axis == 'time' else axis
     kept: list[TradeoffCurve] = []
     places: dict[tuple[str, str, int, float], str] = {}
@@ -58,6 +59,18 @@ def usable_curves(
     if not kept:
         raise errors[0] if errors else CurveError('there are no points to compare: name runs that have passed a trough')
     return kept, metric, errors
+
+
+def _full_name(curves: Iterable[TradeoffCurve], metric: str, peak: bool) -> str:
+    """Returns a metric's name with its evaluator's label, which may be left out where one evaluator has the metric."""
+    names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
+    if metric in names:
+        return metric
+    other_weights = tuple(f'{name}/' for name in METRIC_SETS)
+    found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(other_weights)]
+    if len(found) > 1:
+        raise CurveError(f'{metric}: several evaluators have it: name one of {listed(sorted(found))}')
+    return found[0] if found else metric
 
 
 def is_amount(amount: float) -> bool:

@@ -17,8 +17,7 @@ import numpy as np
 from composer_clr.curves.axes import (
     PLURALS,
     Count,
-    check_counts,
-    check_timed,
+    check_axis,
     count_labels,
     default_axis,
     differing_epochs,
@@ -26,7 +25,7 @@ from composer_clr.curves.axes import (
 )
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import is_perplexity, measured, study_direction, study_is_fraction
-from composer_clr.curves.names import BASELINE, STANDARD, study_baseline
+from composer_clr.curves.names import BASELINE, STANDARD
 from composer_clr.study.estimates import Array, Estimates, figures, t_interval
 from composer_clr.study.pooling import differing_kinds, differing_pace, mean_ranks, of_each_pace, resumed_otherwise
 from composer_clr.study.screening import usable_curves
@@ -220,11 +219,11 @@ class Study:
         """
         kept, metric, left_out = usable_curves(runs, metric, axis=axis, peak=peak, strict=strict)
         counted: Count = default_axis(kept) if axis in (None, 'time') else axis  # type: ignore[assignment]
-        check_counts(kept, counted)
+        check_axis(kept, counted)
         rows = _rows(kept, metric, counted, peak)
         untimed = next((run for run in kept if not run.is_timed), None)
         if axis == 'time':
-            check_timed(kept)
+            check_axis(kept, axis)
         if untimed:
             rows = [replace(row, time_s=math.nan, shared_s=math.nan) for row in rows]
         no_times = f'run {untimed.place!r} has no training times: nothing is compared by time' if untimed else None
@@ -232,7 +231,9 @@ class Study:
         if is_ratio:
             rows = [replace(row, value=math.log(row.value)) for row in rows]
         not_comparable = (differing_epochs(kept) if counted == 'epoch' else None, differing_pace(kept))
-        baseline = study_baseline(kept, baseline)
+        methods = {run.run.method for run in kept}
+        # Of runs of one method that one.
+        baseline = methods.pop() if len(methods) == 1 and baseline == BASELINE else baseline
         curves, notes = _curves(rows, counted, kept), []
         if not all_seeds:
             curves, notes = _of_common_seeds(curves, baseline)

@@ -13,7 +13,7 @@ from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import write_long_csv
+from composer_clr.curves.long_csv import long_csv
 from composer_clr.wandb_io.history import RunFilter, read_files
 from composer_clr.wandb_io.import_curves import import_curves
 from composer_clr.wandb_io.recovered_curve import Keys, wanted
@@ -90,7 +90,7 @@ def check(folder: Path, odd_file: tuple[list[Any], list[tuple[int, int]], int]) 
     if found is not None:
         curves, _ = found  # type: ignore[misc]
         assert curves
-        refused_or(lambda: write_long_csv(output, curves), CurveError)
+        refused_or(lambda: long_csv(curves), CurveError)
 
 
 # Cases that the reader once fell over, kept.

@@ -11,7 +11,7 @@ import wandb
 
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.long_csv import read_long_csv, write_long_csv
+from composer_clr.curves.long_csv import long_csv, read_long_csv
 from composer_clr.wandb_io import import_curves
 from composer_clr.wandb_io.history import RunFilter, RunHistory
 from composer_clr.wandb_io.recovered_curve import Keys, recovered_curve, wanted
@@ -212,7 +212,7 @@ def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path)
         (None, 6, 48, 6144),
         (None, 14, 112, 14336),
     ]
-    write_long_csv(tmp_path / 'a.csv', [curve])
+    (tmp_path / 'a.csv').write_text(long_csv([curve]))
     (again,) = read_long_csv(tmp_path / 'a.csv')
     assert [p.token for p in again.points] == [6144, 14336]
     with pytest.raises(CurveError, match='a window in epochs needs the length of an epoch: pass --batches-per-epoch'):
