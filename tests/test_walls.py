@@ -25,11 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     'algorithms': {'schedule', 'utils'},
     'study': FOUNDATIONS,
     'recipes': FOUNDATIONS,
-    'wandb_io': FOUNDATIONS,
+    'loggers': FOUNDATIONS,
     'figures': {'study', *FOUNDATIONS},
-    'recording': {'algorithms', 'wandb_io', *FOUNDATIONS},
+    'recording': {'algorithms', 'loggers', *FOUNDATIONS},
     'averaging': {'recording', *FOUNDATIONS},
-    'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'wandb_io', *FOUNDATIONS},
+    'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'loggers', *FOUNDATIONS},
 }
 MAY_IMPORT['cli'] = set(MAY_IMPORT)
 # `__init__.py` names what users import, `train.py` is a program.
@@ -179,7 +179,7 @@ def test_study_needs_numpy_and_scipy_only():
 
 
 def test_weights_and_biases_is_imported_in_its_own_folder_only():
-    assert {folder(module) for module, path in MODULES.items() if 'wandb' in first_names(path)} == {'wandb_io'}
+    assert {folder(module) for module, path in MODULES.items() if 'wandb' in first_names(path)} == {'loggers'}
 
 
 def test_curves_recipes_study_and_figures_do_not_wait_for_torch():

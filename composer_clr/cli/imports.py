@@ -44,9 +44,9 @@ def import_wandb(
     strict: Strict = False,
 ) -> None:
     """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.wandb_io.history import RunFilter
-    from composer_clr.wandb_io.import_curves import import_curves
-    from composer_clr.wandb_io.recovered_curve import Keys
+    from composer_clr.loggers.import_curves import import_curves
+    from composer_clr.loggers.recovered_curve import Keys
+    from composer_clr.loggers.wandb_runs import RunFilter
 
     keys = Keys(
         lr=lr_key,

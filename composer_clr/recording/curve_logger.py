@@ -12,7 +12,7 @@ from composer_clr.curves.curve import PREFIX, TradeoffCurve, TradeoffPoint, poin
 from composer_clr.utils.errors import errors_as_warnings
 
 if TYPE_CHECKING:
-    from composer_clr.wandb_io.live import WandBCurve
+    from composer_clr.loggers.wandb_live import WandBCurve
 
 __all__ = ['CurveLogger']
 
@@ -24,8 +24,8 @@ _TABLE_AT_EACH_OF = 32
 class CurveLogger:
     """Logs each point to every logger of the Trainer, and now and then a table of all points so far.
 
-    Weights & Biases gets axes, a chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`), and the console one
-    line per point. A logger that fails causes a warning, and training continues.
+    Weights & Biases gets axes, a chart and more (:class:`~composer_clr.loggers.wandb_live.WandBCurve`), and the console
+    one line per point. A logger that fails causes a warning, and training continues.
 
     Raises:
         ValueError: If snapshots are to be logged as artifacts, and the Trainer has no ``WandBLogger``.
@@ -44,7 +44,7 @@ class CurveLogger:
         # Where each rank has its own W&B run, the curve goes to rank 0's.
         if wandb_loggers and dist.get_global_rank() == 0:
             with errors_as_warnings('Weights & Biases'):
-                from composer_clr.wandb_io.live import open_curve
+                from composer_clr.loggers.wandb_live import open_curve
 
                 self._wandb = open_curve(wandb_loggers, curve, resumed=resumed)
 

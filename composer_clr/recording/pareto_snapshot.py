@@ -48,8 +48,8 @@ class ParetoSnapshot(Callback):
 
     At each trough every logger receives the values below. One that takes tables gets a table ``pareto/points`` of all
     points so far, at each of the first 32, then with every eighth more, and at the end; Weights & Biases gets axes, a
-    chart and more (:class:`~composer_clr.wandb_io.live.WandBCurve`). A logger that fails causes a warning, and training
-    continues.
+    chart and more (:class:`~composer_clr.loggers.wandb_live.WandBCurve`). A logger that fails causes a warning, and
+    training continues.
 
     =================================  ===========================================================
     key                                value

@@ -111,7 +111,7 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
     """Builds the loggers that a recipe names."""
     known: dict[str, Callable[..., LoggerDestination]] = classes(LoggerDestination, composer.loggers)
     if 'WandBLogger' in recipe.loggers:
-        from composer_clr.wandb_io.start import recipe_logger
+        from composer_clr.loggers.wandb_start import recipe_logger
 
         known['WandBLogger'] = partial(recipe_logger, recipe.run_name, resumable=recipe.checkpoint.autoresume)
     elif recipe.snapshot.log_artifact:

@@ -9,7 +9,7 @@ from composer import Callback, Trainer
 from composer.loggers import WandBLogger
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
-from composer_clr.wandb_io import live
+from composer_clr.loggers import wandb_live
 from tests.conftest import classifier, loader
 
 
@@ -30,7 +30,7 @@ class SignalService(Callback):
 
 
 def main() -> None:
-    live.LOOK_EVERY_S = 1 / live.MOST_LOOKS
+    wandb_live.LOOK_EVERY_S = 1 / wandb_live.MOST_LOOKS
     model = classifier()
     trainer = Trainer(
         model=model,

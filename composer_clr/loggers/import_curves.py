@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.wandb_io.history import RunFilter, RunHistory, offline_runs, online_runs
-from composer_clr.wandb_io.recovered_curve import (
+from composer_clr.loggers.recovered_curve import (
     ClockUnit,
     Keys,
     logged_method,
@@ -20,6 +19,7 @@ from composer_clr.wandb_io.recovered_curve import (
     time_key,
     wanted,
 )
+from composer_clr.loggers.wandb_runs import RunFilter, RunHistory, offline_runs, online_runs
 
 __all__ = ['import_curves']
 

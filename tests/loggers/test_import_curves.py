@@ -12,9 +12,9 @@ import wandb
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import long_csv, read_long_csv
-from composer_clr.wandb_io import import_curves
-from composer_clr.wandb_io.history import RunFilter, RunHistory
-from composer_clr.wandb_io.recovered_curve import Keys, recovered_curve, wanted
+from composer_clr.loggers import import_curves
+from composer_clr.loggers.recovered_curve import Keys, recovered_curve, wanted
+from composer_clr.loggers.wandb_runs import RunFilter, RunHistory
 
 LR, ACC = 'lr-SGD/group0', 'metrics/eval/Accuracy'
 

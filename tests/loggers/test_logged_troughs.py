@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from composer_clr.loggers.logged_troughs import find_troughs, part_at_peak
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.schedule.shapes import CycleShape, Stretch, cosine, linear, one_minus_sqrt
-from composer_clr.wandb_io.logged_troughs import find_troughs, part_at_peak
 
 
 def times(batches, rates):

@@ -14,9 +14,9 @@ from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import long_csv
-from composer_clr.wandb_io.history import RunFilter, read_files
-from composer_clr.wandb_io.import_curves import import_curves
-from composer_clr.wandb_io.recovered_curve import Keys, wanted
+from composer_clr.loggers.import_curves import import_curves
+from composer_clr.loggers.recovered_curve import Keys, wanted
+from composer_clr.loggers.wandb_runs import RunFilter, read_files
 from tests.helpers.fuzzing import FEW, MANY, anything, attempts, refused_or
 
 KEYS = ['lr-SGD/group0', 'metrics/eval/acc', 'time/train', 'time/epoch', '_timestamp', '_step', 'a\x1b[2J']

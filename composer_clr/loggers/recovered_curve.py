@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import has_marks, method_name, run_kind
 from composer_clr.curves.peaks import PeakWindow
+from composer_clr.loggers.logged_troughs import Trough, find_troughs, part_at_peak
+from composer_clr.loggers.wandb_runs import LOGGED_AT, RunHistory, Series
 from composer_clr.utils.errors import one_line
-from composer_clr.wandb_io.history import LOGGED_AT, RunHistory, Series
-from composer_clr.wandb_io.logged_troughs import Trough, find_troughs, part_at_peak
 
 __all__ = ['ClockUnit', 'Keys', 'logged_method', 'logged_unit', 'recovered_curve', 'time_key', 'wanted']
 

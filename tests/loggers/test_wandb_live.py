@@ -35,11 +35,11 @@ from composer_clr.cli import app as cli
 from composer_clr.curves import curve as curve_module
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
+from composer_clr.loggers import wandb_live
+from composer_clr.loggers.import_curves import import_curves
+from composer_clr.loggers.recovered_curve import Keys
+from composer_clr.loggers.wandb_runs import RunFilter
 from composer_clr.train import main
-from composer_clr.wandb_io import live
-from composer_clr.wandb_io.history import RunFilter
-from composer_clr.wandb_io.import_curves import import_curves
-from composer_clr.wandb_io.recovered_curve import Keys
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.runs_and_lines import run
@@ -141,8 +141,8 @@ def test_config_and_summary_tell_method_kind_schedule_cost_and_the_last_and_the_
 def test_the_best_point_of_a_loss_is_the_lowest():
     for metric, directions in (('eval/loss_by_class/0', {}), ('eval/F1', {'eval/F1': 'min'})):
         lossy = run('baseline', 'cyclic', [(1, 0.9), (2, 0.4), (3, 0.6), (4, 0.4)], metric=metric)
-        assert live.charted(lossy.run, lossy.points) == metric
-        best = live.best_point(replace(lossy.run, directions=directions), lossy.points, metric)
+        assert wandb_live.charted(lossy.run, lossy.points) == metric
+        best = wandb_live.best_point(replace(lossy.run, directions=directions), lossy.points, metric)
         assert best == lossy.points[1]
 
 

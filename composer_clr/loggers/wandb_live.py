@@ -30,8 +30,8 @@ from composer_clr.curves.curve import (
     points_table,
 )
 from composer_clr.curves.metrics import default_metric, is_lower_better
+from composer_clr.loggers.wandb_runs import read_files
 from composer_clr.schedule.cycles import cost_ratio
-from composer_clr.wandb_io.history import read_files
 
 __all__ = ['WandBCurve', 'open_curve']
 
