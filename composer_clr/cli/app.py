@@ -12,6 +12,7 @@ import typer
 from composer_clr import __version__
 from composer_clr.cli.compare import compare
 from composer_clr.cli.curves import ask, export
+from composer_clr.cli.forecast import forecast
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.plot import plot
 from composer_clr.cli.recipes import ensemble, merge, sweep
@@ -31,7 +32,20 @@ app = typer.Typer(
     context_settings=_HELP_OPTIONS,
 )
 
-for _command in (plot, compare, ask, export, import_wandb, schedule, sweep, run, convert_images, ensemble, merge):
+for _command in (
+    plot,
+    compare,
+    ask,
+    forecast,
+    export,
+    import_wandb,
+    schedule,
+    sweep,
+    run,
+    convert_images,
+    ensemble,
+    merge,
+):
     app.command(context_settings=_HELP_OPTIONS)(_command)
 
 

@@ -3,23 +3,20 @@
 # What is None here fails the test in any case.
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 
-import csv
 import json
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.study.alignment import Alignment
 from composer_clr.study.ask import answer
 from composer_clr.study.compare import compare, gaps, improvements
 from composer_clr.study.findings import findings
 from composer_clr.study.record import record
 from composer_clr.study.table import Study
+from tests.helpers.paper import paper_curves
 from tests.helpers.runs_and_lines import ACC, point, run, standard_runs
 
 
@@ -287,18 +284,7 @@ class TestRefusals:
 @pytest.fixture(scope='module')
 def paper(tmp_path_factory):
     """The paper's ResNet-50 curves, by way of the long CSV."""
-    named = os.environ.get('COMPOSER_CLR_REFERENCE')
-    if not named:
-        pytest.skip("COMPOSER_CLR_REFERENCE names no copy of the paper's curves")
-    source = Path(named) / 'portes2022_resnet50_imagenet.csv' if Path(named).is_dir() else Path(named)
-    path = tmp_path_factory.mktemp('paper') / 'long.csv'
-    with source.open(newline='') as file, path.open('w', newline='') as written:
-        table = csv.writer(written)
-        table.writerow(['kind', 'method', 'seed', 'epoch', 'wall_clock_train_s', 'top1', 'peak:top1'])
-        for r in csv.DictReader(file):
-            measured = (r['epochs'], r['wall_clock_train_s'], r['top1_end'], r['top1_max'])
-            table.writerow([r['kind'], r['method'], '', *measured])
-    return read_long_csv(path)
+    return paper_curves(tmp_path_factory.mktemp('paper'))
 
 
 class TestPaper:
