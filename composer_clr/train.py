@@ -1,14 +1,16 @@
 """Trains one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
 
 ``--check`` builds everything, tries two training batches and one evaluation batch, and prints the cost of the run;
-nothing is kept. ``--keys`` prints every key of a recipe with its type, default and meaning. ``--traceback`` shows where
-in the code an error was raised. The exit status is 2 for a run that cannot be started, 1 for one that failed later.
+nothing is kept. ``--until=16ep`` ends training at that trough, after its point; the same command without it goes on,
+for which it needs ``checkpoint.folder`` and ``checkpoint.autoresume=true``. ``--keys`` prints every key of a recipe
+with its type, default and meaning. ``--traceback`` shows where in the code an error was raised. The exit status is 2
+for a run that cannot be started, 1 for one that failed later.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from composer_clr.recipes.preview import planned_run
 from composer_clr.recipes.schema import Recipe, RecipeError, explained_keys
 from composer_clr.recipes.study import PLACES, Ranks, check_same_settings, run_folder, troughs_passed
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderLock
+from composer_clr.schedule.times import ScheduleTime, read_duration
 from composer_clr.training.build import build_trainer, fit, snapshot_of
+from composer_clr.training.pause import PauseAt, Paused
 from composer_clr.training.run_process import end_with_launcher
 from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import UserError, one_line
@@ -43,10 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__doc__, f'Recipes: {", ".join(shipped_recipes())}', recipe_help, sep='\n\n')
         return 0
     try:
-        unknown = sorted(flags - {'--check', '--traceback'})
+        untils = {flag for flag in flags if flag.startswith('--until=')}
+        unknown = sorted(flags - untils - {'--check', '--traceback'})
         if unknown:
-            raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --traceback, or key=value')
+            raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --until=TIME, --traceback, or key=value')
         recipe = load_recipe(name, overrides)
+        until = _until(recipe, untils)
         end_with_launcher()
         with torch_errors():
             if '--check' in flags:
@@ -54,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 _say(check_recipe(recipe).rstrip())
             else:
-                _train(recipe)
+                _train(recipe, until)
         return 0
     except (UserError, OSError) as error:
         if '--traceback' in flags:
@@ -63,7 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UserError) else 1
 
 
-def _train(recipe: Recipe) -> None:
+def _until(recipe: Recipe, flags: Collection[str]) -> ScheduleTime | None:
+    """Returns the trough that training ends at, if it is not the last one."""
+    for flag in flags:
+        if recipe.checkpoint.folder is None or not recipe.checkpoint.autoresume:
+            raise RecipeError(f'{flag}: goes on from a checkpoint: pass checkpoint.folder and checkpoint.autoresume')
+        try:
+            return read_duration('--until', flag.removeprefix('--until='))
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+    return None
+
+
+def _train(recipe: Recipe, until: ScheduleTime | None = None) -> None:
     folder = run_folder(recipe, Ranks(dist.get_world_size(), dist.get_local_world_size()))
     resumes = recipe.checkpoint.autoresume
     start_ranks()
@@ -79,6 +97,10 @@ def _train(recipe: Recipe) -> None:
             _say(f'{recipe.run_name} is complete: {_points(curve)} in {folder}/{CURVE_FILE}')
             return
     trainer = build_trainer(recipe)
+    if until is not None:
+        # After the Trainer's own, which saves a checkpoint there where one is due.
+        trainer.state.callbacks.append(PauseAt(trainer, until))
+    ended = ''
     try:
         if batch := trainer.state.timestamp.batch.value:
             loaded = snapshot_of(trainer).loaded_run
@@ -92,14 +114,16 @@ def _train(recipe: Recipe) -> None:
             _say(f'{recipe.run_name} goes on from batch {batch}')
         elif curve is not None and curve.points and resumes:
             _say(f'{recipe.run_name} starts over, since {recipe.checkpoint.folder} has no checkpoint')
-        was_complete = not fit(trainer)
+        ended = '' if fit(trainer) else ' is complete'
+    except Paused:
+        ended = f' pauses at {until}'
     except BaseException:
         # Not Trainer.close(), which waits for all ranks: the others may be waiting in training for this one.
         trainer.engine.close()
         raise
     curve = snapshot_of(trainer).curve
     trainer.close()
-    _say(f'{recipe.run_name}{" is complete" if was_complete else ""}: {_points(curve)} in {folder}/{CURVE_FILE}')
+    _say(f'{recipe.run_name}{ended}: {_points(curve)} in {folder}/{CURVE_FILE}')
 
 
 def _recorded(recipe: Recipe, folder: str) -> TradeoffCurve | None:

@@ -125,15 +125,15 @@ class TestDecide:
 
     def test_losses_are_stopped_alike(self):
         good, poor = ([1 - v for v in values] for values in (GOOD, POOR))
-        named = {'metric': 'eval/CrossEntropy'}
-        (stop,) = stops(runs('good', good, **named), runs('poor', poor, **named), sigma=0.001)
+        good, poor = (runs(*of, metric='eval/CrossEntropy') for of in (('good', good), ('poor', poor)))
+        (stop,) = stops(good, poor, sigma=0.001)
         assert str(stop) == 'stopped at 128ep: at least 0.3092, good has 0.225'
         assert stop.most == pytest.approx(1 - (0.675 + 0.0125 + 2 * Z * 0.001))
 
     def test_perplexities_are_stopped_by_their_logarithms(self):
         good, poor = ([math.exp(1 - v) for v in values] for values in (GOOD, POOR))
-        named = {'metric': 'eval/LanguagePerplexity'}
-        (stop,) = stops(runs('good', good, **named), runs('poor', poor, **named), sigma=0.001)
+        named = [runs(*of, metric='eval/LanguagePerplexity') for of in (('good', good), ('poor', poor))]
+        (stop,) = stops(*named, sigma=0.001)
         assert stop.most == pytest.approx(math.exp(1 - (0.675 + 0.0125 + 2 * Z * 0.001)))
         assert stop.leader_value == pytest.approx(good[-1])
 
