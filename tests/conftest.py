@@ -8,6 +8,7 @@ import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from composer import Trainer
 from composer.core import State
 from composer.devices import DeviceCPU
 from composer.models import ComposerClassifier
+from composer.optim import compile_composer_scheduler
 from composer.utils import reproducibility
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -54,9 +56,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def make_state() -> Callable[..., State]:
-    """Returns a function that makes a State without a Trainer, of any duration and number of batches per epoch."""
+    """Returns a function that makes a State without a Trainer, of any duration, batches per epoch and scheduler."""
 
-    def make(max_duration: str | None = '64ep', batches: int | None = 10) -> State:
+    def make(max_duration: str | None = '64ep', batches: int | None = 10, scheduler: Any = None) -> State:
         model = torch.nn.Linear(1, 1)
         state = State(
             model=model,
@@ -70,6 +72,8 @@ def make_state() -> Callable[..., State]:
             state.set_dataloader(iter(()), 'train')
         else:
             state.set_dataloader(DataLoader(TensorDataset(torch.zeros(batches, 1))), 'train')
+        if scheduler is not None:
+            state.schedulers = [compile_composer_scheduler(scheduler, state)]
         return state
 
     return make
@@ -95,11 +99,10 @@ def loader(images: int, batch_size: int = 4, seed: int = 0) -> DataLoader:
     return DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), batch_size)
 
 
-@pytest.fixture
-def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Trainer]]:
-    """Returns a function that makes a real Trainer on the CPU, of 10 batches per epoch; its arguments override any."""
-    monkeypatch.chdir(tmp_path)
-    trainers: list[Trainer] = []
+@contextmanager
+def trainers(folder: Path) -> Iterator[Callable[..., Trainer]]:
+    """Gives a function that makes a real Trainer on the CPU, of 10 batches per epoch; its arguments override any."""
+    made: list[Trainer] = []
 
     def make(**overrides: Any) -> Trainer:
         model = overrides.pop('model', None) or classifier()
@@ -114,10 +117,18 @@ def make_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
             'max_duration': '8ep',
             'progress_bar': False,
         }
-        trainer = Trainer(**{**arguments, **overrides})
-        trainers.append(trainer)
-        return trainer
+        made.append(Trainer(**{**arguments, **overrides}))
+        return made[-1]
 
-    yield make
-    for trainer in trainers:
-        trainer.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield make
+        for trainer in made:
+            trainer.close()
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Iterator[Callable[..., Trainer]]:
+    """Returns the function of :func:`trainers`, in the test's own folder."""
+    with trainers(tmp_path) as make:
+        yield make

@@ -100,17 +100,16 @@ WITHOUT_DECAY = [
 @pytest.mark.parametrize(
     ('scheduler', 'start', 'arguments'), WITHOUT_RESTARTS, ids=[type(case[0]).__name__ for case in WITHOUT_RESTARTS]
 )
-def test_a_scheduler_without_restarts_has_its_trough_at_the_end(make_trainer, scheduler, start, arguments):
-    trainer = make_trainer(schedulers=scheduler, max_duration='8ep')
-    schedule = RunSchedule.of_trainer(trainer.state)
+def test_a_scheduler_without_restarts_has_its_trough_at_the_end(make_state, scheduler, start, arguments):
+    schedule = RunSchedule.of_trainer(make_state('8ep', scheduler=scheduler))
     assert (schedule.cycles.start, schedule.cycles.troughs(1000), schedule.unit) == (start, [80], 'ba')
     assert schedule.scheduler.items() >= {'scheduler': type(scheduler).__name__, 'ssr': 1.0, **arguments}.items()
     assert json.loads(json.dumps(schedule.scheduler)) == schedule.scheduler
 
 
-def test_troughs_beside_the_trainers_scheduler_are_recorded_as_passed(make_trainer):
-    trainer = make_trainer(schedulers=LinearWithWarmupScheduler('8ba', alpha_f=0.1), max_duration='64ba')
-    schedule = RunSchedule.of_trainer(trainer.state, ['32ba', Time(64, 'ba')])
+def test_troughs_or_cycles_beside_the_trainers_scheduler_are_recorded_as_passed(make_state):
+    linear = LinearWithWarmupScheduler('8ba', alpha_f=0.1)
+    schedule = RunSchedule.of_trainer(make_state('64ba', scheduler=linear), ['32ba', Time(64, 'ba')])
     assert schedule.cycles.troughs(64) == [32, 64]
     assert schedule.scheduler == {
         'scheduler': 'LinearWithWarmupScheduler',
@@ -122,15 +121,11 @@ def test_troughs_beside_the_trainers_scheduler_are_recorded_as_passed(make_train
         'ssr': 1.0,
         'points_at': ['32ba', '64ba'],
     }
-
-
-def test_cycles_beside_the_trainers_scheduler_are_recorded_as_passed(make_trainer):
     cycles = CyclicCosineScheduler('1ep', 2, '1ep')
-    trainer = make_trainer(schedulers=lambda state: 0.5, max_duration='4ep')
-    schedule = RunSchedule.of_trainer(trainer.state, cycles)
+    schedule = RunSchedule.of_trainer(make_state('4ep', scheduler=lambda state: 0.5), cycles)
     assert schedule.scheduler == {'scheduler': '<lambda>', 'ssr': 1.0, 'points_at': cycles.describe()}
     assert (schedule.comes_down, schedule.decays) == (None, False)
-    schedule = RunSchedule.of_trainer(make_trainer().state, ['1ep'])
+    schedule = RunSchedule.of_trainer(make_state(), ['1ep'])
     assert schedule.scheduler == {'scheduler': None, 'ssr': 1.0, 'points_at': ['1ep']}
 
 
@@ -144,32 +139,28 @@ def test_cycles_beside_the_trainers_scheduler_are_recorded_as_passed(make_traine
     ],
     ids=lambda case: type(case).__name__,
 )
-def test_which_schedules_decay(make_trainer, scheduler, decays):
-    trainer = make_trainer(schedulers=scheduler, max_duration='8ep')
-    assert [RunSchedule.of_trainer(trainer.state, marks).decays for marks in (None, ['8ep'])] == [decays] * 2
+def test_which_schedules_decay(make_state, scheduler, decays):
+    state = make_state('8ep', scheduler=scheduler)
+    assert [RunSchedule.of_trainer(state, marks).decays for marks in (None, ['8ep'])] == [decays] * 2
 
 
-def test_the_record_has_every_argument_also_at_its_default(make_trainer):
-    trainer = make_trainer(schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), max_duration='4ep')
-    assert RunSchedule.of_trainer(trainer.state).record == {
-        'scheduler': 'CyclicCosineScheduler',
-        't_0': '1ep',
-        't_mult': 2,
-        't_warmup': '1ep',
-        'alpha_f': 0.0,
-        'shape': 'cosine',
-        'ssr': 1.0,
-        'max_duration': '4ep',
-        'unit': 'ba',
-        'troughs': [20, 40],
-    }
-
-
-def test_the_trainers_own_scheduler_passed_again_is_its_own(make_trainer):
+def test_the_record_has_every_argument_also_at_its_default(make_state):
     scheduler, alike = CyclicCosineScheduler('1ep', 2, '1ep'), CyclicCosineScheduler('1ep', 2, '1ep')
-    trainer = make_trainer(schedulers=scheduler)
+    state = make_state('4ep', scheduler=scheduler)
+    # The Trainer's own scheduler passed again is its own.
     for passed in (None, scheduler, alike):
-        assert 'points_at' not in RunSchedule.of_trainer(trainer.state, passed).scheduler
+        assert RunSchedule.of_trainer(state, passed).record == {
+            'scheduler': 'CyclicCosineScheduler',
+            't_0': '1ep',
+            't_mult': 2,
+            't_warmup': '1ep',
+            'alpha_f': 0.0,
+            'shape': 'cosine',
+            'ssr': 1.0,
+            'max_duration': '4ep',
+            'unit': 'ba',
+            'troughs': [20, 40],
+        }
 
 
 class Halving(ComposerScheduler):
@@ -201,8 +192,8 @@ def stepped(state: State, ssr: float = 1.0, *, step: float) -> float:
     ],
     ids=['class', 'decorated', 'closure', 'partial'],
 )
-def test_arguments_of_the_users_own_scheduler(make_trainer, scheduler, described):
-    found = RunSchedule.of_trainer(make_trainer(schedulers=scheduler).state, ['1ep']).scheduler
+def test_arguments_of_the_users_own_scheduler(make_state, scheduler, described):
+    found = RunSchedule.of_trainer(make_state(scheduler=scheduler), ['1ep']).scheduler
     assert found.items() >= described.items()
 
 
@@ -222,14 +213,13 @@ def test_arguments_of_the_users_own_scheduler(make_trainer, scheduler, described
     ],
     ids=lambda value: type(value).__name__ if callable(value) else str(value),
 )
-def test_whether_the_rate_comes_down_at_troughs_that_were_passed(make_trainer, scheduler, troughs, comes_down):
-    trainer = make_trainer(schedulers=scheduler, max_duration='4ep')
-    assert RunSchedule.of_trainer(trainer.state, troughs).comes_down is comes_down
+def test_whether_the_rate_comes_down_at_troughs_that_were_passed(make_state, scheduler, troughs, comes_down):
+    assert RunSchedule.of_trainer(make_state('4ep', scheduler=scheduler), troughs).comes_down is comes_down
 
 
-def test_an_unknown_schedule_is_refused_with_what_to_pass(make_trainer):
+def test_an_unknown_schedule_is_refused_with_what_to_pass(make_state):
     with pytest.raises(ValueError, match=r"the scheduler scheduler are not known.*\['1dur'\] for a"):
-        RunSchedule.of_trainer(make_trainer(schedulers=closed_over(0.5)).state)
+        RunSchedule.of_trainer(make_state(scheduler=closed_over(0.5)))
 
 
 @pytest.mark.parametrize(
