@@ -13,12 +13,12 @@ from composer import Trainer
 from composer.algorithms import ProgressiveResizing
 from composer.core import Callback, Evaluator, State
 from composer.loggers import Logger
-from composer.models import ComposerClassifier, HuggingFaceModel
+from composer.models import ComposerClassifier, ComposerModel, HuggingFaceModel
 from composer.utils import dist, reproducibility
 from torch.utils.data import DataLoader, Dataset, TensorDataset
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from composer_clr.training.models import LanguageModel, SmallResNet, SmallTransformer
 
 
 class Hashes(Callback):
@@ -95,26 +95,18 @@ def dropout(eval_interval: Any = 0, evaluators: int = 1, images: int = 20) -> di
     }
 
 
-def bert(eval_interval: Any = 0) -> dict[str, Any]:
-    """Returns the arguments of a Trainer of a tiny BERT, whose collator masks tokens by chance."""
-    from transformers import BertConfig, BertForMaskedLM
+def masked(samples: Sequence[tuple[torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Returns a batch in which tokens are masked by chance, of which the others are no labels."""
+    tokens = torch.stack([sample for (sample,) in samples])
+    chosen = torch.rand(tokens.shape) < 0.4
+    return {
+        'input_ids': torch.where(chosen, 1, tokens),
+        'attention_mask': torch.ones_like(tokens),
+        'labels': torch.where(chosen, tokens, -100),
+    }
 
-    reproducibility.seed_all(3)
-    config = BertConfig(
-        vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
-        max_position_embeddings=8,
-    )  # fmt: skip
-    model = HuggingFaceModel(BertForMaskedLM(config), use_logits=True)
 
-    def masked(samples: Sequence[tuple[torch.Tensor]]) -> dict[str, torch.Tensor]:
-        tokens = torch.stack([sample for (sample,) in samples])
-        chosen = torch.rand(tokens.shape) < 0.4
-        return {
-            'input_ids': torch.where(chosen, 1, tokens),
-            'attention_mask': torch.ones_like(tokens),
-            'labels': torch.where(chosen, tokens, -100),
-        }
-
+def of_masked_tokens(model: ComposerModel, eval_interval: Any) -> dict[str, Any]:
     data = TensorDataset(torch.randint(2, 30, (20, 8), generator=torch.Generator().manual_seed(0)))
     return {
         'model': model,
@@ -125,10 +117,28 @@ def bert(eval_interval: Any = 0) -> dict[str, Any]:
     }
 
 
+def transformer(eval_interval: Any = 0) -> dict[str, Any]:
+    """Returns the arguments of a Trainer of the small transformer, whose collator masks tokens by chance."""
+    reproducibility.seed_all(3)
+    return of_masked_tokens(LanguageModel(SmallTransformer(8, vocabulary=30, width=8, depth=1, heads=2)), eval_interval)
+
+
+def bert(eval_interval: Any = 0) -> dict[str, Any]:
+    """Returns the same of a tiny BERT."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    reproducibility.seed_all(3)
+    config = BertConfig(
+        vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=8,
+    )  # fmt: skip
+    return of_masked_tokens(HuggingFaceModel(BertForMaskedLM(config), use_logits=True), eval_interval)
+
+
 def resnet(eval_interval: Any = 0) -> dict[str, Any]:
     """Returns the arguments of a Trainer of a small ResNet with ProgressiveResizing by random crops."""
     reproducibility.seed_all(3)
-    model = ComposerClassifier(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=2), num_classes=2)
+    model = ComposerClassifier(SmallResNet(depth=8, num_classes=2), num_classes=2)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(10, 3, 16, 16, generator=generator), torch.randint(2, (10,), generator=generator)
     return {
@@ -166,7 +176,8 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     'dropout-1ep': lambda: dropout('1ep'),
     'dropout-1ep-of-three': lambda: dropout('1ep', evaluators=3),
     'dropout-7ba-of-two': lambda: dropout('7ba', evaluators=2),
-    'bert': bert,
+    'transformer': transformer,
+    'transformer-1ep': lambda: transformer('1ep'),
     'bert-1ep': lambda: bert('1ep'),
     'resnet': resnet,
 }

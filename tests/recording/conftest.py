@@ -8,18 +8,24 @@ import requests
 from moto.server import ThreadedMotoServer
 
 
-@pytest.fixture
-def bucket(monkeypatch) -> Iterator:
+@pytest.fixture(scope='session')
+def object_store() -> Iterator[str]:
+    """The address of a server."""
     server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv('S3_ENDPOINT_URL', f'http://{host}:{port}')
+    yield 'http://{}:{}'.format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store, monkeypatch) -> Iterator:
+    """An empty bucket."""
+    monkeypatch.setenv('S3_ENDPOINT_URL', object_store)
     for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'):
         monkeypatch.setenv(name, 'testing')
     monkeypatch.setenv('AWS_DEFAULT_REGION', 'us-east-1')
-    store = boto3.client('s3', endpoint_url=f'http://{host}:{port}')
-    requests.post(f'http://{host}:{port}/moto-api/reset', timeout=10)
+    requests.post(f'{object_store}/moto-api/reset', timeout=10)
+    store = boto3.client('s3', endpoint_url=object_store)
     store.create_bucket(Bucket='curves')
     yield store
     store.close()
-    server.stop()

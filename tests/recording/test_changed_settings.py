@@ -16,8 +16,7 @@ from composer.optim import CosineAnnealingWithWarmupScheduler, DecoupledSGDW, Po
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
-from composer_clr import AnytimeScheduler, CyclicCosineScheduler, TroughAverage
-from composer_clr.curves.curve import TradeoffCurve
+from composer_clr import AnytimeScheduler, CyclicCosineScheduler
 from tests.conftest import classifier, loader
 from tests.helpers.decorators import experimental
 from tests.helpers.launcher import launch
@@ -129,30 +128,29 @@ def shuffled() -> DataLoader:
     return DataLoader(loader(40).dataset, 4, shuffle=True)
 
 
-def average(**arguments) -> dict[str, Any]:
-    return {'callbacks': [TroughAverage(**{'window': 0.5, **arguments})]}
-
-
-# What a run is resumed with after the usual one, or after one with the second settings; test_trainer_settings has the
-# rest of what is compared.
+# What a run is resumed with after the usual one, or after one with the second settings, and all that is named;
+# test_trainer_settings has the rest of what is compared.
 CHANGES: dict[str, tuple[Any, ...]] = {
-    't_0': ({'schedulers': CyclicCosineScheduler('2ep', 2, '1ep')}, r"schedule.t_0='1ep', now '2ep'"),
-    't_mult': ({'schedulers': CyclicCosineScheduler('1ep', 3, '1ep')}, r't_mult=2, now 3'),
-    't_warmup': ({'schedulers': CyclicCosineScheduler('1ep', 2, '0ep')}, r"t_warmup='1ep', now '0ep'"),
-    'cycle_ends': ({'schedulers': ends('2ep', '5ep', '8ep')}, r"cycle_ends=None, now \['2ep', '5ep', '8ep'\]"),
-    'alpha_f': ({'schedulers': CyclicCosineScheduler('1ep', 2, '1ep', alpha_f=0.1)}, r'alpha_f=0.0, now 0.1'),
-    'stepped': (
-        {'step_schedulers_every_batch': False, 'schedulers': doubling()},
-        'step_schedulers_every_batch=True, now False',
+    'schedule': (
+        {'schedulers': CyclicCosineScheduler('2ep', 3, '0ep', alpha_f=0.1), 'step_schedulers_every_batch': False},
+        "schedule.t_0='1ep', now '2ep'; schedule.t_mult=2, now 3; schedule.t_warmup='1ep', now '0ep'; "
+        'schedule.alpha_f=0.0, now 0.1; step_schedulers_every_batch=True, now False',
     ),
-    'batch_size': ({'train_dataloader': loader(40, batch_size=2)}, 'data.batch_size=4, now 2'),
-    'method': ({'algorithms': LabelSmoothing(0.1)}, r"method='baseline', now 'LS'"),
-    'kind': ({'snapshot': {'kind': 'other'}}, r"kind='cyclic', now 'other'"),
-    'peak_window': ({'snapshot': {'peak_window': '1ep'}}, "peak_window='0ep', now '1ep'"),
-    'dropout': (network(p=0.5), network(p=0.1), 'model.structure='),
-    'rate': (network(lr=0.1), 'optimizer.lr=0.5, now 0.1'),
-    'half_life': ({'algorithms': EMA('20ba')}, {'algorithms': EMA('4ba')}, "EMA.half_life='4ba', now '20ba'"),
-    'window': (average(window=0.25), average(), 'TroughAverage.window=0.5, now 0.25'),
+    'cycle_ends': ({'schedulers': ends('2ep', '5ep', '8ep')}, "cycle_ends=None, now ['2ep', '5ep', '8ep']"),
+    'run': (
+        {
+            'train_dataloader': loader(40, batch_size=2),
+            'algorithms': LabelSmoothing(0.1),
+            'snapshot': {'kind': 'other', 'peak_window': '1ep'},
+        },
+        "data.batch_size=4, now 2; method='baseline', now 'LS'; kind='cyclic', now 'other'; "
+        "peak_window='0ep', now '1ep'",
+    ),
+    'network': (
+        {**network(p=0.5, lr=0.1), 'algorithms': EMA('20ba')},
+        {**network(p=0.1), 'algorithms': EMA('4ba')},
+        "model.structure=; optimizer.lr=0.5, now 0.1; EMA.half_life='4ba', now '20ba'",
+    ),
 }
 _TRAINED: list[Path] = []
 
@@ -170,7 +168,7 @@ def usual(trainer, tmp_path_factory):
 
 @pytest.mark.parametrize('change', CHANGES)
 def test_other_settings_are_refused_before_the_first_batch(trainer, request, change):
-    changes, *usually, match = CHANGES[change]
+    changes, *usually, named = CHANGES[change]
     if usually:
         trainer(max_duration='4ep', **usually[0]).fit()
     else:
@@ -178,27 +176,23 @@ def test_other_settings_are_refused_before_the_first_batch(trainer, request, cha
     before = Path('out/curve.json').read_text()
     second = trainer(max_duration='8ep', **changes)
     remedy = "train under another run_name, or set on_change='continue'"
-    with pytest.raises(ValueError, match=f'{match}.*{remedy}') as error:
+    with pytest.raises(ValueError, match=remedy) as error:
         second.fit()
+    assert all(one in str(error.value) for one in named.split('; '))
     assert '\n' not in str(error.value)
     assert second.state.timestamp.batch == 40
     assert Path('out/curve.json').read_text() == before
 
 
-@pytest.mark.parametrize(
-    'changes',
-    [
-        {},
-        {'seed': None},
-        {'device_train_microbatch_size': 4},
-        {'eval_interval': '1ep'},
-        {'eval_dataloader': loader(40, batch_size=10, seed=1)},
-        {'snapshot': {'metrics': ['eval/MulticlassAccuracy'], 'save_weights': False, 'on_nan': 'continue'}},
-    ],
-    ids=lambda changes: '+'.join(changes) or 'nothing',
-)
-def test_what_is_no_matter_is_silent(trainer, usual, changes):
-    trainer(max_duration='8ep', **changes).fit()
+def test_what_is_no_matter_is_silent(trainer, usual):
+    trainer(
+        max_duration='8ep',
+        seed=None,
+        device_train_microbatch_size=4,
+        eval_interval='1ep',
+        eval_dataloader=loader(40, batch_size=10, seed=1),
+        snapshot={'metrics': ['eval/MulticlassAccuracy'], 'save_weights': False, 'on_nan': 'continue'},
+    ).fit()
     assert [p.batch for p in curve().points] == [20, 40, 80]
     assert curve().run.changes == []
 
@@ -213,10 +207,9 @@ def test_another_pace_is_recorded_with_its_time(trainer, usual):
     assert [p.batch for p in curve().points] == [20, 40, 80]
 
 
-@pytest.mark.parametrize('optimizer', [torch.optim.SGD, DecoupledSGDW])
-def test_what_the_checkpoint_replaces_is_named_in_one_warning(trainer, optimizer):
-    trainer(max_duration='4ep', **network(optimizer)).fit()
-    others = network(optimizer, lr=0.1, momentum=0.8, weight_decay=1e-3)
+def test_what_the_checkpoint_replaces_is_named_in_one_warning(trainer):
+    trainer(max_duration='4ep', **network(DecoupledSGDW)).fit()
+    others = network(DecoupledSGDW, lr=0.1, momentum=0.8, weight_decay=1e-3)
     with pytest.warns(UserWarning, match='resumed with the settings of the checkpoint') as caught:
         trainer(max_duration='8ep', seed=18, snapshot={'on_change': 'continue'}, **others).fit()
     message = next(str(one.message) for one in caught if 'resumed with' in str(one.message))
@@ -248,18 +241,16 @@ def warmup_then_cosine(optimizer) -> lr_scheduler.LRScheduler:
 
 @pytest.mark.parametrize(
     'scheduler',
-    [None, lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=50), warmup_then_cosine],
-    ids=['a-callback', 'OneCycleLR', 'SequentialLR'],
+    [lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=50), warmup_then_cosine],
+    ids=['OneCycleLR', 'SequentialLR'],
 )
 @pytest.mark.filterwarnings('ignore:The epoch parameter in `scheduler.step:UserWarning')
 def test_what_a_callback_or_a_scheduler_of_torch_changes_is_not_the_users(trainer, scheduler):
     for duration in ('3ep', '4ep'):
         model = classifier()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
-        changes: dict[str, Any] = {'callbacks': [DecayGrows()]}
-        if scheduler is not None:
-            changes = {'schedulers': scheduler(optimizer), 'snapshot': {'scheduler': ['2ep', '4ep']}}
-        trainer(model=model, optimizers=optimizer, max_duration=duration, **changes).fit()
+        changes = {'schedulers': scheduler(optimizer), 'snapshot': {'scheduler': ['2ep', '4ep']}}
+        trainer(model=model, optimizers=optimizer, max_duration=duration, callbacks=[DecayGrows()], **changes).fit()
     run = curve().run
     assert run.changes == []
     assert (run.settings or {})['optimizer.weight_decay'] == 0
@@ -415,16 +406,6 @@ def test_a_checkpoint_without_settings_is_compared_as_far_as_it_goes(trainer, le
             trainer(max_duration='8ep', **changes).fit()
     trainer(max_duration='8ep').fit()
     assert [p.batch for p in curve().points] == [20, 40, 80]
-
-
-def test_the_recorded_run_says_what_it_was_trained_on(trainer):
-    trainer(max_duration='2ep', algorithms=LabelSmoothing(0.1)).fit()
-    assert TradeoffCurve.read('out').run.training == {
-        'loader_length': 10,
-        'batch_size': 4,
-        'samples': 40,
-        'algorithms': ['LabelSmoothing'],
-    }
 
 
 # Ranks, each with a batch size of its own.

@@ -1,13 +1,11 @@
 """What Composer expects of every callback and scheduler that it is given."""
 
 import inspect
-from pathlib import Path
 
 import pytest
 from composer import Callback, Event
 from composer.core import Engine, State
 from composer.loggers import Logger
-from composer.optim import compile_composer_scheduler
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 
@@ -37,16 +35,6 @@ def test_closing_is_idempotent_before_and_after_training(prepared):
     Engine(state=prepared, logger=Logger(prepared)).close()
 
 
-def test_training_again_for_longer(make_trainer):
-    trainer = make_trainer(
-        schedulers=CyclicCosineScheduler('1ep', 2, '1ep'), callbacks=ParetoSnapshot(folder='out'), max_duration='4ep'
-    )
-    trainer.fit()
-    trainer.state.max_duration = '8ep'
-    trainer.fit()
-    assert [p.batch for p in trainer.state.callbacks[-1].curve.points] == [20, 40, 80]
-
-
 def test_every_method_of_the_callback_is_an_event():
     public = {name for name, _ in inspect.getmembers(ParetoSnapshot, inspect.isfunction) if not name.startswith('_')}
     inherited = {name for name, _ in inspect.getmembers(Callback, inspect.isfunction)}
@@ -60,20 +48,3 @@ def test_without_an_optimizer_of_the_users(make_trainer):
     with pytest.warns(UserWarning, match='after the last cycle'):
         trainer.fit()
     assert [p.batch for p in trainer.state.callbacks[-1].curve.points] == [10, 20]
-
-
-def test_the_scheduler_compiles_into_torchs(make_state):
-    state = make_state('4ep')
-    compiled = compile_composer_scheduler(CyclicCosineScheduler('2ep', 2, '1ep'), state)
-    assert compiled.get_last_lr() == [0.0]
-    state.timestamp = state.timestamp.copy(batch=5)
-    state.optimizers[0].step()
-    compiled.step()
-    assert compiled.get_last_lr() == [0.5]
-
-
-def test_nothing_is_left_open(make_trainer, recwarn):
-    test_training_again_for_longer(make_trainer)
-    assert not [w for w in recwarn if issubclass(w.category, ResourceWarning)]
-    open_here = [str(link.resolve()) for link in Path('/proc/self/fd').iterdir() if link.exists()]
-    assert not [name for name in open_here if 'curve' in name or name.endswith('.pt')]

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 from composer import Evaluator
+from composer.algorithms import LabelSmoothing
 from composer.optim import ConstantScheduler, LinearWithWarmupScheduler
 from streaming import MDSWriter, StreamingDataset
 from torch.utils.data import DataLoader
@@ -48,21 +49,19 @@ def test_an_old_record_without_new_fields_is_read():
     assert old.run.parameters is None
 
 
-def test_the_number_of_parameters(make_trainer):
-    make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=False), max_duration='2ep').fit()
-    assert curve().run.parameters == 4 * 3 + 3 + 3 + 3 + 3 * 2 + 2
-
-
-def test_versions_of_what_is_imported(make_trainer, monkeypatch):
+def test_the_network_the_data_and_the_versions_of_what_is_imported(make_trainer, monkeypatch):
     monkeypatch.setitem(sys.modules, 'llmfoundry', ModuleType('llmfoundry'))
     monkeypatch.delitem(sys.modules, 'transformers', raising=False)
     monkeypatch.setattr(run_record.metadata, 'version', lambda package: f'version of {package}')
-    make_trainer(schedulers=doubling(), callbacks=snapshot(save_weights=False), max_duration='2ep').fit()
-    versions = curve().run.versions
-    assert versions['llm-foundry'] == 'version of llm-foundry'
-    assert versions['mosaicml-streaming'] == 'version of mosaicml-streaming'
-    assert 'transformers' not in versions
-    assert {'composer_clr', 'mosaicml', 'torch', 'python'} <= versions.keys()
+    algorithm = LabelSmoothing(0.1)
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), algorithms=algorithm, max_duration='2ep').fit()
+    run = curve().run
+    assert run.parameters == 4 * 3 + 3 + 3 + 3 + 3 * 2 + 2
+    assert run.training == {'loader_length': 10, 'batch_size': 4, 'samples': 40, 'algorithms': ['LabelSmoothing']}
+    assert run.versions['llm-foundry'] == 'version of llm-foundry'
+    assert run.versions['mosaicml-streaming'] == 'version of mosaicml-streaming'
+    assert 'transformers' not in run.versions
+    assert {'composer_clr', 'mosaicml', 'torch', 'python'} <= run.versions.keys()
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(
+    'case', [pytest.param(case, marks=pytest.mark.slow) if 'bert' in case else case for case in CASES]
+)
 def test_the_weights_at_every_batch_are_those_without_it(case):
     if case.startswith('bert'):
         pytest.importorskip('transformers')
@@ -103,9 +105,9 @@ class Draws(Callback):
         torch.rand(())
 
 
-@pytest.mark.parametrize('case', ['dropout-1ep'])
-def test_callbacks_that_draw_random_numbers_in_evaluations(case):
-    assert hashes(CASES[case], snapshot(), Draws()) == hashes(CASES[case], Draws())
+def test_callbacks_that_draw_random_numbers_in_evaluations():
+    arguments = CASES['dropout-1ep']
+    assert hashes(arguments, snapshot(), Draws()) == hashes(arguments, Draws())
 
 
 @pytest.mark.parametrize(
