@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,10 +88,9 @@ def compare(
     """
     from composer_clr.study.alignment import Alignment
     from composer_clr.study.compare import compare as compare_study
-    from composer_clr.study.findings import findings
+    from composer_clr.study.findings import findings, verdict_lines
     from composer_clr.study.record import record
     from composer_clr.study.table import Study
-    from composer_clr.study.verdicts import verdict_lines
 
     check_format(table_format)
     if resolve is not None and not math.isfinite(resolve):
@@ -110,14 +109,12 @@ def compare(
     )
     report([f'left out: {error}' for error in study.left_out])
     compared = compare_study(study, alignment, strict=strict)
-    written = record(compared, resolve=resolve)
-    write_json(json_file, written)
+    write_json(json_file, record(compared, resolve=resolve))
     show_lines(verdict_lines(compared), json_file, form=table_format)
     found = findings(compared)
     tables = [*_means(compared, found), *(_points(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):
-        resolving = [*_resolving(written, resolve)] if resolve is not None else []
-        notes = _notes(compared, found, resolving) if i == len(tables) else []
+        notes = _notes(compared, found, resolve) if i == len(tables) else []
         show(table, notes, json_file, form=table_format)
 
 
@@ -202,20 +199,19 @@ def _points_of(study: Study, found: Sequence[Finding], title: str, quantities: M
     return Table(title, ['method', 'kind', PLURALS[study.axis], *quantities.values()], rows, 2)
 
 
-def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[str]) -> list[str]:
+def _notes(compared: Comparison, found: Sequence[Finding], resolve: float | None) -> list[str]:
     """Returns what the tables do not say: seeds, pairing, agreement, decided crossings and rankings."""
-    from composer_clr.study.verdicts import decided_crossings, tiers, verdicts
+    from composer_clr.study.verdicts import decided_crossings, tiers
 
     study, several = compared.study, len(compared.kinds) > 1
     both = [one for kind in compared.kinds.values() for one in (*kind.methods.values(), *kind.over_baseline.values())]
     unlike = [one.unlike_times for one in both]
     notes = [
         *marks(unlike),
-        *resolving,
+        *(() if resolve is None else _resolving(found, resolve)),
         *(warning for warning in study.warnings if warning not in unlike),
         *study.notes,
     ]
-    decided = verdicts(compared)
     for kind, of_kind in compared.kinds.items():
         where = f'{kind}: ' if several else ''
         if of_kind.formula_cost_ratio is not None:
@@ -225,16 +221,15 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
             said = [f'{_count(study, one.at)}: {with_interval(one.value, one.low, one.high, _TWO)}' for one in taus]
             notes.append(f"{where}agreement of the methods' rankings (Kendall's tau): {listed(said, 6)}")
         for method, over in of_kind.over_baseline.items():
-            for crossings, spelled in (
-                (over.crossings_in_counts, lambda budget: f'{budget:.4g} {PLURALS[study.axis]}'),
-                (over.crossings_in_time, readable_duration),
-            ):
-                for one in decided_crossings(decided[kind][method], crossings, method):
+            for axis, crossings in over.crossings.items():
+                spelled = readable_duration if axis == 'time' else lambda budget: f'{budget:.4g} {PLURALS[study.axis]}'
+                for one in decided_crossings(over.verdicts, crossings, method):
                     budget = with_interval(one.budget, one.low, one.high, spelled)
                     notes.append(f'{where}{method} and {study.baseline}: {one.better} is better from {budget} on')
         rankings: dict[str, list[str]] = {}
         # Of one method, the verdicts say the same.
-        for count, groups in tiers(compared, kind).items() if len(of_kind.over_baseline) > 1 else ():
+        of_methods = {method: curve for (method, its_kind), curve in study.curves.items() if its_kind == kind}
+        for count, groups in tiers(of_methods, of_kind.ranking).items() if len(of_methods) > 2 else ():
             ranking = ' > '.join(' = '.join(tied) for tied in groups)
             rankings.setdefault(ranking, []).append(_count(study, count))
         notes.extend(
@@ -245,15 +240,14 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
             notes.append(f'{where}{listed(methods, 6)}: not compared, {why}')
     notes.extend(f'{kind}: not compared with standard runs, {why}' for kind, why in compared.left_out.items())
     means = [one for one in found if one.quantity.startswith('mean_')]
-    over_points: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    over_points: dict[str, dict[tuple[int, int], list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in means:
-        over_points[one.quantity][one.note].append(f'{one.method}, {one.kind}')
-    for quantity, by_note in over_points.items():
-        for note, names in by_note.items():
-            words = note.split()  # over 5 of 6 points
-            if words[1:2] != words[3:4]:
-                of = f' ({curve_names(names)})' if len(by_note) > 1 else ''
-                notes.append(f'{quantity.replace("_", " ")}: {note}{of}')
+        over_points[one.quantity][one.points, one.of_points].append(f'{one.method}, {one.kind}')
+    for quantity, by_points in over_points.items():
+        for (points, of_points), names in by_points.items():
+            if points < of_points:
+                of = f' ({curve_names(names)})' if len(by_points) > 1 else ''
+                notes.append(f'{quantity.replace("_", " ")}: over {points} of {of_points} points{of}')
     one_seed = list(dict.fromkeys(f'{one.method}, {one.kind}' for one in means if one.seeds < 2))
     if one_seed:
         all_of_them = all(one.seeds < 2 for one in means)
@@ -272,20 +266,16 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolving: Sequence[s
     return notes
 
 
-def _resolving(written: Mapping[str, Any], resolve: float) -> Iterator[str]:
+def _resolving(found: Sequence[Finding], resolve: float) -> Iterator[str]:
     """Yields the number of seeds with which a mean difference of a given size would be found."""
-    gaps = {(method, kind): one['gap'] for kind, found in written['kinds'].items() for method, one in found.items()}
-    over = {
-        (method, kind): one['at_equal_counts']
-        for kind, found in written['over_baseline'].items()
-        for method, one in found['methods'].items()
-        if one['at_equal_counts'] is not None
-    }
-    for what, found in (('mean gap', gaps), ('mean improvement', over)):
-        for (method, kind), one in found.items():
-            seeds = one['seeds_to_resolve']
+    from composer_clr.study.estimates import seeds_to_resolve
+
+    for quantity in ('mean_gap', 'mean_improvement'):
+        for one in (one for one in found if one.quantity == quantity):
+            seeds = seeds_to_resolve(one.deviations, resolve)
             needed = 'not known from one seed, train two or more' if seeds is None else f'{seeds} seeds'
-            yield f'{method}, {kind}, {what}: to find a difference of {resolve:g} in 4 of 5 studies: {needed}'
+            what = f'{one.method}, {one.kind}, {quantity.replace("_", " ")}'
+            yield f'{what}: to find a difference of {resolve:g} in 4 of 5 studies: {needed}'
 
 
 def _count(study: Study, count: float) -> str:

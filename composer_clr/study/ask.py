@@ -7,22 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from composer_clr.curves.axes import Axis, check_axis, default_axis
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.metrics import is_percentage
 from composer_clr.curves.names import BASELINE, kind_order
+from composer_clr.study.curve import Curve
 from composer_clr.study.pooling import differing_pace
 from composer_clr.study.reach import Answer, FrontierPoint, Speedup, frontier, speedups, times_to, value_within
 from composer_clr.study.record import answer_record, speedup_record
-from composer_clr.study.table import Curve, Study
+from composer_clr.study.table import Study
 
 __all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
-
-
-# A perplexity that no model has, in place of one that has no logarithm.
-_LEAST = 1e-300
 
 
 class Budget(NamedTuple):
@@ -49,7 +44,7 @@ class CurveAnswers:
 
     curve: Curve
     reached: list[Answer]
-    speedups: list[Speedup | None]
+    speedups: Sequence[Speedup | None]
     values: list[Answer]
     unlike_times: str | None
     reached_counts: list[Answer]
@@ -85,7 +80,6 @@ def answer(
     reach: Sequence[float | str] = (),
     within: Sequence[tuple[float, Axis] | float] = (),
     axis: Axis | None = None,
-    strict: bool = True,
     **options: Any,
 ) -> Answers:
     """Answers the same queries for every curve: each method's and kind's, over its seeds.
@@ -99,8 +93,7 @@ def answer(
             such as ``(3e8, 'token')``.
         axis (str | None): What to reach a value in. Default: ``None``, samples or tokens where the schedules were
             counted in them (:func:`default_axis`), else ``'time'``.
-        strict (bool): As of :meth:`Study.of`. Default: ``True``.
-        **options: ``baseline``, ``peak``, ``lower_is_better`` and ``all_seeds`` of :meth:`Study.of`.
+        **options: ``baseline``, ``peak``, ``lower_is_better``, ``all_seeds`` and ``strict`` of :meth:`Study.of`.
 
     Raises:
         CurveError: If a value to reach is in another unit than the data, no run is of a baseline that is named, and as
@@ -116,55 +109,33 @@ def answer(
     else:
         by_count = (counted := default_axis(with_points)) in ('sample', 'token')
         axis = counted if by_count or not all(run.is_timed for run in with_points) else 'time'
-    counted = 'batch' if axis == 'time' and some_without_epochs else axis
-    study = Study.of(runs, metric, axis=counted, strict=strict, **options)
+    study = Study.of(runs, metric, axis='batch' if axis == 'time' and some_without_epochs else axis, **options)
     methods = list(dict.fromkeys(method for method, _ in study.curves))
     if study.baseline not in (*methods, BASELINE):
         raise CurveError(f'no run is of the baseline {study.baseline!r}: choose one of {", ".join(methods)}')
     budgets = [Budget(*one) if isinstance(one, tuple) else Budget(one, 'time') for one in within]
-    for on in (axis, *(on for _, on in budgets)):
+    axes = dict.fromkeys(on for _, on in budgets)
+    for on in (axis, *axes):
         if on != 'time' or not study.is_timed:
             check_axis(runs, on)
-    along = {
-        on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, strict=strict, **options)
-        for _, on in budgets
-    }
+    along = {on: study if on in ('time', study.axis) else Study.of(runs, metric, axis=on, **options) for on in axes}
     targets = [_target(asked, study) for asked in reach]
-    logs = [math.log(max(target, _LEAST)) for target in targets] if study.is_ratio else targets
     warning = differing_pace(run for curve in study.curves.values() for run in curve.timed)
-    lower = study.lower_is_better
     answers = []
     for method, kind in sorted(study.curves, key=lambda key: _place(key, study.baseline, methods)):
-        curve = study.curves[method, kind]
-        base = study.curves.get((study.baseline, kind))
-        over: Sequence[Speedup | None] = [None] * len(targets)
-        if base is not None:
-            over = speedups(curve, base, logs, lower_is_better=lower, axis=axis, all_seeds=study.all_seeds)
-        values = [
-            value_within(along[on].curves[method, kind], amount, axis=on, lower_is_better=lower)
-            for amount, on in budgets
-        ]
+        curve, base = study.curves[method, kind], study.curves.get((study.baseline, kind))
         answers.append(
             CurveAnswers(
                 curve,
-                times_to(curve, logs, axis=axis, lower_is_better=lower),
-                list(over),
-                [_in_own_unit(one) for one in values] if study.is_ratio else values,
+                times_to(curve, targets, axis),
+                [None] * len(targets) if base is None else speedups(curve, base, targets, axis=axis),
+                [value_within(along[on].curves[method, kind], amount, on) for amount, on in budgets],
                 differing_pace([*(() if base is None else base.timed), *curve.timed]),
-                times_to(curve, logs, axis=curve.axis, lower_is_better=lower) if warning and axis == 'time' else [],
+                times_to(curve, targets, curve.axis) if warning and axis == 'time' else [],
             )
         )
-    best: list[FrontierPoint] = []
-    if study.is_timed:
-        best = frontier(study.curves.values(), lower_is_better=lower, all_seeds=study.all_seeds)
-    if study.is_ratio:
-        best = [FrontierPoint(**{**vars(point), 'value': math.exp(point.value)}) for point in best]
+    best = frontier(study.curves.values()) if study.is_timed else []
     return Answers(study, targets, budgets, axis, answers, best, warning)
-
-
-def _in_own_unit(found: Answer) -> Answer:
-    value, low, high = np.exp([found.value, found.low, found.high]).tolist()
-    return found._replace(value=value, low=low, high=high)
 
 
 def _target(asked: float | str, study: Study) -> float:
@@ -212,30 +183,7 @@ def answers_record(answers: Answers) -> dict[str, Any]:
         'direction': 'min' if study.lower_is_better else 'max',
         'baseline': study.baseline,
         'axis': answers.axis,
-        'curves': [
-            {
-                'method': found.curve.method,
-                'kind': found.curve.kind,
-                'reach': [
-                    {
-                        'value': value,
-                        _key(answers.axis): reached.exact,
-                        **answer_record(reached),
-                        **_speedup_keys(speedup),
-                        **({found.curve.axis: found.reached_counts[i].exact} if found.reached_counts else {}),
-                    }
-                    for i, (value, reached, speedup) in enumerate(
-                        zip(answers.reach, found.reached, found.speedups, strict=True)
-                    )
-                ],
-                'within': [
-                    {_key(on): amount, 'value': best.exact, **answer_record(best)}
-                    for (amount, on), best in zip(answers.within, found.values, strict=True)
-                ],
-                'unlike_times': found.unlike_times,
-            }
-            for found in answers.curves
-        ],
+        'curves': [_curve_record(answers, found) for found in answers.curves],
         'frontier': [
             {
                 **{'method': point.method, 'kind': point.kind, point.axis: point.count},
@@ -245,6 +193,29 @@ def answers_record(answers: Answers) -> dict[str, Any]:
         ],
         'warning': answers.warning,
         'seed_notes': list(study.notes),
+    }
+
+
+def _curve_record(answers: Answers, found: CurveAnswers) -> dict[str, Any]:
+    counts = found.reached_counts or [None] * len(answers.reach)
+    return {
+        'method': found.curve.method,
+        'kind': found.curve.kind,
+        'reach': [
+            {
+                'value': value,
+                _key(answers.axis): reached.exact,
+                **answer_record(reached),
+                **_speedup_keys(speedup),
+                **({} if count is None else {found.curve.axis: count.exact}),
+            }
+            for value, reached, speedup, count in zip(answers.reach, found.reached, found.speedups, counts, strict=True)
+        ],
+        'within': [
+            {_key(on): amount, 'value': best.exact, **answer_record(best)}
+            for (amount, on), best in zip(answers.within, found.values, strict=True)
+        ],
+        'unlike_times': found.unlike_times,
     }
 
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.names import CYCLIC, STANDARD, kind_order, kind_without_shape
+from composer_clr.curves.names import STANDARD, kind_order
 from composer_clr.schedule.cycles import cost_ratio
 from composer_clr.study.agreement import cosine_similarity, kendall_tau, ranking
-from composer_clr.study.alignment import Alignment, weights
-from composer_clr.study.cost import Cost, check_overlap, study_cost
-from composer_clr.study.differences import Differences, difference, differences
-from composer_clr.study.estimates import Array, Estimates, Figures
+from composer_clr.study.alignment import Alignment
+from composer_clr.study.cost import Cost, study_cost
+from composer_clr.study.curve import Curve
+from composer_clr.study.differences import Differences, gap, improvement, leads
+from composer_clr.study.estimates import Array, Estimates
 from composer_clr.study.pooling import differing_pace
 from composer_clr.study.reach import Crossing, Speedup, crossings, speedups
-from composer_clr.study.table import Curve, Study
+from composer_clr.study.table import Study
+from composer_clr.study.verdicts import Verdict, verdicts
 
 __all__ = [
     'Comparison',
@@ -38,8 +39,7 @@ class MethodComparison:
     """One method's curve of a kind beside its standard one.
 
     Attributes:
-        gap (Differences): The curve minus the standard one at each of its points; of perplexities, their ratio. The
-            mean leaves out the first point of a cyclic run, which is the standard run's by construction.
+        gap (Differences): The curve minus the standard one at each of its points, as of :func:`gap`.
         improvement (tuple[Array, Array, Array]): The counts at which improvements over the baseline are known on both
             curves, and the improvements on either.
         cosine (Estimates | None): Their cosine similarity; ``None`` of the baseline, or if it is not defined.
@@ -62,17 +62,18 @@ class MethodOverBaseline:
         at_equal_counts (Differences | None): Its improvement at each of its points; ``None`` if they do not overlap.
         at_equal_time (Differences | None): The same at the training time of each point. Both means are over the points
             that both have, if there are any.
+        verdicts (list[Verdict]): At each of these points, whether it is better.
         speedups (list[Speedup]): How many times sooner it reaches the value of each of the baseline's points.
-        crossings_in_counts (list[Crossing]): The counts from which on one of the two is better than the other.
-        crossings_in_time (list[Crossing]): The same in seconds of training.
+        crossings (dict[str, list[Crossing]]): The counts, and under ``'time'`` the seconds of training, from which on
+            one of the two is better than the other.
         unlike_times (str | None): Why the times of the two are not comparable.
     """
 
     at_equal_counts: Differences | None
     at_equal_time: Differences | None
+    verdicts: list[Verdict]
     speedups: list[Speedup]
-    crossings_in_counts: list[Crossing]
-    crossings_in_time: list[Crossing]
+    crossings: dict[str, list[Crossing]]
     unlike_times: str | None
 
 
@@ -115,16 +116,13 @@ class Comparison:
     left_out: dict[str, str]
 
 
-def compare(
-    study: Study, alignment: Alignment | None = None, *, gpus: int | None = None, strict: bool = True
-) -> Comparison:
+def compare(study: Study, alignment: Alignment | None = None, *, strict: bool = True) -> Comparison:
     """Compares methods with the baseline on every kind of curve, and kinds with the standard one if there is one.
 
     Args:
         study (Study): The study.
         alignment (Alignment | None): How points are paired. Default: ``None``, interpolation in the log of what the
             schedules were counted in.
-        gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
         strict (bool): Whether a kind or method that cannot be compared raises. Default: ``True``.
 
     Raises:
@@ -141,14 +139,14 @@ def compare(
         found = KindComparison()
         if kind != STANDARD and STANDARD in kinds:
             try:
-                found = _with_standard(study, kind, alignment, gpus, strict)
+                found = _with_standard(study, kind, alignment, strict)
             except CurveError as error:
                 if strict:
                     raise
                 left_out[kind] = str(error)
-        over, ranks = _over_baseline(study, kind, alignment)
-        if found.methods or over:
-            compared[kind] = replace(found, over_baseline=over, ranking=ranks)
+        found = replace(found, **_over_baseline(study, kind, alignment))
+        if found.methods or found.over_baseline:
+            compared[kind] = found
     if not compared:
         methods = list(dict.fromkeys(method for method, _ in study.curves))
         reason = next(iter(left_out.values()), '')
@@ -179,10 +177,8 @@ def gaps(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, st
         raise CurveError(f'{alone[0]}: name them too, or choose other methods')
     if alone:
         warnings.warn(f'left out: {"; ".join(alone)}', UserWarning, stacklevel=2)
-    return {
-        key: _gap(study, curve, study.curves[curve.method, STANDARD], alignment or Alignment())
-        for key, curve in paired.items()
-    }
+    how = alignment or Alignment()
+    return {key: gap(curve, study.curves[curve.method, STANDARD], how) for key, curve in paired.items()}
 
 
 def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
@@ -199,8 +195,7 @@ def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple
             raise CurveError(
                 f'{curve}: the baseline {study.baseline!r} has no {kind} runs: name them too, or another baseline'
             )
-        base = study.curves[study.baseline, kind]
-        improved = _improvement(study, curve, base, curve.positions(how.axis), how, curve.count)
+        improved = improvement(curve, study.curves[study.baseline, kind], how)
         if improved is None:
             raise CurveError(
                 f'{curve}: no point can be compared with the baseline: train both to similar {how.axis or curve.axis}s'
@@ -211,72 +206,29 @@ def improvements(study: Study, alignment: Alignment | None = None) -> dict[tuple
     return found
 
 
-def _gap(study: Study, curve: Curve, standard: Curve, how: Alignment) -> Differences:
-    gap = differences(
-        curve,
-        standard,
-        curve.positions(how.axis),
-        Alignment('exact', how.axis),
-        how,
-        counts=curve.count,
-        scale=1.0 if study.is_ratio else study.scale,
-        is_ratio=study.is_ratio,
-        all_seeds=study.all_seeds,
-    )
-    if gap is None:
-        check_overlap(curve, standard, how)
-        raise CurveError(
-            f'{curve.method}: no point of the {curve.kind} curve has a seed in common with the {standard.kind} one: '
-            'train the missing seeds, or compare over all seeds (compare --all-seeds)'
-        )
-    is_first = gap.count[0] == curve.count[0] and kind_without_shape(curve.kind) == CYCLIC
-    return replace(gap, mean_count=gap.count[1:]) if is_first and len(gap.count) > 1 else gap
-
-
-def _improvement(
-    study: Study, curve: Curve, base: Curve, at: Array, how: Alignment, counts: Array
-) -> Differences | None:
-    """Returns a method's improvement over the baseline at each position: above 0 is better, also where less is."""
-    a, b = (base, curve) if study.lower_is_better else (curve, base)
-    return differences(a, b, at, how, how, counts=counts, scale=study.scale, all_seeds=study.all_seeds)
-
-
-def _with_standard(study: Study, kind: str, alignment: Alignment, gpus: int | None, strict: bool) -> KindComparison:
-    methods = dict.fromkeys([study.baseline, *(method for method, _ in study.curves)])
+def _with_standard(study: Study, kind: str, alignment: Alignment, strict: bool) -> KindComparison:
     compared: dict[str, MethodComparison] = {}
     skipped: dict[str, str] = {}
     pairs: dict[str, tuple[Curve, Curve]] = {}
-    for method in methods:
+    for method in dict.fromkeys([study.baseline, *(method for method, _ in study.curves)]):
         try:
             pair = _both_kinds(study, method, kind)
-            base = pairs.get(study.baseline, pair)
-            compared[method] = _compared(study, pair, base, alignment, gpus)
+            compared[method] = _compared(pair, pairs.get(study.baseline, pair), alignment)
             pairs[method] = pair
         except CurveError as error:
             if method == study.baseline or (strict and not isinstance(error, _Missing)):
                 raise
             skipped[method] = str(error)
-    at = pairs[study.baseline][0].positions(alignment.axis)
-    ranked = [_improved(study, of_kind, at, alignment) for of_kind in zip(*pairs.values(), strict=True)]
+    base, _ = pairs[study.baseline]
+    ranked = [
+        leads(of_kind, base.positions(alignment.axis), alignment) for of_kind in zip(*pairs.values(), strict=True)
+    ]
     return KindComparison(
         formula_cost_ratio=cost_ratio(compared[study.baseline].cost.count.tolist()),
         methods=compared,
-        taus={count: kendall_tau(ranked, i) for i, count in enumerate(pairs[study.baseline][0].count.tolist())},
+        taus={count: kendall_tau(ranked, i) for i, count in enumerate(base.count.tolist())},
         skipped=skipped,
     )
-
-
-def _improved(study: Study, curves: Iterable[Curve], at: Array, how: Alignment) -> list[Figures]:
-    """Returns how far each curve lies above the first, which is the baseline's, at positions."""
-    base, *others = curves
-    at_base, _ = weights(at, base.positions(how.axis), how)
-    found = [
-        difference(curve, base, weights(at, curve.positions(how.axis), how)[0], at_base, study.all_seeds)[0]
-        for curve in others
-    ]
-    zero = np.zeros((len(base.seeds), len(at)))
-    value = np.where(np.isnan(at_base[:, 0]), np.nan, 0.0)
-    return [Figures(value, zero, zero > 0, np.full(len(at), np.inf)), *found]
 
 
 class _Missing(CurveError):
@@ -300,59 +252,50 @@ def _both_kinds(study: Study, method: str, kind: str) -> tuple[Curve, Curve]:
     return both
 
 
-def _compared(
-    study: Study, pair: tuple[Curve, Curve], base: tuple[Curve, Curve], how: Alignment, gpus: int | None
-) -> MethodComparison:
+def _compared(pair: tuple[Curve, Curve], base: tuple[Curve, Curve], how: Alignment) -> MethodComparison:
     cyclic, standard = pair
-    gap = _gap(study, cyclic, standard, how)
+    of_curve, cost = gap(cyclic, standard, how), study_cost(cyclic, standard, how)
     improved, cosine = (np.array([]), np.array([]), np.array([])), None
-    at = cyclic.positions(how.axis)
-    on_cyclic, on_standard = (
-        _improvement(study, one, over, at, how, cyclic.count) for one, over in zip(pair, base, strict=True)
-    )
+    on_cyclic, on_standard = (improvement(one, over, how, at=cyclic) for one, over in zip(pair, base, strict=True))
     if on_cyclic is not None and on_standard is not None:
         count, i, j = np.intersect1d(on_cyclic.count, on_standard.count, return_indices=True)
         improved = count, on_cyclic.each.value[i], on_standard.each.value[j]
-        if cyclic.method != study.baseline:
+        if pair is not base:
             cosine = cosine_similarity(on_cyclic.figures[i], on_standard.figures[j])
-    unlike = differing_pace([*standard.timed, *cyclic.timed])
-    return MethodComparison(gap, improved, cosine, study_cost(cyclic, standard, how, gpus, study.all_seeds), unlike)
+    return MethodComparison(of_curve, improved, cosine, cost, differing_pace([*standard.timed, *cyclic.timed]))
 
 
-def _over_baseline(
-    study: Study, kind: str, alignment: Alignment
-) -> tuple[dict[str, MethodOverBaseline], dict[float, list[list[str]]]]:
+def _over_baseline(study: Study, kind: str, alignment: Alignment) -> dict[str, Any]:
+    """Returns ``over_baseline`` and ``ranking`` of a :class:`KindComparison`; nothing if the baseline has no curve."""
     of_kind = {method: curve for (method, its_kind), curve in study.curves.items() if its_kind == kind}
     base = of_kind.pop(study.baseline, None)
     if base is None:
-        return {}, {}
+        return {}
     by_count = Alignment(alignment.mode, tolerance=alignment.tolerance)
     by_time = Alignment('interpolate', 'time')  # no two runs end at the same time
-    options: dict[str, Any] = {'lower_is_better': study.lower_is_better, 'all_seeds': study.all_seeds}
+    at_count = {method: improvement(curve, base, by_count) for method, curve in of_kind.items()}
+    curves = {study.baseline: base, **of_kind}
+    decided = verdicts(curves, study.baseline, at_count)
     over: dict[str, MethodOverBaseline] = {}
-    scores: dict[float, dict[str, float]] = {count: {study.baseline: 0.0} for count in base.count.tolist()}
     for method, curve in of_kind.items():
-        found = speedups(curve, base, **options) if study.is_timed else []
-        if study.is_ratio:
-            found = [replace(one, target=math.exp(one.target)) for one in found]
-        at_count = _improvement(study, curve, base, curve.count, by_count, curve.count)
-        at_time = None
-        if study.is_timed:
-            at_time = _improvement(study, curve, base, curve.positions('time'), by_time, curve.count)
-        if at_count is not None and at_time is not None:
-            both = np.intersect1d(at_count.count, at_time.count)
-            if len(both):
-                at_count, at_time = (replace(one, mean_count=both) for one in (at_count, at_time))
+        counted, timed = at_count[method], improvement(curve, base, by_time) if study.is_timed else None
+        if counted and timed and len(both := np.intersect1d(counted.count, timed.count)):
+            counted, timed = replace(counted, mean_count=both), replace(timed, mean_count=both)
         over[method] = MethodOverBaseline(
-            at_count,
-            at_time,
-            found,
-            crossings(curve, base, by_time=False, **options),
-            crossings(curve, base, by_time=True, **options) if study.is_timed else [],
-            differing_pace([*base.timed, *curve.timed]),
+            counted,
+            timed,
+            verdicts=decided[method],
+            speedups=speedups(curve, base) if study.is_timed else [],
+            crossings={
+                study.axis: crossings(curve, base, study.axis),
+                'time': crossings(curve, base, 'time') if study.is_timed else [],
+            },
+            unlike_times=differing_pace([*base.timed, *curve.timed]),
         )
-        at_base = _improvement(study, curve, base, base.count, by_count, base.count)
-        if at_base is not None:
-            for count, value in zip(at_base.count.tolist(), at_base.each.value.tolist(), strict=True):
-                scores[count][method] = value
-    return over, {count: ranking(at_count) for count, at_count in scores.items() if len(at_count) > 1}
+    scores: dict[float, dict[str, float]] = {count: {} for count in base.count.tolist()}
+    for curve, found in zip(curves.values(), leads(curves.values(), base.count, by_count), strict=True):
+        for count, value in zip(scores, base.sign * found.value, strict=True):
+            if not math.isnan(value):
+                scores[count][curve.method] = float(value)
+    ranked = {count: ranking(by_method) for count, by_method in scores.items() if len(by_method) > 1}
+    return {'over_baseline': over, 'ranking': ranked}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from composer_clr.curves.curve import CurveError
-from composer_clr.study.alignment import Alignment, weights
+from composer_clr.study.alignment import Alignment
+from composer_clr.study.curve import Curve
+from composer_clr.study.differences import check_overlap
 from composer_clr.study.estimates import Array, Estimates, drawn, drawn_interval, figures
-from composer_clr.study.table import Curve
 
-__all__ = ['Cost', 'check_overlap', 'study_cost', 'trained']
+__all__ = ['Cost', 'study_cost']
 
 # Of a ratio of times that are not known.
 _UNKNOWN = Estimates(*map(np.array, (math.nan, math.nan, math.nan, math.nan, 0)))
@@ -54,9 +54,7 @@ class Cost:
         return self.pace_spread <= _SAME_PACE
 
 
-def study_cost(
-    cyclic: Curve, standard: Curve, alignment: Alignment, gpus: int | None = None, all_seeds: bool = False
-) -> Cost:
+def study_cost(cyclic: Curve, standard: Curve, how: Alignment) -> Cost:
     r"""Returns the cost of the points of a curve that standard runs were trained to.
 
     A run counts once per point that it is paired with. Where no run was trained to a point, the time is interpolated in
@@ -67,41 +65,33 @@ def study_cost(
     Args:
         cyclic (Curve): The curve: of one run, or of branches.
         standard (Curve): The standard curve.
-        alignment (Alignment): How points are paired.
-        gpus (int | None): Number of GPUs of runs that do not record it. Default: ``None``, not known.
-        all_seeds (bool): Over all seeds of both, not only those that both have. Default: ``False``.
+        how (Alignment): How points are paired.
 
     Raises:
         CurveError: If no point can be paired with the standard curve.
     """
-    common = cyclic.has & standard.has
-    if common.any() and not all_seeds:
-        cyclic, standard = cyclic.of_seeds(common), standard.of_seeds(common)
-    at, how = check_overlap(cyclic, standard, alignment)
+    cyclic, standard = cyclic.beside(standard)
+    at, found_how = check_overlap(cyclic, standard, how)
     kept = ~np.isnan(at[:, 0])
     at, counted = at[kept], (at[kept] != 0).any(axis=0)
-    in_counts = float(_separate(standard.count, at)) / float(
-        trained(cyclic.mean('trained_count')[kept], cyclic.mean('shared_count')[kept])
-    )
-    paired = cyclic.count[kept], [one for one in how if one != 'left out']
+    taken, shared_count = cyclic.mean('trained_count')[kept], cyclic.mean('shared_count')[kept]
+    in_counts = float(_separate(standard.count, at)) / float(_trained(taken, shared_count))
+    paired = cyclic.count[kept], [one for one in found_how if one != 'left out']
     if np.isnan(cyclic.time_s).all():
         unknown = np.full(len(at), math.nan)
         return Cost(*paired, unknown, math.nan, math.nan, _UNKNOWN, in_counts, 1.0, None, None)
     times, one_times = standard.mean('time_s'), cyclic.mean('time_s')[kept]
     shared = cyclic.mean('shared_s')[kept]
-    runs_s, one_run_s = np.exp(np.log(times) @ at.T), float(trained(one_times, shared))
+    runs_s, one_run_s = np.exp(np.log(times) @ at.T), float(_trained(one_times, shared))
     # Of the mean times, drawn on their logarithms, so that none is below 0.
     found = figures(np.concatenate([cyclic.time_s[:, kept], standard.time_s[:, counted]], axis=1))
     factors = np.exp((drawn(found) - found.value) / found.value)
     one, separate = factors[:, : len(one_times)], np.ones((len(factors), len(times)))
     separate[:, counted] = factors[:, len(one_times) :]
-    ratios = _separate(times * separate, at) / trained(one_times * one, shared * one)
+    ratios = _separate(times * separate, at) / _trained(one_times * one, shared * one)
     paces = [*cyclic.paces, *standard.paces]
-    of_one, of_separate = (_gpu_seconds(curve, gpus) for curve in (cyclic, standard))
-    hours = (
-        float(trained(of_one[kept], shared * of_one[kept] / one_times)) / 3600,
-        float(_separate(of_separate, at)) / 3600,
-    )
+    gpu_s = _gpu_seconds(cyclic)[kept]
+    gpu_hours = _trained(gpu_s, shared * gpu_s / one_times) / 3600, _separate(_gpu_seconds(standard), at) / 3600
     return Cost(
         *paired,
         runs_s,
@@ -110,28 +100,11 @@ def study_cost(
         drawn_interval(float(runs_s.sum()) / one_run_s, ratios, found.seeds.min(), np.log, np.exp),
         in_counts,
         max(paces) / min(paces),
-        *(None if math.isnan(one) else one for one in hours),
+        *(None if math.isnan(hours) else float(hours) for hours in gpu_hours),
     )
 
 
-def check_overlap(curve: Curve, standard: Curve, how: Alignment) -> tuple[Array, list[str]]:
-    """Returns :func:`weights` of a curve's points on the standard curve.
-
-    Raises:
-        CurveError: If none is found.
-    """
-    positions, measured = curve.positions(how.axis), standard.positions(how.axis)
-    at, found = weights(positions, measured, how)
-    if np.isnan(at[:, 0]).all():
-        raise CurveError(
-            f'{curve.method}: the {curve.kind} curve ({how.axis or curve.axis} {positions.min():g} to '
-            f'{positions.max():g}) and the standard one ({measured.min():g} to {measured.max():g}) do not meet with '
-            f"align='{how.mode}': train standard runs to both sides of a {curve.kind} point, or align otherwise"
-        )
-    return at, found
-
-
-def trained(amounts: Array, shared: Array) -> Array:
+def _trained(amounts: Array, shared: Array) -> Array:
     r"""Returns what some points took, :math:`\max_i c_i + \sum_i (t_i - c_i)`, along the last axis.
 
     :math:`t_i` is the time of point :math:`i` and :math:`c_i` its part on a run that the points share: for one run
@@ -139,7 +112,7 @@ def trained(amounts: Array, shared: Array) -> Array:
     sum; for branches it is the trunk to the last branch, and the branches.
 
     Example:
-        >>> float(trained(np.array([10.0, 20.0, 40.0]), np.array([8.0, 16.0, 40.0])))
+        >>> float(_trained(np.array([10.0, 20.0, 40.0]), np.array([8.0, 16.0, 40.0])))
         46.0
     """
     return shared.max(axis=-1) + (amounts - shared).sum(axis=-1)
@@ -149,9 +122,7 @@ def _separate(amounts: Array, at: Array) -> Array:
     return np.exp(np.log(amounts) @ at.T).sum(axis=-1)
 
 
-def _gpu_seconds(curve: Curve, unrecorded: int | None) -> Array:
+def _gpu_seconds(curve: Curve) -> Array:
     """Returns the mean GPU-seconds at each point; NaN if the number of ranks of a run is not known."""
-    known = np.isnan(curve.time_s) | ~np.isnan(curve.ranks)
-    ranks = np.where(known, curve.ranks, unrecorded or np.nan)
-    unknown = (np.isnan(ranks) & ~np.isnan(curve.time_s)).any(axis=0)
-    return np.where(unknown, np.nan, np.nanmean(np.where(unknown, 1.0, curve.time_s * ranks), axis=0))
+    unknown = (np.isnan(curve.ranks) & ~np.isnan(curve.time_s)).any(axis=0)
+    return np.where(unknown, np.nan, np.nanmean(np.where(unknown, 1.0, curve.time_s * curve.ranks), axis=0))

@@ -1,18 +1,23 @@
-"""A comparison as one tidy table, of which text, Markdown, LaTeX and pages are views."""
+"""A comparison in words and as one tidy table, of which text, Markdown, LaTeX and pages are views."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.names import STANDARD
 from composer_clr.study.compare import Comparison
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates
-from composer_clr.study.verdicts import verdicts
+from composer_clr.study.verdicts import Verdict
+from composer_clr.utils.errors import listed
 
-__all__ = ['Finding', 'findings']
+__all__ = ['Finding', 'findings', 'verdict_lines']
+
+# Methods that a line names with their figures.
+_MOST_SAID = 3
 
 
 class Finding(NamedTuple):
@@ -31,6 +36,9 @@ class Finding(NamedTuple):
         seeds (int): The number of seeds.
         note (str): A verdict; the relation of a bound; the method that is better from a crossing on; how a point was
             found on the standard curve, if that has none there.
+        points (int): The number of points that a mean is over.
+        of_points (int): The number of points that there are.
+        deviations (tuple[float, ...]): Of a mean, between seeds, as :func:`seeds_to_resolve` takes them.
     """
 
     kind: str
@@ -42,6 +50,9 @@ class Finding(NamedTuple):
     high: float
     seeds: int
     note: str = ''
+    points: int = 0
+    of_points: int = 0
+    deviations: tuple[float, ...] = ()
 
 
 def findings(compared: Comparison) -> list[Finding]:
@@ -50,27 +61,21 @@ def findings(compared: Comparison) -> list[Finding]:
 
 
 def _findings(compared: Comparison) -> Iterator[Finding]:
-    decided = verdicts(compared)
     for kind, found in compared.kinds.items():
         for method, over in found.over_baseline.items():
-            for one in decided[kind][method]:
+            for one in over.verdicts:
                 note = one.decided or ('undecided' if not one.would_do else f'undecided; {one.would_do} seeds would do')
                 yield Finding(kind, method, 'verdict', one.at, one.value, one.low, one.high, one.seeds, note)
             yield from _of_differences(kind, method, 'improvement', over.at_equal_counts)
             yield from _of_differences(kind, method, 'improvement_at_equal_time', over.at_equal_time)
             for one in over.speedups:
-                answer = one.answer
-                note = answer.relation if answer.state == 'bound' else '' if answer.exact else answer.state
-                ends = answer.low, answer.high
-                yield Finding(kind, method, 'speedup', one.count, answer.value, *ends, answer.seeds, note)
-            for quantity, crossings in (
-                ('crossing', over.crossings_in_counts),
-                ('crossing_in_time', over.crossings_in_time),
-            ):
-                for one in crossings:
-                    yield Finding(
-                        kind, method, quantity, math.nan, one.budget, one.low, one.high, one.seeds, one.better
-                    )
+                value, relation, low, high, seeds = one.answer
+                note = {'bound': relation, 'reached': '', 'not reached': 'not reached'}[one.answer.state]
+                yield Finding(kind, method, 'speedup', one.count, value, low, high, seeds, note)
+            for axis, crossings in over.crossings.items():
+                quantity = 'crossing_in_time' if axis == 'time' else 'crossing'
+                for budget, better, low, high, seeds in crossings:
+                    yield Finding(kind, method, quantity, math.nan, budget, low, high, seeds, better)
         if kind == STANDARD:
             continue
         for method, one in found.methods.items():
@@ -88,14 +93,56 @@ def _of_differences(kind: str, method: str, quantity: str, found: Differences | 
     if found is None:
         return
     for i, (count, how) in enumerate(zip(found.count.tolist(), found.how, strict=True)):
-        value, _, low, high, seeds = (float(part[i]) for part in found.each)
-        note = '' if how == 'exact' or quantity != 'gap' else how
-        yield Finding(kind, method, quantity, count, value, low, high, int(seeds), note)
-    value, _, low, high, seeds = (float(part[0]) for part in found.mean)
-    over = f'over {len(found.mean_count)} of {len(found.count)} points'
-    yield Finding(kind, method, f'mean_{quantity}', math.nan, value, low, high, int(seeds), over)
+        each = _of_estimate(kind, method, quantity, count, Estimates(*(part[i] for part in found.each)))
+        yield each._replace(note='' if how == 'exact' or quantity != 'gap' else how)
+    mean = _of_estimate(kind, method, f'mean_{quantity}', math.nan, Estimates(*(part[0] for part in found.mean)))
+    yield mean._replace(points=len(found.mean_count), of_points=len(found.count), deviations=found.deviations)
 
 
 def _of_estimate(kind: str, method: str, quantity: str, at: float, found: Estimates) -> Finding:
     value, _, low, high, seeds = map(float, found)
     return Finding(kind, method, quantity, at, value, low, high, int(seeds))
+
+
+def verdict_lines(compared: Comparison) -> list[str]:
+    """Returns a line per kind of curve and budget: methods that are better or worse, by how much if they are few."""
+    lines, axis = [], compared.study.axis
+    kinds = {kind: found.over_baseline for kind, found in compared.kinds.items() if found.over_baseline}
+    for kind, methods in kinds.items():
+        found = [(method, one) for method, over in methods.items() for one in over.verdicts]
+        if len(methods) > _MOST_SAID and all(one.seeds < 2 for _, one in found):
+            lines.append(f'{"" if len(kinds) == 1 else f"{kind}: "}undecided, one seed: train two or more')
+            continue
+        counts = sorted({one.at for _, one in found})
+        for count, label in zip(counts, count_labels(counts, axis), strict=True):
+            here = [(method, one) for method, one in found if one.at == count]
+            said = [_said(one, method, len(methods) > 1) for method, one in here]
+            if len(here) > _MOST_SAID:
+                said = _counted(here)
+            lines.append(f'{"" if len(kinds) == 1 else f"{kind}, "}{label} {UNITS[axis]}: {"; ".join(said)}')
+    return lines
+
+
+def _counted(here: Sequence[tuple[str, Verdict]]) -> list[str]:
+    """Returns the names of methods that are decided, and how many are not: more than a line has room for."""
+    names = {verdict: [name for name, one in here if one.decided == verdict] for verdict in ('better', 'worse')}
+    said = [f'{verdict}: {listed(found, 6)}' for verdict, found in names.items() if found]
+    undecided = len(here) - sum(map(len, names.values()))
+    return [*said, f'{undecided} undecided'] if undecided else said
+
+
+def _said(found: Verdict, method: str, is_named: bool) -> str:
+    size = max(abs(found.value), 1e-12) if math.isnan(found.high) else (found.high - found.low) / 2
+    digits = min(max(0, -math.floor(math.log10(size))), 12) if size > 0 else 2
+    value, low, high = (f'{0.0 if round(one, digits) == 0 else one:.{digits}f}' for one in found[1:4])
+    if found.value == 0 and math.isnan(found.high):
+        value = '0'
+    if found.decided:
+        sign = -1 if found.decided == 'worse' else 1
+        ends = ' to '.join(f'{end:.{digits}f}' for end in sorted((sign * found.low, sign * found.high)))
+        return f'{method} {found.decided} by {abs(found.value):.{digits}f} ({ends})'
+    name = f'{method} ' if is_named else ''
+    seeds = f'{found.seeds} seed{"s" if found.seeds > 1 else ""}'
+    more = f', {found.would_do} would do' if found.would_do else ''
+    span = '' if math.isnan(found.low) else f', {low} to {high}'
+    return f'{name}undecided ({value}{span}; {seeds}{more})'

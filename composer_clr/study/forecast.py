@@ -14,8 +14,9 @@ from composer_clr.curves.metrics import difference_unit, is_percentage
 from composer_clr.curves.names import LOG, MARKED, STANDARD
 from composer_clr.curves.settings import settings_of
 from composer_clr.study.alignment import weights
+from composer_clr.study.curve import Curve
 from composer_clr.study.estimates import TIE, Array, figures, student_t
-from composer_clr.study.table import Curve, Study
+from composer_clr.study.table import Study
 from composer_clr.utils.errors import listed
 
 __all__ = ['Forecast', 'forecast_record', 'forecasts', 'next_value', 'refusal']

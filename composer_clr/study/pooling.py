@@ -1,4 +1,4 @@
-"""Decides which runs are seeds of one curve, and whose training times are comparable: those whose settings agree."""
+"""Says in which recorded settings runs differ, and so which are seeds of one curve, and whose times are comparable."""
 
 from __future__ import annotations
 
@@ -19,42 +19,37 @@ from composer_clr.curves.settings import (
 )
 
 __all__ = [
+    'MOST_NAMED',
+    'Setting',
+    'by_curve',
     'differing_kinds',
     'differing_pace',
+    'differing_settings',
     'mean_ranks',
     'mixed_curves',
     'of_each_pace',
     'resumed_otherwise',
-    'without_odd_runs',
 ]
 
-_MOST_NAMED = 3
+MOST_NAMED = 3
 _MOST_KEPT = 16
 # In these, kinds of curve differ by what they are.
 _OF_THE_SCHEDULE = ('kind', 'schedule', 'averages', 'callbacks', 'step_schedulers', 'starts_from')
 
 
-class _Setting(NamedTuple):
+def by_curve(runs: Iterable[TradeoffCurve]) -> dict[tuple[str, str], list[TradeoffCurve]]:
+    """Returns runs by their method and kind."""
+    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
+    for run in runs:
+        groups[run.run.method, run.run.kind].append(run)
+    return groups
+
+
+class Setting(NamedTuple):
     """A setting in which runs differ: its name, and each run that records it with its value."""
 
     name: str
     values: list[tuple[TradeoffCurve, Any]]
-
-    def agreeing(self, value: Any) -> int:
-        """Returns how many runs have a value."""
-        return sum(other == value for _, other in self.values)
-
-    @property
-    def usual(self) -> Any:
-        """The value of most runs.
-
-        Raises:
-            CurveError: If no value is that of more than half of them.
-        """
-        value = max((value for _, value in self.values), key=self.agreeing)
-        if 2 * self.agreeing(value) <= len(self.values):
-            raise self.refusal()
-        return value
 
     def __str__(self) -> str:
         (run, value), *others = self.values
@@ -70,46 +65,9 @@ class _Setting(NamedTuple):
         )
 
 
-def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
-    """Returns the runs whose settings are those of most runs of their method and kind, and why others are left out.
-
-    Raises:
-        CurveError: If runs of a method and kind differ, and most of them do not agree.
-    """
-    curves = list(curves)
-    odd: dict[int, list[Difference]] = defaultdict(list)
-    for runs in _groups(curves).values():
-        settings = _differing(runs, Effect.CURVE)
-        for setting in settings:
-            usual = setting.usual
-            for run, value in setting.values:
-                if value != usual:
-                    odd[id(run)].append(Difference(setting.name, value, usual))
-        if settings and 2 * sum(id(run) in odd for run in runs) >= len(runs):
-            raise settings[0].refusal()
-    errors = [_left_out(curve, odd[id(curve)]) for curve in curves if id(curve) in odd]
-    return [curve for curve in curves if id(curve) not in odd], errors
-
-
-def _groups(curves: Iterable[TradeoffCurve]) -> dict[tuple[str, str], list[TradeoffCurve]]:
-    groups: dict[tuple[str, str], list[TradeoffCurve]] = defaultdict(list)
-    for curve in curves:
-        groups[curve.run.method, curve.run.kind].append(curve)
-    return groups
-
-
-def _left_out(curve: TradeoffCurve, found: Sequence[Difference]) -> CurveError:
-    others = f'most runs of {curve.run.method}, {curve.run.kind}'
-    more = f' and {len(found) - _MOST_NAMED} more' if len(found) > _MOST_NAMED else ''
-    return CurveError(
-        f'run {curve.place!r} has {listed_differences(found[:_MOST_NAMED], others)}{more}: give it a method of its own '
-        '(snapshot.method), or leave it out'
-    )
-
-
 def mixed_curves(curves: Iterable[TradeoffCurve]) -> list[CurveError]:
     """Returns an error for each method and kind whose runs differ in more than the seed."""
-    found = [_differing(runs, Effect.CURVE) for runs in _groups(curves).values()]
+    found = [differing_settings(runs, Effect.CURVE) for runs in by_curve(curves).values()]
     return [settings[0].refusal() for settings in found if settings]
 
 
@@ -122,14 +80,13 @@ def differing_kinds(curves: Iterable[TradeoffCurve]) -> list[str]:
         >>> differing_kinds([TradeoffCurve(run, []) for run in runs])
         ['A: cyclic runs have optimizer.lr=0.1, standard runs 0.2: a gap is not that of the schedules alone']
     """
-    groups = _groups(curves)
-    sentences = []
+    groups, sentences = by_curve(curves), []
     for (method, kind), runs in groups.items():
-        standard = groups.get((method, STANDARD), [])
-        found = differences(*(settings_of(one[0].run) for one in (runs, standard or runs)))
+        standard = groups.get((method, STANDARD), runs)
+        found = differences(*(settings_of(one[0].run) for one in (runs, standard)))
         others = [one for one in found if not one.name.removeprefix(f'{RECIPE}.').startswith(_OF_THE_SCHEDULE)]
         if others:
-            shown = listed_differences(others[:_MOST_NAMED], 'standard runs')
+            shown = listed_differences(others[:MOST_NAMED], 'standard runs')
             sentences.append(f'{method}: {kind} runs have {shown}: a gap is not that of the schedules alone')
     return sentences
 
@@ -145,11 +102,10 @@ def resumed_otherwise(curves: Iterable[TradeoffCurve]) -> list[str]:
     """
     sentences = {}
     for curve in curves:
-        for change, one in _changes(curve.run):
-            if Effect.of(one.name) is Effect.CURVE:
-                of = f'{curve.run.method}, {curve.run.kind}'
-                where = f'run {curve.place!r} went on at batch {change.get("batch")} under other settings'
-                sentences.setdefault(of, f'{of}: {where}: {one}')
+        for change, one in _changes(curve.run, Effect.CURVE):
+            of = f'{curve.run.method}, {curve.run.kind}'
+            where = f'run {curve.place!r} went on at batch {change.get("batch")} under other settings'
+            sentences.setdefault(of, f'{of}: {where}: {one}')
     return list(sentences.values())
 
 
@@ -161,53 +117,50 @@ def differing_pace(curves: Iterable[TradeoffCurve]) -> str | None:
         >>> differing_pace([TradeoffCurve(Run(f'on-{n}', 'cyclic', 'A', world_size=n), []) for n in (8, 1, 8)])
         "training times are not comparable: run 'on-8' has world_size=8, run 'on-1' 1"
     """
-    for setting in _differing(list(curves), Effect.PACE):
-        return f'training times are not comparable: {setting}'
-    return None
+    found = differing_settings(list(curves), Effect.PACE)
+    return f'training times are not comparable: {found[0]}' if found else None
 
 
 def of_each_pace(runs: Sequence[TradeoffCurve]) -> tuple[TradeoffCurve, ...]:
     """Returns runs that stand for all of them in :func:`differing_pace`: the first of each setting that sets a pace."""
     chosen = {id(runs[0]): runs[0]}
-    for _, values in _differing(runs, Effect.PACE):
+    for _, values in differing_settings(runs, Effect.PACE):
         firsts = {repr(value): run for run, value in reversed(values)}
         chosen |= {id(run): run for run in firsts.values()}
     return tuple(chosen.values())
 
 
-def mean_ranks(curve: TradeoffCurve) -> dict[float, float | None]:
-    """Returns the mean number of ranks over the time up to each point.
+def mean_ranks(curve: TradeoffCurve) -> dict[float, float]:
+    """Returns the mean number of ranks over the time up to each point, by that time; NaN if it is not known.
 
     Where the record does not say when they changed, a stretch between two points has those of its end.
     """
-    found = [(change.get('wall_clock_train_s'), one) for change, one in _changes(curve.run)]
     changed = [
         (at_s, one.then)
-        for at_s, one in found
+        for at_s, one in ((change.get('wall_clock_train_s'), one) for change, one in _changes(curve.run, Effect.PACE))
         if one.name == 'world_size' and isinstance(at_s, (int, float)) and isinstance(one.then, int)
     ]
-    ranks: dict[float, float | None] = {}
+    ranks: dict[float, float] = {}
     rank_s, last_s = 0.0, 0.0
     for point in curve.points:
         time_s = point.wall_clock_train_s
-        for at_s, before in sorted(changed):
-            if last_s < at_s < time_s:
-                rank_s += (at_s - last_s) * before
-                last_s = at_s
         size = point.world_size or curve.run.world_size
-        rank_s += (time_s - last_s) * (math.nan if size is None else size)
-        ranks[time_s] = None if math.isnan(rank_s) or time_s <= 0 else rank_s / time_s
-        last_s = time_s
+        stretches = [(at_s, before) for at_s, before in sorted(changed) if last_s < at_s < time_s]
+        for at_s, of_stretch in (*stretches, (time_s, math.nan if size is None else size)):
+            rank_s += (at_s - last_s) * of_stretch
+            last_s = at_s
+        ranks[time_s] = rank_s / time_s if time_s > 0 else math.nan
     return ranks
 
 
-def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
+def differing_settings(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[Setting]:
     """Returns the settings of one effect in which runs differ, as far as each run records them."""
     recorded = [(run, settings) for run in runs for settings in _recorded(run, wanted)]
     # Troughs are compared as far as both runs go, so with those of the run that has most.
     recorded.sort(key=lambda one: -len(one[0].points))
     known: dict[str, Any] = {}
     found: list[dict[str, Difference]] = []
+    # Most runs of a curve have the same settings, whose comparison need not be made again.
     alike: list[tuple[dict[str, Any], dict[str, Difference]]] = []
     for _, settings in recorded:
         compared = _compared(settings)
@@ -219,12 +172,12 @@ def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
         found.append(of_run)
     names = {name: one.then for of_run in found for name, one in of_run.items()}
     return [
-        _Setting(
+        Setting(
             name,
             [
                 (run, of_run[name].now if name in of_run else then)
                 for (run, settings), of_run in zip(recorded, found, strict=True)
-                if name in of_run or _is_known(name, settings)
+                if name in of_run or name in settings or (name.startswith(f'{RECIPE}.') and RECIPE in settings)
             ],
         )
         for name, then in names.items()
@@ -233,10 +186,9 @@ def _differing(runs: Sequence[TradeoffCurve], wanted: Effect) -> list[_Setting]:
 
 def _recorded(curve: TradeoffCurve, wanted: Effect) -> Iterator[dict[str, Any]]:
     """Yields a run's settings with those that changed when it was resumed: of a pace, each that it was timed under."""
-    settings = settings_of(curve.run)
-    changes = [(change.get('batch'), one) for change, one in _changes(curve.run) if Effect.of(one.name) is wanted]
+    settings, changes = settings_of(curve.run), list(_changes(curve.run, wanted))
     if wanted is not Effect.PACE:
-        yield {**settings, 'changes': [f'{one} from batch {batch}' for batch, one in changes]}
+        yield {**settings, 'changes': [f'{one} from batch {change.get("batch")}' for change, one in changes]}
         return
     yield settings
     used = {(one.name, repr(value)): value for _, one in changes for value in (one.then, one.now)}
@@ -246,22 +198,18 @@ def _recorded(curve: TradeoffCurve, wanted: Effect) -> Iterator[dict[str, Any]]:
             yield {**settings, name: value}
 
 
-def _changes(run: Run) -> Iterator[tuple[Mapping[str, Any], Difference]]:
+def _changes(run: Run, wanted: Effect) -> Iterator[tuple[Mapping[str, Any], Difference]]:
     for change in run.changes:
         changed = change.get('changed')
         for name, values in changed.items() if isinstance(changed, dict) else ():
             # A run that was made longer has the same points up to there.
-            if isinstance(values, list) and len(values) == 2 and name != 'max_duration':
+            if isinstance(values, list) and len(values) == 2 and name != 'max_duration' and Effect.of(name) is wanted:
                 yield change, Difference(name, *values)
 
 
 def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a comparison reads: most runs of a curve have the same, and it need not be made again."""
+    """Returns what a comparison reads."""
     recipe = settings.get(RECIPE)
     sections = {f'{RECIPE}.{name}': of_name for name, of_name in recipe.items()} if isinstance(recipe, dict) else {}
     named = {**settings, **sections, RECIPE: None}
     return {name: value for name, value in named.items() if Effect.of(name) is not Effect.NONE}
-
-
-def _is_known(name: str, settings: Mapping[str, Any]) -> bool:
-    return name in settings or (name.startswith(f'{RECIPE}.') and RECIPE in settings)

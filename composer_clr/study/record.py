@@ -15,25 +15,24 @@ from composer_clr.study.cost import Cost
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates, seeds_to_resolve
 from composer_clr.study.reach import Answer, Crossing, Speedup
-from composer_clr.study.verdicts import Verdict, verdicts
+from composer_clr.study.verdicts import Verdict
 
 __all__ = ['answer_record', 'record', 'speedup_record']
 
 
-def record(compared: Comparison, *, resolve: float | None = None, price: float | None = None) -> dict[str, Any]:
+def record(compared: Comparison, *, resolve: float | None = None) -> dict[str, Any]:
     """Returns a comparison as strict JSON has it: the keys are those of README.md, what is not known is ``null``.
 
     Args:
         compared (Comparison): The comparison.
         resolve (float | None): A difference, in the unit of the record. Default: ``None``. With it, every mean has
             ``seeds_to_resolve``.
-        price (float | None): Of a GPU-hour. Default: ``None``. With it, every cost has ``one_run_price`` and
-            ``separate_price``.
     """
     study, axis = compared.study, compared.study.axis
     kinds = {kind: found for kind, found in compared.kinds.items() if kind != STANDARD and found.methods}
+    over = {kind: found for kind, found in compared.kinds.items() if found.over_baseline}
     methods = {
-        kind: {method: _method(one, axis, resolve, price) for method, one in found.methods.items()}
+        kind: {method: _method(one, axis, resolve) for method, one in found.methods.items()}
         for kind, found in kinds.items()
     }
     first = next(iter(kinds.values()), KindComparison())
@@ -59,25 +58,26 @@ def record(compared: Comparison, *, resolve: float | None = None, price: float |
                 'methods': {method: _over(one, axis, resolve) for method, one in found.over_baseline.items()},
                 'ranking': _by(found.ranking, found.ranking.values()),
             }
-            for kind, found in compared.kinds.items()
-            if found.over_baseline
+            for kind, found in over.items()
         },
         'verdicts': {
-            kind: {method: [_verdict(one, axis) for one in of_method] for method, of_method in methods.items()}
-            for kind, methods in verdicts(compared).items()
+            kind: {
+                method: [_verdict(one, axis) for one in of_method.verdicts]
+                for method, of_method in found.over_baseline.items()
+            }
+            for kind, found in over.items()
         },
     }
 
 
 def _verdict(found: Verdict, axis: str) -> dict[str, Any]:
-    interval = None if math.isnan(found.low) else [found.low, found.high]
     verdict = found.decided or 'undecided'
-    return {axis: found.at, 'value': found.value, 'interval': interval, 'seeds': found.seeds, 'verdict': verdict} | (
+    return {axis: found.at, 'value': found.value, **_interval_keys(found), 'verdict': verdict} | (
         {} if found.decided else {'seeds_to_decide': found.would_do}
     )
 
 
-def _method(found: MethodComparison, axis: str, resolve: float | None, price: float | None) -> dict[str, Any]:
+def _method(found: MethodComparison, axis: str, resolve: float | None) -> dict[str, Any]:
     gap, (count, *improved) = found.gap, found.improvement
     return {
         'gap': {
@@ -91,7 +91,7 @@ def _method(found: MethodComparison, axis: str, resolve: float | None, price: fl
         'cosine_seeds': found.cosine and int(found.cosine.seeds),
         'cost_ratio': _plain([float(found.cost.ratio.value)])[0],
         'counted_cost_ratio': found.cost.counted_ratio,
-        'cost': _cost(found.cost, price),
+        'cost': _cost(found.cost),
         'unlike_times': found.unlike_times,
         'improvement': {
             kind: _by(count, one.tolist()) for kind, one in zip(('cyclic', 'standard'), improved, strict=True)
@@ -99,18 +99,14 @@ def _method(found: MethodComparison, axis: str, resolve: float | None, price: fl
     }
 
 
-def _cost(cost: Cost, price: float | None) -> dict[str, Any]:
-    written: dict[str, Any] = {
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
         **{name: value for name, value in vars(cost).items() if name not in ('count', 'how', 'runs_s')},
         **{name: _plain([getattr(cost, name)])[0] for name in ('one_run_s', 'separate_s')},
         'ratio': _plain([float(cost.ratio.value)])[0],
         'timed_alike': cost.timed_alike,
-        **{'seeds': int(cost.ratio.seeds), 'interval': _interval(cost.ratio)},
+        **_interval_keys(cost.ratio),
     }
-    if price is not None:
-        for runs, hours in (('one_run', cost.one_run_gpu_h), ('separate', cost.separate_gpu_h)):
-            written[f'{runs}_price'] = None if hours is None else price * hours
-    return written
 
 
 def _differences(found: Differences, axis: str, resolve: float | None) -> dict[str, Any]:
@@ -143,8 +139,8 @@ def _over(found: MethodOverBaseline, axis: str, resolve: float | None) -> dict[s
         'speedup': [speedup_record(one) for one in found.speedups],
         'unlike_times': found.unlike_times,
         'crossings': {
-            axis: [_crossing(one) for one in found.crossings_in_counts],
-            'time_s': [_crossing(one) for one in found.crossings_in_time],
+            key: [{'budget': one.budget, 'better': one.better, **_interval_keys(one)} for one in found.crossings[along]]
+            for key, along in ((axis, axis), ('time_s', 'time'))
         },
     }
 
@@ -161,14 +157,14 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     The upper end of an interval is ``null`` where the curve ends within it.
     """
     bound = {answer.relation: answer.value} if answer.state == 'bound' else None
-    return {'state': answer.state, 'bound': bound, 'interval': _interval(answer), 'seeds': answer.seeds}
+    return {'state': answer.state, 'bound': bound, **_interval_keys(answer)}
 
 
-def _crossing(found: Crossing) -> dict[str, Any]:
-    return {'budget': found.budget, 'better': found.better, 'interval': _interval(found), 'seeds': found.seeds}
+def _interval_keys(found: Estimates | Answer | Crossing | Verdict) -> dict[str, Any]:
+    return {'interval': _interval(found), 'seeds': int(found.seeds)}
 
 
-def _interval(found: Estimates | Answer | Crossing) -> list[float | None] | None:
+def _interval(found: Estimates | Answer | Crossing | Verdict) -> list[float | None] | None:
     if math.isnan(found.low):
         return None
     return [float(end) if math.isfinite(end) else None for end in (found.low, found.high)]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
-from composer_clr.study.table import Curve
+from composer_clr.study.curve import Curve
 
 ACC = 'eval/MulticlassAccuracy'
 

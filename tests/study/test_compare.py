@@ -83,7 +83,7 @@ class TestByHand:
         assert over.at_equal_counts.mean_of_all.value.tolist() == near([2 / 3])
         assert over.at_equal_counts.mean_count.tolist() == [16, 32]
         (found,) = (one for one in findings(compared(curves)) if one.quantity == 'mean_improvement')
-        assert (found.value, found.note) == (near(-0.5), 'over 2 of 3 points')
+        assert (found.value, found.points, found.of_points) == (near(-0.5), 2, 3)
 
     def test_the_formula_is_of_the_points_that_cost_was_measured_over(self):
         runs = [run('baseline', 'anytime', [(4, 0.5), (8, 0.6), (16, 0.7)], seed) for seed in (17, 18)]
@@ -138,7 +138,7 @@ class TestByHand:
         assert found.methods['B'].improvement[1].tolist() == [0, 0]
         assert (found.methods['B'].cosine, found.taus) == (None, {16: None, 32: None})
         assert found.ranking == {16: [['A', 'B']], 32: [['A', 'B']]}
-        assert found.over_baseline['B'].crossings_in_counts == []
+        assert found.over_baseline['B'].crossings['epoch'] == []
 
     def test_a_gap_of_perplexity_is_a_ratio(self):
         metric = 'eval/LanguagePerplexity'

@@ -13,7 +13,7 @@ import pytest
 
 from composer_clr.study.agreement import cosine_similarity
 from composer_clr.study.alignment import Alignment
-from composer_clr.study.compare import Comparison, KindComparison, MethodOverBaseline, compare, improvements
+from composer_clr.study.compare import compare, improvements
 from composer_clr.study.differences import differences
 from composer_clr.study.estimates import figures
 from composer_clr.study.reach import crossings, speedups, times_to, value_within
@@ -50,20 +50,20 @@ def test_times_speedups_crossings_and_gaps(seeds):
         base, sooner, crossed = (
             curve(rng, seeds, lead, pace, m) for lead, pace, m in ((0, 100, 'b'), (0, 80, 'A'), (LEAD, 100, 'B'))
         )
-        found = differences(crossed, base, EPOCHS, Alignment('exact'), Alignment())
+        found = differences(crossed, base, EPOCHS, Alignment(), EPOCHS)
         assert found is not None
         answers = {
-            'reach': (times_to(base, [0.70], axis='epoch')[0], to_70),
-            'reach in time': (times_to(base, [0.70], axis='time')[0], 100 * to_70),
-            'within': (value_within(base, 9000.0, axis='time'), at_90),
+            'reach': (times_to(base, [0.70], 'epoch')[0], to_70),
+            'reach in time': (times_to(base, [0.70], 'time')[0], 100 * to_70),
+            'within': (value_within(base, 9000.0, 'time'), at_90),
             'speedup': (speedups(sooner, base, [0.68])[0].answer, 1.25),
             'speedup at a point': (speedups(sooner, base)[2].answer, 1.25),
         }
-        for by_time, true in ((False, CROSSING), (True, 100 * CROSSING)):
-            rising = [one for one in crossings(crossed, base, by_time=by_time) if one.better == 'B']
+        for axis, true in (('epoch', CROSSING), ('time', 100 * CROSSING)):
+            rising = [one for one in crossings(crossed, base, axis) if one.better == 'B']
             if rising:
                 nearest = min(rising, key=lambda one, true=true: abs(math.log(one.budget / true)))
-                answers[f'crossing {by_time}'] = nearest, true
+                answers[f'crossing {axis}'] = nearest, true
         for name, (one, true) in answers.items():
             held[name].append(one.low <= true <= one.high)
         held['gap'] += ((found.each.low <= LEAD) & (found.each.high >= LEAD)).tolist()
@@ -94,9 +94,8 @@ def test_cosines(seeds, true, deviation):
 def verdicts_of(study, values):
     """Returns the verdicts of the first kind, of seeds with other values: what a verdict does not need is left out."""
     curves = {key: replace(curve, value=values[key[0]]) for key, curve in study.curves.items()}
-    study = replace(study, curves=curves)
-    over = {method: MethodOverBaseline(one, None, [], [], [], None) for (method, _), one in improvements(study).items()}
-    return verdicts(Comparison(study, Alignment(), {'cyclic': KindComparison(over_baseline=over)}, {}))['cyclic']
+    improved = {method: one for (method, _), one in improvements(replace(study, curves=curves)).items()}
+    return verdicts({method: curve for (method, _), curve in curves.items()}, 'baseline', improved)
 
 
 def blank_study(seeds, *methods):
@@ -137,4 +136,4 @@ def test_the_verdicts_here_are_those_of_a_whole_comparison():
         for method, of_method in values.items()
         for seed, of_seed in enumerate(of_method.tolist())
     ]
-    assert verdicts_of(study, values) == verdicts(compare(Study.of(runs)))['cyclic']
+    assert verdicts_of(study, values) == {'A': compare(Study.of(runs)).kinds['cyclic'].over_baseline['A'].verdicts}

@@ -11,9 +11,9 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.long_csv import long_csv
 from composer_clr.study.ask import answer
 from composer_clr.study.compare import compare
-from composer_clr.study.pooling import differing_pace, without_odd_runs
+from composer_clr.study.pooling import differing_pace
 from composer_clr.study.record import record
-from composer_clr.study.screening import usable_curves
+from composer_clr.study.selection import usable_curves, without_odd_runs
 from composer_clr.study.table import Study
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
 

@@ -1,6 +1,7 @@
 """Times to values, speedups, crossings and the frontier: by hand, and beside searches on a dense grid."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,28 +25,29 @@ class TestOneSeed:
         [(0.2, (10, '=')), (0.4, (100, '=')), (0.6, (1000, '=')), (0.1, (10, '<=')), (0.7, (None, '='))],
     )
     def test_time_to_a_value(self, target, expected):
-        (found,) = times_to(CURVE, [target], axis='time')
+        (found,) = times_to(CURVE, [target], 'time')
         assert alone(found) == expected
         assert math.isnan(found.low)
-        (lower,) = times_to(line([1, 2], [-0.2, -0.6], times=[10, 1000]), [-target], axis='time', lower_is_better=True)
+        loss = replace(line([1, 2], [-0.2, -0.6], times=[10, 1000]), lower_is_better=True)
+        (lower,) = times_to(loss, [-target], 'time')
         assert alone(lower) == expected
 
     @pytest.mark.parametrize(
         ('time_s', 'expected'), [(9, (None, '=')), (10, (0.2, '=')), (100, (0.4, '=')), (1001, (0.6, '>='))]
     )
     def test_value_within(self, time_s, expected):
-        assert alone(value_within(CURVE, time_s, axis='time')) == expected
+        assert alone(value_within(CURVE, time_s, 'time')) == expected
 
     def test_the_best_so_far_counts(self):
         dips = line([1, 2, 3], [0.6, 0.5, 0.55])
-        assert alone(value_within(dips, 250, axis='time')) == (0.6, '=')
-        assert alone(times_to(dips, [0.55], axis='time')[0]) == (100, '<=')
+        assert alone(value_within(dips, 250, 'time')) == (0.6, '=')
+        assert alone(times_to(dips, [0.55], 'time')[0]) == (100, '<=')
 
     def test_a_time_that_is_a_mean_with_rounding_dust_is_its_own(self):
         dust = line([4, 8], [[0.5, 0.6]] * 3, times=[[10.1, 21], [10.2, 22], [10.3, 23]])
         first, last = dust.mean('time_s')
-        assert alone(value_within(dust, np.nextafter(first, 0), axis='time')) == (0.5, '=')
-        assert alone(value_within(dust, np.nextafter(last, 99), axis='time')) == (0.6, '=')
+        assert alone(value_within(dust, np.nextafter(first, 0), 'time')) == (0.5, '=')
+        assert alone(value_within(dust, np.nextafter(last, 99), 'time')) == (0.6, '=')
 
     def test_speedup(self):
         sooner, better = line([1, 2], [0.2, 0.6], times=[5, 500]), line([1, 2], [0.5, 0.9], times=[20, 2000])
@@ -97,7 +99,7 @@ class TestIntervalsBesideADenseSearch:
         curve = curves(seed)[1]
         mean, half = self.band(level(curve, self.grid))
         for target in (0.62, 0.70, 0.79):
-            (found,) = times_to(curve, [target], axis='epoch')
+            (found,) = times_to(curve, [target], 'epoch')
             for one, reached, otherwise in (
                 (found.value, mean >= target, math.nan),
                 (found.low, mean + half >= target, math.inf),
@@ -127,7 +129,7 @@ class TestIntervalsBesideADenseSearch:
         method, base = curves(seed, noise=0.004)
         mean, half = self.band(level(method, self.grid) - level(base, self.grid))
         points = np.abs(self.grid[:, None] - method.count).argmin(axis=0)
-        for found in crossings(method, base, by_time=False):
+        for found in crossings(method, base, 'epoch'):
             rising = 1 if found.better == 'A' else -1
             at = np.abs(self.grid - found.budget).argmin()
             assert rising * mean[max(at - 3, 0)] <= 1e-4
@@ -147,7 +149,7 @@ class TestIntervalsBesideADenseSearch:
         """Values are alike, and only the pace is not: the interval is that of the time itself."""
         paces = np.array([[90.0], [100.0], [115.0]])
         curve = line([1, 2, 4], [[0.5, 0.6, 0.7]] * 3, times=paces * [1, 2, 4])
-        (found,) = times_to(curve, [0.65], axis='time')
+        (found,) = times_to(curve, [0.65], 'time')
         deviation = stats.t.ppf(0.975, 2) * stats.sem(paces[:, 0]) / paces.mean()
         expected = 2**1.5 * paces.mean()
         assert [found.low, found.value, found.high] == pytest.approx(
@@ -169,7 +171,8 @@ class TestFrontier:
         rng = np.random.default_rng(17)
         for _ in range(50):
             some = [line(range(1, 9), rng.integers(0, 6, 8) / 8, rng.integers(1, 9, 8)) for _ in range(3)]
-            found = sorted((p.time_s, p.value) for p in frontier(some, lower_is_better=lower))
+            some = [replace(one, lower_is_better=lower) for one in some]
+            found = sorted((p.time_s, p.value) for p in frontier(some))
             assert found == self.slow_reference(some, -1 if lower else 1)
 
     def test_a_point_is_decided_if_no_other_curve_could_be_as_good(self):

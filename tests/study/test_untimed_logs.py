@@ -38,9 +38,9 @@ def test_they_are_compared_by_epochs_alone(runs):
     over = compared.kinds['log'].over_baseline['A']
     assert over.at_equal_counts is not None
     assert over.at_equal_counts.each.value == pytest.approx([2, 3, 1])
-    assert (over.at_equal_time, over.speedups, over.crossings_in_time) == (None, [], [])
+    assert (over.at_equal_time, over.speedups, over.crossings['time']) == (None, [], [])
     assert compared.kinds['log'].methods['A'].cost.counted_ratio == pytest.approx(28 / 16)
-    written = json.loads(json.dumps(record(compared, price=1.0), allow_nan=False))
+    written = json.loads(json.dumps(record(compared), allow_nan=False))
     assert written['methods']['A']['cost_ratio'] is written['methods']['A']['cost']['one_run_s'] is None
     assert not {one.quantity for one in findings(compared)} & {'cost_ratio', 'speedup', 'improvement_at_equal_time'}
 

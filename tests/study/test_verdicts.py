@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from composer_clr.study.compare import compare
+from composer_clr.study.findings import verdict_lines
 from composer_clr.study.reach import Crossing
 from composer_clr.study.table import Study
-from composer_clr.study.verdicts import Verdict, decided_crossings, tiers, verdict_lines, verdicts
+from composer_clr.study.verdicts import Verdict, decided_crossings, tiers
 from tests.helpers.runs_and_lines import run
 
 EPOCHS = (16, 32, 64)
@@ -38,8 +39,8 @@ def test_beside_a_slow_computation():
     freedom = len(curves) * (n - 1) * np.trace(shared) ** 2 / (shared**2).sum()
     # Two methods at three budgets.
     quantile = stats.t.ppf((1 + 0.95 ** (1 / 6)) / 2, freedom)
-    for method, found in verdicts(compared)['cyclic'].items():
-        for i, one in zip(budgets, found, strict=True):
+    for method, over in compared.kinds['cyclic'].over_baseline.items():
+        for i, one in zip(budgets, over.verdicts, strict=True):
             value = 100 * fmean(curves[method][:, i] - curves['baseline'][:, i])
             of_both = [of_point[method], of_point['baseline']]
             squares = (
@@ -52,13 +53,17 @@ def test_beside_a_slow_computation():
             assert one.decided == ('' if abs(value) <= half else 'better' if value > 0 else 'worse')
 
 
+def verdicts(compared):
+    return compared.kinds['cyclic'].over_baseline['BP'].verdicts
+
+
 def test_the_seeds_that_would_do_would():
-    found = verdicts(study(leads={'BP': (0.03, 0.003, 0.002)}))['cyclic']['BP']
+    found = verdicts(study(leads={'BP': (0.03, 0.003, 0.002)}))
     assert [one.decided for one in found] == ['better', '', '']
     assert found[1].would_do is not None
     assert found[2].would_do is not None
     assert 3 < found[1].would_do < found[2].would_do
-    (one,) = (v for v in verdicts(study(leads={'BP': (0.03, 0.003, 0.0)}, seeds=1))['cyclic']['BP'] if v.at == 16)
+    (one,) = (v for v in verdicts(study(leads={'BP': (0.03, 0.003, 0.0)}, seeds=1)) if v.at == 16)
     assert (one.decided, one.would_do, math.isnan(one.low)) == ('', None, True)
 
 
@@ -82,7 +87,9 @@ def test_what_is_said():
 
 
 def test_tiers_are_of_methods_of_which_each_is_decidedly_better_than_the_next():
-    found = tiers(study(leads={'A': (0.05, 0.03, 0.0), 'B': (0.0, 0.03, 0.0)}), 'cyclic')
+    compared = study(leads={'A': (0.05, 0.03, 0.0), 'B': (0.0, 0.03, 0.0)})
+    curves = {method: curve for (method, _), curve in compared.study.curves.items()}
+    found = tiers(curves, compared.kinds['cyclic'].ranking)
     assert set(found) == {16, 32}
     assert found[16][0] == ['A']
     assert set(found[16][1]) == {'B', 'baseline'}

@@ -1,17 +1,20 @@
-"""Selects the runs that a command can use, and leaves out points and runs that cannot be compared, with the reason."""
+"""Selects the points and runs that can be compared, and says of each other one why it is left out."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.metrics import default_metric, is_perplexity, measured
 from composer_clr.curves.names import METRIC_SETS
-from composer_clr.study.pooling import without_odd_runs
+from composer_clr.curves.settings import Difference, Effect, listed_differences
+from composer_clr.study.pooling import MOST_NAMED, Setting, by_curve, differing_settings
 from composer_clr.utils.errors import listed
 
-__all__ = ['is_amount', 'is_value', 'usable_curves']
+__all__ = ['usable_curves', 'without_odd_runs']
 
 # Of values, counts and times: squares and products of larger ones overflow.
 _LARGEST = 1e100
@@ -35,21 +38,20 @@ def usable_curves(
     if errors and strict:
         raise errors[0]
     metric = _full_name(with_points, metric, peak) if metric else default_metric(with_points, peak=peak)
-    counted = None if axis == 'time' else axis
     kept: list[TradeoffCurve] = []
     places: dict[tuple[str, str, int, float], str] = {}
     for curve in with_points:
-        axis = counted or default_axis([curve])
-        faults = [_fault(point, metric, axis, peak, curve.is_timed) for point in curve.points]
+        counted = default_axis([curve]) if axis in (None, 'time') else axis
+        faults = [_fault(point, metric, counted, peak, curve.is_timed) for point in curve.points]
         errors.extend(
-            CurveError(f'run {curve.place!r}: its point at {axis} {point_count(point, axis) or 0:g} {fault}')
+            CurveError(f'run {curve.place!r}: its point at {counted} {point_count(point, counted) or 0:g} {fault}')
             for point, fault in zip(curve.points, faults, strict=True)
             if fault
         )
         if any(faults):
             curve = curve.of_points(point for point, fault in zip(curve.points, faults, strict=True) if not fault)
         try:
-            _register(curve, axis, places)
+            _register(curve, counted, places)
         except CurveError as error:
             errors.append(error)
         else:
@@ -73,14 +75,43 @@ def _full_name(curves: Iterable[TradeoffCurve], metric: str, peak: bool) -> str:
     return found[0] if found else metric
 
 
-def is_amount(amount: float) -> bool:
-    """Returns whether a count or a time can be computed with: it is above 0, and not too large to be squared."""
-    return 1 / _LARGEST < amount < _LARGEST
+def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Returns the runs whose settings are those of most runs of their method and kind, and why others are left out.
+
+    Raises:
+        CurveError: If runs of a method and kind differ, and most of them do not agree.
+    """
+    curves = list(curves)
+    odd: dict[int, list[Difference]] = defaultdict(list)
+    for runs in by_curve(curves).values():
+        settings = differing_settings(runs, Effect.CURVE)
+        for setting in settings:
+            usual = _usual(setting)
+            for run, value in setting.values:
+                if value != usual:
+                    odd[id(run)].append(Difference(setting.name, value, usual))
+        if settings and 2 * sum(id(run) in odd for run in runs) >= len(runs):
+            raise settings[0].refusal()
+    errors = [_left_out(curve, odd[id(curve)]) for curve in curves if id(curve) in odd]
+    return [curve for curve in curves if id(curve) not in odd], errors
 
 
-def is_value(value: float) -> bool:
-    """Returns whether a metric's value can be computed with: it is finite, and not too large to be squared."""
-    return abs(value) < _LARGEST
+def _usual(setting: Setting) -> Any:
+    """Returns the value of more than half of the runs that record a setting."""
+    values = [value for _, value in setting.values]
+    usual = max(values, key=values.count)
+    if 2 * values.count(usual) <= len(values):
+        raise setting.refusal()
+    return usual
+
+
+def _left_out(curve: TradeoffCurve, found: list[Difference]) -> CurveError:
+    others = f'most runs of {curve.run.method}, {curve.run.kind}'
+    more = f' and {len(found) - MOST_NAMED} more' if len(found) > MOST_NAMED else ''
+    return CurveError(
+        f'run {curve.place!r} has {listed_differences(found[:MOST_NAMED], others)}{more}: give it a method of its own '
+        '(snapshot.method), or leave it out'
+    )
 
 
 def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool, is_timed: bool) -> str:
@@ -93,21 +124,17 @@ def _fault(point: TradeoffPoint, metric: str, axis: str, peak: bool, is_timed: b
     if metric not in values:
         others = f', only {listed(sorted(values))}' if values else ''
         return f'has no metric {label!r}{others}: it is left out; name a metric that all points have'
-    if not is_value(values[metric]) or (is_perplexity(metric) and values[metric] <= 0):
+    if not abs(values[metric]) < _LARGEST or (is_perplexity(metric) and values[metric] <= 0):
         return f'has {label} {values[metric]}: it is left out; train the run again, or correct the file'
     amounts = {axis: point_count(point, axis) or 0.0}
     for what, amount in (amounts | ({'wall_clock_train_s': point.wall_clock_train_s} if is_timed else {})).items():
-        if not is_amount(amount):
+        if not 1 / _LARGEST < amount < _LARGEST:
             return f'has {what} {amount}: it is left out; it must be above 0, correct the file'
     return ''
 
 
 def _register(curve: TradeoffCurve, axis: str, places: dict[tuple[str, str, int, float], str]) -> None:
-    """Registers the counts of a run.
-
-    Raises:
-        CurveError: If two of its points, or another run of its seed, have one of them.
-    """
+    """Registers the counts of a run; refuses one of which two points, or another run of its seed, have the same."""
     run, counts = curve.run, distinct_points(curve, axis)
     if run.seed is None:
         return
