@@ -1,15 +1,17 @@
-"""Trains one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--check]``.
+"""Trains one recipe: ``composer -n N -m composer_clr.train RECIPE [key=value ...] [--code MODULE ...] [--check]``.
 
-``--check`` builds everything, tries two training batches and one evaluation batch, and prints the cost of the run;
-nothing is kept. ``--until=16ep`` ends training at that trough, after its point; the same command without it goes on,
-for which it needs ``checkpoint.folder`` and ``checkpoint.autoresume=true``. ``--keys`` prints every key of a recipe
-with its type, default and meaning. ``--traceback`` shows where in the code an error was raised. The exit status is 2
-for a run that cannot be started, 1 for one that failed later.
+``--code mine.py`` executes a file, or a module, of your own, and the recipe may name what it defines:
+``model.name=mine:network``. ``--check`` builds everything, tries two training batches and one evaluation batch, and
+prints the cost of the run; nothing is kept. ``--until=16ep`` ends training at that trough, after its point; the same
+command without it goes on, for which it needs ``checkpoint.folder`` and ``checkpoint.autoresume=true``. ``--keys``
+prints every key of a recipe with its type, default and meaning. ``--traceback`` shows where in the code an error was
+raised. The exit status is 2 for a run that cannot be started, 1 for one that failed later.
 """
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,9 +39,15 @@ __all__ = ['main']
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, trains, and returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    flags = {argument for argument in arguments if argument.startswith('-')}
-    name, *overrides = [argument for argument in arguments if argument not in flags] or ['']
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument('--code', action='append', default=[])
+    try:
+        options, words = parser.parse_known_args(arguments)
+    except ArgumentError as error:
+        print(f'composer_clr.train: {error}: pass --code mine.py', file=sys.stderr)
+        return 2
+    flags = {word for word in words if word.startswith('-')}
+    name, *overrides = [word for word in words if word not in flags] or ['']
     if '--keys' in flags:
         print(explained_keys())
         return 0
@@ -50,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         untils = {flag for flag in flags if flag.startswith('--until=')}
         unknown = sorted(flags - untils - {'--check', '--traceback'})
         if unknown:
-            raise RecipeError(f'{unknown[0]}: unknown option: pass --check, --until=TIME, --traceback, or key=value')
-        recipe = load_recipe(name, overrides)
+            known = '--check, --until=TIME, --traceback, --code MODULE, or key=value'
+            raise RecipeError(f'{unknown[0]}: unknown option: pass {known}')
+        recipe = load_recipe(name, overrides, options.code)
         until = _until(recipe, untils)
         end_with_launcher()
         with torch_errors():

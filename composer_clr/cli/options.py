@@ -32,6 +32,7 @@ __all__ = [
     'JsonFile',
     'LowerIsBetter',
     'Metric',
+    'OwnCode',
     'Peak',
     'Runs',
     'Strict',
@@ -81,6 +82,15 @@ AllSeeds = Annotated[
     bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
 ]
 TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
+OwnCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        '--code',
+        metavar='MODULE',
+        help='Your own network, data, algorithms: a file such as mine.py, or a module, which is executed. Recipes name '
+        'what it defines, model.name=mine:network. May be repeated.',
+    ),
+]
 Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
 _MOST_LINES = 50
 _PICTURES = ('.png', '.svg', '.pdf')

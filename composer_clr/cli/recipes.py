@@ -12,6 +12,7 @@ import typer
 
 from composer_clr.cli.options import (
     JsonFile,
+    OwnCode,
     check_output,
     notes_on_stderr,
     say,
@@ -40,18 +41,21 @@ def sweep(
             help="The command that starts a module: 'composer -n 8 -m' on eight GPUs; 'llmfoundry train' for its YAML."
         ),
     ] = 'python -m',
+    code: OwnCode = None,
 ) -> None:
     """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
     from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
     from composer_clr.recipes.study import launched_ranks, study
 
-    arguments = study_arguments(recipes, seeds, kinds, methods)
+    arguments = study_arguments(recipes, seeds, kinds, methods, code)
     words = shlex.split(launcher)
     # All or nothing: an error in one command comes before the first is started.
     if is_llm_foundry(words):
         if methods is not None:
             raise RecipeError(f'--methods {methods}: are for recipes: name LLM Foundry algorithms in the YAML')
-        names, _ = arguments.pop('names'), arguments.pop('methods')
+        if code:
+            raise RecipeError(f'--code {code[0]}: is for recipes: name it in code_paths of the YAML')
+        names, *_ = (arguments.pop(name) for name in ('names', 'methods', 'code'))
         with notes_on_stderr():
             runs = [run for name in names for run in llm_foundry_study(name, **arguments)]
     else:
@@ -76,6 +80,7 @@ def ensemble(
         str,
         typer.Option(help="What started the run, where its folder has {world_size} in it: 'composer -n 8 -m'."),
     ] = 'python -m',
+    code: OwnCode = None,
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate ensembles of a run's snapshots: the mean of the probabilities of the last k troughs, at each trough.
@@ -87,7 +92,7 @@ def ensemble(
     from composer_clr.recipes.study import launched_ranks
     from composer_clr.training.saved_weights import ensembles_of_recipe
 
-    curve, ensembles = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher))
+    curve, ensembles = ensembles_of_recipe(recipe, overrides or [], most, launched_ranks(launcher), code or [])
     if csv_file is not None:
         write_result(csv_file, long_csv(ensembles[1:]).encode())
     records = [
@@ -140,6 +145,7 @@ def merge(
     decay: Annotated[
         str, typer.Option(help='The decay that the average stands for: linear (uniform), cosine or 1-sqrt.')
     ] = 'linear',
+    code: OwnCode = None,
 ) -> None:
     """Evaluate averages of the checkpoints of a run whose rate does not decay: a curve that nobody planned.
 
@@ -153,7 +159,13 @@ def merge(
     overrides = [word for word in checkpoints if '=' in word]
     with notes_on_stderr():
         curve = merged_curve(
-            recipe, files, overrides, marks=None if marks is None else marks.split(','), window=window, decay=decay
+            recipe,
+            files,
+            overrides,
+            marks=None if marks is None else marks.split(','),
+            window=window,
+            decay=decay,
+            code=code or [],
         )
     write_result(output, curve.to_json().encode(), MERGED)
     counts = listed([str(count) for count in curve.run.schedule['averaged']])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from composer_clr.cli.options import notes_on_stderr
+from composer_clr.cli.options import OwnCode, notes_on_stderr
 from composer_clr.recipes.schema import RecipeError
 
 __all__ = ['Kinds', 'Methods', 'Recipes', 'Seeds', 'run', 'study_arguments']
@@ -21,7 +21,9 @@ Methods = Annotated[
 ]
 
 
-def study_arguments(recipes: list[str], seeds: str, kinds: str, methods: str | None) -> dict[str, Any]:
+def study_arguments(
+    recipes: list[str], seeds: str, kinds: str, methods: str | None, code: list[str] | None = None
+) -> dict[str, Any]:
     """Returns the arguments of :func:`~composer_clr.recipes.study.planned_runs` from those of a command.
 
     Example:
@@ -41,6 +43,7 @@ def study_arguments(recipes: list[str], seeds: str, kinds: str, methods: str | N
         'seeds': numbers,
         'kinds': kinds.split(','),
         'methods': methods.split(',') if methods is not None else (),
+        'code': code or (),
     }
 
 
@@ -60,6 +63,7 @@ def run(
         Path | None,
         typer.Option(metavar='FOLDER', help='Write a job array for sbatch here, and run nothing.'),
     ] = None,
+    code: OwnCode = None,
 ) -> None:
     """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
 
@@ -77,7 +81,7 @@ def run(
     if devices is not None and not gpus:
         raise RecipeError(f'--devices {devices!r}: names no GPU: name some, such as 0,1, or leave it out')
     with notes_on_stderr():
-        planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods), ranks=Ranks(ranks, ranks))
+        planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods, code), ranks=Ranks(ranks, ranks))
     if slurm is not None:
         from composer_clr.training.slurm import write_job_array
 

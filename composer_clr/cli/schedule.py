@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from composer_clr.cli.options import check_picture, say, write_picture
+from composer_clr.cli.options import OwnCode, check_picture, say, write_picture
 from composer_clr.cli.tables import Table, show
 from composer_clr.recipes.preview import Branch, Extension
 from composer_clr.schedule.averages import most_open, read_average, tail
@@ -36,6 +36,7 @@ def schedule(
     picture: Annotated[
         Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
     ] = None,
+    code: OwnCode = None,
 ) -> None:
     """Show the cycles of a recipe's run, its points, and the cost of the curve beside one run per point.
 
@@ -47,11 +48,11 @@ def schedule(
 
     if picture is not None:
         check_picture(picture)
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = load_recipe(recipe, overrides or [], code or [])
     notes = []
     if points is not None:
         fitting = fitting_overrides(loaded, points)
-        loaded = load_recipe(recipe, [*(overrides or []), *fitting])
+        loaded = load_recipe(recipe, [*(overrides or []), *fitting], code or [])
         notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
     if start is not None:
         notes.append(extension_note(extended(loaded, start)))

@@ -76,14 +76,15 @@ _EFFECTS: tuple[tuple[Effect, tuple[str, ...]], ...] = (
             *(f'{RECIPE}.{name}' for name in ('precision', 'compile', 'data.num_workers')),
         ),
     ),
-    # Callbacks watch, but for those that evaluate other weights.
-    (Effect.CURVE, (f'{RECIPE}.callbacks.TroughAverage*', f'{RECIPE}.callbacks.FastCycles*')),
+    # Callbacks watch, but for those that evaluate other weights, and perhaps one's own (module:Name).
+    (Effect.CURVE, tuple(f'{RECIPE}.callbacks.{name}' for name in ('TroughAverage*', 'FastCycles*', '*:*'))),
     (Effect.NONE, (f'{RECIPE}.callbacks*',)),
 )
 # What a recipe alone shows, and its Trainer does not: compared also where the settings of both Trainers are known.
 _OF_RECIPES_ALONE = (
     *(f'{RECIPE}.model.{name}' for name in ('name', 'num_classes', 'arguments*')),
     *(f'{RECIPE}.data.{name}' for name in ('name', 'path', 'sequence_length', 'arguments*')),
+    *(f'{RECIPE}.{name}' for name in ('code.*', 'callbacks.*:*')),
 )
 # Keys that only some kinds of run read; for a run of another kind they are of no matter.
 _OF_KINDS = {

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from composer_clr.curves.names import ANYTIME, check_run_name, method_name
+from composer_clr.recipes.code import check_own_names, read_code
 from composer_clr.recipes.families import check_family
 from composer_clr.recipes.schema import Recipe, RecipeError, key_defaults, recipe_keys
 from composer_clr.recipes.untrusted_yaml import References, merged, nested, read_mapping, read_override, value_at
@@ -40,28 +41,29 @@ _SECTIONS = {name.rpartition('.')[0]: {} for name in recipe_keys() if '.' in nam
 _T = TypeVar('_T')
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = (), code: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and checks it against its schema.
 
     Args:
         name (str): A shipped recipe (``'quickstart/digits'``) or the path of a YAML file.
         overrides (Sequence[str]): ``key=value`` pairs, values in YAML's notation.
+        code (Sequence[str]): Modules of one's own, as ``--code`` names them. They are imported when a Trainer is built.
 
     Raises:
-        RecipeError: If the recipe or a key is unknown, or a value is missing or has the wrong type.
+        RecipeError: If the recipe, a key or a module is unknown, or a value is missing or has the wrong type.
 
     Example:
         >>> load_recipe('quickstart/digits', ['schedule.kind=standard', 'max_duration=4ep']).run_name
         'digits-baseline-standard-4ep-seed17'
     """
-    return RecipeTemplate(name).with_overrides(overrides).recipe()
+    return RecipeTemplate(name, code).with_overrides(overrides).recipe()
 
 
 class RecipeTemplate:
     """Reads the files of a recipe once, to make it with many values of some of its keys."""
 
-    def __init__(self, name: str):
-        self._name = name
+    def __init__(self, name: str, code: Sequence[str] = ()):
+        self._name, self._code = name, read_code(code)
         # What each source holds, later ones on top.
         self._layers = _with_bases(name)
 
@@ -76,11 +78,14 @@ class RecipeTemplate:
         """Returns the recipe, checked; ``values`` are plain values by key, such as ``{'schedule.kind': 'cyclic'}``."""
         own = [nested(key, value) for key, value in (values or {}).items()]
         keys = merged([_SECTIONS, *(layer for _, layer in self._layers), *own])
+        if 'code' in keys:
+            raise RecipeError(f'{self._source("code")}: code: is no key of a recipe: pass --code mine.py')
         snapshot, algorithms = keys['snapshot'], keys.get('algorithms')
         if isinstance(snapshot, dict) and snapshot.get('method') is None:
             chosen = algorithms if isinstance(algorithms, dict) else {}
-            snapshot['method'] = method_name(name for name, arguments in chosen.items() if arguments is not False)
-        keys = _refused_by(self._name, lambda: References(keys, key_defaults()).filled(keys))
+            names = [name for name, arguments in chosen.items() if arguments is not False]
+            snapshot['method'] = method_name(name.rpartition(':')[2] for name in names)
+        keys = _refused_by(self._name, lambda: References(keys, key_defaults()).filled(keys)) | {'code': self._code}
         recipe = self._typed(keys)
         schedule, optimizer = recipe.schedule, recipe.optimizer
         # An override removes an argument of the base's optimizer, which another optimizer may lack.
@@ -91,6 +96,7 @@ class RecipeTemplate:
             schedule.schedule_free = {name: getattr(typed, name) for name in schedule.schedule_free}
         if schedule.kind == ANYTIME:
             _refused_by('schedule.average', lambda: read_average(schedule.average))
+        check_own_names(recipe)
         check_family(recipe, self._name)
         try:
             read_duration('max_duration', recipe.max_duration)
@@ -114,9 +120,7 @@ class RecipeTemplate:
 
     def _fault(self, name: str, faults: Sequence[ErrorDetails]) -> str:
         """Returns a line on a key: which source has what for it, and what would be right."""
-        source = next(
-            (source for source, layer in reversed(self._layers) if value_at(layer, name, self) is not self), self._name
-        )
+        source = self._source(name)
         section, _, key = name.rpartition('.')
         if faults[0]['type'] == 'unexpected_keyword_argument':
             inner = [other.removeprefix(f'{section}.') for other in recipe_keys() if other.startswith(section)]
@@ -129,6 +133,11 @@ class RecipeTemplate:
             right = ' or '.join(fault['msg'].removeprefix('Input should be ') for fault in faults)
         shown = '' if source.startswith(f'{name}=') else f'{name}={reprlib.repr(faults[0]["input"])}: '
         return f'{source}: {shown}must be {right}'
+
+    def _source(self, key: str) -> str:
+        """Returns the name of what gives a key its value: a recipe, or an override."""
+        given = (source for source, layer in reversed(self._layers) if value_at(layer, key, self) is not self)
+        return next(given, self._name)
 
 
 def shipped_recipes() -> list[str]:

@@ -9,6 +9,8 @@ recipe before running it:
   in to services. ``callbacks.LoadCheckpoint`` unpickles, and is refused.
 * ``snapshot.folder``, ``checkpoint.folder`` and ``data.path``: folders, or object stores, that the run writes to, or
   downloads shards to. ``model.arguments.weights`` downloads torchvision's weights.
+* Names with a colon, ``mine:network``: functions and classes of the modules that you name with ``--code``, which the
+  recipe may call with any arguments. It cannot name other modules.
 """
 
 from __future__ import annotations
@@ -62,9 +64,11 @@ class ModelRecipe:
     """The network and its loss. Its name decides the family of the recipe, image classifier or language model.
 
     Attributes:
-        name (str): An image classifier, ``small_resnet`` or one of torchvision such as ``resnet50``; or a language
-            model, ``small_transformer``.
-        num_classes (int | None): Number of classes; required for image classifiers, and for them only.
+        name (str): An image classifier, ``small_resnet`` or one of torchvision such as ``resnet50``; a language model,
+            ``small_transformer``; or, with ``--code mine.py``, your own, ``mine:network``: a class or function that
+            returns a ``ComposerModel``, or a torch module, which is trained as one of the data's family.
+        num_classes (int | None): Number of classes; required for image classifiers, and for them only. Your own network
+            gets it if it takes an argument of this name.
         loss (str | None): Of an image classifier ``soft_cross_entropy`` or ``binary_cross_entropy_with_logits``, of a
             language model ``cross_entropy``. Default: ``None``, the first of the family.
         arguments (dict): Further arguments of the network, by name.
@@ -83,7 +87,10 @@ class DataRecipe:
     Attributes:
         name (str): Images: ``digits``; ``cifar10``; ``imagefolder``, a folder with ``train/`` and ``val/``, each with
             one folder per class; or ``streaming``, MDS shards of the same. Text: ``standard_library``, bytes of the
-            sources of Python's standard library.
+            sources of Python's standard library. With ``--code mine.py`` your own, ``mine:loaders``: a function of
+            ``batch_size`` and ``eval_batch_size``, per rank, that returns a training and an evaluation loader or
+            ``DataSpec``. It also gets ``path`` and ``num_workers`` where they are set, and ``seed``, ``num_classes``
+            and ``sequence_length`` if it takes them.
         path (str | None): The folder of the data, where there is one.
         sequence_length (int | None): Tokens per sample; required for language models, and for them only.
         batch_size (int | str): Training samples per batch, over all ranks; of text also in tokens, ``2048tok``.
@@ -109,7 +116,8 @@ class OptimizerRecipe:
     """The optimizer.
 
     Attributes:
-        name (str): A class of ``composer.optim`` or ``torch.optim``. Default: ``'DecoupledSGDW'``.
+        name (str): A class of ``composer.optim`` or ``torch.optim``; or your own, ``mine:Optimizer``. Default:
+            ``'DecoupledSGDW'``.
         lr (float): Learning rate at the top of a cycle.
         weight_decay (float): Weight decay. Default: ``0.0``.
         arguments (dict): Further arguments of the optimizer, by name, such as ``momentum``; ``null`` removes one of
@@ -272,13 +280,15 @@ class Recipe:
         algorithms (dict): Algorithms of Composer and of this package by class name, with their arguments, in order:
             ``{MixUp: {alpha: 0.2}, LabelSmoothing: {smoothing: 0.1}}``. ``false`` in place of the arguments removes one
             of the base's, here and for callbacks and loggers. ``in_cycles: true`` makes one follow the cycles rather
-            than the whole run; see :class:`~composer_clr.InCycles`.
+            than the whole run; see :class:`~composer_clr.InCycles`. Your own are ``mine:Algorithm``.
         evaluation (EvaluationRecipe): Evaluation.
         snapshot (SnapshotRecipe): The points of the curve.
         callbacks (dict): Composer's callbacks, :class:`~composer_clr.TroughAverage` and
-            :class:`~composer_clr.FastCycles` by class name, each with its arguments: ``{SpeedMonitor: {}}``.
+            :class:`~composer_clr.FastCycles` by class name, each with its arguments: ``{SpeedMonitor: {}}``. Your own
+            are ``mine:Callback``.
         loggers (dict): Composer's loggers by class name, each with its arguments: ``{WandBLogger: {project: clr}}``.
         checkpoint (CheckpointRecipe): The Trainer's own checkpoints.
+        code (dict): Modules of your own, which ``--code mine.py`` names, and no recipe. Default: ``{}``, none.
     """
 
     run_name: str
@@ -299,6 +309,7 @@ class Recipe:
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     checkpoint: CheckpointRecipe = field(default_factory=CheckpointRecipe)
+    code: dict[str, Any] = field(default_factory=dict)
 
     @property
     def curve_kind(self) -> str:
@@ -306,11 +317,12 @@ class Recipe:
         return self.snapshot.kind or self.schedule.curve_kind
 
     def plain(self) -> dict[str, Any]:
-        """Returns what a curve keeps of the recipe, as nested plain values.
+        """Returns what a curve keeps of the recipe, as nested plain values: of ``code`` the digests by module.
 
         That is without ``loggers``, whose arguments may be secret, and which change nothing.
         """
-        return {name: value for name, value in asdict(self).items() if name != 'loggers'}
+        kept = {name: value for name, value in asdict(self).items() if name != 'loggers'}
+        return {**kept, 'code': {module: code.digest for module, code in self.code.items()}}
 
 
 class Key(NamedTuple):

@@ -113,6 +113,7 @@ def planned_runs(
     kinds: Sequence[str] = ('cyclic', 'standard'),
     methods: Sequence[str] = (),
     ranks: Ranks | None = ONE_RANK,
+    code: Sequence[str] = (),
 ) -> list[PlannedRun]:
     """Lists the runs of a study, complete ones included.
 
@@ -129,6 +130,7 @@ def planned_runs(
         methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`method_algorithms`.
             Default: ``()``, the recipe's own.
         ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
+        code (Sequence[str]): Modules of one's own, as ``--code`` names them. Default: ``()``, none.
 
     Raises:
         RecipeError: If a recipe cannot be read, its troughs depend on the data, or two runs would write to one folder.
@@ -142,7 +144,7 @@ def planned_runs(
     runs: dict[str, PlannedRun] = {}
     notes: set[str] = set()
     for name in names:
-        template = RecipeTemplate(name)
+        template = RecipeTemplate(name, code)
         for method, for_method in _with_methods(overrides, methods):
             for run in _runs(name, template.with_overrides(for_method), for_method, seeds, kinds, ranks, notes):
                 if method not in (None, run.recipe.snapshot.method):
@@ -312,6 +314,7 @@ def _runs(
     }
     notes |= {f'{name}: {plan.cut}' for plan in plans.values() if plan.cut is not None}
     others = [override for override in overrides if override.partition('=')[0] != 'max_duration']
+    others += [f'--code={one.source}' for one in cyclic.code.values()]
     for seed in seeds:
         for kind in kinds:
             trunk = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -15,18 +15,19 @@ import composer.loggers
 import composer.optim
 import torch
 from composer import Trainer
-from composer.core import Algorithm, Callback, DataSpec, Event, Precision, State
+from composer.core import Algorithm, Callback, DataSpec, Event, Precision, State, ensure_data_spec
 from composer.loggers import LoggerDestination
 from composer.optim import ComposerScheduler, CosineAnnealingWithWarmupScheduler
 from composer.utils import dist, reproducibility
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, DistributedSampler
 
 from composer_clr.curves.curve import Run
 from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE
 from composer_clr.curves.settings import RECIPE
-from composer_clr.data import data_set
+from composer_clr.data import DATA_SETS, data_set
 from composer_clr.data.loaders import SampleOrder
-from composer_clr.recipes.families import LANGUAGE_MODEL, family_of, samples_per_batch
+from composer_clr.recipes.families import samples_per_batch
 from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError, ScheduleRecipe
 from composer_clr.recording.branch_points import BranchPoints
@@ -34,7 +35,7 @@ from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.progress import TroughProgress
 from composer_clr.schedule.scheduler import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.training.models import build_model
-from composer_clr.training.registry import all_named, built, classes, named
+from composer_clr.training.registry import all_named, built, classes, known_as, named, own_names, taken
 from composer_clr.training.start_checkpoint import load_trainer, settle_start
 from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import one_line
@@ -52,10 +53,12 @@ def build_trainer(recipe: Recipe, *, callbacks: Sequence[Callback] = (), eval_su
     if precision not in (None, Precision.FP32) and not torch.cuda.is_available():
         raise RecipeError(f'precision={recipe.precision}: needs a GPU, and this machine has none: pass precision=fp32')
     scheduler = _schedule(recipe.schedule)
-    algorithms = _algorithms(recipe.algorithms)
+    # Imported before the seed is set: a module may draw random numbers.
+    own = own_names(recipe.code)
+    algorithms = _algorithms(recipe.algorithms, own)
     loggers = build_loggers(recipe)
     callbacks = [
-        *_callbacks(recipe.callbacks),
+        *_callbacks(recipe.callbacks, own),
         *_of_kind(recipe),
         TroughProgress(),
         _snapshot(recipe),
@@ -116,7 +119,7 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
         known['WandBLogger'] = partial(recipe_logger, recipe.run_name, resumable=recipe.checkpoint.autoresume)
     elif recipe.snapshot.log_artifact:
         raise RecipeError('snapshot.log_artifact=true logs to Weights & Biases: add loggers.WandBLogger.project=NAME')
-    return all_named('loggers', known, recipe.loggers)
+    return all_named('loggers', known, recipe.loggers, LoggerDestination)
 
 
 def fit(trainer: Trainer) -> bool:
@@ -142,34 +145,53 @@ def snapshot_of(trainer: Trainer) -> ParetoSnapshot:
     return next(callback for callback in trainer.state.callbacks if isinstance(callback, ParetoSnapshot))
 
 
-def build_data(recipe: Recipe) -> tuple[DataSpec, DataSpec]:
+def build_data(recipe: Recipe) -> tuple[DataSpec, ...]:
     """Builds the training and evaluation data of a recipe, each rank's share of every batch."""
     data, ranks = recipe.data, dist.get_world_size()
     if not data.timeout_s >= 0:
         raise RecipeError(f'data.timeout_s={data.timeout_s}: must be a number of seconds, or 0 to wait for ever')
-    arguments: dict[str, Any] = {'num_workers': data.num_workers, 'seed': recipe.seed}
+    sizes = {}
     for key in ('batch_size', 'eval_batch_size'):
         samples = samples_per_batch(recipe, key)
         if samples < ranks or samples % ranks:
             value = getattr(data, key)
             what = '' if samples == value else f' is {samples} sequences, which'
             raise RecipeError(f'data.{key}={value}:{what} must be a positive multiple of the number of ranks, {ranks}')
-        arguments[key] = samples // ranks
-    if family_of(recipe) == LANGUAGE_MODEL:
-        arguments['sequence_length'] = data.sequence_length
-    else:
-        arguments['num_classes'] = recipe.model.num_classes
-    if data.path is not None:
-        arguments['path'] = data.path
-    make = built(f'data.name={data.name}', data_set, {'name': data.name})
-    specs = built(f'data.{data.name}', make, arguments | data.arguments)
+        sizes[key] = samples // ranks
+    make = known_as('data.name', dict.fromkeys(DATA_SETS, data_set) | own_names(recipe.code), data.name)
+    if make is data_set:
+        make = built(f'data.name={data.name}', data_set, {'name': data.name})
+    asked = {'path': data.path, 'num_workers': data.num_workers or None}
+    known = {
+        'num_workers': data.num_workers,
+        'seed': recipe.seed,
+        'num_classes': recipe.model.num_classes,
+        'sequence_length': data.sequence_length,
+    }
+    arguments = {**sizes, **{key: value for key, value in asked.items() if value is not None}, **taken(make, known)}
+    made = built(f'data.{data.name}', make, arguments | data.arguments)
+    specs = built(f'data.{data.name}', _two_specs, {'made': made, 'sizes': sizes})
     for spec in specs:
         if isinstance(spec.dataloader, DataLoader) and spec.dataloader.num_workers:
             spec.dataloader.timeout = data.timeout_s
     return specs
 
 
-def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+def _two_specs(made: object, sizes: Mapping[str, int]) -> tuple[DataSpec, ...]:
+    """Returns what a function has made as training and evaluation data, in batches of the sizes asked for."""
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        raise ValueError(
+            f'makes {type(made).__name__}: must make two loaders or DataSpecs, for training and evaluation'
+        )
+    specs = tuple(ensure_data_spec(one) for one in made)
+    for spec, (key, size) in zip(specs, sizes.items(), strict=True):
+        batch_size = getattr(spec.dataloader, 'batch_size', None)
+        if batch_size not in (None, size):
+            raise ValueError(f'makes batches of {batch_size} per rank, and data.{key} asks for {size}')
+    return specs
+
+
+def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> Optimizer:
     """Builds the optimizer; in a run of the kind ``schedule-free``, as ``schedule.schedule_free`` changes it."""
     free = recipe.schedule.kind == SCHEDULE_FREE
     changes = recipe.schedule.schedule_free if free else {}
@@ -186,8 +208,8 @@ def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optim
         modules.append(built(f'optimizer.name={section.name}: {extra}', import_module, {'name': 'schedulefree'}))
     arguments = {'lr': section.lr, 'weight_decay': section.weight_decay, **section.arguments}
     try:
-        known = classes(torch.optim.Optimizer, *modules)
-        optimizer = named('optimizer.name', known, section.name, {'params': model.parameters(), **arguments})
+        known = classes(Optimizer, *modules) | own_names(recipe.code)
+        optimizer = named('optimizer.name', known, section.name, {'params': model.parameters(), **arguments}, Optimizer)
     except RecipeError as error:
         if 'name' not in changes or 'arguments' in changes or not section.arguments:
             raise
@@ -261,8 +283,8 @@ def _as_loaded(recipe: dict[str, Any], loaded: Run | None) -> dict[str, Any]:
     return {**recipe, 'seed': then['seed'], 'optimizer': optimizer}
 
 
-def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
-    """Builds algorithms of Composer and of this package; ``in_cycles: true`` makes one follow the cycles."""
+def _algorithms(chosen: dict[str, Any], own: Mapping[str, Callable[..., Any]]) -> list[Algorithm]:
+    """Builds algorithms of Composer, of this package and one's own; ``in_cycles: true`` makes one follow the cycles."""
     if not chosen:
         return []
     import composer.algorithms
@@ -271,8 +293,8 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
     from composer_clr.algorithms.hyperparameters import CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay
     from composer_clr.algorithms.in_cycles import InCycles
 
-    own = (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
-    known = classes(Algorithm, composer.algorithms) | {algorithm.__name__: algorithm for algorithm in own}
+    ours = (CyclicBatchSize, CyclicGradientClipping, CyclicMomentum, CyclicWeightDecay)
+    known = {**classes(Algorithm, composer.algorithms), **{one.__name__: one for one in ours}, **own}
     algorithms = []
     for name, arguments in chosen.items():
         if arguments is False:
@@ -281,13 +303,13 @@ def _algorithms(chosen: dict[str, Any]) -> list[Algorithm]:
         in_cycles = arguments.pop('in_cycles', False)
         if not isinstance(in_cycles, bool):
             raise RecipeError(f'{key}={in_cycles!r}: must be true or false')
-        algorithm = named('algorithms', known, name, arguments)
+        algorithm = named('algorithms', known, name, arguments, Algorithm)
         algorithms.append(built(key, InCycles, {'algorithm': algorithm}) if in_cycles else algorithm)
     return algorithms
 
 
-def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
-    """Builds callbacks of Composer and of this package."""
+def _callbacks(chosen: dict[str, Any], own: Mapping[str, Callable[..., Any]]) -> list[Callback]:
+    """Builds callbacks of Composer, of this package and one's own."""
     if not chosen:
         return []
     import composer.callbacks
@@ -300,8 +322,8 @@ def _callbacks(chosen: dict[str, Any]) -> list[Callback]:
             'callbacks.LoadCheckpoint: unpickles a file, and replaces weights while the curve grows: pass '
             'checkpoint.load_path to start from a checkpoint that you trust'
         )
-    known = classes(Callback, composer.callbacks) | {own.__name__: own for own in (TroughAverage, FastCycles)}
-    return all_named('callbacks', known, chosen)
+    ours = {one.__name__: one for one in (TroughAverage, FastCycles)}
+    return all_named('callbacks', {**classes(Callback, composer.callbacks), **ours, **own}, chosen, Callback)
 
 
 def _of_kind(recipe: Recipe) -> list[Callback]:

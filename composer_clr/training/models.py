@@ -15,26 +15,44 @@ from torch import nn
 from torchmetrics import Metric
 from torchvision.models.resnet import BasicBlock
 
+from composer_clr.recipes.code import is_own
 from composer_clr.recipes.families import LANGUAGE_MODEL, family_of
-from composer_clr.recipes.schema import Recipe
-from composer_clr.training.registry import built, known_as
+from composer_clr.recipes.schema import Recipe, RecipeError
+from composer_clr.training.registry import built, known_as, named, own_names, taken
 
 __all__ = ['LanguageModel', 'SmallResNet', 'SmallTransformer', 'build_model', 'small_resnet18']
 
 
 def build_model(recipe: Recipe) -> ComposerModel:
-    """Builds the network of a recipe, with the loss and the metrics of its family."""
-    model = recipe.model
+    """Builds the network of a recipe, with the loss and the metrics of its family; a ComposerModel has its own."""
+    model, network = recipe.model, _network(recipe)
+    if isinstance(network, ComposerModel):
+        if model.loss is not None:
+            raise RecipeError(f'model.loss={model.loss}: the ComposerModel of {model.name} has its own: leave it out')
+        return network
     if family_of(recipe) == LANGUAGE_MODEL:
-        arguments: dict[str, Any] = {'sequence_length': recipe.data.sequence_length, **model.arguments}
-        transformer = built(f'model.{model.name}', SmallTransformer, arguments)
-        return LanguageModel(transformer, loss=_loss(model.loss, cross_entropy))
-    builder = torchvision.models.get_model_builder
-    classifiers = {name: builder(name) for name in torchvision.models.list_models(torchvision.models)}
-    make = known_as('model.name', _SMALL | classifiers, model.name)
-    network = built(f'model.{model.name}', make, {'num_classes': model.num_classes, **model.arguments})
+        return LanguageModel(network, loss=_loss(model.loss, cross_entropy))
+    if model.num_classes is None:
+        raise RecipeError(
+            f'model.name={model.name}: makes a torch module, whose loss is not known: pass model.num_classes=10 for a '
+            'classifier of 10 classes, data.sequence_length for a language model, or make a ComposerModel'
+        )
     loss = _loss(model.loss, soft_cross_entropy, binary_cross_entropy_with_logits)
     return ComposerClassifier(network, num_classes=model.num_classes, loss_fn=loss)
+
+
+def _network(recipe: Recipe) -> nn.Module:
+    model, length = recipe.model, recipe.data.sequence_length
+    sizes = {'num_classes': model.num_classes, 'sequence_length': length}
+    if is_own(model.name):
+        known = own_names(recipe.code)
+        sizes = taken(known_as('model.name', known, model.name), sizes)
+        return named('model.name', known, model.name, {**sizes, **model.arguments}, nn.Module)
+    sizes = {name: size for name, size in sizes.items() if size is not None}
+    builder = torchvision.models.get_model_builder
+    known = {name: builder(name) for name in torchvision.models.list_models(torchvision.models)}
+    make = known_as('model.name', _SMALL | known, model.name)
+    return built(f'model.{model.name}', make, {**sizes, **model.arguments})
 
 
 def _loss(name: str | None, *losses: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -115,9 +133,6 @@ def small_resnet18(num_classes: int = 10, in_channels: int = 3, **arguments: Any
     return network
 
 
-_SMALL: dict[str, Callable[..., nn.Module]] = {'small_resnet': SmallResNet, 'small_resnet18': small_resnet18}
-
-
 class SmallTransformer(nn.Module):
     r"""A decoder-only transformer: learned positions, layer norm before each part, GELU, output tied to the embedding.
 
@@ -186,6 +201,13 @@ class _CausalAttention(nn.Module):
         q, k, v = self.qkv(stream).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+
+
+_SMALL: dict[str, Callable[..., nn.Module]] = {
+    'small_resnet': SmallResNet,
+    'small_resnet18': small_resnet18,
+    'small_transformer': SmallTransformer,
+}
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -45,6 +45,7 @@ def merged_curve(
     marks: Sequence[str] | None = None,
     window: float = 0.25,
     decay: str = 'linear',
+    code: Sequence[str] = (),
 ) -> TradeoffCurve:
     """Evaluates averages of a run's checkpoints, as a curve of the kind ``merged``."""
     try:
@@ -52,7 +53,7 @@ def merged_curve(
     except ValueError as error:
         raise RecipeError(str(error)) from error
     read = read_checkpoints(checkpoints)
-    recipe = load_recipe(name, overrides)
+    recipe = load_recipe(name, overrides, code)
     trainer = build_evaluator(
         replace(
             recipe,
@@ -91,10 +92,14 @@ def merged_curve(
 
 
 def ensembles_of_recipe(
-    name: str, overrides: Sequence[str] = (), most: int | None = None, ranks: Ranks | None = ONE_RANK
+    name: str,
+    overrides: Sequence[str] = (),
+    most: int | None = None,
+    ranks: Ranks | None = ONE_RANK,
+    code: Sequence[str] = (),
 ) -> tuple[TradeoffCurve, list[TradeoffCurve]]:
     """Returns the curve of a recipe's run, and those of the ensembles of its snapshots."""
-    recipe = load_recipe(name, overrides)
+    recipe = load_recipe(name, overrides, code)
     folder = run_folder(recipe, ranks)
     if '://' in folder:
         raise CurveError(f'{folder}: snapshots are read from a local folder: copy it here and pass snapshot.folder')

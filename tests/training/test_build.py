@@ -55,7 +55,7 @@ def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
         ('model.name=resnet5', "model.name='resnet5': unknown name.*did you mean 'resnet50'"),
         ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
         ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
-        ('data.name=digit', "data.name=digit: unknown name, did you mean 'digits'. .the data sets are cifar10, digits"),
+        ('data.name=digit', "data.name='digit': unknown name, did you mean 'digits'. .known: cifar10, .*your own"),
         ('model.num_classes=7', 'data.digits: num_classes=7: digits has 10 classes'),
         ('data.name=imagefolder', "data.imagefolder: .*'train_images'"),
         ('data.arguments.train_images=5000', 'data.digits: train_images=5000.*897'),
