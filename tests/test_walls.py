@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'figures': {'study', *FOUNDATIONS},
     'recording': {'algorithms', 'loggers', *FOUNDATIONS},
     'averaging': {'recording', *FOUNDATIONS},
-    'training': {'algorithms', 'averaging', 'data', 'recipes', 'recording', 'loggers', *FOUNDATIONS},
+    'training': {'algorithms', 'averaging', 'data', 'loggers', 'recipes', 'recording', 'study', *FOUNDATIONS},
 }
 MAY_IMPORT['cli'] = set(MAY_IMPORT)
 # `__init__.py` names what users import, `train.py` is a program.

@@ -48,6 +48,7 @@ from composer_clr.curves.axes import PLURALS, UNITS, count_labels
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.metrics import difference_unit, in_points
 from composer_clr.curves.names import STANDARD
+from composer_clr.curves.stops import stop_notes
 from composer_clr.utils.errors import listed
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolve: float | None
         *(() if resolve is None else _resolving(found, resolve)),
         *(warning for warning in study.warnings if warning not in unlike),
         *study.notes,
+        *stop_notes(study.runs),
     ]
     for kind, of_kind in compared.kinds.items():
         where = f'{kind}: ' if several else ''

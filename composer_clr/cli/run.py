@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from composer_clr.cli.forecast import check_sigma
 from composer_clr.cli.options import OwnCode, notes_on_stderr
 from composer_clr.recipes.schema import RecipeError
 
@@ -50,7 +51,10 @@ def study_arguments(
 def run(
     recipes: Recipes,
     seeds: Seeds = '17',
-    kinds: Kinds = 'cyclic,standard',
+    kinds: Annotated[
+        str | None,
+        typer.Option(help='Kinds of run, separated by commas; by default cyclic,standard, with --calibrate cyclic.'),
+    ] = None,
     methods: Methods = None,
     jobs: Annotated[
         int | None, typer.Option('-j', '--jobs', min=1, help='Runs side by side; by default one, or one per GPU named.')
@@ -63,15 +67,38 @@ def run(
         Path | None,
         typer.Option(metavar='FOLDER', help='Write a job array for sbatch here, and run nothing.'),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            '--calibrate',
+            help="Train the baseline's standard run to the second trough alone, for equivalent lengths.",
+        ),
+    ] = False,
+    race: Annotated[
+        bool,
+        typer.Option('--race', help='From the fourth trough on, stop a method that cannot reach what the leader has.'),
+    ] = False,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help='For --race: standard deviation of a run between seeds, in points of a fraction; by default measured.'
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help='For --race: label/metric; by default as compare chooses it.')
+    ] = None,
     code: OwnCode = None,
 ) -> None:
     """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
 
     The output of each run goes to train.log in its folder. Ctrl-C ends the runs; the same command resumes them. A run
-    that fails does not stop the others; the exit status is then 1.
+    that fails does not stop the others; the exit status is then 1. The same command without --race trains the methods
+    that a race has stopped. With --slurm, a race writes the array of its next stage alone: repeat the command when
+    these jobs have ended.
     """
     from composer_clr.cli.run_display import displayed, print_failures
-    from composer_clr.recipes.study import Ranks, planned_runs
+    from composer_clr.recipes.study import Ranks, calibration, planned_runs
+    from composer_clr.training.race import Race
     from composer_clr.training.study import StudyRunner, check_devices
 
     for word in recipes:
@@ -80,18 +107,43 @@ def run(
     gpus = [gpu.strip() for gpu in (devices or '').split(',') if gpu.strip()]
     if devices is not None and not gpus:
         raise RecipeError(f'--devices {devices!r}: names no GPU: name some, such as 0,1, or leave it out')
+    for option, value in (('--sigma', sigma), ('--metric', metric)):
+        if value is not None and not race:
+            raise RecipeError(f'{option} {value}: is for --race: pass that too, or leave it out')
+    check_sigma(sigma)
+    if calibrate and 'standard' in (kinds or '').split(','):
+        raise RecipeError(
+            f'--kinds {kinds}: trains all standard runs, of which --calibrate trains one: leave out one of the two'
+        )
+    kinds = kinds or ('cyclic' if calibrate else 'cyclic,standard')
+    arguments = study_arguments(recipes, seeds, kinds, methods, code)
     with notes_on_stderr():
-        planned = planned_runs(**study_arguments(recipes, seeds, kinds, methods, code), ranks=Ranks(ranks, ranks))
+        if calibrate:
+            arguments['kinds'].append('standard')
+        planned = planned_runs(**arguments, ranks=Ranks(ranks, ranks))
+    if calibrate:
+        planned = calibration(planned)
+    runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
+    judge = Race(runner.runs, metric=metric, sigma=sigma) if race else None
     if slurm is not None:
         from composer_clr.training.slurm import write_job_array
 
-        number = write_job_array(planned, slurm, jobs=jobs, ranks=ranks)
-        typer.echo(f'{number} of {len(planned)} runs' + (f': sbatch {slurm / "study.sbatch"}' if number else ' to do'))
+        if judge is not None:
+            judge.advance()
+        waiting = [each.planned for each in runner.runs if each.state == 'waiting']
+        number = write_job_array(waiting, slurm, jobs=jobs, ranks=ranks)
+        if judge is not None:
+            typer.echo('\n'.join(judge.lines()))
+        again = '' if judge is None else ', then this command again'
+        typer.echo(
+            f'{number} of {len(planned)} runs' + (f': sbatch {slurm / "study.sbatch"}{again}' if number else ' to do')
+        )
         return
-    runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
     check_devices(gpus)
     with displayed(runner.runs) as update:
-        runner.run(update)
+        runner.run(update, *([] if judge is None else [judge.advance]))
+    if judge is not None:
+        typer.echo(judge.lines()[-1])
     failed = any(each.state == 'failed' for each in runner.runs)
     if failed:
         print_failures(runner.runs)

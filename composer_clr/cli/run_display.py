@@ -51,12 +51,11 @@ def print_failures(runs: Sequence[StudyRun], console: Console | None = None) -> 
 
 def study_view(runs: Sequence[StudyRun], seconds: float) -> RenderableType:
     """Returns the live view of a study: how many runs are done, and how far those are that run."""
-    count = {state: sum(run.state == state for run in runs) for state in ('done', 'running', 'failed', 'waiting')}
+    count = {state: sum(run.state == state for run in runs) for state in ('done', 'running', 'failed', 'stopped')}
     head = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=max(1, len(runs)), completed=count['done'] + count['failed'], width=30)
+    bar = ProgressBar(total=max(1, len(runs)), completed=count['done'] + count['failed'] + count['stopped'], width=30)
     words = [f'{count["done"]} of {len(runs)} runs done', f'{count["running"]} running']
-    if count['failed']:
-        words.append(f'{count["failed"]} failed')
+    words += [f'{count[state]} {state}' for state in ('failed', 'stopped') if count[state]]
     words.append(_clock(seconds))
     if (left_s := _left_s(runs, seconds)) is not None:
         words.append(f'about {_clock(left_s)} left')
@@ -73,7 +72,7 @@ def _left_s(runs: Sequence[StudyRun], seconds: float) -> float | None:
     one_unit = len({run.planned.unit for run in runs}) == 1
     done = left = 0.0
     for run in runs:
-        length = run.planned.troughs[-1] if one_unit else 1
+        length = run.planned.length if one_unit else 1
         part = _part(run)
         # Runs that were complete before have taken no time.
         done += length * part if run.seconds else 0.0
@@ -84,14 +83,14 @@ def _left_s(runs: Sequence[StudyRun], seconds: float) -> float | None:
 def _part(run: StudyRun) -> float:
     """Returns how much of a run has been recorded."""
     if run.state == 'running':
-        return run.planned.troughs[run.points - 1] / run.planned.troughs[-1] if run.points else 0.0
+        return run.planned.troughs[run.points - 1] / run.planned.length if run.points else 0.0
     return float(run.state == 'done')
 
 
 def _progress(run: StudyRun) -> list[Text]:
     troughs = run.planned.troughs
     following = troughs[run.points] if run.points < len(troughs) else None
-    left = '' if run.pace_s is None else f'{_clock(run.pace_s * troughs[-1] * (1 - _part(run)))} left'
+    left = '' if run.pace_s is None else f'{_clock(run.pace_s * run.planned.length * (1 - _part(run)))} left'
     return [
         Text(f'{run.points} of {len(troughs)} points'),
         Text(f'next at {following:g}{run.planned.unit}' if following is not None else ''),
@@ -116,11 +115,11 @@ class _Lines:
             if run.state == 'waiting' and run.reason and id(run) not in self._waits:
                 self._waits.add(id(run))
                 _print(self._console, f'{run.name}: {run.reason}')
-            if id(run) in self._ended or run.state not in ('done', 'failed', 'interrupted'):
+            if id(run) in self._ended or run.state not in ('done', 'failed', 'interrupted', 'stopped'):
                 continue
             self._ended.add(id(run))
             number = f'{len(self._ended):>{len(str(len(self._runs)))}}/{len(self._runs)}'
-            words = {'done': 'done', 'failed': f'failed: {run.reason}', 'interrupted': 'interrupted'}[run.state]
+            words = {'failed': f'failed: {run.reason}', 'stopped': run.reason}.get(run.state, run.state)
             _print(self._console, f'{number} {run.name}: {words} ({_clock(run.seconds)})')
 
 

@@ -34,7 +34,7 @@ class Stop:
         most (float): What it could have reached at most by the last trough, noise included.
         leader (str): The method that led.
         leader_value (float): Its best mean so far.
-        sigma (float): The standard deviation of one value between seeds; of perplexities, of their logarithms.
+        sigma (float): The standard deviation of one value between seeds, in percentage points of a fraction.
         is_stated (bool): Whether ``sigma`` was stated, and not measured.
     """
 

@@ -17,7 +17,9 @@ import yaml
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.names import (
     ANYTIME,
+    BASELINE,
     SCHEDULE_FREE,
+    STANDARD,
     branch_file,
     filled_in,
     kind_without_shape,
@@ -36,6 +38,7 @@ __all__ = [
     'PLACES',
     'PlannedRun',
     'Ranks',
+    'calibration',
     'check_same_settings',
     'launched_ranks',
     'planned_runs',
@@ -163,6 +166,33 @@ def planned_runs(
     return list(runs.values())
 
 
+def calibration(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Returns planned runs without their standard ones, but for those that equivalent lengths are measured from.
+
+    These are the runs of each baseline to the second trough; where no recipe makes a baseline, of the first method.
+
+    Raises:
+        RecipeError: If there is no second trough.
+
+    Example:
+        >>> for run in calibration(planned_runs(['quickstart/digits'], methods=['LS', 'baseline'])): print(run.folder)
+        runs/quickstart/digits-LS-cyclic-64ep-seed17
+        runs/quickstart/digits-baseline-cyclic-64ep-seed17
+        runs/quickstart/digits-baseline-standard-8ep-seed17
+    """
+    standard = [run for run in runs if run.recipe.schedule.kind == STANDARD]
+    methods = [run.recipe.snapshot.method for run in standard]
+    calibrated = BASELINE if BASELINE in methods else methods[0]
+    kept = [run for run in runs if run.recipe.schedule.kind != STANDARD]
+    for run, method in zip(standard, methods, strict=True):
+        troughs = sorted({other.troughs[0] for other in standard if other.name == run.name})
+        if len(troughs) < 2:
+            raise RecipeError(f'--calibrate: {run.name} has no second trough: pass a longer max_duration')
+        if method == calibrated and run.troughs[0] == troughs[1]:
+            kept.append(replace(run, calibrates=True))
+    return kept
+
+
 def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
     """Returns the folder of a recipe's curve; ``None`` for ``ranks`` means that their number is not known."""
     folder = recipe.snapshot.folder
@@ -181,7 +211,8 @@ def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
 class PlannedRun:
     """A run of a study: its recipe's name and overrides, and its complete curve's folder, troughs and their unit.
 
-    ``trunk`` is the folder of the run that this one branches off, which must be complete first.
+    ``trunk`` is the folder of the run that this one branches off, which must be complete first. ``calibrates``: whether
+    equivalent lengths are measured from it. ``stage`` is the number of points to train to for now; ``None``: all.
     """
 
     name: str
@@ -191,9 +222,21 @@ class PlannedRun:
     troughs: Sequence[int]
     unit: str
     trunk: str | None = None
+    calibrates: bool = False
+    stage: int | None = None
+
+    @property
+    def length(self) -> int:
+        """What it is trained to for now, in its unit."""
+        return self.troughs[-1 if self.stage is None else self.stage - 1]
+
+    @property
+    def until(self) -> str | None:
+        """The trough that its stage ends at, as a time string; ``None`` where that is the end of training."""
+        return None if self.length == self.troughs[-1] else f'{self.length}{self.unit}'
 
     def is_complete(self) -> bool:
-        """Returns whether the folder holds this run's complete curve, or its curve up to where it diverged.
+        """Returns whether the folder holds this run's curve up to its stage, or up to where it diverged.
 
         A run that diverged is not repeated: it would diverge again. The curve of another run, or of this one under
         other settings, is a ``RecipeError``, unless it may go on with ``snapshot.on_change=continue``.
@@ -219,7 +262,7 @@ class PlannedRun:
             start = () if kind == 'branch' else ('checkpoint.load_path',)
             what = f'{self.folder}: {"complete" if complete else "begun"}'
             check_same_settings(curve.run, self.recipe, what, also=start)
-        return complete
+        return complete or (self.stage is not None and passed >= self.stage)
 
 
 def troughs_passed(curve: TradeoffCurve, troughs: Sequence[int], unit: str) -> int | None:

@@ -8,11 +8,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.stops import Stop
-from composer_clr.study.estimates import Array
+from composer_clr.study.estimates import Array, student_t
 from composer_clr.study.table import Study
 from composer_clr.utils.errors import UserError
 
@@ -129,8 +128,8 @@ def decide(
         trough (str): The trough as a time string.
         left (int): The number of troughs that are left.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`~.metrics.default_metric`.
-        sigma (float | None): The standard deviation of one value between seeds: in points for a fraction or a
-            percentage, as a fraction of a perplexity, else in the metric's unit. Default: ``None``, measured.
+        sigma (float | None): The standard deviation of one value between seeds: in percentage points of a
+            fraction, else in the metric's own unit. Default: ``None``, measured.
 
     Raises:
         CurveError: If the runs cannot be compared, or neither two seeds nor ``sigma`` tell the noise.
@@ -147,11 +146,12 @@ def decide(
     deviation, freedom = seed_deviation(samples)
     if sigma is None and not freedom:
         raise CurveError('--race: the noise is not known from one seed: pass two --seeds, or --sigma such as 0.1')
-    quantile = float(stdtrit(freedom, _ONE_SIDED) if sigma is None else ndtri(_ONE_SIDED))
-    deviation = deviation if sigma is None else sigma / study.scale
-    of_mean = deviation / np.sqrt([len(one) for one in samples])
     means = np.array([one.mean(axis=0) for one in samples])
-    judged = hopeless(sign * means, left, of_mean, quantile)
+    # What a difference of the study's values is in the unit of sigma: of logarithms, to first order.
+    unit = np.exp(means[:, -1]) if study.is_ratio else np.full(len(means), study.scale)
+    of_value = np.full(len(means), deviation) if sigma is None else sigma / unit
+    quantile = float(student_t(freedom if sigma is None else math.inf, _ONE_SIDED))
+    judged = hopeless(sign * means, left, of_value / np.sqrt([len(one) for one in samples]), quantile)
 
     def in_unit(value: float) -> float:
         return math.exp(value) if study.is_ratio else value
@@ -168,7 +168,7 @@ def decide(
             most=in_unit(sign * float(judged.most[i])),
             leader=methods[judged.leader],
             leader_value=in_unit(sign * judged.leads_with),
-            sigma=deviation,
+            sigma=float(of_value[i] * unit[i]),
             is_stated=sigma is not None,
         )
         for i in np.flatnonzero(judged.stopped)

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,7 +42,8 @@ _COUNT_GPUS = 'import torch; print(torch.cuda.device_count())'
 class StudyRun:
     """A run of a study; its state is ``waiting``, ``running``, ``done``, ``failed`` or ``interrupted``.
 
-    ``process`` is that of its last start, and ``slot`` its place among those side by side.
+    In a race it is also ``held``, at the end of its stage or before its first, or ``stopped``. ``process`` is that of
+    its last start, and ``slot`` its place among those side by side.
     """
 
     planned: PlannedRun
@@ -78,14 +79,20 @@ class StudyRun:
         """Ends it with a reason."""
         self.state, self.reason = 'failed', reason
 
+    def go_on(self, stage: int | None = None) -> None:
+        """Has it trained to a stage, or to its end, unless it has been."""
+        self.planned = replace(self.planned, stage=stage)
+        self.state, self._losses = 'waiting', 0
+        self.has_ended()
+
     def has_ended(self) -> bool:
-        """Returns whether its folder holds the complete curve, or that of another run; then sets the state."""
+        """Returns whether its folder holds the curve that is planned, or that of another run; then sets the state."""
         try:
             if self.planned.is_complete():
                 self.settle(0)
         except RecipeError as error:
             self.fail(str(error))
-        return self.state in ('done', 'failed')
+        return self.state in ('done', 'held', 'failed')
 
     def start(self, server: RunServer, slot: int, environment: Mapping[str, str], ranks: int) -> None:
         """Starts it, unless it has ended, or another process trains it."""
@@ -157,7 +164,7 @@ class StudyRun:
         if code:
             self.fail(failure(code, self.log))
             return
-        self.state = 'done'
+        self.state = 'done' if self.planned.until is None else 'held'
         if not self.is_local:
             return
         try:
@@ -166,20 +173,23 @@ class StudyRun:
         except (CurveError, RecipeError) as error:
             self.fail(str(error))
             return
+        points = sum(not point.stopped for point in curve.points)
         if curve.points and curve.points[-1].diverged:
             self.fail(
                 f'diverged by epoch {curve.points[-1].epoch:g}: pass a lower optimizer.lr, and another run_name or '
                 f'remove {self.planned.folder}'
             )
         elif not complete:
-            points = sum(not point.stopped for point in curve.points)
             stopped = f', stopped before {curve.run.ended_at.get("trough")}' if curve.run.ended_at else ''
-            self.fail(f'ended with {points} of {len(self.planned.troughs)} points{stopped}')
+            self.fail(f'ended with {points} of {self.planned.stage or len(self.planned.troughs)} points{stopped}')
+        elif points == len(self.planned.troughs):
+            self.state = 'done'  # it was trained beyond its stage before
 
 
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
-    """Returns recipe and overrides of a run that can be resumed, and the folder to be removed at its end, if any."""
+    """Returns the words that train a run, resumed if it has begun, and the folder to be removed at its end, if any."""
     words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
+    words += [] if planned.until is None else [f'--until={planned.until}']
     if planned.recipe.checkpoint.folder is not None:
         return words, None
     checkpoints = f'{planned.folder}/checkpoints'
@@ -211,14 +221,15 @@ class StudyRunner:
     def running(self) -> list[StudyRun]:
         return [run for run in self.runs if run.state == 'running']
 
-    def run(self, show: Callable[[], None]) -> None:
+    def run(self, show: Callable[[], None], then: Callable[[], bool] = lambda: False) -> None:
         """Runs them, and calls ``show`` several times per second.
 
-        SIGINT and SIGTERM end them, to be resumed by the next call; the signal is then in ``interrupted``.
+        When none is left, ``then`` is called, which returns whether others go on now, as in a race. SIGINT and SIGTERM
+        end them, to be resumed by the next call; the signal is then in ``interrupted``.
         """
         with self._signals():
             try:
-                while self._step():
+                while self._step() or (self.interrupted is None and then()):
                     show()
             finally:
                 self._stop()
@@ -247,7 +258,7 @@ class StudyRunner:
         ready = [run for run in self.runs if run.state == 'waiting' and time.monotonic() >= run.look_at_s]
         if len(self._slots) > 1:
             # The longest first, so that those that end last are short.
-            ready.sort(key=lambda run: -run.planned.troughs[-1])
+            ready.sort(key=lambda run: -run.planned.length)
         by_folder = {run.planned.folder: run for run in self.runs}
         for run in ready:
             trunk = by_folder.get(run.planned.trunk or '')

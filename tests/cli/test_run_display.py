@@ -15,7 +15,7 @@ REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder
 
 
 def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None):
-    planned = SimpleNamespace(troughs=[4, 8], unit='ep')
+    planned = SimpleNamespace(troughs=[4, 8], unit='ep', length=8)
     entry: Any = SimpleNamespace(
         name=name,
         state=state,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.study.race import check_doublings, decide, hopeless, seed_deviation
 from composer_clr.utils.errors import UserError
 from tests.helpers.curves import point
+from tests.helpers.paper import paper_curves
 
 Z = 1.6448536269514722
 GOOD, POOR = [0.60, 0.70, 0.75, 0.775], [0.50, 0.60, 0.65, 0.675]
@@ -115,13 +113,13 @@ class TestDecide:
         (stop,) = stops(runs('good', GOOD), runs('poor', POOR), sigma=0.1)
         assert (stop.method, stop.leader, stop.trough, stop.points) == ('poor', 'good', '128ep', 4)
         assert stop.most == pytest.approx(0.675 + 0.0125 + 2 * Z * 0.001)
-        assert (stop.value, stop.leader_value, stop.sigma) == (0.675, 0.775, 0.001)
+        assert (stop.value, stop.leader_value, stop.sigma) == (0.675, 0.775, pytest.approx(0.1))
         assert str(stop) == 'stopped at 128ep: at most 69.08%, good has 77.50%'
 
     def test_percent_and_fractions_are_stopped_alike(self):
         (stop,) = stops(runs('good', [100 * v for v in GOOD]), runs('poor', [100 * v for v in POOR]), sigma=0.1)
         assert str(stop) == 'stopped at 128ep: at most 69.08, good has 77.5'
-        assert stop.sigma == 0.1
+        assert stop.sigma == pytest.approx(0.1)
 
     def test_losses_are_stopped_alike(self):
         good, poor = ([1 - v for v in values] for values in (GOOD, POOR))
@@ -133,14 +131,14 @@ class TestDecide:
     def test_perplexities_are_stopped_by_their_logarithms(self):
         good, poor = ([math.exp(1 - v) for v in values] for values in (GOOD, POOR))
         named = [runs(*of, metric='eval/LanguagePerplexity') for of in (('good', good), ('poor', poor))]
-        (stop,) = stops(*named, sigma=0.001)
+        (stop,) = stops(*named, sigma=0.001 * poor[-1])
         assert stop.most == pytest.approx(math.exp(1 - (0.675 + 0.0125 + 2 * Z * 0.001)))
         assert stop.leader_value == pytest.approx(good[-1])
 
     def test_the_noise_is_measured_between_seeds_with_students_quantile(self):
         # Two seeds 0.018 apart: a deviation of 0.009 sqrt(2) per value, of 0.009 per mean, with 2 degrees of freedom.
         (stop,) = stops(runs('good', GOOD, (1, 2), noise=0.018), runs('poor', POOR, (1, 2), noise=0.018))
-        assert (stop.sigma, stop.is_stated) == (pytest.approx(0.009 * math.sqrt(2)), False)
+        assert (stop.sigma, stop.is_stated) == (pytest.approx(0.9 * math.sqrt(2)), False)
         assert stop.most == pytest.approx(0.675 + 0.0125 + 2 * 2.919985580353725 * 0.009)
         assert stops(runs('good', GOOD, (1, 2), noise=0.05), runs('poor', POOR, (1, 2), noise=0.05)) == []
         # A stated one is that of a value, which a mean over seeds has less of.
@@ -179,21 +177,14 @@ def test_lengths_double_within_five_percent_from_the_second_trough_on():
 
 
 @pytest.fixture(scope='module')
-def paper():
+def paper(tmp_path_factory):
     """The paper's cyclic curves in percent, at the troughs and best near them, of its eight methods."""
-    named = os.environ.get('COMPOSER_CLR_REFERENCE')
-    if not named:
-        pytest.skip("COMPOSER_CLR_REFERENCE names no copy of the paper's curves")
-    source = Path(named) / 'portes2022_resnet50_imagenet.csv' if Path(named).is_dir() else Path(named)
-    with source.open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    methods = dict.fromkeys(row['method'] for row in rows if row['kind'] == 'standard')
+    curves = paper_curves(tmp_path_factory.mktemp('paper'))
+    methods = {curve.run.method for curve in curves if curve.run.kind == 'standard'}
+    cyclic = {curve.run.method: curve.points for curve in curves if curve.run.kind == 'cyclic'}
     return {
-        column: {
-            method: [100 * float(row[column]) for row in rows if (row['kind'], row['method']) == ('cyclic', method)]
-            for method in methods
-        }
-        for column in ('top1_end', 'top1_max')
+        name: {method: [100 * getattr(one, name)['top1'] for one in cyclic[method]] for method in sorted(methods)}
+        for name in ('metrics', 'peak_metrics')
     }
 
 
@@ -214,18 +205,20 @@ class TestPaper:
         return set(alive), 1 - trained / len(curves) / 512
 
     def test_37_percent_of_the_epochs_are_saved(self, paper):
-        alive, saved = self.replayed(paper['top1_max'])
+        alive, saved = self.replayed(paper['peak_metrics'])
         assert saved == pytest.approx(0.375)
         assert alive == {'MX', 'LS+MX', 'BP+CL+LS+MX'}
-        at_128 = stops(*(runs(method, values[:4]) for method, values in paper['top1_max'].items()), left=2, sigma=0.12)
+        at_128 = stops(
+            *(runs(method, values[:4]) for method, values in paper['peak_metrics'].items()), left=2, sigma=0.12
+        )
         assert {stop.method: str(stop) for stop in at_128} == {
             'baseline': 'stopped at 128ep: at most 77.99, BP+CL+LS+MX has 78.29',
             'BP': 'stopped at 128ep: at most 78.01, BP+CL+LS+MX has 78.29',
         }
 
-    @pytest.mark.parametrize('column', ['top1_max', 'top1_end'])
-    def test_no_winner_of_218_subsets_of_methods_is_stopped(self, paper, column):
-        curves = paper[column]
+    @pytest.mark.parametrize('measured', ['peak_metrics', 'metrics'])
+    def test_no_winner_of_218_subsets_of_methods_is_stopped(self, paper, measured):
+        curves = paper[measured]
         subsets = [each for size in range(3, 8) for each in itertools.combinations(curves, size)]
         assert len(subsets) == 218
         for subset in subsets:
