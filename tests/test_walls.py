@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'recipes': FOUNDATIONS,
     'loggers': FOUNDATIONS,
     'figures': {'study', *FOUNDATIONS},
+    'report': {'figures', 'study', *FOUNDATIONS},
     'recording': {'algorithms', 'loggers', *FOUNDATIONS},
     'averaging': {'recording', *FOUNDATIONS},
     'training': {'algorithms', 'averaging', 'data', 'loggers', 'recipes', 'recording', 'study', *FOUNDATIONS},

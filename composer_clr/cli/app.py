@@ -16,6 +16,7 @@ from composer_clr.cli.forecast import forecast
 from composer_clr.cli.imports import convert_images, import_wandb
 from composer_clr.cli.plot import plot
 from composer_clr.cli.recipes import ensemble, merge, sweep
+from composer_clr.cli.report import report
 from composer_clr.cli.run import run
 from composer_clr.cli.schedule import schedule
 from composer_clr.utils.errors import UserError, one_line
@@ -37,6 +38,7 @@ for _command in (
     compare,
     ask,
     forecast,
+    report,
     export,
     import_wandb,
     schedule,

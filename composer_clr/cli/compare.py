@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from composer_clr.cli.options import (
+    Align,
     AllSeeds,
     Baseline,
     CurveAxis,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from composer_clr.study.findings import Finding
     from composer_clr.study.table import Study
 
-__all__ = ['compare']
+__all__ = ['compare', 'comparison_notes', 'mean_tables', 'point_tables']
 
 _MOST_NOTES = 16
 _TWO, _THREE = (partial(number, digits=digits) for digits in (2, 3))
@@ -69,7 +70,7 @@ def compare(
     methods: CurveMethods = None,
     kinds: CurveKinds = None,
     points: Annotated[bool, typer.Option('--points', help='Show the figures at every point too.')] = False,
-    align: Annotated[str, typer.Option(help='interpolate, exact or nearest.')] = 'interpolate',
+    align: Align = 'interpolate',
     axis: CurveAxis = None,
     tolerance: Tolerance = 0.05,
     peak: Peak = False,
@@ -113,13 +114,13 @@ def compare(
     write_json(json_file, record(compared, resolve=resolve))
     show_lines(verdict_lines(compared), json_file, form=table_format)
     found = findings(compared)
-    tables = [*_means(compared, found), *(_points(study, found) if points else ())]
+    tables = [*mean_tables(compared, found), *(point_tables(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):
-        notes = _notes(compared, found, resolve) if i == len(tables) else []
+        notes = _first(comparison_notes(compared, found, resolve)) if i == len(tables) else []
         show(table, notes, json_file, form=table_format)
 
 
-def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
+def mean_tables(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
     """Yields the means over the points: of gaps to the standard curves, and of improvements over the baseline."""
     study = compared.study
     digits = 3 if in_points(study.metric, study.scale) else 4
@@ -170,7 +171,7 @@ def _means(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:
         yield Table(f'improvement over {study.baseline}, {unit}, ± half of the 95% interval', headers, rows, 2)
 
 
-def _points(study: Study, found: Sequence[Finding]) -> Iterator[Table]:
+def point_tables(study: Study, found: Sequence[Finding]) -> Iterator[Table]:
     """Yields a row per method, kind and point: its gap; its improvements and its speedup over the baseline."""
     over = {'improvement': 'improvement', 'improvement_at_equal_time': 'at equal time', 'speedup': 'speedup'}
     for title, quantities in (('gap to standard runs', {'gap': 'gap'}), (f'over {study.baseline}', over)):
@@ -200,7 +201,7 @@ def _points_of(study: Study, found: Sequence[Finding], title: str, quantities: M
     return Table(title, ['method', 'kind', PLURALS[study.axis], *quantities.values()], rows, 2)
 
 
-def _notes(compared: Comparison, found: Sequence[Finding], resolve: float | None) -> list[str]:
+def comparison_notes(compared: Comparison, found: Sequence[Finding], resolve: float | None = None) -> list[str]:
     """Returns what the tables do not say: seeds, pairing, agreement, decided crossings and rankings."""
     from composer_clr.study.verdicts import decided_crossings, tiers
 
@@ -259,13 +260,14 @@ def _notes(compared: Comparison, found: Sequence[Finding], resolve: float | None
         if one.quantity == 'gap' and one.note:
             pairing.setdefault(one.note, {})[_count(study, one.at)] = None
     notes.extend(f'standard runs {how} at {listed(list(counts))}' for how, counts in pairing.items())
-    notes = list(dict.fromkeys(notes))
-    if len(notes) > _MOST_NOTES:
-        notes = [
-            *notes[:_MOST_NOTES],
-            f'{len(notes) - _MOST_NOTES:,} more notes are not shown: --json FILE writes all of them',
-        ]
-    return notes
+    return list(dict.fromkeys(notes))
+
+
+def _first(notes: list[str]) -> list[str]:
+    if len(notes) <= _MOST_NOTES:
+        return notes
+    more = f'{len(notes) - _MOST_NOTES:,} more notes are not shown: --json FILE writes all of them'
+    return [*notes[:_MOST_NOTES], more]
 
 
 def _resolving(found: Sequence[Finding], resolve: float) -> Iterator[str]:

@@ -37,6 +37,7 @@ from composer_clr.cli.tables import (
     direction,
     marked,
     marks,
+    metric_value,
     read_duration,
     readable_duration,
     show,
@@ -49,7 +50,6 @@ from composer_clr.curves.curve import CurveError
 if TYPE_CHECKING:
     from composer_clr.study.ask import Answers
     from composer_clr.study.reach import Answer
-    from composer_clr.study.table import Study
 
 __all__ = ['ask', 'export']
 
@@ -139,7 +139,7 @@ def _reached(answers: Answers) -> Iterator[Table]:
                     '' if speedup is None else marked(_answer(speedup.answer, '{:.2f}'.format, missing=''), unlike)
                 )
             rows.append([*row, str(one.reached[i].seeds)])
-        shown = _value(study, value, digits=4)
+        shown = metric_value(study, value, digits=4)
         title = (
             f'{"time" if answers.axis == "time" else PLURALS[answers.axis]} to {study.metric} {shown} [95% interval]'
         )
@@ -156,7 +156,7 @@ def _within(answers: Answers) -> Iterator[Table]:
                 one.curve.method,
                 one.curve.kind,
                 marked(
-                    _answer(one.values[i], lambda value: _value(study, value), missing='not measured'),
+                    _answer(one.values[i], lambda value: metric_value(study, value), missing='not measured'),
                     one.unlike_times if axis == 'time' else None,
                 ),
                 str(one.values[i].seeds),
@@ -180,7 +180,7 @@ def _frontier(answers: Answers) -> Table:
             '' if i == 0 else 'decided' if point.decided else 'undecided',
             readable_duration(point.time_s, unit),
             count_labels([point.count], study.axis)[0],
-            _value(study, point.value),
+            metric_value(study, point.value),
         ]
         for i, point in enumerate(answers.frontier)
     ]
@@ -202,7 +202,7 @@ def _answers_notes(answers: Answers) -> list[str]:
             axis = one.curve.axis if counted else 'time'
             at, values = one.curve.positions(axis), study.values(one.curve).value
             first, last = (_amount(end(at), axis) for end in (min, max))
-            low, high = (_value(study, end(values)) for end in (min, max))
+            low, high = (metric_value(study, end(values)) for end in (min, max))
             notes.append(f'{one.curve}: measured from {first} to {last}, from {low} to {high}')
     one_seed = [str(one.curve) for one in answers.curves if one.curve.has.sum() == 1]
     if one_seed:
@@ -216,13 +216,6 @@ def _answer(found: Answer, spelled: Callable[[float], str], *, missing: str = 'n
         return missing
     text = with_interval(found.value, found.low, found.high, spelled)
     return text if found.relation == '=' else f'{found.relation} {text}'
-
-
-def _value(study: Study, value: float, digits: int | None = None) -> str:
-    """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
-    if study.scale == 100:
-        return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
-    return f'{value:.4f}' if digits is None else f'{value:.{digits}g}'
 
 
 def _amount(amount: float, axis: str, unit: str | None = None) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    'Align',
     'AllSeeds',
     'Baseline',
     'CurveAxis',
@@ -70,6 +71,7 @@ CurveAxis = Annotated[
     str | None,
     typer.Option('--axis', help='epoch, batch, sample, token or time; by default what the schedules were counted in.'),
 ]
+Align = Annotated[str, typer.Option(help='interpolate, exact or nearest.')]
 Tolerance = Annotated[float, typer.Option(help='For --align nearest: how far apart, in natural log units.')]
 Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
 JsonFile = Annotated[
@@ -99,15 +101,20 @@ _MOST_POINTS = 2000
 _LONGEST_NAME = 1000
 
 
-def read_curves(paths: Sequence[Path], strict: bool, axis: str | None = None) -> list[TradeoffCurve]:
-    """Reads the curves of a command's arguments, and names on stderr the files that cannot be read.
+def read_curves(
+    paths: Sequence[Path], strict: bool, axis: str | None = None, *, said: list[str] | None = None
+) -> list[TradeoffCurve]:
+    """Reads the curves of a command's arguments, and names on stderr, and in ``said``, what cannot be read.
 
     Raises:
         CurveError: If they are too many, or do not count the axis.
     """
-    with notes_on_stderr():
+    with notes_on_stderr() as notes:
         curves, errors = read_sources(paths, strict=strict)
-    report([f'left out: {error}' for error in errors])
+    unread = [f'left out: {error}' for error in errors]
+    report(unread)
+    if said is not None:
+        said.extend([*notes, *unread])
     _check_size(curves)
     if axis not in (None, 'time'):
         check_axis(curves, axis)
@@ -173,12 +180,17 @@ def report(lines: Sequence[str]) -> None:
 
 
 @contextmanager
-def notes_on_stderr() -> Iterator[None]:
-    """Prints each warning of the package once, as one line on stderr, instead of with the place in the code."""
+def notes_on_stderr() -> Iterator[list[str]]:
+    """Prints each warning of the package once, as one line on stderr, instead of with the place in the code.
+
+    The list that it yields has these lines in the end.
+    """
+    lines: list[str] = []
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter('always', UserWarning)
-        yield
-    report(list(dict.fromkeys(str(warning.message) for warning in noted)))
+        yield lines
+    lines.extend(dict.fromkeys(str(warning.message) for warning in noted))
+    report(lines)
 
 
 def check_output(path: Path, *replaceable: str) -> None:

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from tabulate import tabulate
@@ -15,6 +15,9 @@ from tabulate import tabulate
 from composer_clr.curves.curve import CurveError
 from composer_clr.utils.errors import printable
 from composer_clr.utils.files import is_stdout
+
+if TYPE_CHECKING:
+    from composer_clr.study.table import Study
 
 __all__ = [
     'WIDTH',
@@ -24,6 +27,7 @@ __all__ = [
     'direction',
     'marked',
     'marks',
+    'metric_value',
     'number',
     'plus_minus',
     'read_duration',
@@ -136,6 +140,13 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     # What is half-way but for float errors is half-way.
     text = f'{float(f"{value:.12g}"):{"+" if sign else ""}.{digits}f}'
     return text.lstrip('+-') if float(text) == 0 else text
+
+
+def metric_value(study: Study, value: float, digits: int | None = None) -> str:
+    """Returns a value as text: with at most so many digits, by default percentages with two decimals."""
+    if study.scale == 100:
+        return f'{100 * value:.2f}%' if digits is None else f'{100 * value:.{digits}g}%'
+    return f'{value:.4f}' if digits is None else f'{value:.{digits}g}'
 
 
 def plus_minus(value: float, low: float, high: float, digits: int) -> str:

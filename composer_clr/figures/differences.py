@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from composer_clr.curves.names import STANDARD
-from composer_clr.figures.labels import difference_label, metric_label, shown
+from composer_clr.figures.labels import gap_label, improvement_label, shown
 from composer_clr.figures.looks import GREY, are_of_one_method
 from composer_clr.figures.panels import draw_panels, split
 from composer_clr.figures.plane import Errors, Key, Plane
@@ -38,13 +38,9 @@ def gap_to_standard(study: Study, *, alignment: Alignment | None = None, errors:
     """
     how = alignment or Alignment()
     plane, found = Plane(study, how.axis or study.axis, errors), gaps(study, how)
-    better = ', less is better' if study.lower_is_better else ''
-    label = f'gap to standard runs\n({difference_label(study)}{better})'
-    if study.is_ratio:
-        label = f'{metric_label(study.metric)} over that of standard runs\n(ratio{better})'
     zero = next(key for key in plane.keys if key[1] == STANDARD) if are_of_one_method(plane.keys) else None
     colour, name = (GREY, STANDARD) if zero is None else (plane.looks[zero].colour, plane.names[zero])
-    return _draw(plane, found, label, Line2D([], [], color=colour, label=name), float(study.is_ratio))
+    return _draw(plane, found, gap_label(study), Line2D([], [], color=colour, label=name), float(study.is_ratio))
 
 
 def improvement_over_baseline(study: Study, *, alignment: Alignment | None = None, errors: Errors = 'ci') -> Figure:
@@ -58,9 +54,8 @@ def improvement_over_baseline(study: Study, *, alignment: Alignment | None = Non
     """
     how = alignment or Alignment()
     plane = Plane(study, how.axis or study.axis, errors)
-    what = f'logarithms of {metric_label(study.metric)}' if study.is_ratio else difference_label(study)
-    label = f'improvement over {shown(study.baseline)}\n({what})'
-    return _draw(plane, improvements(study, how), label, Line2D([], [], color=GREY, label=shown(study.baseline)), 0.0)
+    zero = Line2D([], [], color=GREY, label=shown(study.baseline))
+    return _draw(plane, improvements(study, how), improvement_label(study), zero, 0.0)
 
 
 def _draw(plane: Plane, found: Mapping[Key, Differences], label: str, zero: Line2D, at_zero: float) -> Figure:

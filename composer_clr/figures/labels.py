@@ -10,7 +10,7 @@ from composer_clr.curves.names import ANYTIME, BASELINE, SCHEDULE_FREE, STANDARD
 from composer_clr.study.table import Study
 from composer_clr.utils.errors import printable
 
-__all__ = ['difference_label', 'line_names', 'metric_label', 'shown', 'value_label']
+__all__ = ['difference_label', 'gap_label', 'improvement_label', 'line_names', 'metric_label', 'shown', 'value_label']
 
 _LABELS = (
     (r'(multiclass|top[-_ @]?1[-_ ]?|acc(uracy)?[-_ @]?1$)(acc(uracy)?)?', 'top-1 accuracy'),
@@ -62,6 +62,20 @@ def difference_label(study: Study) -> str:
     """Returns what differences of the metric are in: ``'points of accuracy'``, ``'nats of cross entropy'``."""
     label, unit = metric_label(study.metric), difference_unit(study.metric, study.scale)
     return label if unit == 'units' else f'{unit} of {label}'
+
+
+def gap_label(study: Study) -> str:
+    """Returns the label of an axis of gaps to standard runs."""
+    better = ', less is better' if study.lower_is_better else ''
+    if study.is_ratio:
+        return f'{metric_label(study.metric)} over that of standard runs\n(ratio{better})'
+    return f'gap to standard runs\n({difference_label(study)}{better})'
+
+
+def improvement_label(study: Study) -> str:
+    """Returns the label of an axis of improvements over the baseline."""
+    what = f'logarithms of {metric_label(study.metric)}' if study.is_ratio else difference_label(study)
+    return f'improvement over {shown(study.baseline)}\n({what})'
 
 
 def line_names(keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
