@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from composer_clr.cli.equivalent import equivalent_tables
 from composer_clr.cli.options import (
     Align,
     AllSeeds,
@@ -80,6 +81,12 @@ def compare(
         float | None,
         typer.Option(min=1e-9, help='Number of seeds with which a difference of so many points is found, such as 0.1.'),
     ] = None,
+    equivalent: Annotated[
+        bool,
+        typer.Option(
+            '--equivalent', help='Gaps of cyclic points at the lengths of the standard runs that they stand for.'
+        ),
+    ] = False,
     table_format: TableFormat = 'text',
     json_file: JsonFile = None,
     strict: Strict = False,
@@ -90,6 +97,7 @@ def compare(
     """
     from composer_clr.study.alignment import Alignment
     from composer_clr.study.compare import compare as compare_study
+    from composer_clr.study.equivalent import Equivalents
     from composer_clr.study.findings import findings, verdict_lines
     from composer_clr.study.record import record
     from composer_clr.study.table import Study
@@ -110,14 +118,27 @@ def compare(
         strict=strict,
     )
     report([f'left out: {error}' for error in study.left_out])
-    compared = compare_study(study, alignment, strict=strict)
-    write_json(json_file, record(compared, resolve=resolve))
+    placed = Equivalents.of(study, strict=strict) if equivalent else None
+    try:
+        compared = compare_study(study, alignment, strict=strict)
+    except CurveError as error:
+        if placed is None:
+            raise
+        write_json(json_file, placed.record(alignment))
+        show_lines([*placed.lines(), f'no comparison: {error}'], json_file, form=table_format)
+        return
+    write_json(json_file, record(compared, resolve=resolve) | (placed.record(alignment) if placed else {}))
     show_lines(verdict_lines(compared), json_file, form=table_format)
     found = findings(compared)
     tables = [*mean_tables(compared, found), *(point_tables(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):
         notes = _first(comparison_notes(compared, found, resolve)) if i == len(tables) else []
         show(table, notes, json_file, form=table_format)
+    if placed is not None:
+        measured = {(name, kind): one.gap for kind, of in compared.kinds.items() for name, one in of.methods.items()}
+        for table in equivalent_tables(study, measured, placed.gaps(alignment), points=points):
+            show(table, [], json_file, form=table_format)
+        show_lines(placed.lines(), json_file, form=table_format)
 
 
 def mean_tables(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:

@@ -14,8 +14,10 @@ from composer_clr.cli.options import (
     Metric,
     Peak,
     Runs,
+    Sigma,
     Strict,
     TableFormat,
+    check_sigma,
     chosen,
     read_curves,
     report,
@@ -39,10 +41,7 @@ def forecast(
         float | None,
         typer.Option(help='Answer whether one more doubling improves by at least this, in points of a fraction.'),
     ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help='Standard deviation of a run between seeds, in points of a fraction; by default measured.'),
-    ] = None,
+    sigma: Sigma = None,
     metric: Metric = None,
     methods: Annotated[str | None, typer.Option(help='Methods, separated by commas; by default all.')] = None,
     kinds: Annotated[str | None, typer.Option(help='Kinds of curve, separated by commas; by default all.')] = None,
@@ -79,12 +78,6 @@ def forecast(
         name = f'{one.method}, {one.kind}: ' if len(found) > 1 else ''
         lines.append(name + (f'no forecast, {one.refused}' if one.refused else _said(one, worth)))
     show_lines([*lines, *study.notes], json_file, form=table_format)
-
-
-def check_sigma(sigma: float | None) -> None:
-    """Refuses a standard deviation that is none with a :class:`CurveError`."""
-    if sigma is not None and not 0 < sigma < math.inf:
-        raise CurveError(f'--sigma {sigma:g}: must be a finite number above 0')
 
 
 def _said(found: Forecast, worth: float | None) -> str:

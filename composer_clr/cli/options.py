@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -36,11 +37,13 @@ __all__ = [
     'OwnCode',
     'Peak',
     'Runs',
+    'Sigma',
     'Strict',
     'TableFormat',
     'Tolerance',
     'check_output',
     'check_picture',
+    'check_sigma',
     'chosen',
     'notes_on_stderr',
     'read_curves',
@@ -82,6 +85,13 @@ LowerIsBetter = Annotated[
 ]
 AllSeeds = Annotated[
     bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        help='Standard deviation of a run between seeds: in points of a fraction, as a fraction of a perplexity; by '
+        'default measured.'
+    ),
 ]
 TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
 OwnCode = Annotated[
@@ -240,6 +250,12 @@ def check_picture(path: Path) -> str:
     if is_stdout(path) or (path.exists() and not (path.is_file() or path.is_dir())):
         return 'png'
     raise CurveError(f'{path}: a picture must end in .png, .svg or .pdf')
+
+
+def check_sigma(sigma: float | None) -> None:
+    """Refuses a standard deviation that is none with a :class:`CurveError`."""
+    if sigma is not None and not 0 < sigma < math.inf:
+        raise CurveError(f'--sigma {sigma:g}: must be a finite number above 0')
 
 
 def write_picture(path: Path, figure: Figure) -> None:

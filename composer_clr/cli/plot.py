@@ -17,9 +17,11 @@ from composer_clr.cli.options import (
     Metric,
     Peak,
     Runs,
+    Sigma,
     Strict,
     amounts,
     check_picture,
+    check_sigma,
     chosen,
     notes_on_stderr,
     read_curves,
@@ -32,6 +34,9 @@ from composer_clr.curves.curve import CurveError
 from composer_clr.curves.names import BASELINE, STANDARD
 
 __all__ = ['plot']
+
+# Figures in which a point has a length.
+_OF_LENGTHS = ('1C', '2', 'S2', 'gap')
 
 
 def plot(
@@ -66,6 +71,17 @@ def plot(
             help='For 1C, write the epochs beside the points; by default if one method has few.',
         ),
     ] = None,
+    forecast: Annotated[
+        bool, typer.Option('--forecast', help='For 1C, draw the 90% interval of one more doubling, hatched.')
+    ] = False,
+    sigma: Sigma = None,
+    equivalent: Annotated[
+        bool,
+        typer.Option(
+            '--equivalent',
+            help='For 1C, 2, S2 and gap, draw cyclic points also at the lengths of standard runs they stand for.',
+        ),
+    ] = False,
     size: Annotated[
         str | None, typer.Option(metavar='WxH', help='Width and height in inches: 3.3x2.5 for a column of a paper.')
     ] = None,
@@ -85,6 +101,8 @@ def plot(
     from composer_clr.figures.plane import paper_style
     from composer_clr.figures.schedule import with_periods
     from composer_clr.study.alignment import Alignment
+    from composer_clr.study.equivalent import Equivalents
+    from composer_clr.study.forecast import forecasts
     from composer_clr.study.table import Study
 
     inches = _pair('--size', size, 'x')
@@ -109,6 +127,11 @@ def plot(
     if figure in ('1C', '2', 'S2', 'gap'):
         # These figures show the curves of averaged weights too.
         curves = with_averaged(curves, metric)
+    if equivalent and figure not in _OF_LENGTHS:
+        raise CurveError(
+            f'figure {figure} has no equivalent lengths: remove --equivalent (it is for {", ".join(_OF_LENGTHS)})'
+        )
+    check_sigma(sigma)
     beside = (baseline or BASELINE,) if figure in ('2', '3') else ()
     kept = chosen(curves, methods, kinds, beside=beside, beside_kinds=(STANDARD,) if figure == 'gap' else ())
     if baseline is not None:
@@ -124,6 +147,13 @@ def plot(
         strict=strict,
     )
     report([*(f'left out: {error}' for error in study.left_out), *study.warnings])
+    if forecast:
+        options['forecasts'] = found = forecasts(study, sigma)
+        report([f'{one.method}, {one.kind}: no forecast, {one.refused}' for one in found if one.refused])
+    if equivalent:
+        placed = Equivalents.of(study, strict=strict)
+        study = placed.beside()
+        report(placed.lines())
     with paper_style(inches), notes_on_stderr():
         drawn = draw(figure, study, title=title, xlabel=xlabel, ylabel=ylabel, **limits, **options)
         write_picture(output, drawn)

@@ -39,7 +39,7 @@ def options_of(name: str) -> set[str]:
 
     Example:
         >>> sorted(options_of('1C'))
-        ['axis', 'errors', 'point_labels']
+        ['axis', 'errors', 'forecasts', 'point_labels']
     """
     if name not in FIGURES:
         raise CurveError(f'--figure {name}: choose one of {", ".join(FIGURES)}')
@@ -70,7 +70,7 @@ def draw(
             or tokens where the schedules were counted in them, else time. ``alignment``: how points of two curves are
             paired, an :class:`Alignment`. ``errors``: ``'ci'``, the 95% interval over seeds (the default), ``'se'`` and
             ``'sd'``, the standard error and deviation, or ``'none'``. ``method``: of a figure of one, by default the
-            baseline. ``point_labels``: whether the epochs stand beside the points.
+            baseline. ``point_labels``: whether the epochs stand beside the points. ``forecasts``: those to draw.
 
     Raises:
         CurveError: If the figure is unknown or does not take an option; if a limit of a logarithmic axis is not above

@@ -91,6 +91,7 @@ def line_names(keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     for method, kind in keys:
         runs = {STANDARD: 'separate standard runs', 'branch': 'cooldown branches'}.get(kind, kind)
         if has_cycles(kind) or kind_without_shape(kind) in (ANYTIME, SCHEDULE_FREE):
-            runs = f'one {kind} run'
+            plain, at, lengths = kind.partition(' at ')
+            runs = f'one {plain} run{at}{lengths}'
         names[method, kind] = shown(runs if method == BASELINE else f'{method}: {runs}')
     return names

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from composer_clr.curves.axes import UNITS, Axis, count_labels
 from composer_clr.curves.curve import CurveError
@@ -20,18 +20,25 @@ from composer_clr.figures.looks import GREY, are_of_one_method
 from composer_clr.figures.panels import draw_panels, draw_values, shown_axis, split
 from composer_clr.figures.plane import Errors, Key, Plane, chosen_size
 from composer_clr.study.estimates import Array
+from composer_clr.study.forecast import Forecast
 from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.study.table import Study
 
 __all__ = ['accuracy_against_time']
 
 _MOST_LABELLED, _MOST_COUNTS = 3, 8
+_HATCH = '/////'
 # Times of one count that lie so close, as a ratio, have their label at the outer one of their points.
 _CLOSE = 1.2
 
 
 def accuracy_against_time(
-    study: Study, *, axis: Axis | None = None, errors: Errors = 'ci', point_labels: bool | None = None
+    study: Study,
+    *,
+    axis: Axis | None = None,
+    errors: Errors = 'ci',
+    point_labels: bool | None = None,
+    forecasts: Sequence[Forecast] = (),
 ) -> Figure:
     """Draws tradeoff curves: a metric against training time or a count such as tokens, on a logarithmic axis.
 
@@ -56,7 +63,17 @@ def accuracy_against_time(
         figure, (axes, rate) = plt.subplots(2, 1, sharex=True, height_ratios=(3, 1), figsize=size)
         on = figure, [axes]
         _draw_rates(rate, plane, rates)
-    figure = draw_panels(plane, parts, partial(draw_values, plane), value_label(study), baseline=baseline, on=on)
+    segments = {(one.method, one.kind): one for one in forecasts if not one.refused}
+
+    def draw(ax: Axes, key: Key) -> None:
+        draw_values(plane, ax, key)
+        if key in segments:
+            _draw_forecast(plane, ax, key, segments[key])
+
+    extra = [Patch(fill=False, hatch=_HATCH, edgecolor=GREY, linewidth=0, label='one more doubling, forecast (90%)')]
+    figure = draw_panels(
+        plane, parts, draw, value_label(study), baseline=baseline, extra=extra if segments else (), on=on
+    )
     axes = figure.axes[0]
     if rates:
         figure.axes[1].set_xlabel(axes.get_xlabel())
@@ -65,6 +82,15 @@ def accuracy_against_time(
     if (few and plane.axis == 'time') if point_labels is None else point_labels:
         _label_points(axes, plane)
     return figure
+
+
+def _draw_forecast(plane: Plane, ax: Axes, key: Key, found: Forecast) -> None:
+    """Draws from the last point of a curve to the interval of its forecast: hatched and without a marker."""
+    by_time = plane.axis == 'time'
+    ends = (found.last_s, found.next_s) if by_time else (found.at, 2 * found.at)
+    values = plane.study.scale * np.array([[found.last, found.low], [found.last, found.high]])
+    colour = plane.looks[key].colour
+    ax.fill_between(plane.x(np.array(ends)), *values, facecolor='none', edgecolor=colour, hatch=_HATCH, linewidth=0)
 
 
 def _label_points(ax: Axes, plane: Plane) -> None:

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 
 from composer_clr.curves.curve import Run, TradeoffCurve, TradeoffPoint
 from composer_clr.figures.plane import paper_style
+from composer_clr.study.forecast import forecasts
+from composer_clr.study.table import Study
 from tests.helpers.drawn_studies import draw, legend, lines, many
 from tests.helpers.runs_and_lines import run, standard_runs
 from tests.helpers.studies import STUDY
@@ -180,3 +182,37 @@ class TestTokens:
     def test_time_can_be_asked_for(self):
         figure = draw('1C', tokens(), axis='time')
         assert [ax.get_xlabel() for ax in figure.axes] == ['training time (seconds)']
+
+
+class TestForecasts:
+    """Of gains of 3, 2 and 1 points, without noise: 77 to 77.5 at twice the length."""
+
+    BENT = run('baseline', 'cyclic', [(16, 0.71), (32, 0.74), (64, 0.76), (128, 0.77)])
+
+    def drawn(self, axis):
+        curves = [self.BENT, *standard_runs('baseline', [(16, 0.71), (32, 0.74), (64, 0.76), (128, 0.77)])]
+        figure = draw('1C', curves, axis=axis, forecasts=forecasts(Study.of(curves), 1e-9))
+        return figure, [np.array(one.get_paths()[0].vertices) for one in figure.axes[0].collections if one.get_hatch()]
+
+    @pytest.mark.parametrize(('axis', 'last', 'then'), [('epoch', 128, 256), ('time', 12800 / 3600, 25600 / 3600)])
+    def test_a_hatched_segment_opens_from_the_last_point_to_the_interval(self, axis, last, then):
+        figure, segments = self.drawn(axis)
+        assert len(segments) == 2
+        for corners in segments:
+            found = {(round(x, 4), round(y, 4)) for x, y in corners.tolist()}
+            assert found == {(round(x, 4), y) for x, y in ((last, 77.0), (then, 77.0), (then, 77.5))}
+        assert legend(figure)[-1] == 'one more doubling, forecast (90%)'
+
+    def test_it_has_neither_line_nor_marker_nor_filling(self):
+        figure, _ = self.drawn('epoch')
+        hatched = [one for one in figure.axes[0].collections if one.get_hatch()]
+        for one in hatched:
+            assert not np.array(one.get_facecolor())[:, 3:].any()
+            assert one.get_linewidth() == [0]
+        assert all(max(x) == 128 for x, _ in lines(figure.axes[0]).values())
+
+    def test_one_that_is_refused_is_not_drawn(self):
+        straight = run('baseline', 'cyclic', [(16, 0.71), (32, 0.72), (64, 0.73), (128, 0.74)])
+        figure = draw('1C', [straight], axis='epoch', forecasts=forecasts(Study.of([straight]), 0.1))
+        assert not [one for one in figure.axes[0].collections if one.get_hatch()]
+        assert 'one more doubling, forecast (90%)' not in legend(figure)

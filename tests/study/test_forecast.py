@@ -166,8 +166,8 @@ class TestForecasts:
 
     def test_a_perplexity_is_forecast_in_its_logarithm(self):
         logs = 5 - np.array([0.71, 0.74, 0.76, 0.77])
-        found = forecasts(study(np.exp(logs), metric='eval/Perplexity'), 0.05)[0]
-        expected = slowly(-logs, 0.05 / math.exp(logs[-1]), math.inf)
+        found = forecasts(study(np.exp(logs), metric='eval/Perplexity'), 0.01)[0]
+        expected = slowly(-logs, 0.01, math.inf)
         assert (found.value, found.high, found.low) == pytest.approx(tuple(np.exp(-np.array(expected))), rel=1e-5)
         assert found.likely == pytest.approx(math.exp(logs[-1]) - found.value)
 
