@@ -1,6 +1,5 @@
 """AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from composer.optim import ConstantScheduler, ConstantWithWarmupScheduler, Cosin
 from composer_clr import AnytimeAverage, AnytimeScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
 from composer_clr.averaging import trough_weights
 from composer_clr.schedule.averages import DECAYS
-from tests.conftest import classifier, loader
+from tests.conftest import classifier, loader, trainers
 from tests.helpers.averaged_runs import (
-    SAVING,
     Recorder,
     assert_refused,
     checkpoint_at,
@@ -25,12 +23,16 @@ from tests.helpers.averaged_runs import (
     points,
     same,
     saved,
+    saving,
     trained,
     with_dropout,
 )
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.recorded_runs import Recorder as Seen
 from tests.helpers.recorded_runs import doubling
 
 ACCURACY = 'eval/MulticlassAccuracy'
+METRICS = ['CrossEntropy', 'MulticlassAccuracy']
 
 # MixUp's two shares of a label add up to one but for rounding.
 pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
@@ -64,13 +66,12 @@ def plain_composer(make_trainer, **changes):
 
 
 def test_one_over_the_square_root(make_trainer):
-    _, recorder = anytime(make_trainer, changes={'schedulers': scheduler(rate='1/sqrt', a='20ba')})
+    anytime(make_trainer, changes={'schedulers': scheduler(rate='1/sqrt', a='20ba')})
     run = TradeoffCurve.read('out').run
     assert (run.kind, run.schedule['average']) == ('anytime-falling', {'window': 0.25, 'decay': 'linear'})
     # The rate of the next batch: the multiplier at 20, 40 and 80 batches, of which 10 are warmup.
     rates = [0.1 * (20 / (t - 10 + 20)) ** 0.5 for t in (19, 39, 79)]
     assert [point.lr for point in points('out')] == pytest.approx(rates)
-    assert len(recorder.losses) == 80
 
 
 def slow_average(weights: list[dict], shares: dict[int, float]) -> dict[str, torch.Tensor]:
@@ -114,39 +115,44 @@ def assert_is_average(point, wanted: dict[str, torch.Tensor]) -> None:
     assert point.metrics[ACCURACY] == pytest.approx(right / 40, abs=1e-6)
 
 
-def test_the_weights_in_training_are_the_second_set(make_trainer):
-    seen = []
-
-    class Seen(Callback):
-        def eval_end(self, state: State, logger: Logger) -> None:
-            seen.append((state.timestamp.batch.value, state.dataloader_label))
-
-    trained(make_trainer, 'out', AnytimeAverage(), Seen(), schedulers=scheduler(), eval_interval='3ep')
-    names = ['CrossEntropy', 'MulticlassAccuracy']
-    for point in points('out'):
-        assert sorted(point.metrics) == [f'{prefix}eval/{name}' for prefix in ('', 'plain/') for name in names]
+def test_the_weights_in_training_are_the_second_set_of_every_evaluator(make_trainer):
+    evaluators = [Evaluator(label=label, dataloader=loader(40, seed=n)) for n, label in enumerate('ab')]
+    recorder = Seen()
+    trained(
+        make_trainer,
+        'out',
+        AnytimeAverage(),
+        recorder,
+        schedulers=scheduler(),
+        eval_dataloader=evaluators,
+        eval_interval='3ep',
+    )
+    names = [f'{prefix}{label}/{name}' for prefix in ('', 'plain/') for label in 'ab' for name in METRICS]
+    assert all(sorted(point.metrics) == names for point in points('out'))
     # The averages at marks alone, the weights in training at the user's own interval too.
-    assert [batch for batch, label in seen if label == 'eval'] == [20, 40, 80]
-    assert [batch for batch, label in seen if label == 'plain/eval'] == [20, 30, 40, 60, 80]
+    for label in 'ab':
+        assert [batch for batch, of in recorder.evaluations if of == label] == [20, 40, 80]
+        assert [batch for batch, of in recorder.evaluations if of == f'plain/{label}'] == [20, 30, 40, 60, 80]
 
 
 def test_the_second_set_is_what_a_run_without_averages_measures(make_trainer):
-    trained(make_trainer, 'without', schedulers=scheduler())
-    anytime(make_trainer, 'out')
+    trained(make_trainer, 'without', schedulers=scheduler(20), max_duration='20ba')
+    anytime(make_trainer, 'out', 20, changes={'max_duration': '20ba'})
     # After it, the run without has drawn random numbers for its evaluation.
     without, point = points('without')[0], points('out')[0]
     assert {f'plain/{name}': value for name, value in without.metrics.items()}.items() <= point.metrics.items()
     assert point.metrics[ACCURACY] != point.metrics[f'plain/{ACCURACY}']
 
 
-def test_whichever_callback_comes_first(make_trainer, monkeypatch):
-    measure = trough_weights.measure_statistics
-    monkeypatch.setattr(trough_weights, 'measure_statistics', lambda *given: time.sleep(0.2) or measure(*given))
+def test_whichever_callback_comes_first_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
+    clock = FakeClock(monkeypatch, batch_s=1, evaluation_s=10)
+    clock.takes(trough_weights, 'measure_statistics', 100)
     for order, folder in ((1, 'before'), (-1, 'after')):
         callbacks = [AnytimeAverage(), ParetoSnapshot(folder=folder)][::order]
-        make_trainer(schedulers=scheduler(), callbacks=callbacks).fit()
-        # Evaluation is in no training time.
-        assert points(folder)[-1].wall_clock_total_s - points(folder)[-1].wall_clock_train_s >= 3 * 0.2
+        make_trainer(schedulers=scheduler(20, 40), callbacks=callbacks, max_duration='40ba').fit()
+        times = [(point.wall_clock_train_s, point.wall_clock_total_s) for point in points(folder)]
+        # Statistics, and an evaluation of each set of weights.
+        assert times == [(20, 20 + 120), (40, 40 + 240)]
     for one, other in zip(points('before'), points('after'), strict=True):
         assert one.metrics == other.metrics
         assert same(saved('before', one.checkpoint), saved('after', other.checkpoint))
@@ -168,86 +174,78 @@ def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
         assert same(saved('whole', point.checkpoint), saved('part', point.checkpoint))
 
 
-def test_a_mark_whose_average_the_checkpoint_has_not_kept_is_refused(make_trainer):
-    anytime(make_trainer, 'first', changes=SAVING)
-    changes = {'load_path': checkpoint_at(36), 'run_name': 'other', 'callbacks': [AnytimeAverage()]}
-    changes['schedulers'] = AnytimeScheduler(['44ba'], t_warmup='2ba')
-    trainer = make_trainer(
-        model=with_dropout(), train_dataloader=jittered_loader(), algorithms=MixUp(), max_duration='44ba', **changes
-    )
-    with pytest.raises(ValueError, match=r'the average at the mark 44ba is over the time from 33ba') as raised:
-        trainer.fit()
-    assert '\n' not in str(raised.value)
-
-
-def test_fitting_in_two_steps(make_trainer):
-    make_trainer(schedulers=scheduler(20, 50, 80), callbacks=[AnytimeAverage(), ParetoSnapshot(folder='whole')]).fit()
-    trainer = make_trainer(
-        schedulers=scheduler(20, 50, 80),
-        callbacks=[AnytimeAverage(), ParetoSnapshot(folder='out')],
-        max_duration=None,
-    )
-    with pytest.warns(UserWarning, match='stops between two marks'):
-        trainer.fit(duration='4ep')
-    trainer.fit(duration='4ep')
-    assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
-
-
-def test_with_marks_given_beside_composers_scheduler(make_trainer):
-    marks, average = ['20ba', '40ba', '80ba'], AnytimeAverage(scheduler=['20ba', '4ep', '80ba'])
-    plain_composer(make_trainer, callbacks=[average, ParetoSnapshot(scheduler=marks, folder='out')])
-    anytime(make_trainer, 'alone')
-    assert TradeoffCurve.read('out').run.kind == 'anytime'
-    assert [point.metrics for point in points('out')] == [point.metrics for point in points('alone')]
-
-
-def test_with_a_constant_rate_and_no_scheduler(make_trainer):
-    marks = ['20ba', '40ba', '80ba']
+def test_with_marks_given_beside_composers_scheduler_or_none(make_trainer):
+    marks, average = ['20ba', '40ba'], AnytimeAverage(scheduler=['20ba', '4ep'])
+    plain_composer(make_trainer, callbacks=[average, ParetoSnapshot(marks, folder='warmup')], max_duration='4ep')
+    anytime(make_trainer, 'alone', 20, 40, changes={'max_duration': '4ep'})
     for folder, schedulers in (('none', None), ('constant', ConstantScheduler())):
         callbacks = [AnytimeAverage(), ParetoSnapshot(marks, folder=folder)]
-        make_trainer(schedulers=schedulers, callbacks=callbacks).fit()
-        assert TradeoffCurve.read(folder).run.kind == 'anytime'
-    assert [p.metrics for p in points('none')] == [p.metrics for p in points('constant')]
+        make_trainer(schedulers=schedulers, callbacks=callbacks, max_duration='4ep').fit()
+    for one, other in (('warmup', 'alone'), ('none', 'constant')):
+        assert TradeoffCurve.read(one).run.kind == TradeoffCurve.read(other).run.kind == 'anytime'
+        assert [point.metrics for point in points(one)] == [point.metrics for point in points(other)]
 
 
 @pytest.mark.parametrize(
     ('changes', 'kind'),
     [
         ({}, 'anytime-plain'),
-        ({'schedulers': scheduler(rate='1/sqrt', a='20ba')}, 'anytime-falling-plain'),
-        ({'schedulers': None, 'callbacks': [ParetoSnapshot(['20ba', '80ba'], folder='out')]}, 'marked'),
+        ({'schedulers': scheduler(15, 20, rate='1/sqrt', a='20ba')}, 'anytime-falling-plain'),
+        ({'schedulers': None, 'callbacks': [ParetoSnapshot(['10ba', '20ba'], folder='out')]}, 'marked'),
     ],
 )
 def test_the_weights_in_training_are_another_kind(make_trainer, changes, kind):
-    make_trainer(**{'schedulers': scheduler(), 'callbacks': [ParetoSnapshot(folder='out')], **changes}).fit()
+    arguments = {'schedulers': scheduler(15, 20), 'callbacks': [ParetoSnapshot(folder='out')], 'max_duration': '20ba'}
+    make_trainer(**{**arguments, **changes}).fit()
     assert TradeoffCurve.read('out').run.kind == kind
 
 
 class Interrupt(Callback):
     """Stops training once, as Ctrl+C does."""
 
-    def __init__(self, event: Event, label: str | None = None):
-        self.event, self.label, self.done = event, label, False
+    def __init__(self, event: Event, label: str | None = None, batch: int = 40):
+        self.event, self.label, self.batch, self.done = event, label, batch, False
 
     def run_event(self, event: Event, state: State, logger: Logger) -> None:
-        here = event == self.event and state.timestamp.batch == 40 and self.label in (None, state.dataloader_label)
+        here = (
+            event == self.event and state.timestamp.batch == self.batch and self.label in (None, state.dataloader_label)
+        )
         if here and not self.done:
             self.done = True
             raise KeyboardInterrupt
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory) -> list[dict[str, float]]:
+    """The metrics of a run that is fitted once."""
+    with trainers(tmp_path_factory.mktemp('undisturbed')) as make:
+        callbacks = [AnytimeAverage(window=0.5), ParetoSnapshot(folder='out')]
+        make(schedulers=scheduler(20, 30, 40), callbacks=callbacks, max_duration='40ba').fit()
+        return [point.metrics for point in points('out')]
+
+
+def test_fitting_in_two_steps(make_trainer, undisturbed):
+    callbacks = [AnytimeAverage(window=0.5), ParetoSnapshot(folder='out')]
+    trainer = make_trainer(schedulers=scheduler(20, 30, 40), callbacks=callbacks, max_duration=None)
+    with pytest.warns(UserWarning, match='stops between two marks'):
+        trainer.fit(duration='25ba')
+    trainer.fit(duration='15ba')
+    assert [point.metrics for point in points('out')] == undisturbed
 
 
 @pytest.mark.filterwarnings('ignore:No batches were trained')
 @pytest.mark.parametrize(
     ('event', 'interval'), [(Event.BATCH_START, 0), (Event.EVAL_AFTER_ALL, '5ba'), (Event.BATCH_CHECKPOINT, '5ba')]
 )
-def test_fitted_again_after_an_interruption(make_trainer, event, interval):
-    callbacks = [AnytimeAverage(window=0.5), ParetoSnapshot(folder='out'), Interrupt(event)]
-    trainer = make_trainer(schedulers=scheduler(), callbacks=callbacks, eval_interval=interval)
+def test_fitted_again_after_an_interruption(make_trainer, undisturbed, event, interval):
+    callbacks = [AnytimeAverage(window=0.5), ParetoSnapshot(folder='out'), Interrupt(event, batch=30)]
+    trainer = make_trainer(
+        schedulers=scheduler(20, 30, 40), callbacks=callbacks, eval_interval=interval, max_duration='40ba'
+    )
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
     trainer.fit()
-    make_trainer(schedulers=scheduler(), callbacks=[AnytimeAverage(window=0.5), ParetoSnapshot(folder='whole')]).fit()
-    assert [point.metrics for point in points('out')] == [point.metrics for point in points('whole')]
+    assert [point.metrics for point in points('out')] == undisturbed
     assert [e.label for e in trainer.state.evaluators] == ['eval']
 
 
@@ -306,7 +304,7 @@ def test_evaluated_by_hand_between_marks(make_trainer):
 def test_one_callback_in_one_trainer_after_another(make_trainer):
     """What is kept is the checkpoint's, and not what an earlier Trainer has left in the callback."""
     average = AnytimeAverage(window=0.5)
-    trainer, whole = trained(make_trainer, 'whole', average, schedulers=scheduler(), **SAVING)
+    trainer, whole = trained(make_trainer, 'whole', average, schedulers=scheduler(), **saving(36))
     trainer.close()
     checkpoint = checkpoint_at(36)
     trainer, _ = trained(make_trainer, 'other', average, schedulers=scheduler(), model=with_dropout())
@@ -323,7 +321,7 @@ def test_one_callback_in_one_trainer_after_another(make_trainer):
 )
 def test_an_average_of_another_kind_is_not_continued(make_trainer):
     arguments = {'model': with_dropout(), 'train_dataloader': jittered_loader(), 'algorithms': MixUp()}
-    anytime(make_trainer, 'out', changes={**SAVING, 'max_duration': '40ba'}, window=0.5)
+    anytime(make_trainer, 'out', changes={**saving(36), 'max_duration': '40ba'}, window=0.5)
     recorded, lost = (
         ParetoSnapshot(folder='out'),
         r'the average at the mark \S+ is over .* does not hold its part before',
@@ -349,15 +347,6 @@ def test_an_average_of_another_kind_is_not_continued(make_trainer):
         # What later points there are stay where they are.
         assert [point.batch for point in points('out')] == [20, 40]
         assert not Path('out/curve-1.json').exists()
-
-
-def test_several_evaluators(make_trainer):
-    evaluators = [Evaluator(label=label, dataloader=loader(40, seed=n)) for n, label in enumerate('ab')]
-    make_trainer(
-        schedulers=scheduler(), callbacks=[AnytimeAverage(), ParetoSnapshot(folder='out')], eval_dataloader=evaluators
-    ).fit()
-    names = [f'{prefix}{label}/MulticlassAccuracy' for prefix in ('', 'plain/') for label in 'ab']
-    assert [name for name in points('out')[0].metrics if 'Accuracy' in name] == names
 
 
 @pytest.mark.filterwarnings('ignore:SWA has known issues')

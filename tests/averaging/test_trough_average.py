@@ -1,7 +1,6 @@
 """TroughAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -21,9 +20,10 @@ from composer_clr.training.build import build_trainer
 from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, interrupted, points, trained, with_dropout
 from tests.helpers.averaged_runs import saved as weights_of
+from tests.helpers.fake_clock import FakeClock
 from tests.helpers.launcher import launch
 from tests.helpers.merging import merging_shares
-from tests.helpers.recorded_runs import doubling
+from tests.helpers.recorded_runs import Recorder, doubling
 
 ACCURACY = 'eval/MulticlassAccuracy'
 
@@ -187,33 +187,27 @@ def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
 
 
 def test_evaluation_is_in_no_training_time(make_trainer, monkeypatch):
-    monkeypatch.setattr(trough_weights, 'measure_statistics', lambda *arguments: time.sleep(0.4))
-    trainer, _ = trained(make_trainer, 'out', TroughAverage())
-    last = points('out')[-1]
-    assert last.wall_clock_total_s - last.wall_clock_train_s >= 3 * 0.4
-    assert last.wall_clock_train_s == pytest.approx(trainer.state.timestamp.total_wct.total_seconds(), abs=0.05)
+    clock = FakeClock(monkeypatch, batch_s=1, evaluation_s=10)
+    clock.takes(trough_weights, 'measure_statistics', 100)
+    trainer, _ = trained(make_trainer, 'out', TroughAverage(), max_duration='4ep')
+    # Statistics, and an evaluation of each set of weights.
+    times = [(point.wall_clock_train_s, point.wall_clock_total_s) for point in points('out')]
+    assert times == [(20, 20 + 120), (40, 40 + 240)]
+    assert trainer.state.timestamp.total_wct.total_seconds() == 40
 
 
 def test_each_evaluator_has_a_second_one_that_runs_at_troughs_alone(make_trainer):
-    seen = []
-
-    class Seen(Callback):
-        def eval_end(self, state: State, logger: Logger) -> None:
-            seen.append((state.timestamp.batch.value, state.dataloader_label))
-
     evaluators = [
         Evaluator(label='a', dataloader=loader(40, seed=1), eval_interval='1ep'),
         Evaluator(label='b', dataloader=loader(40, seed=2), eval_interval=0, metric_names=['MulticlassAccuracy']),
     ]
     snapshot = ParetoSnapshot(folder='out', metrics=['a/MulticlassAccuracy', 'b/MulticlassAccuracy'])
-    trainer = make_trainer(
-        schedulers=doubling(), callbacks=[TroughAverage(), snapshot, Seen()], eval_dataloader=evaluators
-    )
-    trainer.fit()
-    assert [(b, label) for b, label in seen if label.startswith('averaged')] == [
-        (batch, f'averaged/{label}') for batch in (20, 40, 80) for label in ('a', 'b')
+    callbacks = [TroughAverage(), snapshot, recorder := Recorder()]
+    make_trainer(schedulers=doubling(), callbacks=callbacks, eval_dataloader=evaluators, max_duration='4ep').fit()
+    assert [(batch, label) for batch, label in recorder.evaluations if label.startswith('averaged')] == [
+        (batch, f'averaged/{label}') for batch in (20, 40) for label in ('a', 'b')
     ]
-    assert [b for b, label in seen if label == 'a'] == [*range(10, 81, 10)]
+    assert [batch for batch, label in recorder.evaluations if label == 'a'] == [10, 20, 30, 40]
     names = [f'{prefix}{label}/MulticlassAccuracy' for prefix in ('', 'averaged/') for label in ('a', 'b')]
     assert list(points('out')[0].metrics) == names
 

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,20 +59,21 @@ class Recorder(Callback):
         reproducibility.load_rng_state(states)
 
 
-# A checkpoint after every batch.
-SAVING = {'save_folder': 'own', 'save_interval': '1ba', 'save_num_checkpoints_to_keep': -1}
+def saving(batch: int) -> dict[str, Any]:
+    """Returns the arguments of a Trainer that saves a checkpoint after a batch, and every so many."""
+    return {'save_folder': 'own', 'save_interval': f'{batch}ba', 'save_num_checkpoints_to_keep': -1}
 
 
 def checkpoint_at(batch: int) -> str:
-    """The file that :data:`SAVING` has made after a batch."""
+    """Returns the file that a Trainer with :func:`saving` has made after a batch."""
     return str(next(Path('own').glob(f'ep*-ba{batch}-rank0.pt')))
 
 
 def interrupted(train, make_trainer, folder: str, at: int, *callbacks, **changes) -> str:
     """Trains until shortly after a batch, as if killed there; returns the checkpoint of that batch."""
     with pytest.raises(Stop):
-        # The Trainer's own saver comes after the callbacks: it has saved every batch up to the one before.
-        train(make_trainer, folder, *callbacks, StopAfter(at + 1, Event.BATCH_CHECKPOINT), **SAVING, **changes)
+        # The Trainer's own saver comes after the callbacks: it has saved up to the batch before.
+        train(make_trainer, folder, *callbacks, StopAfter(at + 1, Event.BATCH_CHECKPOINT), **saving(at), **changes)
     return checkpoint_at(at)
 
 
