@@ -1,5 +1,7 @@
 """Composer's algorithms by the clock of the cycle: 10 batches an epoch, troughs at 4 and 10 epochs."""
 
+from functools import cache
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -26,6 +28,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.training.build import build_trainer
+from tests.conftest import trainers
 
 QUIET_SWA = pytest.mark.filterwarnings('ignore:SWA has known issues:UserWarning')
 
@@ -115,9 +118,39 @@ def test_after_the_last_trough_the_last_cycle_is_over():
     assert Cycles(0, [4, 10]).elapsed(10, after_batch=True) == (1, 1.0)
 
 
+def at_three_batches(state, event) -> bool:
+    """Resumes at a trough, and in the second cycle with averages under way and layers frozen, and after SWA."""
+    batch = state.timestamp.batch.value
+    return (event, batch) == (Event.EPOCH_CHECKPOINT, 40) or (event == Event.BATCH_CHECKPOINT and batch in (67, 83))
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Trains with an algorithm once for all tests: a cyclic run, and Composer's standard run to its first trough."""
+
+    @cache
+    def of(name: str, unit: str = 'ep') -> SimpleNamespace:
+        folder, cyclic, alone = tmp_path_factory.mktemp(name), Watch(), Watch()
+        long, short = ('10ep', '4ep') if unit == 'ep' else ('100ba', '40ba')
+        saved = {'save_folder': 'ck', 'save_num_checkpoints_to_keep': -1, 'save_filename': 'ba{batch}.pt'}
+        saved |= {'save_interval': at_three_batches, 'max_duration': long}
+        with trainers(folder) as make:
+            made = (
+                run(make, InCycles(MAKE[name]()), watch=cyclic, **saved),
+                run(make, MAKE[name](), watch=alone, **standard(short)),
+            )
+            curves = [trainer.state.callbacks[0].curve for trainer in made]
+            weights = made[1].state.model.state_dict()
+        return SimpleNamespace(
+            folder=folder, losses=cyclic.losses, curves=curves, standard_losses=alone.losses, standard_weights=weights
+        )
+
+    return of
+
+
 @pytest.mark.parametrize('name', ['LayerFreezing', 'SWA'])
 @QUIET_SWA
-def test_asking_whether_it_matches_changes_nothing(make_trainer, name):
+def test_asking_whether_it_matches_changes_nothing(make_trainer, trained, name):
     algorithm = InCycles(MAKE[name]())
 
     class Asks(Callback):
@@ -128,10 +161,9 @@ def test_asking_whether_it_matches_changes_nothing(make_trainer, name):
                 algorithm.match(Event.BATCH_START, state)
             assert vars(algorithm) == before
 
-    asked, alone = Watch(), Watch()
+    asked = Watch()
     run(make_trainer, algorithm, watch=asked, callbacks=[Asks(), asked])
-    run(make_trainer, InCycles(MAKE[name]()), watch=alone, callbacks=[alone])
-    assert asked.losses == alone.losses
+    assert asked.losses == trained(name).losses
 
 
 def width(state) -> int:
@@ -162,43 +194,32 @@ def test_image_sizes_by_whole_epochs_where_the_duration_is_in_epochs(make_traine
 
 @QUIET_SWA
 @pytest.mark.parametrize(('name', 'unit'), [*((name, 'ep') for name in MAKE), ('ProgressiveResizing', 'ba')])
-def test_up_to_the_first_trough_it_is_composers_standard_run_bit_for_bit(make_trainer, name, unit):
-    long, short = ('10ep', '4ep') if unit == 'ep' else ('100ba', '40ba')
-    cyclic, alone = Watch(), Watch()
-    trained = run(make_trainer, InCycles(MAKE[name]()), watch=cyclic, max_duration=long).state.callbacks
-    plain = run(make_trainer, MAKE[name](), watch=alone, **standard(short)).state.callbacks
-    assert cyclic.losses[:40] == alone.losses
-    first, only = (next(c for c in cs if isinstance(c, ParetoSnapshot)).curve for cs in (trained, plain))
-    assert first.points[0].metrics == only.points[0].metrics
-    assert first.run.method == only.run.method == name
+def test_up_to_the_first_trough_it_is_composers_standard_run_bit_for_bit(trained, name, unit):
+    both = trained(name, unit)
+    assert both.losses[:40] == both.standard_losses
+    cyclic, alone = both.curves
+    assert cyclic.points[0].metrics == alone.points[0].metrics
+    assert cyclic.run.method == alone.run.method == name
     # The second cycle does something: as long as the first by itself it would not be the same run.
-    assert len(first.points) == 2
+    assert len(cyclic.points) == 2
 
 
 @pytest.mark.parametrize('name', ['LayerFreezing', 'EMA'])
-def test_with_one_cycle_nothing_changes(make_trainer, name):
-    wrapped, plain = Watch(), Watch()
-    a = run(make_trainer, InCycles(MAKE[name]()), watch=wrapped, **standard()).state.model.state_dict()
-    b = run(make_trainer, MAKE[name](), watch=plain, **standard()).state.model.state_dict()
-    assert wrapped.losses == plain.losses
-    assert all(torch.equal(a[key], b[key]) for key in b)
-
-
-def at_three_batches(state, event) -> bool:
-    """Resumes at a trough, and in the second cycle with averages under way and layers frozen, and after SWA."""
-    batch = state.timestamp.batch.value
-    return (event, batch) == (Event.EPOCH_CHECKPOINT, 40) or (event == Event.BATCH_CHECKPOINT and batch in (67, 83))
+def test_with_one_cycle_nothing_changes(make_trainer, trained, name):
+    wrapped, plain = Watch(), trained(name)
+    weights = run(make_trainer, InCycles(MAKE[name]()), watch=wrapped, **standard()).state.model.state_dict()
+    assert wrapped.losses == plain.standard_losses
+    assert all(torch.equal(weights[key], value) for key, value in plain.standard_weights.items())
 
 
 @QUIET_SWA
 @EACH
-def test_a_resume_is_exact(make_trainer, name):
-    whole = Watch()
-    saved = {'save_folder': 'ck', 'save_num_checkpoints_to_keep': -1, 'save_filename': 'ba{batch}.pt'}
-    run(make_trainer, InCycles(MAKE[name]()), watch=whole, save_interval=at_three_batches, **saved)
+def test_a_resume_is_exact(make_trainer, trained, name):
+    whole = trained(name)
     for batch in (40, 67, 83):
         rest = Watch()
-        resumed = run(make_trainer, InCycles(MAKE[name]()), watch=rest, load_path=f'ck/ba{batch}.pt')
+        load = {'load_path': str(whole.folder / f'ck/ba{batch}.pt')}
+        resumed = run(make_trainer, InCycles(MAKE[name]()), watch=rest, **load)
         assert rest.losses == whole.losses[batch:]
         assert [p.batch for p in resumed.state.callbacks[0].curve.points] == [40, 100]
 
@@ -277,56 +298,54 @@ def test_stochastic_depth_warms_up_in_each_cycle_and_across_a_resume(make_traine
     assert rest.losses == whole.losses[95:]
 
 
-class TestWarning:
-    @pytest.mark.parametrize(
-        'make',
-        [*MAKE.values(), lambda: StochasticDepth('ResNetBottleneck', drop_warmup='0.5dur')],
-        ids=[*MAKE, 'StochasticDepth'],
+@pytest.mark.parametrize(
+    'make',
+    [*MAKE.values(), lambda: StochasticDepth('ResNetBottleneck', drop_warmup='0.5dur')],
+    ids=[*MAKE, 'StochasticDepth'],
+)
+@QUIET_SWA
+def test_warns_of_an_algorithm_by_the_clock_of_the_run(make_trainer, make):
+    name = type(make()).__name__
+    trainer = make_trainer(
+        model=bottlenecks() if name == 'StochasticDepth' else convolutions(),
+        train_dataloader=images(8, 4),
+        eval_dataloader=images(20, 10),
+        schedulers=CyclicCosineScheduler('1ep'),
+        algorithms=make(),
+        callbacks=ParetoSnapshot(folder='out'),
+        max_duration='3ep',
+        device_train_microbatch_size=1,
     )
-    @QUIET_SWA
-    def test_of_an_algorithm_by_the_clock_of_the_run(self, make_trainer, make):
-        name = type(make()).__name__
-        trainer = make_trainer(
-            model=bottlenecks() if name == 'StochasticDepth' else convolutions(),
-            train_dataloader=images(8, 4),
-            eval_dataloader=images(20, 10),
-            schedulers=CyclicCosineScheduler('1ep'),
-            algorithms=make(),
-            callbacks=ParetoSnapshot(folder='out'),
-            max_duration='3ep',
-            device_train_microbatch_size=1,
-        )
-        with pytest.warns(UserWarning, match=f'{name} follows the elapsed part of the whole run.*InCycles.{name}'):
-            trainer.fit()
-
-    def test_not_of_others_nor_of_one_cycle(self, make_trainer):
-        run(make_trainer, [EMA('5ba', update_interval='1ba'), GradientClipping('norm', 1.0)])
-        run(make_trainer, MAKE['ProgressiveResizing'](), **standard())
+    with pytest.warns(UserWarning, match=f'{name} follows the elapsed part of the whole run.*InCycles.{name}'):
+        trainer.fit()
 
 
-class TestRefused:
-    def test_what_does_not_go_by_the_clock(self):
-        with pytest.raises(ValueError, match="EMA: ema_start='10ba' does not follow the clock of a cycle.*'dur'"):
-            InCycles(EMA('5ba', ema_start='10ba'))
-        with pytest.raises(ValueError, match='it follows the cycles already'):
-            InCycles(InCycles(ProgressiveResizing()))
-        with pytest.raises(TypeError, match='give an algorithm'):
-            InCycles('EMA')  # type: ignore[arg-type]
+def test_does_not_warn_of_others(make_trainer):
+    """Nor of a run of one cycle, as the standard ones above."""
+    run(make_trainer, [EMA('5ba', update_interval='1ba'), GradientClipping('norm', 1.0)], train_dataloader=images(8, 4))
 
-    @QUIET_SWA
-    def test_swa_that_drives_the_learning_rate(self, make_trainer):
-        for given in (InCycles, lambda algorithm: run(make_trainer, algorithm)):
-            with pytest.raises(ValueError, match='schedule_swa_lr=True drives the learning rate'):
-                given(SWA(schedule_swa_lr=True, swa_lr=0.1))
 
-    def test_the_same_algorithm_twice(self, make_trainer):
-        both = [InCycles(ProgressiveResizing()), ProgressiveResizing()]
-        with pytest.raises(ValueError, match='ProgressiveResizing is listed twice'):
-            run(make_trainer, both)
+def test_refused_on_construction():
+    with pytest.raises(ValueError, match="EMA: ema_start='10ba' does not follow the clock of a cycle.*'dur'"):
+        InCycles(EMA('5ba', ema_start='10ba'))
+    with pytest.raises(ValueError, match='it follows the cycles already'):
+        InCycles(InCycles(ProgressiveResizing()))
+    with pytest.raises(TypeError, match='give an algorithm'):
+        InCycles('EMA')  # type: ignore[arg-type]
 
-    def test_no_cycles_to_go_by(self, make_trainer):
-        with pytest.raises(ValueError, match='the troughs of no scheduler are not known'):
-            make_trainer(algorithms=InCycles(ProgressiveResizing())).fit()
+
+@QUIET_SWA
+def test_swa_that_drives_the_learning_rate_is_refused(make_trainer):
+    for given in (InCycles, lambda algorithm: run(make_trainer, algorithm)):
+        with pytest.raises(ValueError, match='schedule_swa_lr=True drives the learning rate'):
+            given(SWA(schedule_swa_lr=True, swa_lr=0.1))
+
+
+def test_refused_before_the_first_batch(make_trainer):
+    with pytest.raises(ValueError, match='ProgressiveResizing is listed twice'):
+        run(make_trainer, [InCycles(ProgressiveResizing()), ProgressiveResizing()])
+    with pytest.raises(ValueError, match='the troughs of no scheduler are not known'):
+        make_trainer(algorithms=InCycles(ProgressiveResizing())).fit()
 
 
 def test_an_algorithm_of_ones_own(make_trainer):
