@@ -71,6 +71,8 @@ def rank_environments(ranks: int) -> list[dict[str, str]]:
 def _rank(environment: dict[str, str], arguments: Sequence[str], folder: Path, outputs: Path) -> None:
     os.environ.update(environment)
     os.chdir(folder)
+    # For the processes of loaders, as in a program that is started alone: here they would be started by the server too.
+    multiprocessing.set_start_method('fork', force=True)
     for descriptor, name in ((1, 'stdout'), (2, 'stderr')):
         file = os.open(outputs / f'{name}{environment["RANK"]}', os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from composer_clr.recipes.load import load_recipe
 from composer_clr.training.build import build_trainer
+from tests.helpers.launcher import launch
 
 RECIPE = ['data.arguments.train_images=100', 'progress_bar=false', 'max_duration=4ep', 'data.num_workers=1']
 
@@ -65,8 +65,7 @@ TIMED_OUT = (
 def disturbed(disturbance: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Trains in a process of its own: torch's handler of ended children raises the error again at the next one."""
     (folder / 'run.py').write_text(SCRIPT)
-    command = [sys.executable, 'run.py', disturbance, 'quickstart/digits', *RECIPE, 'data.timeout_s=2']
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return launch(1, 'run.py', disturbance, 'quickstart/digits', *RECIPE, 'data.timeout_s=2', folder=folder)
 
 
 @pytest.mark.parametrize(
