@@ -23,8 +23,9 @@ from composer_clr.data.conversion.convert import Conversion, convert_images
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.data.images import EvalTransform, ImageFolderDataset
 from composer_clr.training.models import SmallResNet
+from tests.conftest import trainers
 from tests.helpers.launcher import launch
-from tests.helpers.loaders import end_workers
+from tests.helpers.loaders import end, end_workers
 from tests.helpers.photographs import write_folder
 
 pytest.importorskip('streaming', reason='the extra streaming is not installed')
@@ -136,36 +137,36 @@ def trained(make_trainer: Any, shards: Path, num_workers: int, **overrides: Any)
     return trainer
 
 
+@pytest.fixture(scope='module')
+def whole(shards, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights of a run that nothing interrupts."""
+    with trainers(tmp_path_factory.mktemp('whole')) as make:
+        return trained(make, shards, 0).state.model.state_dict()
+
+
+def resumed(make_trainer: Any, shards: Path, num_workers: int, *stops: str) -> dict[str, torch.Tensor]:
+    """Returns the weights of a run that is stopped, and resumed from the checkpoint of that time, once or more."""
+    start: dict[str, Any] = {}
+    for stop in stops:
+        save = {'save_folder': stop, 'save_interval': stop, 'max_duration': stop}
+        trained(make_trainer, shards, num_workers, **save, **start)
+        start = {'load_path': f'{stop}/latest-rank0.pt'}
+    trainer = trained(make_trainer, shards, num_workers, **start)
+    assert (int(trainer.state.timestamp.batch), int(trainer.state.timestamp.sample)) == (18, 144)
+    return trainer.state.model.state_dict()
+
+
 @pytest.mark.parametrize(
-    ('stopped', 'num_workers'),
+    ('num_workers', 'stops'),
     [
-        pytest.param('9ba', 1, id='mid-epoch-with-workers'),
-        pytest.param('2ep', 0, id='end-of-an-epoch'),
+        pytest.param(1, ['9ba'], id='mid-epoch-with-workers'),
+        # The second checkpoint is from the end of the epoch of the first resume.
+        pytest.param(0, ['9ba', '2ep'], id='twice'),
     ],
 )
-def test_a_resumed_run_is_the_one_that_would_have_been(shards, make_trainer, tmp_path, stopped, num_workers):
-    whole = trained(make_trainer, shards, num_workers)
-    save = {'save_folder': str(tmp_path / 'saved'), 'save_interval': stopped}
-    trained(make_trainer, shards, num_workers, max_duration=stopped, **save)
-    latest = tmp_path / 'saved/latest-rank0.pt'
-    resumed = trained(make_trainer, shards, num_workers, load_path=str(latest))
-    assert int(resumed.state.timestamp.batch) == int(whole.state.timestamp.batch) == 18
-    assert resumed.state.timestamp.sample == whole.state.timestamp.sample
-    weights = whole.state.model.state_dict()
-    for name, resumed_weights in resumed.state.model.state_dict().items():
-        assert torch.equal(resumed_weights, weights[name]), name
-
-
-def test_a_run_resumed_twice_still_is(shards, make_trainer, tmp_path):
-    """Resumes twice: the second checkpoint is from the end of the epoch of the first resume."""
-    whole = trained(make_trainer, shards, 0)
-    first = {'save_folder': str(tmp_path / 'first'), 'save_interval': '9ba', 'max_duration': '9ba'}
-    trained(make_trainer, shards, 0, **first)
-    second = {'save_folder': str(tmp_path / 'second'), 'save_interval': '1ep', 'max_duration': '2ep'}
-    trained(make_trainer, shards, 0, load_path=str(tmp_path / 'first/latest-rank0.pt'), **second)
-    resumed = trained(make_trainer, shards, 0, load_path=str(tmp_path / 'second/latest-rank0.pt'))
-    weights = whole.state.model.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in resumed.state.model.state_dict().items())
+def test_a_resumed_run_is_the_one_that_would_have_been(shards, whole, make_trainer, num_workers, stops):
+    weights = resumed(make_trainer, shards, num_workers, *stops)
+    assert all(torch.equal(value, whole[name]) for name, value in weights.items())
 
 
 def test_a_part_of_the_evaluation_set_is_spread_over_the_classes(images, shards):
@@ -204,9 +205,10 @@ def test_a_broken_image_in_the_middle_of_an_epoch_is_named(images, tmp_path):
     folder = foreign(tmp_path / 'foreign', {'x': 'bytes', 'y': 'int'}, samples)
     train, held_out = streaming_dataspecs(folder, 4, 4, **{**SMALL, 'num_workers': 1})
     for data in (train, held_out):
+        loaded = iter(data.dataloader)
         with pytest.raises(OSError, match=r'image 11 of .*/shard\.00000\.mds: not a readable image \(.*truncated'):
-            list(data.dataloader)
-        end_workers(data)
+            list(loaded)
+        end(loaded)
 
 
 def truncate(file: Path) -> None:
