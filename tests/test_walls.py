@@ -179,8 +179,9 @@ def test_study_needs_numpy_and_scipy_only():
     assert imports <= {*sys.stdlib_module_names, 'composer_clr', 'numpy', 'scipy'}
 
 
-def test_weights_and_biases_is_imported_in_its_own_folder_only():
-    assert {folder(module) for module, path in MODULES.items() if 'wandb' in first_names(path)} == {'loggers'}
+@pytest.mark.parametrize('logger', ['wandb', 'mlflow', 'tensorboard'])
+def test_loggers_are_imported_in_one_folder_only(logger):
+    assert {folder(module) for module, path in MODULES.items() if logger in first_names(path)} == {'loggers'}
 
 
 def test_curves_recipes_study_and_figures_do_not_wait_for_torch():

@@ -13,7 +13,7 @@ from composer_clr import __version__
 from composer_clr.cli.compare import compare
 from composer_clr.cli.curves import ask, export
 from composer_clr.cli.forecast import forecast
-from composer_clr.cli.imports import convert_images, import_wandb
+from composer_clr.cli.imports import convert_images, import_mlflow, import_tensorboard, import_wandb
 from composer_clr.cli.plot import plot
 from composer_clr.cli.recipes import ensemble, merge, sweep
 from composer_clr.cli.report import report
@@ -41,6 +41,8 @@ for _command in (
     report,
     export,
     import_wandb,
+    import_mlflow,
+    import_tensorboard,
     schedule,
     sweep,
     run,

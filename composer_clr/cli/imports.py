@@ -1,7 +1,9 @@
-"""The commands on the data of other programs: import-wandb, convert-images."""
+"""The commands on the data of other programs: import-wandb, import-mlflow, import-tensorboard, convert-images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,56 +14,75 @@ from rich.console import Console
 from composer_clr.cli.options import Strict, notes_on_stderr, write_curves
 from composer_clr.curves.curve import CurveError
 
-__all__ = ['convert_images', 'import_wandb']
+__all__ = ['convert_images', 'import_mlflow', 'import_tensorboard', 'import_wandb']
 
 
-def import_wandb(
-    sources: Annotated[list[str], typer.Argument(help='ENTITY/PROJECT, or folders written by W&B offline.')],
-    output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write; - is standard output.')] = Path(
-        'curves.csv'
-    ),
-    name: Annotated[str | None, typer.Option(help='Regular expression of run names.')] = None,
-    group: Annotated[str | None, typer.Option(help='Group of the runs.')] = None,
-    tag: Annotated[list[str] | None, typer.Option(help='A tag that runs must have; may be repeated.')] = None,
-    config: Annotated[list[str] | None, typer.Option(help='key=value of their config; may be repeated.')] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help='Key of a metric; by default metrics/..., not train.')
-    ] = None,
-    lr_key: Annotated[str | None, typer.Option(help='Key of the learning rate.')] = None,
-    time_key: Annotated[str | None, typer.Option(help='Key of the training time.')] = None,
-    time_unit: Annotated[
-        str | None, typer.Option(help="seconds, minutes, hours or days; by default from W&B's clock.")
-    ] = None,
-    method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
-    batches_per_epoch: Annotated[float | None, typer.Option(help='By default from time/epoch.')] = None,
-    first_step: Annotated[
-        float,
-        typer.Option(
-            help='Step at which the first batch (or epoch) is logged: 1 as in Composer, 0 if steps count from 0.'
+def _importer(logger: str, title: str, sources_help: str) -> Callable[..., None]:
+    """Returns the command that recovers curves from what a logger has kept."""
+
+    def command(
+        sources: list[str],
+        output: Annotated[Path, typer.Option('--output', '-o', help='The CSV to write; - is standard output.')] = Path(
+            'curves.csv'
         ),
-    ] = 1.0,
-    window: Annotated[float, typer.Option(help='Epochs before a trough in which its best value may lie.')] = 0.0,
-    strict: Strict = False,
-) -> None:
-    """Recover curves from the learning rates and metrics of W&B runs, and write them as a long CSV."""
-    from composer_clr.loggers.import_curves import import_curves
-    from composer_clr.loggers.recovered_curve import Keys
-    from composer_clr.loggers.wandb_runs import RunFilter
+        name: Annotated[str | None, typer.Option(help='Regular expression of run names.')] = None,
+        group: Annotated[
+            str | None, typer.Option(help='Group of the runs: of MLflow the experiment, of TensorBoard the folder.')
+        ] = None,
+        tag: Annotated[
+            list[str] | None, typer.Option(help='A tag that runs must have, of MLflow key=value; may be repeated.')
+        ] = None,
+        config: Annotated[list[str] | None, typer.Option(help='key=value of their config; may be repeated.')] = None,
+        metric: Annotated[
+            list[str] | None, typer.Option(help='Key of a metric; by default metrics/..., not train.')
+        ] = None,
+        lr_key: Annotated[str | None, typer.Option(help='Key of the learning rate.')] = None,
+        time_key: Annotated[str | None, typer.Option(help='Key of the training time.')] = None,
+        time_unit: Annotated[
+            str | None, typer.Option(help="seconds, minutes, hours or days; by default from the logger's clock.")
+        ] = None,
+        method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
+        batches_per_epoch: Annotated[float | None, typer.Option(help='By default from time/epoch.')] = None,
+        first_step: Annotated[
+            float,
+            typer.Option(
+                help='Step at which the first batch (or epoch) is logged: 1 as in Composer, 0 if steps count from 0.'
+            ),
+        ] = 1.0,
+        window: Annotated[float, typer.Option(help='Epochs before a trough in which its best value may lie.')] = 0.0,
+        strict: Strict = False,
+    ) -> None:
+        from composer_clr.loggers.history import RunFilter
+        from composer_clr.loggers.import_curves import import_curves
+        from composer_clr.loggers.recovered_curve import Keys
 
-    keys = Keys(
-        lr=lr_key,
-        time=time_key,
-        time_unit=time_unit,  # type: ignore[arg-type]
-        metrics=tuple(metric or ()),
-        method=method_key,
-        batches_per_epoch=batches_per_epoch,
-        window_epochs=window,
-        first_step=first_step,
-    )
-    keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
-    with notes_on_stderr():
-        curves, errors = import_curves(sources, keys, keep, strict=strict)
-    write_curves(output, curves, errors, strict=strict)
+        keys = Keys(
+            lr=lr_key,
+            time=time_key,
+            time_unit=time_unit,  # type: ignore[arg-type]
+            metrics=tuple(metric or ()),
+            method=method_key,
+            batches_per_epoch=batches_per_epoch,
+            window_epochs=window,
+            first_step=first_step,
+        )
+        keep = RunFilter(name, group, tuple(tag or ()), dict(map(_setting, config or ())))
+        read = getattr(import_module(f'composer_clr.loggers.{logger}_runs'), f'{logger}_runs')
+        with notes_on_stderr():
+            curves, errors = import_curves(read, sources, keys, keep, strict=strict)
+        write_curves(output, curves, errors, strict=strict)
+
+    command.__name__ = f'import_{logger}'
+    command.__doc__ = f'Recover curves from learning rates and metrics in {title}, and write them as a long CSV.'
+    command.__annotations__['sources'] = Annotated[list[str], typer.Argument(help=sources_help)]
+    return command
+
+
+import_wandb = _importer('wandb', 'Weights & Biases', 'ENTITY/PROJECT, or folders written by W&B offline.')
+import_mlflow = _importer('mlflow', 'MLflow', 'Tracking URIs, such as http://localhost:5000, or folders mlruns.')
+import_tensorboard = _importer(
+    'tensorboard', 'event files of TensorBoard', 'Folders with event files at any depth, such as tensorboard_logs.'
+)
 
 
 def convert_images(

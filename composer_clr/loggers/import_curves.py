@@ -1,31 +1,24 @@
-"""Curves from Weights & Biases: the runs of a project, or of folders written offline."""
+"""Curves of the runs that loggers have kept, whatever the logger: read, in one unit of time, and told apart."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve
-from composer_clr.loggers.recovered_curve import (
-    ClockUnit,
-    Keys,
-    logged_method,
-    logged_unit,
-    recovered_curve,
-    time_key,
-    wanted,
-)
-from composer_clr.loggers.wandb_runs import RunFilter, RunHistory, offline_runs, online_runs
+from composer_clr.loggers.history import RunFilter, RunHistory
+from composer_clr.loggers.recovered_curve import ClockUnit, Keys, LoggedRun, wanted
 
 __all__ = ['import_curves']
 
+_Reader = Callable[[str, RunFilter, Callable[[str], bool]], tuple[list[RunHistory], list[CurveError]]]
+
 
 def import_curves(
-    sources: Sequence[str], keys: Keys, keep: RunFilter, *, strict: bool = False
+    read: _Reader, sources: Sequence[str], keys: Keys, keep: RunFilter, *, strict: bool = False
 ) -> tuple[list[TradeoffCurve], list[CurveError]]:
     """Recovers the curves of many runs, with a progress bar on stderr.
 
@@ -36,8 +29,9 @@ def import_curves(
     ``wandb.teardown()`` first.
 
     Args:
-        sources (Sequence[str]): Each an existing path (an offline run folder such as ``wandb/offline-run-...``, or a
-            folder with some at any depth), or a project ``ENTITY/PROJECT``.
+        read (Callable): Reads the selected runs of a source, such as
+            :func:`~composer_clr.loggers.wandb_runs.wandb_runs`.
+        sources (Sequence[str]): The sources.
         keys (Keys): The keys to read.
         keep (RunFilter): Which runs to take.
         strict (bool): Raise at the first run without a curve. Default: ``False``.
@@ -48,22 +42,19 @@ def import_curves(
     Raises:
         CurveError: If no run has a curve, their times are not in one unit, or ``strict`` and one run has no curve.
     """
-    histories: list[RunHistory] = []
-    errors: list[CurveError] = []
+    runs, errors = list[LoggedRun](), list[CurveError]()
     for source in sources:
-        path, want = Path(source), wanted(keys)
-        found, unread = offline_runs(path, keep, want) if path.exists() else online_runs(source, keep, want)
-        histories += found
+        histories, unread = read(source, keep, wanted(keys))
+        runs += [LoggedRun(history, keys) for history in histories]
         errors += unread
-    units = {} if keys.time_unit is not None else _common_units(histories, keys)
-    recovered: list[tuple[RunHistory, TradeoffCurve]] = []
-    for history in histories:
+    units = _common_units(runs)
+    recovered: list[tuple[LoggedRun, TradeoffCurve]] = []
+    for run in runs:
         try:
-            unit = keys.time_unit or units.get(time_key(history, keys))
-            recovered.append((history, recovered_curve(history, replace(keys, time_unit=unit))))
+            recovered.append((run, run.curve(units.get(run.time_key))))
         except CurveError as error:
             errors.append(error)
-    curves = _told_apart(recovered, keys, errors)
+    curves = _told_apart(recovered, errors)
     if errors and strict:
         raise errors[0]
     if not curves:
@@ -71,31 +62,28 @@ def import_curves(
     return curves, errors
 
 
-def _common_units(histories: Iterable[RunHistory], keys: Keys) -> dict[str, ClockUnit]:
-    """Returns the unit of each key of times: that of all runs in which W&B's clock shows it."""
-    found: dict[str, dict[ClockUnit, RunHistory]] = defaultdict(dict)
-    for history in histories:
+def _common_units(runs: Iterable[LoggedRun]) -> dict[str, ClockUnit]:
+    """Returns the unit of each key of times: that of all runs in which the logger's clock shows it."""
+    found: dict[str, dict[ClockUnit, LoggedRun]] = defaultdict(dict)
+    for run in runs:
         with suppress(CurveError):
-            unit = logged_unit(history, key := time_key(history, keys))
-            found[key].setdefault(unit, history)
+            found[run.time_key].setdefault(run.unit, run)
     for key, units in found.items():
         if len(units) > 1:
-            listed = ', '.join(f'{unit} in {history}' for unit, history in units.items())
+            listed = ', '.join(f'{unit} in {run}' for unit, run in units.items())
             raise CurveError(
-                f"{key!r} seems to be in different units by W&B's clock, {listed}: pass --time-unit, and import runs "
-                'of another unit by themselves'
+                f"{key!r} seems to be in different units by the logger's clock, {listed}: pass --time-unit, and import "
+                'runs of another unit by themselves'
             )
-    return {key: next(iter(units)) for key, units in found.items()}
+    return {key: next(iter(units)) for key, units in found.items() if units}
 
 
-def _told_apart(
-    recovered: Sequence[tuple[RunHistory, TradeoffCurve]], keys: Keys, errors: list[CurveError]
-) -> list[TradeoffCurve]:
+def _told_apart(recovered: Sequence[tuple[LoggedRun, TradeoffCurve]], errors: list[CurveError]) -> list[TradeoffCurve]:
     """Names the methods of runs that do not say theirs, and leaves out separate runs that only a seed would tell apart.
 
     Of other kinds, the long CSV refuses a second run of a kind, method and seed.
     """
-    unnamed = [curve for history, curve in recovered if logged_method(history, keys) is None]
+    unnamed = [curve for run, curve in recovered if run.method is None]
     if len({curve.run.run_name for curve in unnamed}) > 1:
         for curve in unnamed:
             curve.run = replace(curve.run, method=curve.run.run_name)

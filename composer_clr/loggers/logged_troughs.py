@@ -31,9 +31,9 @@ def find_troughs(times: ArrayLike, rates: ArrayLike) -> list[Trough]:
     A trough is the last of the lowest samples between a fall and the rise after it, each of more than 2% of the height
     of the cycle (its peak over the lowest rate of the run). The end of training is one if the rate has come down by
     then: with :math:`n` samples since the peak, and :math:`h` the height over the lowest earlier trough (or over 0), if
-    what is left is at most :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n}) \, h`, which a cosine cycle one sample
-    before its end keeps; or, for a first cycle, which may end at a rate well above 0, if the last step is at most a
-    tenth of the steepest, or :math:`\tfrac{3 \pi}{2n}` of it up to half. Of several samples at one time the last
+    what is left is at most :math:`\max(0.01, \tfrac32 \sin^2 \tfrac{\pi}{2n + 2}) \, h`, which a cosine cycle one
+    sample before its end keeps; or, for a first cycle, which may end at a rate well above 0, if the last step is at
+    most a tenth of the steepest, or :math:`\tfrac{3 \pi}{2n}` of it up to half. Of several samples at one time the last
     counts; rates that are not finite, or are negative, are ignored.
 
     Example:
@@ -91,7 +91,7 @@ def _has_come_down(t: NDArray[np.float64], lr: NDArray[np.float64], floor: float
     """Returns whether the samples from a peak on end at the bottom of a cycle."""
     n = len(t) - 1
     left = (lr[-1] - (floor or 0.0)) / (lr[0] - (floor or 0.0))
-    if left <= max(0.01, 1.5 * math.sin(math.pi / (2 * n)) ** 2):
+    if left <= max(0.01, 1.5 * math.sin(math.pi / (2 * n + 2)) ** 2):
         return True
     steepness = np.abs(np.diff(lr) / np.diff(t))
     return floor is None and bool(steepness[-1] <= min(0.5, max(0.1, 1.5 * math.pi / n)) * steepness.max())

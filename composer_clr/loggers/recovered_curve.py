@@ -1,13 +1,13 @@
-"""Curves recovered from the histories of Weights & Biases runs with any schedule, without our callback."""
+"""Curves recovered from what was logged of runs with any schedule, without our callback."""
 
 from __future__ import annotations
 
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import has_marks, method_name, run_kind
 from composer_clr.curves.peaks import PeakWindow
+from composer_clr.loggers.history import LOGGED_AT, RunHistory, Series
 from composer_clr.loggers.logged_troughs import Trough, find_troughs, part_at_peak
-from composer_clr.loggers.wandb_runs import LOGGED_AT, RunHistory, Series
 from composer_clr.utils.errors import one_line
 
-__all__ = ['ClockUnit', 'Keys', 'logged_method', 'logged_unit', 'recovered_curve', 'time_key', 'wanted']
+__all__ = ['ClockUnit', 'Keys', 'LoggedRun', 'wanted']
 
 ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 # Logged by this package; a recovered curve does not use it.
@@ -43,7 +43,7 @@ class Keys:
         lr (str | None): The learning rate. Default: ``None``, ``lr-{optimizer}/group0`` as ``LRMonitor`` logs it, or
             any key that contains the word ``lr`` or ``learning_rate``.
         time (str | None): Training time. Default: ``None``, ``SpeedMonitor``'s ``time/train`` or ``wall_clock/train``.
-        time_unit (ClockUnit | None): Its unit. Default: ``None``, from W&B's own clock.
+        time_unit (ClockUnit | None): Its unit. Default: ``None``, from the logger's own clock.
         metrics (tuple[str, ...]): The metrics. Default: ``()``, all under ``metrics/`` except ``metrics/train/``.
         method (str | None): Key of the method in the config, levels separated by dots. Default: ``None``, from the
             algorithms that Composer logs as ``enabled_algorithms/...``.
@@ -86,123 +86,192 @@ def wanted(keys: Keys) -> Callable[[str], bool]:
     return want
 
 
-def recovered_curve(history: RunHistory, keys: Keys) -> TradeoffCurve:
-    """Recovers the curve of a run that logged its learning rate, training time and metrics, with batches as steps.
+class LoggedRun:
+    """A run as it was logged, with batches as steps: what its curve needs, each found or refused once."""
 
-    A point lies at each trough of the learning rate. Its metrics are those of the first evaluation at or after the
-    trough and before the rate rises again; otherwise those of the last evaluation before it, at most a twentieth of the
-    cycle earlier. Time is interpolated between the two batches at which it was logged; within one more such interval
-    after the last, it goes on at the last pace.
-    """
-    # Steps that count batches from 1.
-    series = {key: (steps + 1 - keys.first_step, values) for key, (steps, values) in history.series.items()}
-    history = replace(history, series=series)
-    lr = series[_rate_key(history, keys)]
-    time = _seconds(history, keys)
-    # Composer logs the accuracy of the evaluator `eval` as metrics/eval/accuracy.
-    metrics = {key.removeprefix('metrics/'): series[key] for key in _metric_keys(history, keys)}
-    per_epoch = keys.batches_per_epoch or _batches_per_epoch(history)
-    kind = history.setting('pareto.kind')
-    if kind is not None and has_marks(str(kind)):
-        raise CurveError(f'{history}: points of the kind {kind!r} are at marks, not at troughs: read its curve.json')
-    troughs = find_troughs(*lr)
-    if not troughs:
-        raise CurveError(f'{history}: its learning rate has no trough: constant, or stopped before its first one')
-    if per_epoch is None and keys.window_epochs:
-        raise CurveError(f'{history}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
-    window = round(keys.window_epochs * (per_epoch or 0.0))
-    points: list[TradeoffPoint] = []
-    missing: list[str] = []
-    for cycle, trough in enumerate(troughs):
+    def __init__(self, history: RunHistory, keys: Keys):
+        self.history, self.keys = history, keys
+        # Steps that count batches from 1.
+        self._series = {key: (at + 1 - keys.first_step, values) for key, (at, values) in history.series.items()}
+
+    def __str__(self) -> str:
+        return str(self.history)
+
+    def _key(self, named: str | None, found: Iterable[str], what: str, option: str, remedy: str) -> str:
+        """Returns the key that is named, else the first of those found."""
+        if named is not None and named not in self._series:
+            raise CurveError(f'{self}: did not log {named!r}: name the key of its {what} ({option})')
+        if (key := named or next(iter(found), None)) is None:
+            raise CurveError(f'{self}: did not log {remedy} ({option})')
+        return key
+
+    @cached_property
+    def time_key(self) -> str:
+        """The key of the training time."""
+        found = (key for key in _TIMES if key in self._series)
+        remedy = "training time: add Composer's SpeedMonitor, or name its key"
+        return self._key(self.keys.time, found, 'training time', '--time-key', remedy)
+
+    @cached_property
+    def unit(self) -> ClockUnit:
+        """The unit of the training time: as named, else by the clock of the logger, which SpeedMonitor does not log.
+
+        Training is most of that time, and the units are at least 24 times apart.
+        """
+        if self.keys.time_unit is not None:
+            return self.keys.time_unit
+        key, nothing = self.time_key, (np.array([]), np.array([]))
+        (steps, times), (at, logged) = self._series[key], self._series.get(LOGGED_AT, nothing)
+        _, here, there = np.intersect1d(steps, at, return_indices=True)
+        trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
+        advanced = (trained > 0) & (elapsed_s > 0)
+        if not advanced.any():
+            raise CurveError(f'{self}: the unit of {key!r} cannot be determined: pass --time-unit')
+        pace = float(np.median(elapsed_s[advanced] / trained[advanced]))
+        # A batch's clock may stop a little after the logger's.
+        fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
+        if not fitting:
+            raise CurveError(f'{self}: {key!r} is faster than the clock in any unit: pass --time-unit')
+        return fitting[-1]
+
+    @cached_property
+    def method(self) -> str | None:
+        """The method that the config tells, by its key or from its algorithms; ``None`` if it tells none."""
+        key = self.keys.method
+        named = self.history.setting('pareto.method' if key is None else key)
+        if key is not None and named is None:
+            raise CurveError(f'{self}: {key!r} is not in its config: name the key of its method (--method-key)')
+        if named is not None:
+            return str(named)
+        prefix = 'enabled_algorithms/'
+        enabled = [
+            name.removeprefix(prefix) for name, on in self.history.config.items() if name.startswith(prefix) and on
+        ]
+        return method_name(enabled) if enabled else None
+
+    def curve(self, unit: ClockUnit | None = None) -> TradeoffCurve:
+        """Recovers the run's curve, with the time in a unit, by default its own.
+
+        A point lies at each trough of the learning rate. Its metrics are those of the first evaluation at or after the
+        trough and before the rate rises again; otherwise those of the last evaluation before it, at most a twentieth of
+        the cycle earlier. Time is interpolated between the two batches at which it was logged; within one more such
+        interval after the last, it goes on at the last pace.
+        """
+        rate, time, metrics, kind = (
+            self._rate(),
+            self._seconds(unit),
+            self._metrics(),
+            self.history.setting('pareto.kind'),
+        )
+        per_epoch = self.keys.batches_per_epoch or self._batches_per_epoch()
+        if kind is not None and has_marks(str(kind)):
+            raise CurveError(f'{self}: points of the kind {kind!r} are at marks, not at troughs: read its curve.json')
+        if not (troughs := find_troughs(*rate)):
+            raise CurveError(f'{self}: its learning rate has no trough: constant, or stopped before its first one')
+        if per_epoch is None and self.keys.window_epochs:
+            raise CurveError(f'{self}: a window in epochs needs the length of an epoch: pass --batches-per-epoch')
+        found = [self._point(cycle, trough, time, metrics, per_epoch) for cycle, trough in enumerate(troughs)]
+        points = [point for point in found if point is not None]
+        if not points:
+            raise CurveError(f'{self}: no evaluation with a training time at any of its {len(troughs)} troughs')
+        if len(points) < len(troughs):
+            missing = [f'{t.time / (per_epoch or 1):.4g}' for t, point in zip(troughs, found, strict=True) if not point]
+            warnings.warn(
+                f'{self}: no evaluation with a training time at the trough{"s" * (len(missing) > 1)} at '
+                f'{"batch" if per_epoch is None else "epoch"} {", ".join(missing)}: no point there',
+                UserWarning,
+                stacklevel=2,
+            )
+        seeds = (self.history.setting(key) for key in ('rank_zero_seed', 'seed'))
+        run = Run(
+            run_name=self.history.name,
+            kind=kind or run_kind(len(troughs), {'t_hold': part_at_peak(*rate, troughs[-1])}),
+            method=self.method or method_name([]),
+            seed=next((seed for seed in seeds if type(seed) is int), None),
+            world_size=None,
+        )
+        curve = TradeoffCurve(run, points)
+        # Runs may share a name.
+        curve.source = f'{self.history.name} ({self.history.run_id})'
+        return curve
+
+    def _point(
+        self, cycle: int, trough: Trough, time: Series, metrics: Mapping[str, Series], per_epoch: float | None
+    ) -> TradeoffPoint | None:
+        """Returns the point at a trough; ``None`` without an evaluation or a time there."""
         at = {name: i for name, (steps, _) in metrics.items() if (i := _evaluated(trough, steps)) is not None}
         batch = max([trough.time, *(float(metrics[name][0][i]) for name, i in at.items())])
         time_s = _time_at(batch, time)
         if not at or time_s is None:
-            missing.append(f'{trough.time / (per_epoch or 1):.4g}')
-            continue
+            return None
         values = {name: float(metrics[name][1][i]) for name, i in at.items()}
+        window = PeakWindow(round(self.keys.window_epochs * (per_epoch or 0.0)), {})
+        for name in values:
+            steps, earlier = metrics[name]
+            for i in np.flatnonzero((steps > trough.restart) & (steps < batch)):
+                window.note(int(steps[i]), {name: float(earlier[i])}, trough=round(batch))
         try:
-            point = TradeoffPoint(
+            return TradeoffPoint(
                 cycle=cycle,
                 epoch=None if per_epoch is None else batch / per_epoch,
                 batch=round(batch),
-                sample=_count(series.get(_SAMPLE), batch),
-                token=_count(series.get(_TOKEN), batch),
+                sample=_count(self._series.get(_SAMPLE), batch),
+                token=_count(self._series.get(_TOKEN), batch),
                 wall_clock_train_s=time_s,
                 wall_clock_total_s=math.nan,
                 lr=trough.lr,
                 metrics=values,
-                peak_metrics=_peaks(trough, batch, metrics, values, window),
+                peak_metrics=window.peaks(values),
             )
         except (ValueError, OverflowError) as error:
             reason = one_line(error)[:200]
-            raise CurveError(f'{history}: its steps, samples or tokens are not counts ({reason})') from error
-        points.append(point)
-    if not points:
-        raise CurveError(f'{history}: no evaluation with a training time at any of its {len(troughs)} troughs')
-    if missing:
-        warnings.warn(
-            f'{history}: no evaluation with a training time at the trough{"s" * (len(missing) > 1)} at '
-            f'{"batch" if per_epoch is None else "epoch"} {", ".join(missing)}: no point there',
-            UserWarning,
-            stacklevel=2,
+            raise CurveError(f'{self}: its steps, samples or tokens are not counts ({reason})') from error
+
+    def _rate(self) -> Series:
+        # The first parameter group first, as in curve.json.
+        found = sorted(
+            filter(_is_rate, self._series),
+            key=lambda key: (not (key.startswith('lr-') and key.endswith('/group0')), key),
         )
-    seeds = (history.setting(key) for key in ('rank_zero_seed', 'seed'))
-    run = Run(
-        run_name=history.name,
-        kind=kind or run_kind(len(troughs), {'t_hold': part_at_peak(*lr, troughs[-1])}),
-        method=logged_method(history, keys) or method_name([]),
-        seed=next((seed for seed in seeds if type(seed) is int), None),
-        world_size=None,
-    )
-    curve = TradeoffCurve(run, points)
-    # Runs may share a name.
-    curve.source = f'{history.name} ({history.run_id})'
-    return curve
+        remedy = "a learning rate: add Composer's LRMonitor, or name its key"
+        return self._series[self._key(self.keys.lr, found, 'learning rate', '--lr-key', remedy)]
 
+    def _metrics(self) -> dict[str, Series]:
+        remedy = 'a metric of an evaluation under metrics/: name its key'
+        named = self.keys.metrics or [None]
+        chosen = [self._key(key, filter(_is_metric, self._series), 'metric', '--metric', remedy) for key in named]
+        # Composer logs the accuracy of the evaluator `eval` as metrics/eval/accuracy.
+        keys = chosen if self.keys.metrics else filter(_is_metric, self._series)
+        return {key.removeprefix('metrics/'): self._series[key] for key in keys}
 
-def logged_method(history: RunHistory, keys: Keys) -> str | None:
-    """Returns the method that a run's config tells, by its key or from its algorithms; ``None`` if it tells none."""
-    named = history.setting('pareto.method' if keys.method is None else keys.method)
-    if keys.method is not None and named is None:
-        raise CurveError(f'{history}: {keys.method!r} is not in its config: name the key of its method (--method-key)')
-    if named is not None:
-        return str(named)
-    prefix = 'enabled_algorithms/'
-    enabled = [key.removeprefix(prefix) for key, on in history.config.items() if key.startswith(prefix) and on]
-    return method_name(enabled) if enabled else None
+    def _seconds(self, unit: ClockUnit | None) -> Series:
+        key = self.time_key
+        steps, times = self._series[key]
+        known = np.isfinite(times)
+        if not known.any():
+            raise CurveError(f'{self}: {key!r} has no finite value: name the key of its training time (--time-key)')
+        steps, times = steps[known], times[known]
+        falls = np.maximum(-np.diff(times), 0.0)
+        if falls.sum() > _FALLS * np.ptp(times):
+            i = int(falls.argmax())
+            raise CurveError(
+                f'{self}: {key!r} falls from {times[i]:g} to {times[i + 1]:g} at step {steps[i + 1]:g}: must be the '
+                'time since the start of training, not that of each epoch: log the sum, or name its key (--time-key)'
+            )
+        return steps, times * _SECONDS[unit or self.unit]
 
-
-def time_key(history: RunHistory, keys: Keys) -> str:
-    """Returns the key of the training time; raises CurveError if the run did not log one."""
-    if keys.time is not None:
-        return _present(history, keys.time, 'training time', '--time-key')
-    key = next((key for key in _TIMES if key in history.series), None)
-    if key is None:
-        raise CurveError(
-            f"{history}: did not log training time: add Composer's SpeedMonitor, or name its key (--time-key)"
-        )
-    return key
-
-
-def logged_unit(history: RunHistory, key: str) -> ClockUnit:
-    """Returns the unit of a time: SpeedMonitor does not log its unit, but W&B logs its own clock, in seconds.
-
-    Training is most of that time, and the units are at least 24 times apart.
-    """
-    steps, times = history.series[key]
-    at, logged = history.series.get(LOGGED_AT, (np.array([]), np.array([])))
-    _, here, there = np.intersect1d(steps, at, return_indices=True)
-    trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
-    advanced = (trained > 0) & (elapsed_s > 0)
-    if not advanced.any():
-        raise CurveError(f'{history}: the unit of {key!r} cannot be determined: pass --time-unit')
-    pace = float(np.median(elapsed_s[advanced] / trained[advanced]))
-    # A batch's clock may stop a little after W&B's.
-    fitting: list[ClockUnit] = [unit for unit, seconds in _SECONDS.items() if seconds <= 2 * pace]
-    if not fitting:
-        raise CurveError(f'{history}: {key!r} is faster than the clock in any unit: pass --time-unit')
-    return fitting[-1]
+    def _batches_per_epoch(self) -> float | None:
+        """Returns the batches per epoch, from the starts of epochs; ``None`` for less than an epoch."""
+        steps, epochs = self._series.get(_EPOCH, (np.array([]), np.array([])))
+        if len(steps) and epochs.max() < 1:
+            return None
+        # The end of training logs its epoch too, later than it started.
+        lengths = steps[epochs >= 1] / epochs[epochs >= 1]
+        if not len(lengths):
+            raise CurveError(
+                f'{self}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'
+            )
+        return float(lengths.min())
 
 
 def _is_metric(key: str) -> bool:
@@ -211,52 +280,6 @@ def _is_metric(key: str) -> bool:
 
 def _is_rate(key: str) -> bool:
     return _RATE.search(key) is not None
-
-
-def _present(history: RunHistory, key: str, what: str, option: str) -> str:
-    if key not in history.series:
-        raise CurveError(f'{history}: did not log {key!r}: name the key of its {what} ({option})')
-    return key
-
-
-def _rate_key(history: RunHistory, keys: Keys) -> str:
-    if keys.lr is not None:
-        return _present(history, keys.lr, 'learning rate', '--lr-key')
-    # The first parameter group first, as in curve.json.
-    found = sorted(
-        filter(_is_rate, history.series), key=lambda key: (not (key.startswith('lr-') and key.endswith('/group0')), key)
-    )
-    if not found:
-        raise CurveError(
-            f"{history}: did not log a learning rate: add Composer's LRMonitor, or name its key (--lr-key)"
-        )
-    return found[0]
-
-
-def _metric_keys(history: RunHistory, keys: Keys) -> list[str]:
-    if keys.metrics:
-        return [_present(history, key, 'metric', '--metric') for key in keys.metrics]
-    found = list(filter(_is_metric, history.series))
-    if not found:
-        raise CurveError(f'{history}: did not log a metric of an evaluation under metrics/: name its key (--metric)')
-    return found
-
-
-def _seconds(history: RunHistory, keys: Keys) -> Series:
-    key = time_key(history, keys)
-    steps, times = history.series[key]
-    known = np.isfinite(times)
-    if not known.any():
-        raise CurveError(f'{history}: {key!r} has no finite value: name the key of its training time (--time-key)')
-    steps, times = steps[known], times[known]
-    falls = np.maximum(-np.diff(times), 0.0)
-    if falls.sum() > _FALLS * np.ptp(times):
-        at = int(falls.argmax())
-        raise CurveError(
-            f'{history}: {key!r} falls from {times[at]:g} to {times[at + 1]:g} at step {steps[at + 1]:g}: must be the '
-            'time since the start of training, not that of each epoch: log the sum, or name its key (--time-key)'
-        )
-    return steps, times * _SECONDS[keys.time_unit or logged_unit(history, key)]
 
 
 def _time_at(batch: float, time: Series) -> float | None:
@@ -280,17 +303,6 @@ def _evaluated(trough: Trough, steps: NDArray[np.float64]) -> int | None:
     return first - 1 if first and steps[first - 1] > near else None
 
 
-def _peaks(
-    trough: Trough, batch: float, metrics: Mapping[str, Series], at_trough: Mapping[str, float], window: int
-) -> dict[str, float]:
-    peaks = PeakWindow(window, {})
-    for name in at_trough:
-        steps, values = metrics[name]
-        for i in np.flatnonzero((steps > trough.restart) & (steps < batch)):
-            peaks.note(int(steps[i]), {name: float(values[i])}, trough=round(batch))
-    return peaks.peaks(at_trough)
-
-
 def _count(series: Series | None, batch: float) -> int:
     """Returns the samples or tokens after a batch, from those logged at the start of batches; 0 if none were."""
     if series is None or not len(series[0]):
@@ -300,17 +312,3 @@ def _count(series: Series | None, batch: float) -> int:
         return round(float(np.interp(batch, steps, values)))
     # The last batch ends after the last start of one.
     return round(float(batch * values[-1] / steps[-1]))
-
-
-def _batches_per_epoch(history: RunHistory) -> float | None:
-    """Returns the batches per epoch, from the starts of epochs that Composer logs; ``None`` for less than an epoch."""
-    steps, epochs = history.series.get(_EPOCH, (np.array([]), np.array([])))
-    if len(steps) and epochs.max() < 1:
-        return None
-    # The end of training logs its epoch too, later than it started.
-    lengths = steps[epochs >= 1] / epochs[epochs >= 1]
-    if not len(lengths):
-        raise CurveError(
-            f'{history}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'
-        )
-    return float(lengths.min())

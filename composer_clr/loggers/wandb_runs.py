@@ -4,115 +4,40 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.utils.errors import one_line, printable
+from composer_clr.loggers.history import LOGGED_AT, RunFilter, RunHistory, described, progress, series
+from composer_clr.utils.errors import one_line
 
-__all__ = ['LOGGED_AT', 'RunFilter', 'RunHistory', 'Series', 'offline_runs', 'online_runs', 'read_files']
+__all__ = ['read_files', 'wandb_runs']
 
-# W&B's own clock, in seconds.
-LOGGED_AT = '_timestamp'
 # Rows per request to the server: ten requests per key for a run of 100,000 batches.
 _PAGE = 10_000
 
-Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 _Logged = defaultdict[str, dict[float, float]]
-_T = TypeVar('_T')
+_Found = tuple[list[RunHistory], list[CurveError]]
 
 
-@dataclass
-class RunHistory:
-    """The parts of a W&B run that a curve needs; ``series`` holds the steps of each key, sorted, and its values."""
-
-    run_id: str
-    name: str
-    group: str = ''
-    tags: tuple[str, ...] = ()
-    config: dict[str, Any] = field(default_factory=dict)
-    series: dict[str, Series] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f'run {self.name!r} ({self.run_id})'
-
-    def setting(self, key: str) -> Any:
-        """Returns a value of the config by its key, or keys of levels joined with dots; ``None`` if it is not set."""
-        if key in self.config:
-            return self.config[key]
-        value: Any = self.config
-        for part in key.split('.'):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+def wandb_runs(source: str, keep: RunFilter, want: Callable[[str], bool]) -> _Found:
+    """Reads the selected runs of a project ``ENTITY/PROJECT``, or of the ``.wandb`` files at or under a path."""
+    path = Path(source)
+    if not path.exists():
+        return _online(source, keep, want)
+    # By name and so by time; a file with two links comes once.
+    files = [path] if path.is_file() else sorted({file.resolve() for file in path.rglob('*.wandb') if file.is_file()})
+    if not files:
+        raise CurveError(f'{path}: no .wandb file in this folder: name a folder written by W&B offline')
+    histories, errors = read_files(progress(files, source), want)
+    return [history for history in histories if keep(history)], errors
 
 
-@dataclass(frozen=True)
-class RunFilter:
-    """Selects runs of a project, or of a list of histories.
-
-    Attributes:
-        name (str | None): Regular expression to search for in the display name.
-        group (str | None): The group.
-        tags (tuple[str, ...]): Tags, all of which the run must have.
-        config (Mapping[str, Any]): Values that its config must have, by key, levels separated by dots.
-
-    Raises:
-        CurveError: If the name is not a regular expression.
-
-    Example:
-        >>> keep = RunFilter(name='^digits', config={'pareto.kind': 'cyclic'})
-        >>> keep(RunHistory('id', 'digits-17', config={'pareto': {'kind': 'cyclic'}}))
-        True
-        >>> keep.query()
-        {'display_name': {'$regex': '^digits'}, 'config.pareto.kind': 'cyclic'}
-    """
-
-    name: str | None = None
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        try:
-            re.compile(self.name or '')
-        except re.error as error:
-            raise CurveError(f'--name {self.name!r} is not a regular expression ({error})') from error
-
-    def __call__(self, history: RunHistory) -> bool:
-        """Returns whether a run that was read is selected."""
-        return (
-            re.search(self.name or '', history.name) is not None
-            and self.group in (None, history.group)
-            and set(self.tags) <= set(history.tags)
-            and all(history.setting(key) == value for key, value in self.config.items())
-        )
-
-    def query(self) -> dict[str, Any]:
-        """Returns the selection as a query of the W&B server."""
-        parts = {
-            'display_name': None if self.name is None else {'$regex': self.name},
-            'group': self.group,
-            '$and': [{'tags': {'$in': [tag]}} for tag in self.tags] or None,
-        }
-        chosen = {key: part for key, part in parts.items() if part is not None}
-        return chosen | {f'config.{key}': value for key, value in self.config.items()}
-
-
-def online_runs(
-    project: str, keep: RunFilter, want: Callable[[str], bool]
-) -> tuple[list[RunHistory], list[CurveError]]:
-    """Reads the selected runs of ``ENTITY/PROJECT``, and returns them, and an error for each that cannot be read."""
+def _online(project: str, keep: RunFilter, want: Callable[[str], bool]) -> _Found:
     import wandb
 
     if project.count('/') != 1:
@@ -122,32 +47,40 @@ def online_runs(
             f"{project}: not logged in to Weights & Biases: run 'wandb login', set WANDB_API_KEY, or name "
             'offline run folders'
         )
+    query = {
+        'display_name': None if keep.name is None else {'$regex': keep.name},
+        'group': keep.group,
+        '$and': [{'tags': {'$in': [tag]}} for tag in keep.tags] or None,
+        **{f'config.{key}': value for key, value in keep.config.items()},
+    }
+    query = {key: part for key, part in query.items() if part is not None}
     try:
-        runs = list(wandb.Api(timeout=60).runs(project, filters=keep.query(), per_page=100))
+        runs = list(wandb.Api(timeout=60).runs(project, filters=query, per_page=100))
     except Exception as error:  # of wandb, requests and others
-        raise CurveError(f'{project}: W&B cannot list its runs: {_described(error)}') from error
+        raise CurveError(f'{project}: W&B cannot list its runs: {described(error)}') from error
     histories, errors = [], []
-    for run in _progress(runs, project):
+    for run in progress(runs, project):
         history = RunHistory(run.id, run.name, run.group or '', tuple(run.tags or ()), dict(run.config))
         try:
-            history.series = _sorted(_scanned(run, want))
+            history.series = series(_scanned(run, want))
             histories.append(history)
         except Exception as error:  # likewise; other runs may be readable
-            errors.append(CurveError(f'{history}: its history cannot be read: {_described(error)}'))
+            errors.append(CurveError(f'{history}: its history cannot be read: {described(error)}'))
     return histories, errors
 
 
-def offline_runs(path: Path, keep: RunFilter, want: Callable[[str], bool]) -> tuple[list[RunHistory], list[CurveError]]:
-    """Reads the selected runs in the ``.wandb`` files at or under a path, as :func:`read_files` does."""
-    # By name and so by time; a file with two links comes once.
-    files = [path] if path.is_file() else sorted({file.resolve() for file in path.rglob('*.wandb') if file.is_file()})
-    if not files:
-        raise CurveError(f'{path}: no .wandb file in this folder: name a folder written by W&B offline')
-    histories, errors = read_files(_progress(files, str(path)), want)
-    return [history for history in histories if keep(history)], errors
+def _scanned(run: Any, want: Callable[[str], bool]) -> _Logged:
+    """Scans one key at a time, because the server returns only rows that have all requested keys."""
+    logged: _Logged = defaultdict(dict)
+    for key in (key for key in run.summary_metrics if want(key) and not key.startswith('_')):
+        for row in run.scan_history(keys=['_step', LOGGED_AT, key], page_size=_PAGE):
+            for name in (key, LOGGED_AT):
+                if (number := _number(row.get(name))) is not None:
+                    logged[name][float(row['_step'])] = number
+    return logged
 
 
-def read_files(files: Iterable[Path], want: Callable[[str], bool]) -> tuple[list[RunHistory], list[CurveError]]:
+def read_files(files: Iterable[Path], want: Callable[[str], bool]) -> _Found:
     """Returns the runs in ``.wandb`` files, and what is wrong with each file that holds none.
 
     Files with the same run id are one run that was resumed; where they differ, the later one counts. Of a run that was
@@ -179,19 +112,8 @@ def read_files(files: Iterable[Path], want: Callable[[str], bool]) -> tuple[list
                     CurveError(f"{file}: no run can be read from it: a kill left it empty, or it is not W&B's")
                 )
     for run_id, history in runs.items():
-        history.series = _sorted(logged[run_id])
+        history.series = series(logged[run_id])
     return list(runs.values()), errors
-
-
-def _scanned(run: Any, want: Callable[[str], bool]) -> _Logged:
-    """Scans one key at a time, because the server returns only rows that have all requested keys."""
-    logged: _Logged = defaultdict(dict)
-    for key in (key for key in run.summary_metrics if want(key) and not key.startswith('_')):
-        for row in run.scan_history(keys=['_step', LOGGED_AT, key], page_size=_PAGE):
-            for name in (key, LOGGED_AT):
-                if (number := _number(row.get(name))) is not None:
-                    logged[name][float(row['_step'])] = number
-    return logged
 
 
 def _records(file: Path) -> Iterator[Any]:
@@ -257,18 +179,3 @@ def _number(value: Any) -> float | None:
         except OverflowError:
             return math.inf
     return float(value) if value in ('NaN', 'Infinity', '-Infinity') else None
-
-
-def _sorted(logged: _Logged) -> dict[str, Series]:
-    return {
-        key: (np.array(sorted(by_step)), np.array([by_step[step] for step in sorted(by_step)], dtype=np.float64))
-        for key, by_step in logged.items()
-    }
-
-
-def _described(error: Exception) -> str:
-    return f'{type(error).__name__}: {one_line(error)[:200]}'
-
-
-def _progress(items: Sequence[_T], source: str) -> Iterable[_T]:
-    return track(items, description=escape(printable(source)), console=Console(stderr=True), transient=True)

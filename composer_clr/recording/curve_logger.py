@@ -39,6 +39,9 @@ class CurveLogger:
         # They print their tables again with every later line of the run.
         self._consoles = consoles if dist.get_global_rank() == 0 else []
         self._others = [one for one in logger.destinations if one not in (*wandb_loggers, *consoles)]
+        for destination in self._others:
+            with errors_as_warnings(type(destination).__name__):
+                destination.log_hyperparameters({'pareto.method': curve.run.method, 'pareto.kind': curve.run.kind})
         self._in_table = 0
         self._wandb: WandBCurve | None = None
         # Where each rank has its own W&B run, the curve goes to rank 0's.

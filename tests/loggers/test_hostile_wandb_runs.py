@@ -14,9 +14,10 @@ from wandb.sdk.internal.datastore import DataStore
 
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import long_csv
+from composer_clr.loggers.history import RunFilter
 from composer_clr.loggers.import_curves import import_curves
 from composer_clr.loggers.recovered_curve import Keys, wanted
-from composer_clr.loggers.wandb_runs import RunFilter, read_files
+from composer_clr.loggers.wandb_runs import read_files, wandb_runs
 from tests.helpers.fuzzing import FEW, MANY, anything, attempts, refused_or
 
 KEYS = ['lr-SGD/group0', 'metrics/eval/acc', 'time/train', 'time/epoch', '_timestamp', '_step', 'a\x1b[2J']
@@ -84,9 +85,7 @@ def check(folder: Path, odd_file: tuple[list[Any], list[tuple[int, int]], int]) 
         if place < len(content):
             content[place] = byte
     file.write_bytes(content[: len(content) - cut])
-    output = folder / 'curves.csv'
-    output.unlink(missing_ok=True)
-    found = refused_or(lambda: import_curves([str(file)], Keys(), RunFilter()), CurveError)
+    found = refused_or(lambda: import_curves(wandb_runs, [str(file)], Keys(), RunFilter()), CurveError)
     if found is not None:
         curves, _ = found  # type: ignore[misc]
         assert curves

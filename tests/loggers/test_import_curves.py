@@ -12,9 +12,10 @@ import wandb
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import long_csv, read_long_csv
-from composer_clr.loggers import import_curves
-from composer_clr.loggers.recovered_curve import Keys, recovered_curve, wanted
-from composer_clr.loggers.wandb_runs import RunFilter, RunHistory
+from composer_clr.loggers.history import RunFilter, RunHistory
+from composer_clr.loggers.import_curves import import_curves
+from composer_clr.loggers.recovered_curve import Keys, LoggedRun, wanted
+from composer_clr.loggers.wandb_runs import wandb_runs
 
 LR, ACC = 'lr-SGD/group0', 'metrics/eval/Accuracy'
 
@@ -41,8 +42,12 @@ def history(run_id='id7', name='old', *, algorithms=('MixUp', 'BlurPool'), **cha
     return read
 
 
+def recovered(read: RunHistory, **keys):
+    return LoggedRun(read, Keys(**keys)).curve()
+
+
 def rows(read: RunHistory, **keys):
-    points = recovered_curve(read, Keys(**keys)).points
+    points = recovered(read, **keys).points
     return [(p.epoch, p.wall_clock_train_s, *p.metrics.values()) for p in points]
 
 
@@ -54,7 +59,7 @@ BOTH = approx([(3, 6, 0.6), (7, 14, 0.7)])
 
 
 def test_troughs_times_accuracies_and_what_the_run_was():
-    curve = recovered_curve(history(), Keys(window_epochs=1))
+    curve = recovered(history(), window_epochs=1)
     assert rows(history()) == BOTH
     assert [p.peak_metrics['eval/Accuracy'] for p in curve.points] == [0.6, 0.75]
     assert [p.lr for p in curve.points] == [0.01, 0.01]
@@ -62,7 +67,7 @@ def test_troughs_times_accuracies_and_what_the_run_was():
 
 
 def test_the_window_ends_at_the_restart():
-    curve = recovered_curve(history(series={ACC: {5: 0.9, 6: 0.6, 7: 0.8, 14: 0.7}}), Keys(window_epochs=7))
+    curve = recovered(history(series={ACC: {5: 0.9, 6: 0.6, 7: 0.8, 14: 0.7}}), window_epochs=7)
     assert [p.peak_metrics['eval/Accuracy'] for p in curve.points] == [0.9, 0.8]
 
 
@@ -101,9 +106,8 @@ def test_older_runs_and_keys_by_name():
     read.series['acc'] = read.series.pop(ACC)
     del read.series['time/train'], read.series['time/epoch']
     read.config['recipe'] = {'name': 'mine'}
-    keys = Keys(metrics=('acc',), batches_per_epoch=2, method='recipe.name')
     assert rows(read, metrics=('acc',), batches_per_epoch=2) == BOTH
-    assert recovered_curve(read, keys).run.method == 'mine'
+    assert recovered(read, metrics=('acc',), batches_per_epoch=2, method='recipe.name').run.method == 'mine'
     assert rows(read, metrics=('acc',), batches_per_epoch=1)[0][0] == 6
 
 
@@ -158,7 +162,7 @@ def test_steps_and_epochs_that_count_from_0():
 )
 def test_what_is_missing_is_named_with_the_run(changes, keys, match):
     with pytest.raises(CurveError, match=match):
-        recovered_curve(history(series=changes), Keys(**keys))
+        recovered(history(series=changes), **keys)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_the_time_of_each_epoch_is_refused(each):
     with pytest.raises(
         CurveError, match="'time/train' falls from .* to .* at step .*, not that of each epoch: log the"
     ):
-        recovered_curve(read, Keys(time_unit='seconds'))
+        recovered(read, time_unit='seconds')
 
 
 @pytest.mark.parametrize('kind', ['anytime', 'anytime-falling-half-life-0.5', 'schedule-free', 'marked'])
@@ -177,7 +181,7 @@ def test_points_at_marks_are_not_read_from_the_rate(kind):
     # Of one over the square root, the end looks like that of a decay.
     run = history(series={LR: {t: (1 + t) ** -0.5 for t in range(1, 40)}}, config={'pareto': {'kind': kind}})
     with pytest.raises(CurveError, match=f'kind {kind!r} are at marks, not at troughs: read its curve.json') as raised:
-        recovered_curve(run, Keys())
+        recovered(run)
     assert '\n' not in str(raised.value)
 
 
@@ -207,7 +211,7 @@ def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path)
         f'time/{name}': {batch: batch * each for batch in range(14)} for name, each in (('sample', 8), ('token', 1024))
     }
     read = history(series={'time/epoch': {0: 0, 14: 0}, **counts})
-    curve = recovered_curve(read, Keys())
+    curve = recovered(read)
     assert [(p.epoch, p.batch, p.sample, p.token) for p in curve.points] == [
         (None, 6, 48, 6144),
         (None, 14, 112, 14336),
@@ -216,16 +220,16 @@ def test_a_run_of_less_than_an_epoch_counts_batches_samples_and_tokens(tmp_path)
     (again,) = read_long_csv(tmp_path / 'a.csv')
     assert [p.token for p in again.points] == [6144, 14336]
     with pytest.raises(CurveError, match='a window in epochs needs the length of an epoch: pass --batches-per-epoch'):
-        recovered_curve(read, Keys(window_epochs=1))
+        recovered(read, window_epochs=1)
 
 
 def test_a_rate_that_stays_at_its_peak_before_each_decay_is_wsd_s():
     rates = [0.5, 1, 1, 1, 0.5, 0.01, 1, 1, 1, 1, 1, 1, 0.5, 0.01]
     read = history(series={LR: dict(enumerate(rates, start=1))})
     assert rows(read) == BOTH
-    assert recovered_curve(read, Keys()).run.kind == 'wsd-s'
+    assert recovered(read).run.kind == 'wsd-s'
     read.config['pareto'] = {'kind': 'wsd-s-linear'}
-    assert recovered_curve(read, Keys()).run.kind == 'wsd-s-linear'
+    assert recovered(read).run.kind == 'wsd-s-linear'
 
 
 class FakeRun(SimpleNamespace):
@@ -336,8 +340,8 @@ def test_all_runs_of_an_import_have_one_unit(imported):
     assert (made.status, made.lines) == (
         2,
         [
-            "composer-clr: 'time/train' seems to be in different units by W&B's clock, hours in run 'old' (id7), "
-            "seconds in run 'new' (id9): pass --time-unit, and import runs of another unit by themselves"
+            "composer-clr: 'time/train' seems to be in different units by the logger's clock, hours in run 'old' "
+            "(id7), seconds in run 'new' (id9): pass --time-unit, and import runs of another unit by themselves"
         ],
     )
     assert (
@@ -408,7 +412,7 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
     monkeypatch.setattr(type(wandb.api), 'api_key', 'x' * 40)
     monkeypatch.setattr(wandb, 'Api', unreachable)
     with pytest.raises(CurveError, match='me/study: W&B cannot list its runs: ConnectionError: no route to host$'):
-        import_curves.import_curves(['me/study'], Keys(), RunFilter())
+        import_curves(wandb_runs, ['me/study'], Keys(), RunFilter())
 
 
 def test_filters_take_what_has_been_read():

@@ -39,6 +39,8 @@ def logged(cycles: Cycles, until: int, every: int = 1, alpha_f: float = 0.0):
         pytest.param([2, math.nan, 1, 0, 2, math.inf, 1, 0], [3, 7], id='what is not a number is ignored'),
         pytest.param([2, 1, 0, 2, 1.9, 1.5, 1], [2], id='stopped in the middle of a cycle'),
         pytest.param([1, 0.9, 0.8, 0.7], [], id='stopped in the middle of the first'),
+        pytest.param([1, 0.9], [], id='stopped soon after its start'),
+        pytest.param([2, 1, 0, 2, 1.8], [2], id='stopped soon after a restart'),
         pytest.param([1, 0.97, 0.87, 0.75, 0.63, 0.53, 0.5], [6], id='one cosine to half'),
         pytest.param([1, 1, 0.1, 0.1, 0.1], [4], id='a step decay: its end'),
         pytest.param([2, 1, 0, 2], [2], id='a restart and nothing more'),

@@ -36,9 +36,10 @@ from composer_clr.curves import curve as curve_module
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
 from composer_clr.loggers import wandb_live
+from composer_clr.loggers.history import RunFilter
 from composer_clr.loggers.import_curves import import_curves
 from composer_clr.loggers.recovered_curve import Keys
-from composer_clr.loggers.wandb_runs import RunFilter
+from composer_clr.loggers.wandb_runs import wandb_runs
 from composer_clr.train import main
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
@@ -397,7 +398,7 @@ def test_a_run_without_a_decay_logs_its_points_and_cannot_be_read_from_its_rate(
     best = max(curve.points, key=lambda point: point.metrics[ACCURACY])
     assert logged.summary['pareto/best/cycle'] == best.cycle
     with pytest.raises(CurveError, match=f'points of the kind {kind!r} are at marks, not at troughs'):
-        import_curves([str(offline)], Keys(), RunFilter())
+        import_curves(wandb_runs, [str(offline)], Keys(), RunFilter())
 
 
 def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> subprocess.CompletedProcess:

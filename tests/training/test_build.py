@@ -85,7 +85,9 @@ def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
         ('schedule.t_0=null', 'schedule: t_0 is missing'),
     ],
 )
-def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, capsys):
+def test_unknown_names_and_bad_values_are_refused_in_one_line(override, match, capsys, monkeypatch):
+    # A package that is not installed.
+    monkeypatch.setitem(sys.modules, 'mlflow', None)
     assert main(['quickstart/digits', override]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(f'composer_clr.train: {match}', line)
