@@ -2,7 +2,7 @@
 
 ``--code mine.py`` executes a file, or a module, of your own, and the recipe may name what it defines:
 ``model.name=mine:network``. ``--check`` builds everything, tries two training batches and one evaluation batch, and
-prints the cost of the run; nothing is kept. ``--until=16ep`` ends training at that trough, after its point; the same
+prints the cost of the run; nothing is kept. ``--until 16ep`` ends training at that trough, after its point; the same
 command without it goes on, for which it needs ``checkpoint.folder`` and ``checkpoint.autoresume=true``. ``--keys``
 prints every key of a recipe with its type, default and meaning. ``--traceback`` shows where in the code an error was
 raised. The exit status is 2 for a run that cannot be started, 1 for one that failed later.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentError, ArgumentParser
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, trains, and returns the exit status."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument('--code', action='append', default=[])
+    parser.add_argument('--until')
     try:
         options, words = parser.parse_known_args(arguments)
     except ArgumentError as error:
-        print(f'composer_clr.train: {error}: pass --code mine.py', file=sys.stderr)
+        print(f'composer_clr.train: {error}: pass --code mine.py, --until 16ep', file=sys.stderr)
         return 2
     flags = {word for word in words if word.startswith('-')}
     name, *overrides = [word for word in words if word not in flags] or ['']
@@ -55,13 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__doc__, f'Recipes: {", ".join(shipped_recipes())}', recipe_help, sep='\n\n')
         return 0
     try:
-        untils = {flag for flag in flags if flag.startswith('--until=')}
-        unknown = sorted(flags - untils - {'--check', '--traceback'})
+        unknown = sorted(flags - {'--check', '--traceback'})
         if unknown:
-            known = '--check, --until=TIME, --traceback, --code MODULE, or key=value'
+            known = '--check, --until TIME, --traceback, --code MODULE, or key=value'
             raise RecipeError(f'{unknown[0]}: unknown option: pass {known}')
         recipe = load_recipe(name, overrides, options.code)
-        until = _until(recipe, untils)
+        until = _until(recipe, options.until)
         end_with_launcher()
         with torch_errors():
             if '--check' in flags:
@@ -78,16 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UserError) else 1
 
 
-def _until(recipe: Recipe, flags: Collection[str]) -> ScheduleTime | None:
+def _until(recipe: Recipe, until: str | None) -> ScheduleTime | None:
     """Returns the trough that training ends at, if it is not the last one."""
-    for flag in flags:
-        if recipe.checkpoint.folder is None or not recipe.checkpoint.autoresume:
-            raise RecipeError(f'{flag}: goes on from a checkpoint: pass checkpoint.folder and checkpoint.autoresume')
-        try:
-            return read_duration('--until', flag.removeprefix('--until='))
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
-    return None
+    if until is None:
+        return None
+    if recipe.checkpoint.folder is None or not recipe.checkpoint.autoresume:
+        raise RecipeError(
+            f'--until {until}: goes on from a checkpoint: pass checkpoint.folder and checkpoint.autoresume'
+        )
+    try:
+        return read_duration('--until', until)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _train(recipe: Recipe, until: ScheduleTime | None = None) -> None:

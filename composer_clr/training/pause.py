@@ -34,7 +34,7 @@ class PauseAt(Callback):
         self._trough = round(schedule.count('--until', self._until))
         if self._trough not in schedule.troughs:
             troughs = ', '.join(map(schedule.spell, schedule.troughs))
-            raise ValueError(f'--until={self._until}: is no {schedule.cycles.end_name} of the run: choose of {troughs}')
+            raise ValueError(f'--until {self._until}: is no {schedule.cycles.end_name} of the run: choose of {troughs}')
         if schedule.now(state) >= self._trough:
             raise Paused
 

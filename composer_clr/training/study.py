@@ -189,7 +189,7 @@ class StudyRun:
 def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
     """Returns the words that train a run, resumed if it has begun, and the folder to be removed at its end, if any."""
     words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
-    words += [] if planned.until is None else [f'--until={planned.until}']
+    words += [] if planned.until is None else ['--until', planned.until]
     if planned.recipe.checkpoint.folder is not None:
         return words, None
     checkpoints = f'{planned.folder}/checkpoints'

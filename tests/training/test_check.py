@@ -131,7 +131,7 @@ def test_a_full_disk_is_seen_before_the_run(monkeypatch):
 
 def test_unknown_options_are_refused(capsys):
     assert main([*DIGITS, '--chek']) == 2
-    assert '--chek: unknown option: pass --check, --until=TIME, --traceback' in capsys.readouterr().err
+    assert '--chek: unknown option: pass --check, --until TIME, --traceback' in capsys.readouterr().err
 
 
 @pytest.fixture

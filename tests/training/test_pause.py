@@ -59,10 +59,10 @@ def test_pauses_leave_the_points_and_weights_of_the_undisturbed_run(words, pause
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        ([*RESUMED, *EPOCHS, '--until=5ep'], '--until=5ep: is no trough of the run: choose of 2ep, 4ep'),
+        ([*RESUMED, *EPOCHS, '--until=5ep'], '--until 5ep: is no trough of the run: choose of 2ep, 4ep'),
         ([*RESUMED, *EPOCHS, '--until=soon'], "--until='soon' is not a duration"),
-        ([*RUN, *EPOCHS, '--until=2ep'], '--until=2ep: goes on from a checkpoint: pass checkpoint.folder and'),
-        ([*RESUMED, *EPOCHS, '--until'], '--until: unknown option: pass --check, --until=TIME'),
+        ([*RUN, *EPOCHS, '--until=2ep'], '--until 2ep: goes on from a checkpoint: pass checkpoint.folder, '),
+        ([*RESUMED, *EPOCHS, '--until'], 'argument --until: expected one argument: pass'),
     ],
 )
 def test_what_is_refused_trains_nothing(words, message, tmp_path, monkeypatch, capsys):

@@ -95,7 +95,7 @@ def test_stage_by_stage_the_hopeless_are_stopped_and_the_others_reach_the_end():
 def test_only_the_words_of_a_stage_that_ends_before_the_run_have_where():
     (run, *_) = planned()
     assert resumable(run)[0] == resumable(replace(run, stage=6))[0]
-    assert resumable(replace(run, stage=4))[0] == [*resumable(run)[0][:-2], '--until=16ep', *resumable(run)[0][-2:]]
+    assert resumable(replace(run, stage=4))[0] == [*resumable(run)[0][:-2], '--until', '16ep', *resumable(run)[0][-2:]]
 
 
 def test_a_race_that_is_begun_again_at_every_moment_decides_the_same():
@@ -240,7 +240,7 @@ class TestCommand:
         while 'to do' not in (said := self.command(*race)):
             commands = Path('jobs/commands.txt').read_text().splitlines()
             seen.append(
-                (said.splitlines()[-1], Counter(line.partition('--until=')[2].partition(' ')[0] for line in commands))
+                (said.splitlines()[-1], Counter(line.partition('--until ')[2].partition(' ')[0] for line in commands))
             )
             waiting = begun(planned())[0].runs
             race_of_now = Race(waiting, sigma=0.05)
