@@ -10,6 +10,7 @@ import typer
 
 from composer_clr.cli.forecast import check_sigma
 from composer_clr.cli.options import OwnCode, notes_on_stderr
+from composer_clr.recipes.methods import split_methods
 from composer_clr.recipes.schema import RecipeError
 
 __all__ = ['Kinds', 'Methods', 'Recipes', 'Seeds', 'run', 'study_arguments']
@@ -18,7 +19,11 @@ Recipes = Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs
 Seeds = Annotated[str, typer.Option(help='Seeds, separated by commas.')]
 Kinds = Annotated[str, typer.Option(help='Kinds of run, separated by commas.')]
 Methods = Annotated[
-    str | None, typer.Option(help='Methods to add to each recipe, separated by commas: baseline,LS,MX,LS+MX.')
+    str | None,
+    typer.Option(
+        help='Methods to train each recipe with, separated by commas: algorithms, or a name and key=value pairs: '
+        "'baseline, LS+MX, CutMix, slow: optimizer.lr=0.05'."
+    ),
 ]
 
 
@@ -43,7 +48,7 @@ def study_arguments(
         'overrides': [word for word in recipes if '=' in word],
         'seeds': numbers,
         'kinds': kinds.split(','),
-        'methods': methods.split(',') if methods is not None else (),
+        'methods': split_methods(methods) if methods is not None else (),
         'code': code or (),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from string import Formatter
 from typing import Any
 
@@ -139,11 +139,13 @@ def method_name(algorithms: Iterable[str]) -> str:
     return '+'.join(short.get(name, name) for name in chosen) or BASELINE
 
 
-def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
-    """Returns the algorithms of one of the paper's methods, in the order of application, with the paper's arguments.
+def method_algorithms(method: str, others: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Returns the algorithms of a method in the order of application, the paper's with its arguments.
 
     Args:
-        method (str): ``'baseline'``, or ``BP``, ``CL``, ``LS`` and ``MX`` joined by ``+`` in any order.
+        method (str): ``'baseline'``, or algorithms joined by ``+`` in any order: ``BP``, ``CL``, ``LS`` and ``MX``, or
+            the name of another.
+        others (Collection[str]): The names of other algorithms. Default: ``()``.
 
     Raises:
         ValueError: If the method has any other part.
@@ -151,15 +153,22 @@ def method_algorithms(method: str) -> dict[str, dict[str, Any]]:
     Example:
         >>> method_algorithms('LS+MX')
         {'MixUp': {'alpha': 0.2}, 'LabelSmoothing': {'smoothing': 0.1}}
+        >>> method_algorithms('LS+CutMix+BP', ['CutMix', 'EMA'])
+        {'BlurPool': {}, 'CutMix': {}, 'LabelSmoothing': {'smoothing': 0.1}}
 
     Source:
         Portes et al. 2022, arXiv:2206.00832, appendix A.
     """
     parts = [] if method == BASELINE else method.split('+')
-    if unknown := [part for part in parts if part not in _ALGORITHMS]:
-        known = ', '.join(sorted(_ALGORITHMS))
+    if unknown := [part for part in parts if part not in _ALGORITHMS and part not in others]:
+        known = ', '.join(sorted(_ALGORITHMS)) + (', or other algorithms by name,' if others else '')
         raise ValueError(f'{method!r} has {unknown[0]!r}: a method is {BASELINE}, or {known} joined by +')
-    return {name: dict(arguments) for short, (name, arguments) in _ALGORITHMS.items() if short in parts}
+    # Other algorithms may change targets too, as MixUp does.
+    *first, last = _ALGORITHMS
+    named = [*first, *(part for part in parts if part not in _ALGORITHMS), last]
+    return {
+        name: dict(arguments) for name, arguments in (_ALGORITHMS.get(one, (one, {})) for one in named if one in parts)
+    }
 
 
 def shaped_kind(kind: str, arguments: Mapping[str, Any]) -> str:

@@ -12,8 +12,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
 from composer_clr.curves.names import (
     ANYTIME,
@@ -23,11 +21,10 @@ from composer_clr.curves.names import (
     branch_file,
     filled_in,
     kind_without_shape,
-    method_algorithms,
-    method_name,
 )
 from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
 from composer_clr.recipes.load import RecipeTemplate
+from composer_clr.recipes.methods import with_methods
 from composer_clr.recipes.planned_cycles import recipe_cycles
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError, key_defaults
 from composer_clr.recipes.untrusted_yaml import read_override, value_at
@@ -130,16 +127,17 @@ def planned_runs(
             for the methods that use it.
         seeds (Sequence[int]): The seeds. Default: ``(17,)``.
         kinds (Sequence[str]): Some of ``KINDS``. Default: ``('cyclic', 'standard')``.
-        methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`method_algorithms`.
-            Default: ``()``, the recipe's own.
+        methods (Sequence[str]): Methods to train each recipe with, in the notation of :func:`with_methods`. Default:
+            ``()``, the recipe's own.
         ranks (Ranks | None): Ranks of each run, for folders with ``{world_size}``; ``None``: unknown. Default: one.
         code (Sequence[str]): Modules of one's own, as ``--code`` names them. Default: ``()``, none.
 
     Raises:
         RecipeError: If a recipe cannot be read, its troughs depend on the data, or two runs would write to one folder.
     """
+    with_method = list(with_methods(overrides, methods))
     for swept, option in _SWEPT.items():
-        if any(_sets(override, swept) for override in overrides):
+        if any(_sets(override, swept) for _, words in with_method for override in words):
             raise RecipeError(f'{swept}: varies in a study: pass {option} instead')
     for kind in kinds:
         if kind not in KINDS:
@@ -148,7 +146,7 @@ def planned_runs(
     notes: set[str] = set()
     for name in names:
         template = RecipeTemplate(name, code)
-        for method, for_method in _with_methods(overrides, methods):
+        for method, for_method in with_method:
             for run in _runs(name, template.with_overrides(for_method), for_method, seeds, kinds, ranks, notes):
                 if method not in (None, run.recipe.snapshot.method):
                     raise RecipeError(
@@ -311,23 +309,6 @@ def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[s
         )
 
 
-def _with_methods(overrides: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
-    """Yields each method and the overrides to train it with."""
-    if not methods:
-        yield None, list(overrides)
-        return
-    try:
-        by_method = {method_name(algorithms): algorithms for algorithms in map(method_algorithms, methods)}
-    except ValueError as error:
-        raise RecipeError(f'--methods: {error}') from error
-    swept = {algorithm for algorithms in by_method.values() for algorithm in algorithms}
-    for method, algorithms in by_method.items():
-        # First all algorithms in their order, then overrides of their arguments.
-        added = [f'algorithms.{algorithm}={_flow(arguments)}' for algorithm, arguments in algorithms.items()]
-        others = swept - set(algorithms)
-        yield method, [*added, *(override for override in overrides if _algorithm(override) not in others)]
-
-
 def _runs(
     name: str,
     template: RecipeTemplate,
@@ -380,14 +361,3 @@ def _sets(override: str, key: str) -> bool:
         return value_at(read_override(override), key, default=_sets) is not _sets
     except ValueError:  # refused where the recipe is read
         return False
-
-
-def _algorithm(override: str) -> str:
-    """Returns the algorithm that an override belongs to: ``MixUp`` of ``algorithms.MixUp.alpha=0.2``; or nothing."""
-    first, _, rest = override.partition('=')[0].partition('.')
-    return rest.partition('.')[0] if first == 'algorithms' else ''
-
-
-def _flow(arguments: Mapping[str, Any]) -> str:
-    """Returns arguments as YAML on one line: ``{alpha: 0.2}``."""
-    return yaml.safe_dump(dict(arguments), default_flow_style=True, sort_keys=False, width=float('inf')).rstrip()

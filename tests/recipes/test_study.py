@@ -177,7 +177,7 @@ class TestMethods:
     @pytest.mark.parametrize(
         ('overrides', 'methods', 'match'),
         [
-            ([], ['LS', 'XX'], "--methods: 'XX' has 'XX': a method is baseline, or BP, CL, LS, MX joined by"),
+            ([], ['LS', 'XX'], "--methods: 'XX' has 'XX': a method is baseline, or BP, CL, LS, MX, or other"),
             ([], [''], '--methods: '),
             (
                 ['algorithms.EMA.half_life=3ba'],
