@@ -83,9 +83,7 @@ def _until(recipe: Recipe, until: str | None) -> ScheduleTime | None:
     if until is None:
         return None
     if recipe.checkpoint.folder is None or not recipe.checkpoint.autoresume:
-        raise RecipeError(
-            f'--until {until}: goes on from a checkpoint: pass checkpoint.folder and checkpoint.autoresume'
-        )
+        raise RecipeError(f'--until {until}: goes on from a checkpoint: pass checkpoint.folder, checkpoint.autoresume')
     try:
         return read_duration('--until', until)
     except ValueError as error:

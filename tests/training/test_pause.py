@@ -61,7 +61,7 @@ def test_pauses_leave_the_points_and_weights_of_the_undisturbed_run(words, pause
     [
         ([*RESUMED, *EPOCHS, '--until=5ep'], '--until 5ep: is no trough of the run: choose of 2ep, 4ep'),
         ([*RESUMED, *EPOCHS, '--until=soon'], "--until='soon' is not a duration"),
-        ([*RUN, *EPOCHS, '--until=2ep'], '--until 2ep: goes on from a checkpoint: pass checkpoint.folder, '),
+        ([*RUN, *EPOCHS, '--until=2ep'], '--until 2ep: goes on from a checkpoint: pass checkpoint.folder'),
         ([*RESUMED, *EPOCHS, '--until'], 'argument --until: expected one argument: pass'),
     ],
 )
