@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shlex
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ __all__ = [
     'check_picture',
     'check_sigma',
     'chosen',
+    'command_line',
     'notes_on_stderr',
     'read_curves',
     'report',
@@ -179,6 +181,24 @@ def chosen(
 def with_averaged(curves: list[TradeoffCurve], metric: str | None) -> list[TradeoffCurve]:
     """Adds the curves of averaged weights, unless ``metric`` is the full name of one of their metrics."""
     return curves if (metric or '').startswith(tuple(f'{name}/' for name in METRIC_SETS)) else with_metric_sets(curves)
+
+
+def command_line(context: typer.Context, name: str | None = None, *, without: Sequence[str] = ()) -> str:
+    """Returns a command as it was given; or another one with its arguments, but for some."""
+    words = ['composer-clr', name or context.info_name or '']
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or '')
+        if source is None or source.name != 'COMMANDLINE' or parameter.name in without:
+            continue
+        value = context.params[parameter.name or '']
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if parameter.param_type_name == 'argument':
+            words.extend(map(str, values))
+        elif isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
+            words.extend(word for one in values for word in (parameter.opts[0], str(one)))
+    return shlex.join(words)
 
 
 def report(lines: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from composer_clr.cli.options import (
     Tolerance,
     amounts,
     chosen,
+    command_line,
     read_curves,
     say,
     with_averaged,
@@ -108,22 +108,6 @@ def report(
     report_lines(left_out)
     write_result(output, html.encode())
     say(f'{output}: {amounts(curves)}', output)
-
-
-def command_line(context: typer.Context, name: str | None = None, *, without: Sequence[str] = ()) -> str:
-    """Returns a command as it was given, or another one with its arguments, but for some."""
-    words = ['composer-clr', name or context.info_name or '']
-    for parameter in context.command.params:
-        source, value = context.get_parameter_source(parameter.name or ''), context.params.get(parameter.name or '')
-        if source is None or source.name != 'COMMANDLINE' or parameter.name in without:
-            continue
-        if parameter.param_type_name == 'argument':
-            words.extend(map(str, value if isinstance(value, (list, tuple)) else [value]))
-        elif isinstance(value, bool):
-            words.append((parameter.opts if value else parameter.secondary_opts)[0])
-        else:
-            words.extend([parameter.opts[0], str(value)])
-    return shlex.join(words)
 
 
 def study_page(

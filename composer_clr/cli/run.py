@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from composer_clr.cli.forecast import check_sigma
-from composer_clr.cli.options import OwnCode, notes_on_stderr
+from composer_clr.cli.options import OwnCode, command_line, notes_on_stderr
 from composer_clr.recipes.methods import split_methods
 from composer_clr.recipes.schema import RecipeError
 
@@ -54,6 +54,7 @@ def study_arguments(
 
 
 def run(
+    context: typer.Context,
     recipes: Recipes,
     seeds: Seeds = '17',
     kinds: Annotated[
@@ -93,6 +94,9 @@ def run(
         str | None, typer.Option(help='For --race: label/metric; by default as compare chooses it.')
     ] = None,
     code: OwnCode = None,
+    page: Annotated[
+        bool, typer.Option('--page/--no-page', help='Write page.html beside the runs, as report does, after each run.')
+    ] = True,
 ) -> None:
     """Run a study: cyclic runs and their standard runs. Complete runs are skipped, interrupted ones resumed.
 
@@ -102,6 +106,7 @@ def run(
     these jobs have ended.
     """
     from composer_clr.cli.run_display import displayed, print_failures
+    from composer_clr.cli.run_page import RunPage
     from composer_clr.recipes.study import Ranks, calibration, planned_runs
     from composer_clr.training.race import Race
     from composer_clr.training.study import StudyRunner, check_devices
@@ -145,8 +150,12 @@ def run(
         )
         return
     check_devices(gpus)
+    of_study = RunPage(runner.runs, command_line(context)) if page else None
     with displayed(runner.runs) as update:
+        update = update if of_study is None else of_study.after(update)
         runner.run(update, *([] if judge is None else [judge.advance]))
+    if of_study is not None:
+        of_study.close()
     if judge is not None:
         typer.echo(judge.lines()[-1])
     failed = any(each.state == 'failed' for each in runner.runs)
