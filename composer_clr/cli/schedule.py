@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ import typer
 
 from composer_clr.cli.options import OwnCode, check_picture, say, write_picture
 from composer_clr.cli.tables import Table, show
+from composer_clr.recipes.budget import BudgetPlan, planned_within
 from composer_clr.recipes.preview import Branch, Extension
+from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.averages import most_open, read_average, tail
 from composer_clr.schedule.run_schedule import RunSchedule
 
@@ -21,6 +24,8 @@ __all__ = ['copies_note', 'schedule']
 _FINE = 1000
 # The paper's first point has one half of warmup.
 _MOSTLY_WARMUP = 0.7
+# As run has it by default.
+_FIRST_SEED = 17
 
 
 def schedule(
@@ -33,6 +38,22 @@ def schedule(
         str | None,
         typer.Option('--from', metavar='TIME', help='Add what training on from this time costs: a run to extend.'),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar='TIME', help='Plan the cyclic runs of --methods that fit in this: troughs, seeds, length.'
+        ),
+    ] = None,
+    methods: Annotated[int, typer.Option(min=1, help='For --budget: the number of methods.')] = 1,
+    sigma: Annotated[
+        float,
+        typer.Option(
+            help="For --budget: standard deviation of a run between seeds; by default that of the paper's runs."
+        ),
+    ] = 0.12,
+    gain: Annotated[
+        float, typer.Option(help='For --budget: what the last doubling gains, in the unit of --sigma.')
+    ] = 1.0,
     picture: Annotated[
         Path | None, typer.Option('--plot', help='Draw the learning rate to this PNG, SVG or PDF.')
     ] = None,
@@ -54,6 +75,15 @@ def schedule(
         fitting = fitting_overrides(loaded, points)
         loaded = load_recipe(recipe, [*(overrides or []), *fitting], code or [])
         notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
+    if budget is not None:
+        if points is not None or start is not None:
+            raise RecipeError('--budget finds the points itself: leave out --points and --from')
+        for option, value in (('--sigma', sigma), ('--gain', gain)):
+            if not 0 < value < math.inf:
+                raise RecipeError(f'{option} {value:g}: must be a finite number above 0')
+        plan = planned_within(loaded, budget, methods)
+        loaded = load_recipe(recipe, [*(overrides or []), *plan.overrides], code or [])
+        notes += [*budget_notes(plan, recipe), forecast_note(plan.seeds, sigma, gain)]
     if start is not None:
         notes.append(extension_note(extended(loaded, start)))
     planned = planned_run(loaded)
@@ -155,6 +185,38 @@ def branch_notes(branches: Sequence[Branch], planned: RunSchedule) -> list[str]:
     if unit == 'ep' and len(branches) > 1:
         notes.append('a branch starts at a whole batch, so each may train up to one batch more')
     return notes
+
+
+def budget_notes(plan: BudgetPlan, recipe: str) -> list[str]:
+    """Returns the plan of a study within a budget, in words, with the command that trains it."""
+    unit, left = plan.unit, plan.budget - plan.trained
+    methods = f'{plan.methods} method{"s" if plan.methods > 1 else ""}'
+    seeds = f'{plan.seeds} seed{"s" if plan.seeds > 1 else ""}'
+    numbers = ','.join(str(_FIRST_SEED + i) for i in range(plan.seeds))
+    command = f'composer-clr run {shlex.join([recipe, *plan.overrides])} --kinds cyclic --seeds {numbers}'
+    return [
+        f'{plan.budget}{unit}: {len(plan.troughs)} troughs to {plan.troughs[-1]}{unit}, {methods}, {seeds} each: '
+        f'{plan.trained}{unit} of cyclic runs: {command}{" --methods ..." if plan.methods > 1 else ""}',
+        f"the baseline's standard run to {plan.troughs[1]}{unit} for equivalent lengths (--calibrate) takes "
+        f'{plan.calibration}{unit}, {left}{unit} {"are" if left != 1 else "is"} left',
+    ]
+
+
+def forecast_note(seeds: int, sigma: float, gain: float) -> str:
+    """Returns how well the next doubling will be known with 1, 2, 3 and 5 seeds of known noise."""
+    from composer_clr.study.forecast import next_value
+
+    numbers = sorted({1, 2, 3, 5, seeds})
+    halves = []
+    for number in numbers:
+        _, low, high = next_value([0.0, 2 * gain, 3 * gain], sigma / math.sqrt(number))
+        halves.append((high - low) / 2)
+    widths = ', '.join(f'{half:.2g} with {number}' for half, number in zip(halves, numbers, strict=True))
+    return (
+        f'a forecast of the next doubling is then within {widths} seeds in 9 of 10 studies, where runs differ by '
+        f'{sigma:g} between seeds and the last doubling gains {gain:g}, half of the one before; one seed does not show '
+        'the noise'
+    )
 
 
 def extension_note(extension: Extension) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     'schedule-branch': 'schedule quickstart/digits schedule.kind=branch schedule.t_hold=0.8 max_duration=16ep',
     'schedule-anytime': 'schedule quickstart/digits schedule.kind=anytime max_duration=70ep',
     'schedule-from': 'schedule quickstart/digits --from 64ep',
+    'schedule-budget': 'schedule quickstart/digits --budget 1500ep --methods 8',
     'sweep': 'sweep quickstart/digits max_duration=8ep --seeds 1,2 --launcher',
 }
 
