@@ -126,16 +126,17 @@ def method_name(algorithms: Iterable[str]) -> str:
     Gradient clipping and low-precision norms are part of the usual run and not of the name.
 
     Args:
-        algorithms (Iterable[str]): Names of Composer's algorithm classes.
+        algorithms (Iterable[str]): Names of Composer's algorithm classes, or of one's own: ``mine:Name``.
 
     Example:
-        >>> method_name(['MixUp', 'LabelSmoothing']), method_name(['EMA', 'BlurPool'])
-        ('LS+MX', 'BP+EMA')
+        >>> method_name(['MixUp', 'LabelSmoothing']), method_name(['EMA', 'BlurPool']), method_name(['mine:Clamp'])
+        ('LS+MX', 'BP+EMA', 'Clamp')
         >>> method_name([]), method_name(['GradientClipping'])
         ('baseline', 'baseline')
     """
     short = {name: abbreviation for abbreviation, (name, _) in _ALGORITHMS.items()}
-    chosen = sorted(set(algorithms) - _NO_METHOD, key=lambda name: (name not in short, short.get(name, name)))
+    names = {name.rpartition(':')[2] for name in algorithms}
+    chosen = sorted(names - _NO_METHOD, key=lambda name: (name not in short, short.get(name, name)))
     return '+'.join(short.get(name, name) for name in chosen) or BASELINE
 
 

@@ -83,8 +83,7 @@ class RecipeTemplate:
         snapshot, algorithms = keys['snapshot'], keys.get('algorithms')
         if isinstance(snapshot, dict) and snapshot.get('method') is None:
             chosen = algorithms if isinstance(algorithms, dict) else {}
-            names = [name for name, arguments in chosen.items() if arguments is not False]
-            snapshot['method'] = method_name(name.rpartition(':')[2] for name in names)
+            snapshot['method'] = method_name(name for name, arguments in chosen.items() if arguments is not False)
         keys = _refused_by(self._name, lambda: References(keys, key_defaults()).filled(keys)) | {'code': self._code}
         recipe = self._typed(keys)
         schedule, optimizer = recipe.schedule, recipe.optimizer

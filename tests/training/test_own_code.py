@@ -287,15 +287,17 @@ def test_a_check_builds_it(capsys):
     assert 'c can be started: mine:network, 58 weights' in capsys.readouterr().out
 
 
-def test_the_commands_of_a_study_have_the_code(own, capsys):
-    planned = planned_runs(['mine.yaml'], methods=['baseline', 'LS'], code=CODE)
+def test_the_commands_of_a_study_have_the_code(own, more):
+    planned = planned_runs(['mine.yaml'], methods=['baseline', 'LS+mine:Clamp'], code=CODE)
+    assert [run.recipe.snapshot.method for run in planned[::3]] == ['baseline', 'LS+Clamp']
+    assert list(planned[-1].recipe.algorithms) == ['mine:Clamp', 'LabelSmoothing']
     assert write_job_array(planned, own / 'array') == 6
     assert all(' --code=mine.py' in line for line in (own / 'array/commands.txt').read_text().splitlines())
     words, _ = resumable(planned[0])
     assert main(words) == 0
     assert planned[0].is_complete()
     (own / 'mine.py').write_text(MINE.replace('nn.ReLU()', 'nn.GELU()'))
-    changed, *_ = planned_runs(['mine.yaml'], methods=['baseline', 'LS'], code=CODE)
+    changed, *_ = planned_runs(['mine.yaml'], code=CODE)
     with pytest.raises(RecipeError, match=r"complete under code\.mine='\w+', asked for"):
         changed.is_complete()
 
