@@ -36,17 +36,21 @@ def _importer(logger: str, title: str, sources_help: str) -> Callable[..., None]
         metric: Annotated[
             list[str] | None, typer.Option(help='Key of a metric; by default metrics/..., not train.')
         ] = None,
-        lr_key: Annotated[str | None, typer.Option(help='Key of the learning rate.')] = None,
-        time_key: Annotated[str | None, typer.Option(help='Key of the training time.')] = None,
+        lr_key: Annotated[str | None, typer.Option(hidden=True, help='Key of the learning rate.')] = None,
+        time_key: Annotated[str | None, typer.Option(hidden=True, help='Key of the training time.')] = None,
         time_unit: Annotated[
-            str | None, typer.Option(help="seconds, minutes, hours or days; by default from the logger's clock.")
+            str | None,
+            typer.Option(hidden=True, help="seconds, minutes, hours or days; by default from the logger's clock."),
         ] = None,
-        method_key: Annotated[str | None, typer.Option(help='Key of the method in the config.')] = None,
-        batches_per_epoch: Annotated[float | None, typer.Option(help='By default from time/epoch.')] = None,
+        method_key: Annotated[str | None, typer.Option(hidden=True, help='Key of the method in the config.')] = None,
+        batches_per_epoch: Annotated[
+            float | None, typer.Option(hidden=True, help='By default from time/epoch.')
+        ] = None,
         first_step: Annotated[
             float,
             typer.Option(
-                help='Step at which the first batch (or epoch) is logged: 1 as in Composer, 0 if steps count from 0.'
+                hidden=True,
+                help='Step at which the first batch (or epoch) is logged: 1 as in Composer, 0 if steps count from 0.',
             ),
         ] = 1.0,
         window: Annotated[float, typer.Option(help='Epochs before a trough in which its best value may lie.')] = 0.0,

@@ -76,17 +76,24 @@ CurveAxis = Annotated[
     str | None,
     typer.Option('--axis', help='epoch, batch, sample, token or time; by default what the schedules were counted in.'),
 ]
-Align = Annotated[str, typer.Option(help='interpolate, exact or nearest.')]
-Tolerance = Annotated[float, typer.Option(help='For --align nearest: how far apart, in natural log units.')]
-Peak = Annotated[bool, typer.Option('--peak', help='Take the best value in the window before each trough.')]
+Align = Annotated[
+    str, typer.Option(help='How a point is paired with the standard curve: interpolate, exact or nearest.')
+]
+Tolerance = Annotated[
+    float, typer.Option(hidden=True, help='For --align nearest: how far apart, in natural log units.')
+]
+Peak = Annotated[
+    bool, typer.Option('--peak', hidden=True, help='Take the best value in the window before each trough.')
+]
 JsonFile = Annotated[
     Path | None, typer.Option('--json', help='Write the numbers to this file too; - is standard output.')
 ]
 LowerIsBetter = Annotated[
-    bool | None, typer.Option('--lower-is-better/--higher-is-better', help="By default from the metric's name.")
+    bool | None,
+    typer.Option('--lower-is-better/--higher-is-better', hidden=True, help="By default from the metric's name."),
 ]
 AllSeeds = Annotated[
-    bool, typer.Option('--all-seeds', help='Use all seeds of both sides, not only those that both have.')
+    bool, typer.Option('--all-seeds', hidden=True, help='Use all seeds of both sides, not only those that both have.')
 ]
 Sigma = Annotated[
     float | None,
@@ -105,7 +112,7 @@ OwnCode = Annotated[
         'what it defines, model.name=mine:network. May be repeated.',
     ),
 ]
-Strict = Annotated[bool, typer.Option('--strict', help='Stop at the first bad file or method.')]
+Strict = Annotated[bool, typer.Option('--strict', hidden=True, help='Stop at the first bad file or method.')]
 _MOST_LINES = 50
 _PICTURES = ('.png', '.svg', '.pdf')
 # Beyond these, tables and figures take minutes and nobody can read them.

@@ -47,17 +47,19 @@ def plot(
     figure: Annotated[
         str,
         typer.Option(
-            help='Figure of the paper: 1A, 1B, 1C, 2, 3, 3D, S1 or S2; 1C is accuracy against time. Or gap: the gap of '
-            'every kind of curve to the standard one.'
+            help='1C (accuracy against time), gap (from each kind of curve to the standard one), 2 (each method beside '
+            'the baseline), 3 (improvements over the baseline), 3D (training times), S2 (standard beside cyclic); of '
+            "one method, 1A (learning rate and accuracy), 1B (training times), S1 (cycles of one length). The paper's "
+            'numbers.'
         ),
     ] = '1C',
     metric: Metric = None,
     methods: CurveMethods = None,
     kinds: CurveKinds = None,
     baseline: Annotated[str | None, typer.Option(help='The method to compare with; by default baseline.')] = None,
-    align: Annotated[str | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
+    align: Annotated[str | None, typer.Option(hidden=True, help='For 1B, 3, 3D and gap, as in compare.')] = None,
     axis: CurveAxis = None,
-    tolerance: Annotated[float | None, typer.Option(help='For 1B, 3, 3D and gap, as in compare.')] = None,
+    tolerance: Annotated[float | None, typer.Option(hidden=True, help='For 1B, 3, 3D and gap, as in compare.')] = None,
     peak: Peak = False,
     lower_is_better: LowerIsBetter = None,
     all_seeds: AllSeeds = False,
@@ -68,6 +70,7 @@ def plot(
         bool | None,
         typer.Option(
             '--point-labels/--no-point-labels',
+            hidden=True,
             help='For 1C, write the epochs beside the points; by default if one method has few.',
         ),
     ] = None,
@@ -86,10 +89,14 @@ def plot(
         str | None, typer.Option(metavar='WxH', help='Width and height in inches: 3.3x2.5 for a column of a paper.')
     ] = None,
     title: Annotated[str | None, typer.Option(help='Title.')] = None,
-    xlabel: Annotated[str | None, typer.Option(help='Label of the x axis.')] = None,
-    ylabel: Annotated[str | None, typer.Option(help='Label of the y axis.')] = None,
-    xlim: Annotated[str | None, typer.Option(metavar='MIN,MAX', help='Limits of the x axis, in its unit.')] = None,
-    ylim: Annotated[str | None, typer.Option(metavar='MIN,MAX', help='Limits of the y axis, in its unit.')] = None,
+    xlabel: Annotated[str | None, typer.Option(hidden=True, help='Label of the x axis.')] = None,
+    ylabel: Annotated[str | None, typer.Option(hidden=True, help='Label of the y axis.')] = None,
+    xlim: Annotated[
+        str | None, typer.Option(metavar='MIN,MAX', hidden=True, help='Limits of the x axis, in its unit.')
+    ] = None,
+    ylim: Annotated[
+        str | None, typer.Option(metavar='MIN,MAX', hidden=True, help='Limits of the y axis, in its unit.')
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Draw a figure: standard runs solid, cyclic ones dashed, 95% intervals over seeds."""

@@ -17,11 +17,14 @@ __all__ = ['Kinds', 'Methods', 'Recipes', 'Seeds', 'run', 'study_arguments']
 
 Recipes = Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all runs.')]
 Seeds = Annotated[str, typer.Option(help='Seeds, separated by commas.')]
-Kinds = Annotated[str, typer.Option(help='Kinds of run, separated by commas.')]
+Kinds = Annotated[
+    str, typer.Option(help='Kinds of run, separated by commas: cyclic, standard, branch, anytime, schedule-free.')
+]
 Methods = Annotated[
     str | None,
     typer.Option(
-        help='Methods to train each recipe with, separated by commas: algorithms, or a name and key=value pairs: '
+        help='Methods to train each recipe with, separated by commas: baseline; algorithms by name, or BP, CL, LS, MX '
+        '(BlurPool, ChannelsLast, LabelSmoothing, MixUp), joined by +; or a name and key=value pairs: '
         "'baseline, LS+MX, CutMix, slow: optimizer.lr=0.05'."
     ),
 ]

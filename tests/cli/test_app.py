@@ -1,11 +1,14 @@
 """The commands: what they read and write, what they refuse, and what they do not wait for."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
 
 import pytest
+from typer.main import get_command
 
 from composer_clr import __version__
 from composer_clr.cli import app as cli
@@ -23,6 +26,38 @@ def bad_run(folder, *points) -> None:
 def test_help_and_version(call, arguments, capsys):
     assert call(*arguments) == 0
     assert ('Usage: composer-clr' in (out := capsys.readouterr().out)) != (out == f'composer-clr {__version__}\n')
+
+
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+
+
+def shown(text: str) -> list[str]:
+    return re.findall(r'^│ (?:\*    )?(--[a-z-]+|-j)\b', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_shows_twelve_options_at_most_and_an_example_that_the_command_takes(call, name, capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '120')
+    assert call(name, '--help') == 0
+    text = capsys.readouterr().out
+    *short, help_itself = shown(text)
+    assert (help_itself, 0 < len(short) <= 12) == ('--help', True)
+    example = ' '.join(text.partition('Example: composer-clr ')[2].split())
+    words = shlex.split(re.sub(r' \d+ more options: --help-all\.', '', example).partition(' | ')[0])
+    assert words.pop(0) == name
+    COMMANDS[name].make_context(name, words)
+    assert call(name, '--help-all') == 0
+    options = [one.opts for one in COMMANDS[name].params if one.param_type_name == 'option']
+    assert len(shown(capsys.readouterr().out)) == len(options) + 1
+
+
+def test_commands_are_in_three_groups(call, capsys):
+    assert call('--help') == 0
+    assert re.findall(r'^╭─ (\w[^─]*) ─', capsys.readouterr().out, re.MULTILINE)[1:] == [
+        'Train a study',
+        'Read a study',
+        'Make inputs',
+    ]
 
 
 @pytest.mark.parametrize(('ending', 'magic'), [('png', b'\x89PNG'), ('svg', b'<?xml'), ('pdf', b'%PDF')])
