@@ -98,8 +98,9 @@ AllSeeds = Annotated[
 Sigma = Annotated[
     float | None,
     typer.Option(
+        hidden=True,
         help='Standard deviation of a run between seeds: in points of a fraction, as a fraction of a perplexity; by '
-        'default measured.'
+        'default measured.',
     ),
 ]
 TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]

@@ -88,7 +88,7 @@ def plot(
     size: Annotated[
         str | None, typer.Option(metavar='WxH', help='Width and height in inches: 3.3x2.5 for a column of a paper.')
     ] = None,
-    title: Annotated[str | None, typer.Option(help='Title.')] = None,
+    title: Annotated[str | None, typer.Option(hidden=True, help='Title.')] = None,
     xlabel: Annotated[str | None, typer.Option(hidden=True, help='Label of the x axis.')] = None,
     ylabel: Annotated[str | None, typer.Option(hidden=True, help='Label of the y axis.')] = None,
     xlim: Annotated[
