@@ -231,7 +231,7 @@ class PlannedRun:
     @property
     def until(self) -> str | None:
         """The trough that its stage ends at, as a time string; ``None`` where that is the end of training."""
-        return None if self.length == self.troughs[-1] else f'{self.length}{self.unit}'
+        return None if self.stage in (None, len(self.troughs)) else f'{self.length}{self.unit}'
 
     def is_complete(self) -> bool:
         """Returns whether the folder holds this run's curve up to its stage, or up to where it diverged.
