@@ -204,6 +204,13 @@ def _answers_notes(answers: Answers) -> list[str]:
             first, last = (_amount(end(at), axis) for end in (min, max))
             low, high = (metric_value(study, end(values)) for end in (min, max))
             notes.append(f'{one.curve}: measured from {first} to {last}, from {low} to {high}')
+    open_ = [
+        str(one.curve)
+        for one in answers.curves
+        if any((found.low, found.high) == (0, math.inf) for found in (*one.reached, *one.speedup_answers))
+    ]
+    if open_:
+        notes.append(f'no interval, which would go beyond both ends of the curve: {curve_names(open_)}')
     one_seed = [str(one.curve) for one in answers.curves if one.curve.has.sum() == 1]
     if one_seed:
         all_of_them = len(one_seed) == len(answers.curves)

@@ -156,13 +156,13 @@ def plus_minus(value: float, low: float, high: float, digits: int) -> str:
 
 
 def with_interval(value: float, low: float, high: float, spelled: Callable[[float], str]) -> str:
-    """Returns a figure and its 95% interval, if it has one; an end that is open (0 or infinite) has no number.
+    """Returns a figure and its 95% interval; an end that is open (0 or infinite) has no number, two have no interval.
 
     Example:
-        >>> with_interval(1.94, 1.9, math.inf, '{:.2f}'.format), with_interval(1.94, math.nan, math.nan, str)
+        >>> with_interval(1.94, 1.9, math.inf, '{:.2f}'.format), with_interval(1.94, 0.0, math.inf, str)
         ('1.94 [1.90, ...]', '1.94')
     """
-    if math.isnan(value) or math.isnan(low):
+    if math.isnan(value) or math.isnan(low) or (low, high) == (0, math.inf):
         return '' if math.isnan(value) else spelled(value)
     return f'{spelled(value)} [{spelled(low) if low else "..."}, {spelled(high) if high < math.inf else "..."}]'
 

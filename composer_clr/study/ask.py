@@ -14,7 +14,7 @@ from composer_clr.curves.names import BASELINE, kind_order
 from composer_clr.study.curve import Curve
 from composer_clr.study.pooling import differing_pace
 from composer_clr.study.reach import Answer, FrontierPoint, Speedup, frontier, speedups, times_to, value_within
-from composer_clr.study.record import answer_record, speedup_record
+from composer_clr.study.record import answer_record, plain, speedup_record
 from composer_clr.study.table import Study
 
 __all__ = ['Answers', 'Budget', 'CurveAnswers', 'answer', 'answers_record']
@@ -29,17 +29,10 @@ class Budget(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CurveAnswers:
-    """One curve's answers.
+    """One curve's answers: for each value, when it first reaches it and the speedup; and the best within each budget.
 
-    Attributes:
-        curve (Curve): The curve.
-        reached (list[Answer]): When it first reaches each value of ``reach``, along the axis.
-        speedups (list[Speedup | None]): The speedup over the baseline's curve of the same kind for each; ``None``
-            without such a curve.
-        values (list[Answer]): The best value within each budget.
-        unlike_times (str | None): Why the times of its runs, or of these and the baseline's, are not comparable.
-        reached_counts (list[Answer]): As ``reached``, in what the curve counts; empty where times are comparable, or
-            not asked for.
+    A speedup is ``None`` where the baseline has no curve of the kind. ``reached_counts`` are in what the curve counts,
+    empty where times are comparable or not asked for; ``unlike_times`` says why they are not.
     """
 
     curve: Curve
@@ -49,19 +42,18 @@ class CurveAnswers:
     unlike_times: str | None
     reached_counts: list[Answer]
 
+    @property
+    def speedup_answers(self) -> list[Answer]:
+        """The speedups that there are."""
+        return [one.answer for one in self.speedups if one is not None]
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The answers of all curves.
+    """The answers of all curves, by method, the baseline first, and by kind.
 
-    Attributes:
-        study (Study): The study.
-        reach (list[float]): The values to reach, in the metric's own unit.
-        within (list[Budget]): The budgets.
-        axis (str): What values are reached in: ``'time'``, or a count such as ``'token'``.
-        curves (list[CurveAnswers]): By method, the baseline first, and by kind.
-        frontier (list[FrontierPoint]): :func:`frontier` of all curves together.
-        warning (str | None): Why times are not comparable.
+    Values to ``reach`` are in the metric's own unit, along ``axis``: ``'time'``, or a count such as ``'token'``.
+    ``frontier`` is that of all curves together; ``warning`` says why times are not comparable.
     """
 
     study: Study
@@ -178,7 +170,7 @@ def answers_record(answers: Answers) -> dict[str, Any]:
         why, and what is reached has its count, such as ``epoch``, too.
     """
     study = answers.study
-    return {
+    written = {
         'metric': study.metric,
         'direction': 'min' if study.lower_is_better else 'max',
         'baseline': study.baseline,
@@ -192,8 +184,9 @@ def answers_record(answers: Answers) -> dict[str, Any]:
             for point in answers.frontier
         ],
         'warning': answers.warning,
-        'seed_notes': list(study.notes),
+        'seed_notes': study.notes,
     }
+    return plain(written)
 
 
 def _curve_record(answers: Answers, found: CurveAnswers) -> dict[str, Any]:

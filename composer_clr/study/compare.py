@@ -38,13 +38,8 @@ __all__ = [
 class MethodComparison:
     """One method's curve of a kind beside its standard one.
 
-    Attributes:
-        gap (Differences): The curve minus the standard one at each of its points, as of :func:`gap`.
-        improvement (tuple[Array, Array, Array]): The counts at which improvements over the baseline are known on both
-            curves, and the improvements on either.
-        cosine (Estimates | None): Their cosine similarity; ``None`` of the baseline, or if it is not defined.
-        cost (Cost): The cost of the curve and of separate runs.
-        unlike_times (str | None): Why the times of the two curves are not comparable.
+    ``improvement`` is the counts at which improvements over the baseline are known on both curves, and the improvements
+    on either, of which ``cosine`` is the similarity; ``unlike_times`` says why the times are not comparable.
     """
 
     gap: Differences
@@ -58,15 +53,9 @@ class MethodComparison:
 class MethodOverBaseline:
     """One method's curve over the baseline's of the same kind; improvements above 0 favour the method.
 
-    Attributes:
-        at_equal_counts (Differences | None): Its improvement at each of its points; ``None`` if they do not overlap.
-        at_equal_time (Differences | None): The same at the training time of each point. Both means are over the points
-            that both have, if there are any.
-        verdicts (list[Verdict]): At each of these points, whether it is better.
-        speedups (list[Speedup]): How many times sooner it reaches the value of each of the baseline's points.
-        crossings (dict[str, list[Crossing]]): The counts, and under ``'time'`` the seconds of training, from which on
-            one of the two is better than the other.
-        unlike_times (str | None): Why the times of the two are not comparable.
+    Improvements and verdicts are at each of its points, at its count or its training time; ``None`` if they do not
+    overlap. Both means are over the points that both have, if there are any. Speedups are to the values of the
+    baseline's points. Crossings are by axis: what the curves count, and ``'time'``.
     """
 
     at_equal_counts: Differences | None
@@ -81,14 +70,9 @@ class MethodOverBaseline:
 class KindComparison:
     """The curves of one kind, compared with the standard ones and with the baseline's.
 
-    Attributes:
-        formula_cost_ratio (float | None): :func:`cost_ratio` of the baseline's paired points.
-        methods (dict[str, MethodComparison]): Each method that has a standard curve too, the baseline first.
-        taus (dict[float, Estimates | None]): Kendall's tau of both kinds' rankings of the methods, by count.
-        skipped (dict[str, str]): Each method that could not be compared with its standard curve, and why.
-        over_baseline (dict[str, MethodOverBaseline]): Each method beside the baseline.
-        ranking (dict[float, list[list[str]]]): By count of the baseline's points, the methods, best first; those that
-            tie stand together.
+    By method: ``methods`` that have a standard curve too, the baseline first; why others are ``skipped``; and all
+    ``over_baseline``. By count of the baseline's points: ``taus``, of both kinds' rankings of the methods; and the
+    ``ranking``, best first, in which those that tie stand together.
     """
 
     formula_cost_ratio: float | None = None
@@ -101,14 +85,7 @@ class KindComparison:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A whole study, compared.
-
-    Attributes:
-        study (Study): The study.
-        alignment (Alignment): How points are paired.
-        kinds (dict[str, KindComparison]): By kind, standard first.
-        left_out (dict[str, str]): Each kind that could not be compared with the standard one, and why.
-    """
+    """A whole study, compared by kind, standard first; and why kinds could not be compared with the standard one."""
 
     study: Study
     alignment: Alignment

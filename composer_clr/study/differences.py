@@ -28,10 +28,9 @@ class Differences:
         position (Array): Counts or times at which both curves have a value.
         how (list[str]): How each was found on the second curve, as in :func:`weights`.
         left_out (Array): The counts at which one of the curves has no value.
-        figures (Figures): The differences, without a scale.
+        figures (Figures): The differences, before ``scale``, which is below 0 where less is better.
         sides (tuple[Figures, ...]): Of curves with independent seeds, the values of both; else none.
         sizes (Array): The sizes of the values subtracted.
-        scale (float): 100 where differences are percentage points, else 1; below 0 where less is better.
         unequal (str): In words, if the two curves do not have the same seeds; else empty.
         mean_count (Array): The counts that :attr:`mean` is over.
         is_ratio (bool): Whether the differences are of logarithms, and shown as ratios.

@@ -93,9 +93,9 @@ def _of_differences(kind: str, method: str, quantity: str, found: Differences | 
     if found is None:
         return
     for i, (count, how) in enumerate(zip(found.count.tolist(), found.how, strict=True)):
-        each = _of_estimate(kind, method, quantity, count, Estimates(*(part[i] for part in found.each)))
+        each = _of_estimate(kind, method, quantity, count, found.each.at(i))
         yield each._replace(note='' if how == 'exact' or quantity != 'gap' else how)
-    mean = _of_estimate(kind, method, f'mean_{quantity}', math.nan, Estimates(*(part[0] for part in found.mean)))
+    mean = _of_estimate(kind, method, f'mean_{quantity}', math.nan, found.mean.at(0))
     yield mean._replace(points=len(found.mean_count), of_points=len(found.count), deviations=found.deviations)
 
 

@@ -11,13 +11,12 @@ import numpy as np
 from composer_clr.curves.metrics import in_points
 from composer_clr.curves.names import STANDARD
 from composer_clr.study.compare import Comparison, KindComparison, MethodComparison, MethodOverBaseline
-from composer_clr.study.cost import Cost
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates, seeds_to_resolve
 from composer_clr.study.reach import Answer, Crossing, Speedup
 from composer_clr.study.verdicts import Verdict
 
-__all__ = ['answer_record', 'record', 'speedup_record']
+__all__ = ['answer_record', 'plain', 'record', 'speedup_record']
 
 
 def record(compared: Comparison, *, resolve: float | None = None) -> dict[str, Any]:
@@ -36,13 +35,13 @@ def record(compared: Comparison, *, resolve: float | None = None) -> dict[str, A
         for kind, found in kinds.items()
     }
     first = next(iter(kinds.values()), KindComparison())
-    return {
+    written = {
         'metric': study.metric,
         'baseline': study.baseline,
         'align': compared.alignment.mode,
         'formula_cost_ratio': first.formula_cost_ratio,
         'methods': next(iter(methods.values()), {}),
-        'ranking_agreement': _by(first.taus, [tau and float(tau.value) for tau in first.taus.values()]),
+        'ranking_agreement': _by(first.taus, [tau and tau.value for tau in first.taus.values()]),
         'ranking_agreement_intervals': _by(first.taus, [tau and _interval(tau) for tau in first.taus.values()]),
         'skipped': first.skipped,
         'axis': 'time' if kinds and compared.alignment.axis == 'time' else axis,
@@ -50,8 +49,8 @@ def record(compared: Comparison, *, resolve: float | None = None) -> dict[str, A
         'kinds': methods,
         'direction': 'min' if study.lower_is_better else 'max',
         'unit': 'points' if in_points(study.metric, study.scale) else 'metric',
-        'warnings': list(study.warnings),
-        'seed_notes': list(study.notes),
+        'warnings': study.warnings,
+        'seed_notes': study.notes,
         'left_out': compared.left_out,
         'over_baseline': {
             kind: {
@@ -61,79 +60,70 @@ def record(compared: Comparison, *, resolve: float | None = None) -> dict[str, A
             for kind, found in over.items()
         },
         'verdicts': {
-            kind: {
-                method: [_verdict(one, axis) for one in of_method.verdicts]
-                for method, of_method in found.over_baseline.items()
-            }
+            kind: {method: [_verdict(v, axis) for v in one.verdicts] for method, one in found.over_baseline.items()}
             for kind, found in over.items()
         },
     }
+    return plain(written)
 
 
-def _verdict(found: Verdict, axis: str) -> dict[str, Any]:
-    verdict = found.decided or 'undecided'
-    return {axis: found.at, 'value': found.value, **_interval_keys(found), 'verdict': verdict} | (
-        {} if found.decided else {'seeds_to_decide': found.would_do}
-    )
+def plain(value: Any) -> Any:
+    """Returns a value as strict JSON has it: arrays as lists, and what is not known or has no end as ``null``."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _method(found: MethodComparison, axis: str, resolve: float | None) -> dict[str, Any]:
-    gap, (count, *improved) = found.gap, found.improvement
+    gap, cosine, cost, (count, *improved) = found.gap, found.cosine, found.cost, found.improvement
     return {
         'gap': {
             **_differences(gap, axis, resolve),
-            'sem': _plain(gap.mean.sem)[0],
-            f'sem_by_{axis}': _by(gap.count, _plain(gap.each.sem)),
+            'sem': gap.mean.sem[0],
+            f'sem_by_{axis}': _by(gap.count, gap.each.sem),
             f'how_by_{axis}': _by(gap.count, gap.how),
         },
-        'cosine_similarity': found.cosine and float(found.cosine.value),
-        'cosine_interval': found.cosine and _interval(found.cosine),
-        'cosine_seeds': found.cosine and int(found.cosine.seeds),
-        'cost_ratio': _plain([float(found.cost.ratio.value)])[0],
-        'counted_cost_ratio': found.cost.counted_ratio,
-        'cost': _cost(found.cost),
-        'unlike_times': found.unlike_times,
-        'improvement': {
-            kind: _by(count, one.tolist()) for kind, one in zip(('cyclic', 'standard'), improved, strict=True)
+        'cosine_similarity': cosine and cosine.value,
+        'cosine_interval': cosine and _interval(cosine),
+        'cosine_seeds': cosine and int(cosine.seeds),
+        'cost_ratio': cost.ratio.value,
+        'counted_cost_ratio': cost.counted_ratio,
+        'cost': {
+            **{name: value for name, value in vars(cost).items() if name not in ('count', 'how', 'runs_s')},
+            'ratio': cost.ratio.value,
+            'timed_alike': cost.timed_alike,
+            **_interval_keys(cost.ratio),
         },
-    }
-
-
-def _cost(cost: Cost) -> dict[str, Any]:
-    return {
-        **{name: value for name, value in vars(cost).items() if name not in ('count', 'how', 'runs_s')},
-        **{name: _plain([getattr(cost, name)])[0] for name in ('one_run_s', 'separate_s')},
-        'ratio': _plain([float(cost.ratio.value)])[0],
-        'timed_alike': cost.timed_alike,
-        **_interval_keys(cost.ratio),
+        'unlike_times': found.unlike_times,
+        'improvement': {kind: _by(count, one) for kind, one in zip(('cyclic', 'standard'), improved, strict=True)},
     }
 
 
 def _differences(found: Differences, axis: str, resolve: float | None) -> dict[str, Any]:
     mean, each = found.mean, found.each
-    written = {
-        'mean': _plain(mean.value)[0],
-        'mean_over': found.mean_count.tolist(),
-        'mean_of_all': _plain(found.mean_of_all.value)[0],
-        f'by_{axis}': _by(found.count, each.value.tolist()),
-        'left_out': found.left_out.tolist(),
-        'interval': _intervals(mean)[0],
-        f'interval_by_{axis}': _by(found.count, _intervals(each)),
+    return {
+        'mean': mean.value[0],
+        'mean_over': found.mean_count,
+        'mean_of_all': found.mean_of_all.value[0],
+        f'by_{axis}': _by(found.count, each.value),
+        'left_out': found.left_out,
+        'interval': _interval(mean.at(0)),
+        f'interval_by_{axis}': _by(found.count, [_interval(each.at(i)) for i in range(len(found.count))]),
         'seeds': int(mean.seeds[0]),
         f'seeds_by_{axis}': _by(found.count, map(int, each.seeds)),
         'unequal_seeds': found.unequal or None,
-    }
-    if resolve is not None:
-        written['seeds_to_resolve'] = seeds_to_resolve(found.deviations, resolve)
-    return written
+    } | ({} if resolve is None else {'seeds_to_resolve': seeds_to_resolve(found.deviations, resolve)})
 
 
 def _over(found: MethodOverBaseline, axis: str, resolve: float | None) -> dict[str, Any]:
     both = {'at_equal_counts': found.at_equal_counts, 'at_equal_time': found.at_equal_time}
     return {
         **{
-            at: one
-            and {**_differences(one, axis, resolve), f'position_by_{axis}': _by(one.count, one.position.tolist())}
+            at: one and {**_differences(one, axis, resolve), f'position_by_{axis}': _by(one.count, one.position)}
             for at, one in both.items()
         },
         'speedup': [speedup_record(one) for one in found.speedups],
@@ -145,17 +135,20 @@ def _over(found: MethodOverBaseline, axis: str, resolve: float | None) -> dict[s
     }
 
 
+def _verdict(found: Verdict, axis: str) -> dict[str, Any]:
+    verdict = found.decided or 'undecided'
+    return {axis: found.at, 'value': found.value, **_interval_keys(found), 'verdict': verdict} | (
+        {} if found.decided else {'seeds_to_decide': found.would_do}
+    )
+
+
 def speedup_record(found: Speedup) -> dict[str, Any]:
-    """Returns a speedup as strict JSON has it: ``speedup`` is ``null`` unless it is reached, ``bound`` unless not."""
-    answer = answer_record(found.answer)
-    return {'value': found.target, 'at': _plain([found.count])[0], 'speedup': found.answer.exact, **answer}
+    """Returns the keys of a speedup: ``speedup`` is known only if it is reached, ``bound`` only if not."""
+    return {'value': found.target, 'at': found.count, 'speedup': found.answer.exact, **answer_record(found.answer)}
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:
-    """Returns what strict JSON says of an answer: its bound such as ``{'<=': 3294.0}``, and its interval.
-
-    The upper end of an interval is ``null`` where the curve ends within it.
-    """
+    """Returns the keys of an answer: its bound such as ``{'<=': 3294.0}``, and its interval, which may have no end."""
     bound = {answer.relation: answer.value} if answer.state == 'bound' else None
     return {'state': answer.state, 'bound': bound, **_interval_keys(answer)}
 
@@ -164,20 +157,8 @@ def _interval_keys(found: Estimates | Answer | Crossing | Verdict) -> dict[str, 
     return {'interval': _interval(found), 'seeds': int(found.seeds)}
 
 
-def _interval(found: Estimates | Answer | Crossing | Verdict) -> list[float | None] | None:
-    if math.isnan(found.low):
-        return None
-    return [float(end) if math.isfinite(end) else None for end in (found.low, found.high)]
-
-
-def _intervals(found: Estimates) -> list[list[float] | None]:
-    return [
-        None if np.isnan(low) else [float(low), float(high)] for low, high in zip(found.low, found.high, strict=True)
-    ]
-
-
-def _plain(values: Iterable[float]) -> list[float | None]:
-    return [None if math.isnan(value) else float(value) for value in values]
+def _interval(found: Estimates | Answer | Crossing | Verdict) -> list[Any] | None:
+    return None if math.isnan(found.low) else [found.low, found.high]
 
 
 def _by(counts: Iterable[float], values: Iterable[Any]) -> dict[str, Any]:

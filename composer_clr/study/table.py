@@ -7,10 +7,9 @@ seeds, and which points and runs are left out, and why.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +115,6 @@ class Study:
         kept, metric, left_out = usable_curves(runs, metric, axis=axis, peak=peak, strict=strict)
         counted: Count = default_axis(kept) if axis in (None, 'time') else axis  # type: ignore[assignment]
         check_axis(kept, counted)
-        rows = _rows(kept, metric, counted, peak)
         if axis == 'time':
             check_axis(kept, axis)
         untimed = next((run for run in kept if not run.is_timed), None)
@@ -133,7 +131,7 @@ class Study:
             'is_ratio': is_perplexity(metric),
             'all_seeds': all_seeds,
         }
-        curves, notes = _of_common_seeds(_curves(rows, counted, kept, decided), baseline)
+        curves, notes = _of_common_seeds(_curves(kept, metric, counted, peak, decided), baseline)
         return cls(
             metric=f'peak:{metric}' if peak else metric,
             axis=counted,
@@ -156,39 +154,55 @@ class Study:
         return found.exp() if self.is_ratio else found
 
 
-class _Row(NamedTuple):
-    """A point of a run, with the parts that it has in a :class:`Curve`."""
+def _curves(
+    runs: Sequence[TradeoffCurve], metric: str, axis: Count, peak: bool, decided: dict[str, Any]
+) -> dict[tuple[str, str], Curve]:
+    is_timed, alone, counted = all(run.is_timed for run in runs), _runs_alone(runs), {}
+    for key, of_curve in by_curve(runs).items():
+        points = [distinct_points(run, axis) for run in of_curve]
+        counted[key] = list(zip(_seeds(of_curve, points), of_curve, points, strict=True))
+    # A sorted order, so that random draws of the seeds do not depend on the order of files.
+    seeds = {seed: i for i, seed in enumerate(sorted({seed for rows in counted.values() for seed, _, _ in rows}))}
+    curves = {}
+    for (method, kind), rows in counted.items():
+        counts = {count: i for i, count in enumerate(sorted({count for _, _, points in rows for count in points}))}
+        parts, paces = {name: np.full((len(seeds), len(counts)), np.nan) for name in PARTS}, []
+        rows.sort(key=lambda row: min(row[2]))
+        for seed, run, points in rows:
+            row, ranks, last = seeds[seed], mean_ranks(run), counts[max(points)]
+            for count, point in points.items():
+                value, time_s = measured(point, peak)[metric], point.wall_clock_train_s
+                shared_s, *shared = _shared(run, point, axis, count, id(run) in alone)
+                times = (time_s, ranks[time_s], shared_s) if is_timed else (math.nan,) * 3
+                of_point = math.log(value) if decided['is_ratio'] else value, *times, *shared
+                for name, amount in zip(PARTS, of_point, strict=True):
+                    parts[name][row, counts[count]] = amount
+            paces.append(float(parts['time_s'][row, last] / parts['trained_count'][row, last]))
+        timed = of_each_pace([run for _, run, _ in rows])
+        curve = Curve(
+            *(method, kind, axis, tuple(seeds), np.array(list(counts))),
+            **parts,
+            paces=tuple(paces),
+            timed=timed,
+            **decided,
+        )
+        curves[method, kind] = curve.aligned
+    return curves
 
-    curve: tuple[str, str]
-    seed: str
-    run: int
-    at: float
-    parts: dict[str, float]
 
-
-def _rows(runs: Sequence[TradeoffCurve], metric: str, axis: Count, peak: bool) -> list[_Row]:
-    rows: list[_Row] = []
-    alone, is_timed, is_ratio = _runs_alone(runs), all(run.is_timed for run in runs), is_perplexity(metric)
-    seedless: dict[tuple[str, str], list[set[float]]] = defaultdict(list)
-    for number, curve in enumerate(runs):
-        run, ranks, points = curve.run, mean_ranks(curve), distinct_points(curve, axis)
-        seed = f'seed {run.seed}'
-        if run.seed is None:
-            # Runs of one point without a seed make up curves, of which each has a point once.
-            others = seedless[run.method, run.kind]
-            place = next((i for i, taken in enumerate(others) if len(points) == 1 and not taken & set(points)), None)
-            if place is None:
-                place = len(others)
-                others.append(set())
-            others[place] |= set(points)
-            seed = f'run {place} of {run.method}, {run.kind}'
-        for count, point in points.items():
-            value, time_s = measured(point, peak)[metric], point.wall_clock_train_s
-            shared_s, *shared = _shared(curve, point, axis, count, id(curve) in alone)
-            times = (time_s, ranks[time_s], shared_s) if is_timed else (math.nan,) * 3
-            parts = dict(zip(PARTS, (math.log(value) if is_ratio else value, *times, *shared), strict=True))
-            rows.append(_Row((run.method, run.kind), seed, number, count, parts))
-    return rows
+def _seeds(runs: Sequence[TradeoffCurve], points: Sequence[Collection[float]]) -> list[str]:
+    """Returns a label per run of a curve: runs of one point without a seed make up rows, of which each has it once."""
+    labels: list[str] = []
+    rows: list[set[float]] = []
+    for run, counts in zip((run.run for run in runs), points, strict=True):
+        if run.seed is not None:
+            labels.append(f'seed {run.seed}')
+            continue
+        place = next((i for i, row in enumerate(rows) if len(counts) == 1 and not row & set(counts)), len(rows))
+        rows[place:] = rows[place:] or [set()]
+        rows[place].update(counts)
+        labels.append(f'run {place} of {run.method}, {run.kind}')
+    return labels
 
 
 def _runs_alone(runs: Sequence[TradeoffCurve]) -> set[int]:
@@ -219,32 +233,6 @@ def _shared(
         # A second set of metrics: it is shown at the count of its trough.
         return float(shared_s), count, count / part
     return float(shared_s), count * part, count
-
-
-def _curves(
-    rows: Sequence[_Row], axis: Count, runs: Sequence[TradeoffCurve], decided: dict[str, Any]
-) -> dict[tuple[str, str], Curve]:
-    # A sorted order, so that random draws of the seeds do not depend on the order of files.
-    seeds = {seed: i for i, seed in enumerate(sorted({row.seed for row in rows}))}
-    groups: dict[tuple[str, str], list[_Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.curve].append(row)
-    curves = {}
-    for (method, kind), group in groups.items():
-        counts = {count: i for i, count in enumerate(sorted({row.at for row in group}))}
-        parts = {name: np.full((len(seeds), len(counts)), np.nan) for name in PARTS}
-        last: dict[int, dict[str, float]] = {}
-        for row in sorted(group, key=lambda row: row.at):
-            for name, amount in row.parts.items():
-                parts[name][seeds[row.seed], counts[row.at]] = amount
-            last[row.run] = row.parts
-        paces = tuple(point['time_s'] / point['trained_count'] for point in last.values())
-        timed = of_each_pace([runs[number] for number in last])
-        curve = Curve(
-            method, kind, axis, tuple(seeds), np.array(list(counts)), **parts, paces=paces, timed=timed, **decided
-        )
-        curves[method, kind] = curve.aligned
-    return curves
 
 
 def _of_common_seeds(
