@@ -29,146 +29,113 @@ def seeds(*changes: dict, kind: str = 'cyclic', method: str = 'A') -> list[Trade
     return found
 
 
-def names(curves):
-    return [curve.run.run_name for curve in curves]
-
-
 MOST = 'most runs of A, cyclic'
-OLDER = {
-    'model': ({'model': 'ResNet'}, {'model': 'ViT'}, f"model='ViT', {MOST} 'ResNet'"),
-    'parameters': ({'parameters': 100}, {'parameters': 270}, f'model.parameters=270, {MOST} 100'),
-    'batch size': (
-        {'training': {'batch_size': 50}},
-        {'training': {'batch_size': 500}},
-        f'data.batch_size=500, {MOST} 50',
-    ),
+
+
+def settings(**values):
+    return {'settings': {name.replace('__', '.'): value for name, value in values.items()}}
+
+
+LR = 'optimizer.lr=0.1, now 0.05'
+# Changes of runs of one method and kind, the one that is left out, and what is said of it.
+ODD = {
+    'network': ([{'model': 'ResNet'}, {'model': 'ViT'}, {'model': 'ResNet'}], 2, f"model='ViT', {MOST} 'ResNet'"),
+    'parameters': ([{'parameters': n} for n in (1, 2, 1)], 2, f'model.parameters=2, {MOST} 1'),
+    'batch size': ([{'training': {'batch_size': n}} for n in (5, 9, 5)], 2, f'data.batch_size=9, {MOST} 5'),
     'algorithms': (
-        {'training': {'algorithms': ['MixUp', 'EMA']}},
-        {'training': {'algorithms': ['MixUp']}},
-        f"algorithms=['MixUp'], {MOST} ['MixUp', 'EMA']",
+        [{'training': {'algorithms': names}} for names in (['MixUp', 'EMA'], ['MixUp'], ['MixUp', 'EMA'])],
+        *(2, f"algorithms=['MixUp'], {MOST} ['MixUp', 'EMA']"),
+    ),
+    'a rate': ([settings(optimizer__lr=lr) for lr in (0.1, 0.1, 0.05)], 3, f'optimizer.lr=0.05, {MOST} 0.1'),
+    'what a later version records': ([settings(a__b=x) for x in 'xxy'], 3, f"a.b='y', {MOST} 'x'"),
+    'a recipe, as the user wrote it': (
+        [settings(recipe={'seed': seed, 'optimizer': {'lr': 0.1 * (seed != 3)}}) for seed in range(5)],
+        *(4, f'optimizer.lr=0.0, {MOST} 0.1'),
+    ),
+    'settings beside older files': (
+        [{'parameters': 5}, {'parameters': 5, **settings(optimizer__lr=0.1)}, {'parameters': 6}, {}],
+        *(3, f'model.parameters=6, {MOST} 5'),
+    ),
+    'troughs, as far as both go': (
+        [{'schedule': {'scheduler': 'S', 'troughs': t}} for t in ([2, 4], [2, 4, 6], [2, 4], [1, 2, 4, 6])],
+        *(4, f'schedule.troughs=[1, 2, 4, 6], {MOST} [2, 4'),
+    ),
+    'three of five': (
+        [settings(**{f's{i}': value for i in range(5)}) for value in (0, 0, 1)],
+        *(3, f's0=1, {MOST} 0; s1=1, {MOST} 0; s2=1, {MOST} 0 and 2 more'),
+    ),
+    'a run that went on otherwise, not one made longer': (
+        [
+            {'changes': [{'batch': 50, 'changed': changed}]}
+            for changed in ({}, {'optimizer.lr': [0.1, 0.05]}, {'max_duration': ['4ep', '8ep']}, {})
+        ],
+        *(2, f"changes=['{LR} from batch 50'], {MOST} []"),
     ),
 }
 
 
-class TestOlderFiles:
-    @pytest.mark.parametrize(('usual', 'odd', 'said'), OLDER.values(), ids=OLDER)
-    def test_the_one_that_differs_is_left_out_with_both_values(self, usual, odd, said):
-        curves = seeds(usual, odd, usual)
-        kept, _, (error,) = usable_curves(curves)
-        assert names(kept) == ['A1', 'A3']
-        assert str(error).startswith(f"run 'A2' has {said}: ")
-        (mean,) = Study.of(kept).curves.values()
-        assert mean.mean() == pytest.approx(np.mean([[v + 0.01 * s for _, v in POINTS] for s in (1, 3)], axis=0))
-        with pytest.raises(CurveError, match="run 'A2' has "):
-            usable_curves(curves, strict=True)
-
-    def test_what_a_file_does_not_record_is_not_compared(self):
-        curves = seeds({}, {'parameters': 100}, {'training': {'batch_size': 5}}, {'parameters': 100, 'model': 'X'})
-        assert without_odd_runs(curves) == (curves, [])
+@pytest.mark.parametrize(('changes', 'odd', 'said'), ODD.values(), ids=ODD)
+def test_the_run_that_differs_is_left_out_with_both_values(changes, odd, said):
+    curves = seeds(*changes)
+    kept, _, (error,) = usable_curves(curves)
+    assert kept == curves[: odd - 1] + curves[odd:]
+    assert str(error).startswith(f"run 'A{odd}' has {said}")
+    assert str(error).endswith(': give it a method of its own (snapshot.method), or leave it out')
+    (mean,) = Study.of(curves, strict=False).curves.values()
+    others = [seed for seed in range(1, len(curves) + 1) if seed != odd]
+    assert mean.mean() == pytest.approx(np.mean([[v + 0.01 * s for _, v in POINTS] for s in others], axis=0))
+    with pytest.raises(CurveError, match=f"run 'A{odd}' has "):
+        usable_curves(curves, strict=True)
 
 
-class TestSettings:
-    @pytest.mark.parametrize(
-        ('name', 'usual', 'odd'),
-        [
-            ('optimizer.lr', 0.1, 0.05),
-            ('algorithms.MixUp.alpha', 0.2, 0.3),
-            ('averages.TroughAverage.window', 0.25, 0.5),
-            ('a.name.of.a.later.version', 'x', 'y'),
-        ],
-    )
-    def test_what_makes_another_curve_is_left_out(self, name, usual, odd):
-        kept, _, (error,) = usable_curves(seeds(*({'settings': {name: value}} for value in (usual, usual, odd))))
-        assert names(kept) == ['A1', 'A2']
-        assert f'has {name}={odd!r}, most runs of A, cyclic {usual!r}: ' in str(error)
-
-    def test_the_recipe_is_compared_and_named_as_the_user_wrote_it(self):
-        changes = (
-            {'settings': {'recipe': {'seed': seed, 'optimizer': {'lr': 0.1 * (seed != 3)}}}} for seed in range(5)
-        )
-        kept, _, (error,) = usable_curves(seeds(*changes))
-        assert names(kept) == ['A1', 'A2', 'A3', 'A5']
-        assert "run 'A4' has optimizer.lr=0.0, most runs of A, cyclic 0.1: " in str(error)
-
-    def test_what_makes_no_other_curve_is_pooled(self):
-        changes = (
-            {
-                'settings': {
-                    'seed': seed,
-                    'run_name': f'r{seed}',
-                    'host': f'node{seed}',
-                    'optimizer.lr': 1.0 + (seed > 5),
-                }
-            }
-            for seed in range(3)
-        )
-        curves = [*seeds(*changes), *seeds({})]
-        assert without_odd_runs(curves) == (curves, [])
-
-    def test_runs_with_settings_and_older_ones_are_compared_by_what_both_record(self):
-        curves = seeds({'parameters': 5}, {'parameters': 5, 'settings': {'optimizer.lr': 0.1}}, {'parameters': 6}, {})
-        (error,) = without_odd_runs(curves)[1]
-        assert "'A3' has model.parameters=6" in str(error)
-
-    def test_other_troughs_are_another_curve_and_a_longer_run_is_not(self):
-        troughs = [16, 32], [16, 32, 64], [16, 32], [8, 16, 32, 64]
-        curves = seeds(*({'schedule': {'scheduler': 'S', 'troughs': ends}} for ends in troughs))
-        (error,) = without_odd_runs(curves)[1]
-        assert "'A4' has schedule.troughs=[8, 16, 32, 64], most runs of A, cyclic [16, 32" in str(error)
-
-    def test_three_differences_are_named_and_the_others_counted(self):
-        usual = {f's{i}': 0 for i in range(5)}
-        curves = seeds(*({'settings': values} for values in (usual, usual, dict.fromkeys(usual, 1))))
-        (error,) = without_odd_runs(curves)[1]
-        assert 's0=1, most runs of A, cyclic 0; s1=1, ' in str(error)
-        assert ' and 2 more: ' in str(error)
-
-    def test_a_run_that_went_on_under_other_settings_is_another_curve(self):
-        change = {'batch': 50, 'changed': {'optimizer.lr': [0.1, 0.05]}}
-        longer = {'batch': 50, 'changed': {'max_duration': ['4ep', '8ep']}}
-        curves = seeds({}, {'changes': [change]}, {'changes': [longer]}, {})
-        (error,) = without_odd_runs(curves)[1]
-        said = "run 'A2' has changes=['optimizer.lr=0.1, now 0.05 from batch 50'], most runs of A, cyclic []: give it"
-        assert str(error).startswith(said)
+@pytest.mark.parametrize(
+    'changes',
+    [
+        [{}, {'parameters': 100}, {'training': {'batch_size': 5}}, {'parameters': 100, 'model': 'X'}],
+        [*(settings(seed=s, run_name=f'r{s}', host=f'node{s}', optimizer__lr=1.0) for s in range(3)), {}],
+        [settings(device='A100'), settings(device='H100')],
+    ],
+    ids=['not recorded', 'of no matter', 'of the pace'],
+)
+def test_runs_that_are_pooled(changes):
+    curves = seeds(*changes)
+    assert without_odd_runs(curves) == (curves, [])
 
 
-class TestMajority:
-    def test_without_one_nothing_is_compared(self):
-        for changes in (({'parameters': 1}, {'parameters': 2}), [{'parameters': n} for n in (1, 1, 2, 3)]):
-            with pytest.raises(CurveError, match=r"'A1' has model.parameters=1, run '.*' 2, so they .* \(A, cyclic\)"):
-                usable_curves(seeds(*changes))
-
-    def test_a_run_that_does_not_record_it_has_no_vote(self):
-        with pytest.raises(CurveError, match="run 'A2' has model.parameters=1, run 'A3' 2"):
-            usable_curves(seeds({}, {'parameters': 1}, {'parameters': 2}))
-
-    def test_runs_that_are_each_odd_in_their_own_way_have_none(self):
-        odd = {'model': 'X'}, {'parameters': 2}, {'training': {'batch_size': 9}}
-        usual = {'model': 'M', 'parameters': 1, 'training': {'batch_size': 8}}
-        with pytest.raises(CurveError, match="has model='X', run 'A2' 'M'"):
-            usable_curves(seeds(*(usual | one for one in odd)))
-
-    def test_each_method_and_kind_has_its_own(self):
-        curves = [
-            *seeds({'parameters': 1}, {'parameters': 1}),
-            *seeds({'parameters': 2}, {'parameters': 2}, method='B'),
-            *seeds({'parameters': 3}, kind='standard'),
-        ]
-        assert without_odd_runs(curves) == (curves, [])
-
-    def test_a_run_of_the_same_seed_is_named_with_what_differs(self):
-        first, second, third = seeds({'parameters': 2}, {'parameters': 1}, {'parameters': 1})
-        twin = replace(first, run=replace(first.run, seed=2, run_name='twin'))
-        kept, _, (error,) = usable_curves([twin, second, third])
-        assert names(kept) == ['A2', 'A3']
-        assert "'twin' has model.parameters=2, most runs of A, cyclic 1" in str(error)
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ([{'parameters': 1}, {'parameters': 2}], "'A1' has model.parameters=1, run 'A2' 2"),
+        ([{'parameters': n} for n in (1, 1, 2, 3)], "'A1' has model.parameters=1, run 'A3' 2"),
+        ([{}, {'parameters': 1}, {'parameters': 2}], "'A2' has model.parameters=1, run 'A3' 2"),
+        (
+            [{'model': m, 'parameters': n, 'training': {'batch_size': b}} for m, n, b in (('X', 1, 8), ('M', 2, 8))]
+            + [{'model': 'M', 'parameters': 1, 'training': {'batch_size': 9}}],
+            "has model='X', run 'A2' 'M'",
+        ),
+    ],
+    ids=['two', 'half', 'one does not record it', 'each in its own way'],
+)
+def test_without_a_majority_nothing_is_compared(changes, said):
+    with pytest.raises(CurveError, match=said + r', so they are not seeds of one curve \(A, cyclic\)'):
+        usable_curves(seeds(*changes))
 
 
-def test_a_comparison_refuses_runs_that_are_no_seeds_of_one_curve():
-    standard = [one for seed in (1, 2) for one in standard_runs('baseline', POINTS, seed)]
-    cyclic = seeds({'model': 'X'}, {'model': 'Y'}, method='baseline')
-    with pytest.raises(CurveError, match="has model='X'"):
-        Study.of([*cyclic, *standard])
+def test_each_method_and_kind_has_its_own_majority():
+    curves = [
+        *seeds({'parameters': 1}, {'parameters': 1}),
+        *seeds({'parameters': 2}, {'parameters': 2}, method='B'),
+        *seeds({'parameters': 3}, kind='standard'),
+    ]
+    assert without_odd_runs(curves) == (curves, [])
+
+
+def test_a_run_of_the_same_seed_is_named_with_what_differs():
+    first, second, third = seeds({'parameters': 2}, {'parameters': 1}, {'parameters': 1})
+    twin = replace(first, run=replace(first.run, seed=2, run_name='twin'))
+    kept, _, (error,) = usable_curves([twin, second, third])
+    assert kept == [second, third]
+    assert "'twin' has model.parameters=2, most runs of A, cyclic 1" in str(error)
 
 
 class TestPace:
@@ -200,7 +167,6 @@ class TestPace:
 
     def test_runs_of_one_method_are_pooled_and_named(self):
         curves = seeds({'settings': {'device': 'A100'}}, {'settings': {'device': 'H100'}})
-        assert without_odd_runs(curves) == (curves, [])
         (found,) = answer(curves, reach=[0.75]).curves
         assert str(found.unlike_times).endswith("run 'A1' has device='A100', run 'A2' 'H100'")
         # The mean is 75.5% at 32 epochs and 71.5% at 16.
