@@ -90,11 +90,12 @@ def run(
     sigma: Annotated[
         float | None,
         typer.Option(
-            help='For --race: standard deviation of a run between seeds, in points of a fraction; by default measured.'
+            hidden=True,
+            help='For --race: standard deviation of a run between seeds, in points of a fraction; by default measured.',
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help='For --race: label/metric; by default as compare chooses it.')
+        str | None, typer.Option(hidden=True, help='For --race: label/metric; by default as compare chooses it.')
     ] = None,
     code: OwnCode = None,
     page: Annotated[
