@@ -106,13 +106,13 @@ class RunServer:
 
     def _serve(self, log: BinaryIO) -> connection.Connection:
         ours, theirs = connection.Pipe()
-        # What its imports print is in the log of the run that needs it first.
-        with theirs:
+        # What its imports print is in the log of the run that needs it first, opened anew: its lock ends with the run.
+        with theirs, Path(log.name).open('ab') as output:
             self._process = subprocess.Popen(
                 [sys.executable, '-m', 'composer_clr.training.run_process', str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )

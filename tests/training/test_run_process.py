@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.training.run_process import failure, open_log
+from composer_clr.training.run_process import RunServer, failure, open_log
 
 ERROR = 'composer_clr.train: data.imagefolder: /nowhere/train: no such folder\n'
 
@@ -39,3 +39,14 @@ def test_a_log_keeps_the_output_of_earlier_starts_and_is_locked_while_it_is_open
     with open_log(path), pytest.raises(BlockingIOError):
         open_log(path)
     open_log(path).close()
+
+
+def test_the_server_that_a_run_has_started_does_not_keep_its_log_locked(tmp_path):
+    server = RunServer()
+    with open_log(tmp_path / 'train.log') as log:
+        server.start(['quickstart/digits'], log, {}, 1)
+    try:
+        # As a race does, which trains a run once more at every stage.
+        open_log(tmp_path / 'train.log').close()
+    finally:
+        server.close()

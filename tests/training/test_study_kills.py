@@ -151,3 +151,50 @@ def test_several_ranks_through_the_launcher(whole, tmp_path):
     assert status == 0, output
     (now,) = untimed_points_by_run(tmp_path).values()
     assert [point['epoch'] for point in now] == [point['epoch'] for point in next(iter(expected.values()))]
+
+
+RACE = ['max_duration=64ep', 'schedule.t_0=1ep', 'schedule.t_warmup=1ep', 'data.arguments.train_images=100']
+RACE += [
+    '--methods',
+    'baseline, LS+MX, slow: optimizer.lr=0.01, slower: optimizer.lr=0.002',
+    '--kinds',
+    'cyclic',
+    '-j',
+    '2',
+]
+
+
+@pytest.mark.slow
+def test_a_race_killed_at_random_moments_stops_the_same_and_ends_with_the_points_of_the_undisturbed_runs(tmp_path):
+    whole, raced, killed = (tmp_path / name for name in ('whole', 'raced', 'killed'))
+    for folder in (whole, raced, killed):
+        folder.mkdir()
+    status, output = finished(started(whole, *RACE))
+    assert status == 0, output
+    expected = untimed_points_by_run(whole)
+    began_s = time.monotonic()
+    status, output = finished(started(raced, *RACE, '--race', '--sigma', '0.2'))
+    assert status == 0, output
+    took_s = time.monotonic() - began_s
+    decided = {file.parent.name: file.read_text() for file in raced.rglob('race.json')}
+    points = untimed_points_by_run(raced)
+    assert 0 < len(decided) < len(points) == 4
+    for run, of_run in points.items():
+        # A stopped run has the first points of the undisturbed one.
+        assert of_run == expected[run][: len(of_run)]
+        assert (len(of_run) < 6) == (run in decided)
+    draw = random.Random(23)
+    for _ in range(5):
+        process = started(killed, *RACE, '--race', '--sigma', '0.2')
+        time.sleep(draw.uniform(0, took_s))
+        family = processes_of(process)
+        process.kill()
+        process.wait()
+        wait_for_end(family[1:])
+    status, output = finished(started(killed, *RACE, '--race', '--sigma', '0.2'))
+    assert status == 0, output
+    assert untimed_points_by_run(killed) == points
+    assert {file.parent.name: file.read_text() for file in killed.rglob('race.json')} == decided
+    status, output = finished(started(killed, *RACE))
+    assert status == 0, output
+    assert untimed_points_by_run(killed) == expected
