@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,7 @@ from composer_clr.curves.names import STANDARD
 if TYPE_CHECKING:
     from composer_clr.study.forecast import Forecast
 
-__all__ = ['forecast']
+__all__ = ['forecast', 'forecast_lines']
 
 
 def forecast(
@@ -74,10 +75,16 @@ def forecast(
     report([*(f'left out: {error}' for error in study.left_out), *study.warnings])
     unit = difference_unit(study.metric.removeprefix('peak:'), study.scale)
     lines = [f'{study.metric} ({direction(study.lower_is_better)}), gain in {unit}']
+    show_lines([*lines, *forecast_lines(found, worth), *study.notes], json_file, form=table_format)
+
+
+def forecast_lines(found: Sequence[Forecast], worth: float | None = None) -> list[str]:
+    """Returns a line per curve: its forecast, or why there is none."""
+    lines = []
     for one in found:
         name = f'{one.method}, {one.kind}: ' if len(found) > 1 else ''
         lines.append(name + (f'no forecast, {one.refused}' if one.refused else _said(one, worth)))
-    show_lines([*lines, *study.notes], json_file, form=table_format)
+    return lines
 
 
 def _said(found: Forecast, worth: float | None) -> str:

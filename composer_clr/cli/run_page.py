@@ -87,7 +87,7 @@ class RunPage:
 
     def _html(self, refresh_s: int | None) -> str:
         from composer_clr.cli.options import with_averaged
-        from composer_clr.cli.report import study_page
+        from composer_clr.cli.study_page import study_page
         from composer_clr.curves.files import read_sources
         from composer_clr.study.alignment import Alignment
 

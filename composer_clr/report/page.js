@@ -4,27 +4,36 @@
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const narrow = matchMedia('(max-width: 760px)');
   const figures = JSON.parse(document.getElementById('figures').textContent);
-  const config = {displaylogo: false, responsive: true, modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']]};
+  const config = () => ({displaylogo: false, responsive: true, displayModeBar: !narrow.matches,
+                         modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']]});
   const chosen = {};  // by figure: the axis that is shown, its scale, and whether it has intervals
 
   const css = name => getComputedStyle(root).getPropertyValue(name).trim();
   const isDark = () => dark.matches && !root.classList.contains('light');
 
-  // The lines of a figure against the axis that is chosen, in colours that can be seen on the paper.
-  const traces = figure => figure.axes[chosen[figure.id].axis].lines.map((line, i) => {
-    const look = figure.looks[i];
-    const colour = isDark() ? look.dark : look.colour;
-    return {
-      type: 'scatter', mode: 'lines+markers', name: look.name, x: line.x, y: line.y, hovertext: line.said,
-      hoverinfo: 'text', hoverlabel: {align: 'left'}, cliponaxis: false,
-      line: {color: colour, dash: look.dash, width: 2},
-      marker: {size: 8, symbol: look.symbol, color: look.filled ? colour : css('--paper'),
-               line: {color: colour, width: 1.8}},
-      error_y: {type: 'data', symmetric: false, array: line.above, arrayminus: line.below, color: colour,
-                thickness: 1.2, width: 3, 
+  // The lines of a figure against the axis that is chosen, in colours that can be seen on the paper; after them the
+  // areas of forecasts, which come and go with their lines.
+  const traces = figure => {
+    const lines = figure.axes[chosen[figure.id].axis].lines;
+    const colours = figure.looks.map(look => isDark() ? look.dark : look.colour);
+    const drawn = lines.map((line, i) => ({
+      type: 'scatter', mode: 'lines+markers', name: figure.looks[i].name, legendgroup: String(i),
+      x: line.x, y: line.y, hovertext: line.said, hoverinfo: 'text', hoverlabel: {align: 'left'}, cliponaxis: false,
+      line: {color: colours[i], dash: figure.looks[i].dash, width: 2},
+      marker: {size: 8, symbol: figure.looks[i].symbol, color: figure.looks[i].filled ? colours[i] : css('--paper'),
+               line: {color: colours[i], width: 1.8}},
+      error_y: {type: 'data', symmetric: false, array: line.above, arrayminus: line.below, color: colours[i],
+                thickness: 1.2, width: 3,
                 visible: chosen[figure.id].intervals === 'shown' && line.above.some(one => one !== null)},
-    };
-  });
+    }));
+    const areas = lines.flatMap((line, i) => line.forecast ? [{
+      type: 'scatter', mode: 'lines', legendgroup: String(i), showlegend: false, name: line.forecast.said,
+      x: line.forecast.x, y: line.forecast.y, fill: 'toself', fillcolor: 'rgba(0,0,0,0)', hoveron: 'fills',
+      hoverinfo: 'text', text: line.forecast.said, line: {color: colours[i], width: 1, dash: 'dot'},
+      fillpattern: {shape: '/', fgcolor: colours[i], size: 7, solidity: 0.25},
+    }] : []);
+    return [...drawn, ...areas];
+  };
 
   const layout = figure => {
     const {axis, scale} = chosen[figure.id];
@@ -55,7 +64,7 @@
     const plot = document.getElementById(figure.id);
     // What a reader has hidden stays hidden.
     const data = traces(figure).map((trace, i) => ({...trace, visible: plot.data?.[i].visible ?? true}));
-    return Plotly.react(plot, data, layout(figure), config);
+    return Plotly.react(plot, data, layout(figure), config());
   };
   const drawAll = () => figures.forEach(draw);
 

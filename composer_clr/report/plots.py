@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from composer_clr.figures.labels import gap_label, improvement_label, value_labe
 from composer_clr.figures.plane import Key, Plane
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Array, Estimates
+from composer_clr.study.forecast import Forecast
 from composer_clr.study.table import Study
 
 __all__ = ['Plot', 'Said', 'curves_plot', 'gaps_plot', 'improvements_plot']
@@ -57,8 +59,13 @@ class Plot(NamedTuple):
     values: dict[str, Any]
 
 
-def curves_plot(planes: Mapping[str, Plane], said: Said) -> Plot:
-    """Returns the curves of a study against each axis; the first one is shown first, and all have the same lines."""
+def curves_plot(
+    planes: Mapping[str, Plane], said: Said, forecasts: Mapping[Key, tuple[Forecast, str]] = MappingProxyType({})
+) -> Plot:
+    """Returns the curves of a study against each axis; the first one is shown first, and all have the same lines.
+
+    Forecasts, each with its text, are drawn against time and what they count.
+    """
     first = next(iter(planes.values()))
     axes = {}
     for name, plane in planes.items():
@@ -66,7 +73,10 @@ def curves_plot(planes: Mapping[str, Plane], said: Said) -> Plot:
         for key in first.keys:
             curve, values = study.curves[key], study.values(study.curves[key])
             texts = said(study, curve.count, values)
-            lines.append(_line(plane, key, curve.positions(plane.axis), values, texts, study.scale))
+            line = _line(plane, key, curve.positions(plane.axis), values, texts, study.scale)
+            if key in forecasts:
+                line['forecast'] = _forecast(plane, *forecasts[key])
+            lines.append(line)
         axes[name] = _axis(plane, lines)
     label = value_label(first.study)
     return _plot('curves', label, first, first.keys, axes, {name: _axis_name(plane) for name, plane in planes.items()})
@@ -116,10 +126,21 @@ def _line(
     }
 
 
+def _forecast(plane: Plane, found: Forecast, text: str) -> dict[str, Any]:
+    """Returns the area from the last point of a curve to the interval of its forecast; empty on other axes."""
+    ends = {'time': (found.last_s, found.next_s), found.axis: (found.at, 2 * found.at)}.get(plane.axis)
+    if ends is None:
+        return {'x': [], 'y': [], 'said': ''}
+    last, after = _plain(plane.x(np.array(ends)))
+    values = plane.study.scale * np.array([found.last, found.high, found.low, found.last])
+    return {'x': [last, after, after, last], 'y': _plain(values), 'said': _text(text)}
+
+
 def _axis(plane: Plane, lines: list[dict[str, Any]]) -> dict[str, Any]:
     measured = [] if plane.axis == 'time' else plane.counts
     few = 1 < len(measured) <= _MOST_TICKS
-    ticks = measured if few else _round_numbers([at for line in lines for at in line['x'] if at is not None])
+    drawn = [at for line in lines for part in (line, line.get('forecast', {})) for at in part.get('x', ())]
+    ticks = measured if few else _round_numbers([at for at in drawn if at is not None])
     labels = count_labels(ticks, 'epoch' if plane.axis == 'time' else plane.axis)
     return {'title': plane.label, 'ticks': ticks, 'labels': labels, 'lines': lines}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_clr.cli import report
+from composer_clr.cli import study_page
 from composer_clr.cli.run_page import RunPage
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes.study import planned_runs
@@ -119,7 +119,7 @@ def test_a_page_that_cannot_be_made_is_said_once_and_the_study_goes_on(fault, ru
     elif fault == 'foreign':
         PAGE.write_text('<html>mine</html>')
     elif fault == 'broken':
-        monkeypatch.setattr(report, 'study_page', lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(study_page, 'study_page', lambda *_, **__: 1 / 0)
     page = RunPage(runs, '')
     page.after(lambda: None)()
     page.close()

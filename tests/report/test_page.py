@@ -1,5 +1,6 @@
 """The page of a study: what it says is what ``compare`` prints, whatever the runs are and whatever they are called."""
 
+import json
 import re
 import sys
 from base64 import b64encode
@@ -116,6 +117,46 @@ def test_a_method_without_the_baseline_is_drawn_too(call):
     assert call('report', '.') == 0
     assert page().all('li')[0].startswith("no comparison: no run is of the baseline 'baseline': choose one of LS, MX")
     assert len(page().figures['curves']['looks']) == 2
+
+
+def test_of_one_method_the_gap_and_the_cost_are_the_answer(call):
+    write(
+        run('baseline', 'cyclic', [(4, 0.5), (8, 0.6)]),
+        *standard_runs('baseline', [(4, 0.5), (8, 0.62)]),
+    )
+    assert call('report', '.') == 0
+    assert page().all('li')[:2] == [
+        'cyclic: mean gap to standard runs -2.00 points',
+        'cyclic: separate runs take 1.50 times as long as one run',
+    ]
+    assert page().all('h2') == ['Curves', 'Gaps to standard runs', 'Cost', 'What made the curves', 'Commands']
+
+
+def test_forecasts_and_equivalent_lengths_are_those_of_their_commands(call, capsys):
+    cyclic = [(4, 0.6), (8, 0.66), (16, 0.69), (32, 0.705)]
+    write(
+        *(run('baseline', 'cyclic', [(e, v + 0.001 * seed) for e, v in cyclic], seed, f'c{seed}') for seed in (1, 2)),
+        *standard_runs('baseline', [(4, 0.6), (8, 0.67), (16, 0.7)]),
+    )
+    assert call('report', '.') == 0
+    assert not {'One more doubling', 'Equivalent lengths'} & set(page().all('h2'))
+    assert call('report', '.', '--forecast', '--sigma', '0.1', '--equivalent') == 0
+    capsys.readouterr()
+    assert call('forecast', '.', '--sigma', '0.1', '--json', 'forecast.json') == 0
+    forecasts = capsys.readouterr().out.splitlines()[1:-1]
+    assert [line for line in forecasts if line not in page().all('li')] == []
+    assert any('at most' in line for line in forecasts)
+    assert call('compare', '.', '--equivalent') == 0
+    (kappa,) = [line for line in capsys.readouterr().out.splitlines() if 'kappa' in line]
+    assert kappa in page().all('li')
+    (record,) = [one for one in json.loads(Path('forecast.json').read_text())['curves'] if one['kind'] == 'cyclic']
+    looks, axes = (page().figures['curves'][name] for name in ('looks', 'axes'))
+    names = [look['name'] for look in looks]
+    assert names == ['separate standard runs', 'one cyclic run', 'one cyclic run at equivalent lengths']
+    area = axes['epoch']['lines'][1]['forecast']
+    assert area['x'] == [32.0, 64.0, 64.0, 32.0]
+    assert area['y'] == pytest.approx([100 * record[name] for name in ('last', 'high', 'low', 'last')])
+    assert axes['time']['lines'][1]['forecast']['x'] == pytest.approx([at * 100 / 60 for at in area['x']])
 
 
 def test_losses_and_perplexities(call):
