@@ -198,10 +198,10 @@ def _forecast(study: Study, curve: Curve, sigma: float | None) -> Forecast:
     deviation, freedom = _noise(curve) if sigma is None else (sigma / study.scale, math.inf)
     at, _ = weights(count[-1] / 2.0 ** np.arange(_POINTS - 1, -1, -1), count)
     found = figures(curve.sign * followed.value, at)
-    refused = _unfit(curve, count)
-    if not refused and math.isnan(deviation):
-        refused = 'one seed, so the noise is not known: train a second one, or give --sigma'
-    refused = refused or refusal(found.value, _ceiling(study))
+    refused = _unfit(curve, count) or refusal(found.value, _ceiling(study))
+    if not refused and not deviation > TIE * np.abs(found.value[-1]):
+        seeds = 'one seed' if math.isnan(deviation) else 'the seeds are the same to the last digit'
+        refused = f'{seeds}, so the noise is not known: train another one, or give --sigma'
     value = low = high = math.nan
     if not refused:
         ends = next_value(found.value, deviation / np.sqrt(found.seeds[-3:]), freedom)

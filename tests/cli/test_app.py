@@ -271,6 +271,11 @@ def test_what_a_sweep_prints_reaches_the_module_whole(call, tmp_path, way, capsy
         (['ask', '.', '--reach', 'much'], '--reach much: must be a number, such as 0.75 or 75%'),
         (['ask', '.', '--reach', '75'], 'no run can reach 75'),
         (['ask', '.', '--within', '2x'], "--within 2x: '2x' is not a duration above 0"),
+        (['schedule', 'quickstart/digits', '--budget', '9ep', '--points', '3'], 'leave out --points and --from'),
+        (
+            ['schedule', 'quickstart/digits', '--budget', '99ep', '--gain', '0'],
+            '--gain 0: must be a finite number above 0',
+        ),
         (['schedule', 'quickstart/digit'], "did you mean 'quickstart/digits'"),
         (['schedule', 'quickstart/digits', '--plot', 'lr.gif'], 'lr.gif: a picture must end in'),
         (['sweep', 'seed=3'], 'no recipe is named: name one'),
@@ -287,7 +292,9 @@ def test_errors_are_one_line_and_status_2(call, study, arguments, message, capsy
     assert message in line
 
 
-@pytest.mark.parametrize('command', [['plot'], ['compare'], ['ask', '--frontier']], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    'command', [['plot'], ['compare'], ['forecast'], ['ask', '--frontier']], ids=lambda command: command[0]
+)
 class TestOneBadFile:
     def test_is_reported_and_does_not_hide_the_rest(self, call, study, command, capsys):
         (study / 'bad').mkdir()

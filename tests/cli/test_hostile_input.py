@@ -266,6 +266,7 @@ def test_names_reach_neither_terminal_nor_page_unescaped(tmp_path, monkeypatch, 
     for arguments in (
         ['plot', '-o', str(tmp_path / 'out.svg')],
         ['compare'],
+        ['forecast', '--sigma', '0.1'],
         ['export', '-o', str(tmp_path / 'o.csv')],
     ):
         monkeypatch.setattr('sys.argv', ['composer-clr', arguments[0], str(tmp_path), *arguments[1:]])

@@ -15,6 +15,7 @@ COMMANDS = [
     ['compare', '.', '--json', 'out.json'],
     ['ask', '.', '--reach', '0.55', '--json', 'out.json'],
     ['plot', '.', '-o', 'out.png'],
+    ['forecast', '.', '--json', 'out.json'],
 ]
 
 

@@ -121,6 +121,11 @@ class TestForecasts:
         assert (known.refused, known.sigma) == ('', 0.1)
         assert (known.value, known.low, known.high) == pytest.approx(slowly(BENT, 0.001, math.inf), abs=1e-6)
 
+    def test_seeds_that_are_copies_tell_no_noise(self):
+        (found,) = forecasts(study([BENT, BENT]))
+        assert found.refused.startswith('the seeds are the same to the last digit')
+        assert forecasts(study([BENT, BENT]), 0.1)[0].refused == ''
+
     def test_seeds_that_end_earlier_tell_the_noise(self):
         rows = [[0.71, 0.74, 0.76, 0.77], [0.712, 0.742, 0.762, math.nan], [0.708, 0.738, 0.758, math.nan]]
         runs = [
