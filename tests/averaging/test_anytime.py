@@ -1,6 +1,7 @@
 """AnytimeAverage in real Trainers on the CPU, with dropout and MixUp, which draw from the random state."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -165,9 +166,10 @@ def test_whichever_callback_comes_first_evaluation_is_in_no_training_time(make_t
 )
 @pytest.mark.parametrize(('stop', 'average'), [(17, {'window': 0.5}), (20, {'half_life': 0.25}), (36, {'window': 0.5})])
 def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
-    _, whole = anytime(make_trainer, 'whole', **average)
-    checkpoint = interrupted(trained, make_trainer, 'part', stop, AnytimeAverage(**average), schedulers=scheduler())
-    _, rest = anytime(make_trainer, 'part', changes={'load_path': checkpoint}, **average)
+    short: dict[str, Any] = {'schedulers': scheduler(20, 40), 'max_duration': '4ep'}
+    _, whole = anytime(make_trainer, 'whole', changes=short, **average)
+    checkpoint = interrupted(trained, make_trainer, 'part', stop, AnytimeAverage(**average), **short)
+    _, rest = anytime(make_trainer, 'part', changes={**short, 'load_path': checkpoint}, **average)
     assert whole.losses[stop:] == rest.losses
     assert [p.metrics for p in points('whole')] == [p.metrics for p in points('part')]
     for point in points('whole'):
@@ -304,12 +306,13 @@ def test_evaluated_by_hand_between_marks(make_trainer):
 def test_one_callback_in_one_trainer_after_another(make_trainer):
     """What is kept is the checkpoint's, and not what an earlier Trainer has left in the callback."""
     average = AnytimeAverage(window=0.5)
-    trainer, whole = trained(make_trainer, 'whole', average, schedulers=scheduler(), **saving(36))
+    short: dict[str, Any] = {'schedulers': scheduler(20, 40), 'max_duration': '4ep'}
+    trainer, whole = trained(make_trainer, 'whole', average, **short, **saving(36))
     trainer.close()
     checkpoint = checkpoint_at(36)
-    trainer, _ = trained(make_trainer, 'other', average, schedulers=scheduler(), model=with_dropout())
+    trainer, _ = trained(make_trainer, 'other', average, **short)
     trainer.close()
-    _, rest = trained(make_trainer, 'part', average, schedulers=scheduler(), load_path=checkpoint)
+    _, rest = trained(make_trainer, 'part', average, **short, load_path=checkpoint)
     assert whole.losses[36:] == rest.losses
     assert same(saved('whole', points('whole')[1].checkpoint), saved('part', points('part')[1].checkpoint))
 

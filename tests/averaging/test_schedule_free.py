@@ -169,7 +169,8 @@ def test_evaluation_and_checkpoints_leave_training_as_it_is(make_trainer):
 )
 @pytest.mark.parametrize(('stop', 'optimizer'), [(20, 'SGDScheduleFree'), (36, 'AdamWScheduleFree')])
 def test_resumed_bit_for_bit(make_trainer, optimizer, stop):
-    arguments = {'optimizer': optimizer, 'eval_interval': '6ba'}
+    schedule = AnytimeScheduler(['20ba', '40ba'], '1ep')
+    arguments = {'optimizer': optimizer, 'eval_interval': '6ba', 'schedulers': schedule, 'max_duration': '4ep'}
     whole, all_of_it = trained(
         make_trainer, 'whole', model=with_dropout(), **{**saving(stop), 'save_folder': 'one'}, **arguments
     )

@@ -149,7 +149,7 @@ def test_a_trainer_learns_and_its_accuracy_is_that_of_the_usual_pipeline(images,
         train_dataloader=train,
         eval_dataloader=held_out,
         optimizers=torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
-        max_duration='16ep',
+        max_duration='10ep',
         device_train_microbatch_size=8,
         callbacks=watcher,
     )

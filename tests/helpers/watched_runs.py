@@ -1,13 +1,17 @@
-"""Runs with random numbers in every batch, trained with and without callbacks that only watch."""
+"""Runs with random numbers in every batch, trained with and without callbacks that watch or evaluate other weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import random
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from composer import Trainer
 from composer.algorithms import ProgressiveResizing
@@ -15,9 +19,17 @@ from composer.core import Callback, Evaluator, State
 from composer.loggers import Logger
 from composer.models import ComposerClassifier, ComposerModel, HuggingFaceModel
 from composer.utils import dist, reproducibility
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot
+from composer_clr import (
+    AnytimeAverage,
+    AnytimeScheduler,
+    CyclicCosineScheduler,
+    FastCycles,
+    ParetoSnapshot,
+    ScheduleFree,
+    TroughAverage,
+)
 from composer_clr.training.models import LanguageModel, SmallResNet, SmallTransformer
 
 
@@ -171,27 +183,93 @@ def hashes(arguments: Callable[[], dict[str, Any]], *callbacks: Callback, **chan
     return kept.hashes
 
 
-CASES: dict[str, Callable[[], dict[str, Any]]] = {
-    'dropout': dropout,
-    'dropout-1ep': lambda: dropout('1ep'),
-    'dropout-1ep-of-three': lambda: dropout('1ep', evaluators=3),
-    'dropout-7ba-of-two': lambda: dropout('7ba', evaluators=2),
-    'transformer': transformer,
-    'transformer-1ep': lambda: transformer('1ep'),
-    'bert-1ep': lambda: bert('1ep'),
-    'resnet': resnet,
+class TrainingMode(Callback):
+    """Puts a schedule-free optimizer into training mode, as a run without evaluations needs."""
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        for optimizer in state.optimizers:
+            optimizer.train()  # type: ignore[attr-defined]
+
+
+def schedule_free() -> dict[str, Any]:
+    import schedulefree
+
+    arguments = dropout()
+    optimizer = schedulefree.SGDScheduleFree(arguments['model'].parameters(), lr=0.2)
+    return {**arguments, 'optimizers': optimizer, **anytime()}
+
+
+def anytime() -> dict[str, Any]:
+    return {'schedulers': AnytimeScheduler(['7ba', '10ba', '20ba'], '2ba')}
+
+
+class Drawing(Noisy):
+    """Draws from generators of its own, one of them in a transform."""
+
+    def __init__(self):
+        super().__init__(20)
+        self.generator, self.random = torch.Generator().manual_seed(1), random.Random(2)
+        self.transforms = [partial(np.random.Generator.normal, np.random.default_rng(3))]
+        self.scale = {'numpy': np.random.RandomState(4)}
+
+    def __getitem__(self, index: int):
+        inputs, label = super().__getitem__(index)
+        drawn = self.random.random() + self.transforms[0]() + self.scale['numpy'].rand()
+        return inputs + 0.1 * (torch.randn(4, generator=self.generator) + drawn), label
+
+
+def own_generators() -> dict[str, Any]:
+    """Returns arguments with such data, and a sampler that draws from torch's own generator."""
+    arguments = dropout()
+    if dist.get_world_size() == 1:
+        arguments['train_dataloader'] = DataLoader(Drawing(), 4, sampler=WeightedRandomSampler([0.5] * 20, 20))
+    return arguments
+
+
+@dataclass(frozen=True)
+class Case:
+    """The arguments of a Trainer, the callbacks of one run beside ParetoSnapshot, and those of both runs."""
+
+    arguments: Callable[[], dict[str, Any]]
+    own: Callable[[], list[Callback]] = list
+    common: Callable[[], list[Callback]] = list
+
+
+CASES = {
+    'dropout': Case(dropout),
+    'dropout-1ep': Case(lambda: dropout('1ep')),
+    'dropout-1ep-of-three': Case(lambda: dropout('1ep', evaluators=3)),
+    'dropout-7ba-of-two': Case(lambda: dropout('7ba', evaluators=2)),
+    'transformer': Case(transformer),
+    'transformer-1ep': Case(lambda: transformer('1ep')),
+    'bert-1ep': Case(lambda: bert('1ep')),
+    'resnet': Case(resnet),
+    'trough-average': Case(dropout, lambda: [TroughAverage(window='3ba')]),
+    'trough-average-1ep': Case(lambda: dropout('1ep', evaluators=2), lambda: [TroughAverage(half_life=0.5)]),
+    'trough-average-of-transformer': Case(lambda: transformer('1ep'), lambda: [TroughAverage(decay='cosine')]),
+    'fast-cycles': Case(dropout, lambda: [FastCycles('3ba', 0.5, cycles=2)]),
+    'both-1ep': Case(lambda: dropout('1ep'), lambda: [FastCycles('1ep', cycles=1), TroughAverage()]),
+    'own-generators': Case(own_generators, lambda: [FastCycles('3ba'), TroughAverage(window='3ba')]),
+    'anytime': Case(lambda: {**dropout(), **anytime()}, lambda: [AnytimeAverage(window=0.5)]),
+    'anytime-1ep': Case(lambda: {**dropout('1ep'), **anytime()}, lambda: [AnytimeAverage(half_life=0.5)]),
+    'schedule-free': Case(schedule_free, lambda: [ScheduleFree()], lambda: [TrainingMode()]),
 }
 
 
-def both(case: str, folder: str) -> dict[str, list[str]]:
-    """Returns a case's hashes without and with :class:`ParetoSnapshot`."""
-    return {'without': hashes(CASES[case]), 'with': hashes(CASES[case], ParetoSnapshot(folder=f'{folder}/{case}'))}
+def both(name: str, folder: str) -> dict[str, list[str]]:
+    """Returns a case's hashes without and with :class:`ParetoSnapshot` and its callbacks."""
+    case = CASES[name]
+    with_callbacks = [*case.own(), ParetoSnapshot(folder=f'{folder}/{name}')]
+    return {
+        'without': hashes(case.arguments, *case.common()),
+        'with': hashes(case.arguments, *with_callbacks, *case.common()),
+    }
 
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    folder, *cases = sys.argv[1:]
-    results = {case: both(case, folder) for case in cases}
+    folder, *names = sys.argv[1:]
+    results = {name: both(name, folder) for name in names}
     of_ranks = dist.all_gather_object(results)
     if dist.get_global_rank() == 0:
         print(json.dumps(of_ranks))

@@ -1,4 +1,4 @@
-"""Training with ParetoSnapshot is training without it: hashes of weights and optimizer state at every batch."""
+"""Training with ParetoSnapshot, or averages beside it, is training without: hashes of the weights at every batch."""
 
 import json
 
@@ -16,6 +16,7 @@ from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, snapsh
 from tests.helpers.watched_runs import CASES, Noisy, both, dropout, hashes
 
 pytestmark = pytest.mark.filterwarnings('ignore:ProgressiveResizing follows the elapsed part of the whole run')
+NEEDED = {'bert-1ep': 'transformers', 'schedule-free': 'schedulefree'}
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +24,21 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def assert_untouched(trained: dict[str, list[str]], case: str) -> None:
+    assert len(trained['with']) == len(trained['without']) == 21
+    assert len(set(trained['with'])) > 19
+    # At its end a schedule-free run has put its average into the network.
+    end = -1 if case == 'schedule-free' else None
+    assert trained['with'][:end] == trained['without'][:end], case
+
+
 @pytest.mark.parametrize(
     'case', [pytest.param(case, marks=pytest.mark.slow) if 'bert' in case else case for case in CASES]
 )
 def test_the_weights_at_every_batch_are_those_without_it(case):
-    if case.startswith('bert'):
-        pytest.importorskip('transformers')
-    trained = both(case, 'out')
-    assert len(trained['with']) == 21
-    assert trained['with'] == trained['without']
+    if case in NEEDED:
+        pytest.importorskip(NEEDED[case])
+    assert_untouched(both(case, 'out'), case)
     assert [p.batch for p in curve(f'out/{case}').points] == [7, 10, 20]
 
 
@@ -47,25 +54,28 @@ def test_on_two_ranks(tmp_path, cases):
     assert len(of_ranks) == 2
     for trained in of_ranks:
         for case in cases:
-            assert trained[case]['with'] == trained[case]['without'], case
+            assert_untouched(trained[case], case)
 
 
 def test_evaluators_run_once_at_a_trough_and_where_the_user_asks():
     # The third one is asked for after another random state than at the trough, since the second one is not asked for.
     recorder = Recorder()
-    hashes(CASES['dropout-1ep-of-three'], snapshot(), recorder)
+    hashes(CASES['dropout-1ep-of-three'].arguments, snapshot(), recorder)
     at = {label: [b for b, of in recorder.evaluations if of == label] for label in ('eval0', 'eval1', 'eval2')}
     assert at == {'eval0': [5, 7, 10, 15, 20], 'eval1': [7, 10, 20], 'eval2': [5, 7, 10, 10, 15, 20, 20]}
 
 
-def test_over_a_resume_within_an_epoch():
+@pytest.mark.parametrize('case', ['dropout', 'both-1ep', 'anytime-1ep'])
+def test_over_a_resume_within_an_epoch(case):
     def resumed(folder: str, *callbacks: Callback) -> list[str]:
         saving = {'save_folder': folder, 'save_interval': '1ba', 'autoresume': True, 'save_overwrite': True}
         with pytest.raises(Stop):
-            hashes(dropout, *callbacks, StopAfter(12, Event.BATCH_START), **saving)
-        return hashes(dropout, *callbacks, **saving)
+            hashes(CASES[case].arguments, *callbacks, StopAfter(12, Event.BATCH_START), **saving)
+        return hashes(CASES[case].arguments, *callbacks, **saving)
 
-    assert resumed('with', snapshot(autoresume=True)) == resumed('without')
+    watched = resumed('with', *CASES[case].own(), snapshot(autoresume=True))
+    assert len(watched) > 5
+    assert watched == resumed('without')
     assert [p.batch for p in curve().points] == [7, 10, 20]
 
 
@@ -106,7 +116,7 @@ class Draws(Callback):
 
 
 def test_callbacks_that_draw_random_numbers_in_evaluations():
-    arguments = CASES['dropout-1ep']
+    arguments = CASES['dropout-1ep'].arguments
     assert hashes(arguments, snapshot(), Draws()) == hashes(arguments, Draws())
 
 
@@ -121,7 +131,7 @@ def test_callbacks_that_draw_random_numbers_in_evaluations():
 def test_early_stopping_stops_where_it_does_without_it(stopper):
     def trained(*callbacks: Callback) -> list[str]:
         scheduler = CyclicCosineScheduler(cycle_ends=['7ba', '10ba', '20ba', '100ba'])
-        return hashes(CASES['dropout-1ep'], *callbacks, schedulers=scheduler, max_duration='100ba')
+        return hashes(CASES['dropout-1ep'].arguments, *callbacks, schedulers=scheduler, max_duration='100ba')
 
     without = trained(stopper())
     assert 5 < len(without) < 100

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import composer.optim
@@ -142,23 +143,24 @@ def test_a_folder_of_ones_own_images(tmp_path, monkeypatch):
 @pytest.mark.parametrize('start', [launch, pytest.param(launch_by_composer, marks=pytest.mark.slow)])
 def test_two_ranks_write_one_curve_of_the_whole_evaluation_set(start, tmp_path):
     overrides = ['max_duration=8ep', 'progress_bar=false', 'data.eval_batch_size=200', 'data.arguments.eval_images=899']
-    done = start(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, folder=tmp_path)
+    average = 'callbacks.TroughAverage={window: 0.5, save_weights: true}'
+    done = start(2, '-m', 'composer_clr.train', 'quickstart/digits', *overrides, average, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    files = sorted(p.name for p in tmp_path.rglob('*') if p.is_file())
-    assert files == ['curve.json', 'cycle0-ba24.pt', 'cycle1-ba48.pt']
+    weights = ['cycle0-ba24-averaged.pt', 'cycle0-ba24.pt', 'cycle1-ba48-averaged.pt', 'cycle1-ba48.pt']
+    assert sorted(p.name for p in tmp_path.rglob('*') if p.is_file()) == ['curve.json', *weights]
     curve = TradeoffCurve.read(next(tmp_path.rglob('curve.json')))
     assert curve.run.world_size == 2
     assert [(p.epoch, p.batch, p.sample) for p in curve.points] == [(4.0, 24, 1200), (8.0, 48, 2400)]
     # 899 images do not divide by two: the accuracy of the saved weights over each image once, counted by hand.
     trainer = build_trainer(load_recipe('quickstart/digits', ['progress_bar=false', 'data.arguments.eval_images=899']))
     network, images = trainer.state.model, trainer.state.evaluators[0].dataloader.dataloader
-    for point in curve.points:
-        weights = torch.load(next(tmp_path.rglob(point.checkpoint or '')), weights_only=True)['state']['model']
-        network.load_state_dict(weights)
+    for point, (label, suffix) in product(curve.points, (('eval', ''), ('averaged/eval', '-averaged'))):
+        saved = next(tmp_path.rglob(f'cycle{point.cycle}-ba{point.batch}{suffix}.pt'))
+        network.load_state_dict(torch.load(saved, weights_only=True)['state']['model'])
         network.eval()
         with torch.no_grad():
             right = sum(int((network((x, y)).argmax(1) == y).sum()) for x, y in images)  # type: ignore[union-attr]
-        assert point.metrics['eval/MulticlassAccuracy'] * 899 == pytest.approx(right, abs=1e-3)
+        assert point.metrics[f'{label}/MulticlassAccuracy'] * 899 == pytest.approx(right, abs=1e-3)
     trainer.close()
 
 

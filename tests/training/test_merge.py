@@ -35,8 +35,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def after(folder: Path, batch: int) -> Path:
-    return next((folder / 'own').glob(f'ep*-ba{batch}-rank0.pt'), folder / 'own' / f'{batch}.pt')
+def after(folder: Path, *batches: int) -> list[Path]:
+    """Returns the checkpoint of each batch, or the name of none."""
+    own = folder / 'own'
+    return [next(own.glob(f'ep*-ba{batch}-rank0.pt'), own / f'{batch}.pt') for batch in batches]
+
+
+# Enough for an average at each trough.
+SOME = range(6, 25, 2)
 
 
 @pytest.mark.slow
@@ -72,7 +78,7 @@ def assert_it_is_the_anytime_curve(folder: Path, within: float) -> None:
 
 
 def test_of_a_few_checkpoints_at_marks_of_choice(folder):
-    files = [after(folder, batch) for batch in (6, 12, 18)]
+    files = after(folder, 6, 12, 18)
     merged = merged_curve(RECIPE, files, OVERRIDES, marks=['3ep'], window=0.5)
     assert [point.epoch for point in merged.points] == [3.0]
     weights = [torch.load(file, weights_only=False)['state']['model'] for file in files]
@@ -85,23 +91,13 @@ def test_of_a_few_checkpoints_at_marks_of_choice(folder):
 
 def test_the_command(folder, tmp_path, capsys):
     out = tmp_path / 'merged' / 'curve.json'
-    arguments = [
-        'merge',
-        RECIPE,
-        str(folder / 'own'),
-        *OVERRIDES,
-        '--marks',
-        '2ep,4ep',
-        '--decay',
-        '1-sqrt',
-        '-o',
-        str(out),
-    ]
+    files = map(str, after(folder, *SOME))
+    arguments = ['merge', RECIPE, *files, *OVERRIDES, '--marks', '2ep,4ep', '--decay', '1-sqrt', '-o', str(out)]
     app(arguments, standalone_mode=False)
     curve = TradeoffCurve.read(out)
     assert (curve.run.kind, curve.run.schedule['decay']) == ('merged-1-sqrt', '1-sqrt')
     assert [point.epoch for point in curve.points] == [2.0, 4.0]
-    assert capsys.readouterr().out == f'{out}: 2 points of run-merged-1-sqrt, from 3, 6 checkpoints\n'
+    assert capsys.readouterr().out == f'{out}: 2 points of run-merged-1-sqrt, from 2, 3 checkpoints\n'
     app(arguments, standalone_mode=False)  # made again
 
 
@@ -160,33 +156,30 @@ def test_nothing_is_unpickled(tmp_path, capsys):
     ],
 )
 def test_refused(folder, batches, arguments, error, match):
-    paths = [after(folder, batch) for batch in batches]
+    paths = after(folder, *batches)
     overrides = [*OVERRIDES, *arguments.get('overrides', ())]
     with pytest.raises(error, match=match) as raised:
         merged_curve(RECIPE, paths, **{**arguments, 'overrides': overrides})
     assert '\n' not in str(raised.value)
 
 
-def test_the_marks_of_the_recipe(folder):
+def test_the_marks_of_the_recipe_and_of_another_duration(folder):
     marks = ['schedule.kind=anytime', 'schedule.marks=[3ep,4ep,8ep]']
-    merged = merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, *marks])
+    merged = merged_curve(RECIPE, after(folder, *SOME), [*OVERRIDES, *marks])
     assert [point.epoch for point in merged.points] == [3.0, 4.0]
+    shorter = [*OVERRIDES, 'max_duration=2ep']
+    assert merged_curve(RECIPE, after(folder, *SOME[5:]), shorter, marks=['4ep']).points[0].epoch == 4.0
 
 
 def test_marks_of_the_recipe_after_the_last_checkpoint_are_noted(folder):
-    files = [after(folder, batch) for batch in range(9, 13)]
+    files = after(folder, *range(9, 13))
     with pytest.warns(UserWarning, match='last checkpoint is at batch 12: marks from batch 24 on are left out'):
         merged = merged_curve(RECIPE, files, OVERRIDES)
     assert [point.epoch for point in merged.points] == [2.0]
 
 
-def test_a_mark_after_max_duration(folder):
-    overrides = [*OVERRIDES, 'max_duration=2ep']
-    assert merged_curve(RECIPE, [folder / 'own'], overrides, marks=['4ep']).points[0].epoch == 4.0
-
-
 def test_an_average_of_one_checkpoint_is_noted(folder):
-    files = [after(folder, batch) for batch in (6, 12)]
+    files = after(folder, 6, 12)
     with pytest.warns(UserWarning, match='no average: one checkpoint alone lies in the window of the mark of batch 12'):
         merged = merged_curve(RECIPE, files, OVERRIDES, marks=['2ep'])
     assert merged.run.schedule['averaged'] == [1]
@@ -218,8 +211,8 @@ def changed(source: Path, file: Path, lr: float | None = None, seed: int | None 
 )
 def test_only_a_rate_that_does_not_decay(folder, tmp_path, rates, decays):
     batches = (6, 8, 9, 10, 12)
-    for batch, lr in zip(batches, rates, strict=True):
-        changed(after(folder, batch), tmp_path / f'{batch}.pt', lr=lr)
+    for file, batch, lr in zip(after(folder, *batches), batches, rates, strict=True):
+        changed(file, tmp_path / f'{batch}.pt', lr=lr)
     read = read_checkpoints([tmp_path])
     if decays:
         with pytest.raises(CurveError, match=r'batch 12 is over the time from batch 6, in which the learning rate dec'):
@@ -230,8 +223,10 @@ def test_only_a_rate_that_does_not_decay(folder, tmp_path, rates, decays):
 
 @pytest.mark.parametrize(('lr', 'decays'), [(0.15, False), (0.1, True)])
 def test_of_two_rates_the_second_is_not_far_below(folder, tmp_path, lr, decays):
-    files = [after(folder, 6), changed(after(folder, 12), tmp_path / 'a.pt', lr=lr)]
-    marks = averages_at(read_checkpoints(files), [12], 'batch', 0.5, 'linear')
+    first, last = after(folder, 6, 12)
+    marks = averages_at(
+        read_checkpoints([first, changed(last, tmp_path / 'a.pt', lr=lr)]), [12], 'batch', 0.5, 'linear'
+    )
     if decays:
         with pytest.raises(CurveError, match=r'decays from 0.166667 to 0.1:'):
             list(marks)
@@ -240,13 +235,15 @@ def test_of_two_rates_the_second_is_not_far_below(folder, tmp_path, lr, decays):
 
 
 def test_of_two_seeds(folder, tmp_path):
-    other = changed(after(folder, 6), tmp_path / 'a.pt', seed=18)
+    first, second = after(folder, 6, 8)
+    other = changed(first, tmp_path / 'a.pt', seed=18)
     with pytest.raises(CurveError, match='are of 2 runs, .* with seed 17, .* with seed 18: name those of one'):
-        read_checkpoints([folder / 'own', other])
+        read_checkpoints([second, other])
 
 
 def test_statistics_are_recomputed_with_the_seed_of_the_run(folder):
-    one, other = (merged_curve(RECIPE, [folder / 'own'], [*OVERRIDES, f'seed={seed}']) for seed in (17, 18))
+    files = after(folder, *SOME)
+    one, other = (merged_curve(RECIPE, files, [*OVERRIDES, f'seed={seed}']) for seed in (17, 18))
     assert [point.metrics for point in one.points] == [point.metrics for point in other.points]
     assert other.run.seed == 17
 
@@ -258,7 +255,8 @@ def test_a_file_of_weights_alone(folder):
 
 
 def test_a_schedule_free_run(folder, tmp_path):
-    state = torch.load(after(folder, 12), weights_only=False)
+    (file,) = after(folder, 12)
+    state = torch.load(file, weights_only=False)
     group = next(iter(state['state']['optimizers'].values()))['param_groups'][0]
     group['train_mode'] = False
     torch.save(state, tmp_path / 'a.pt')
