@@ -154,7 +154,7 @@ def run(
         )
         return
     check_devices(gpus)
-    of_study = RunPage(runner.runs, command_line(context)) if page else None
+    of_study = RunPage(runner.runs, command_line(context), equivalent=calibrate) if page else None
     with displayed(runner.runs) as update:
         update = update if of_study is None else of_study.after(update)
         runner.run(update, *([] if judge is None else [judge.advance]))

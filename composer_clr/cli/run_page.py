@@ -35,10 +35,11 @@ class RunPage:
     Args:
         runs (Sequence[StudyRun]): The runs.
         command (str): The command that runs them, which the page shows.
+        equivalent (bool): Whether it shows equivalent lengths too. Default: ``False``.
     """
 
-    def __init__(self, runs: Sequence[StudyRun], command: str):
-        self._runs, self._command = runs, command
+    def __init__(self, runs: Sequence[StudyRun], command: str, *, equivalent: bool = False):
+        self._runs, self._command, self._equivalent = runs, command, equivalent
         self._folder = Path(os.path.relpath(os.path.commonpath([Path(run.log).absolute().parents[1] for run in runs])))
         self.path = self._folder / PAGE_FILE
         self.reason = ''
@@ -99,6 +100,7 @@ class RunPage:
             with_averaged(curves, None),
             alignment=Alignment(),
             title=f'Tradeoff curves of {self._folder}',
+            equivalent=self._equivalent,
             unread=[f'left out: {error}' for error in errors],
             commands=[self._command],
             refresh_s=refresh_s,

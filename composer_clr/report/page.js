@@ -20,7 +20,7 @@
       type: 'scatter', mode: 'lines+markers', name: figure.looks[i].name, legendgroup: String(i),
       x: line.x, y: line.y, hovertext: line.said, hoverinfo: 'text', hoverlabel: {align: 'left'}, cliponaxis: false,
       line: {color: colours[i], dash: figure.looks[i].dash, width: 2},
-      marker: {size: 8, symbol: figure.looks[i].symbol, color: figure.looks[i].filled ? colours[i] : css('--paper'),
+      marker: {size: 8, maxdisplayed: 40, symbol: figure.looks[i].symbol, color: figure.looks[i].filled ? colours[i] : css('--paper'),
                line: {color: colours[i], width: 1.8}},
       error_y: {type: 'data', symmetric: false, array: line.above, arrayminus: line.below, color: colours[i],
                 thickness: 1.2, width: 3,

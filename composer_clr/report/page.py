@@ -27,6 +27,7 @@ _CDN = 'https://cdn.plot.ly/plotly-{}.min.js'
 TableText = tuple[str, Sequence[str], Sequence[Sequence[str]], int]
 # A cell that is longer is broken over several lines.
 _LONG = 40
+_MOST_ROWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +174,10 @@ def _table(table: TableText) -> str:
 
     lines = [
         f'<tr>{"".join(cell(row[column], column, tag) for column in kept)}</tr>'
-        for tag, row in (('th', headers), *(('td', row) for row in rows))
+        for tag, row in (('th', headers), *(('td', row) for row in rows[:_MOST_ROWS]))
     ]
+    if len(rows) > _MOST_ROWS:
+        title = f'{title}; the first {_MOST_ROWS:,} of {len(rows):,} rows'
     # A table that is wider than the page moves alone, also by keys.
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{_html(title)}"><table><caption>{_html(title)}'

@@ -31,6 +31,8 @@ _MOST_TICKS, _FEWEST_TICKS = 10, 4
 _ROUND = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(part / 10 for part in range(10, 100)))
 # An axis goes so much beyond its points, as a ratio.
 _BEYOND = 1.05
+# Of the intervals of more points, so many are drawn; a hover shows each.
+_MOST_ERRORS = 40
 _LINE_WIDTH = 2
 _DASHES = {'-': 'solid', '--': 'dash', '-.': 'dashdot', ':': 'dot'}
 _SYMBOLS = {
@@ -116,12 +118,13 @@ def _line(
 ) -> dict[str, Any]:
     errors = plane.errors_of(found)
     below, above = np.full((2, len(at)), np.nan) if errors is None else scale * errors
+    drawn = np.arange(len(at)) % math.ceil(max(len(at), 1) / _MOST_ERRORS) == 0
     name = _text(plane.names[key])
     return {
         'x': _plain(plane.x(at)),
         'y': _plain(scale * found.value),
-        'below': _plain(below),
-        'above': _plain(above),
+        'below': _plain(np.where(drawn, below, np.nan)),
+        'above': _plain(np.where(drawn, above, np.nan)),
         'said': [f'{name}<br>{_text(text)}' for text in texts],
     }
 

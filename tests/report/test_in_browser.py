@@ -62,6 +62,19 @@ def test_lines_legends_buttons_and_cells(browser, pages):
     assert (browser.problems, set(browser.requests)) == ([], {pages.as_uri()})
 
 
+def test_the_area_of_a_forecast_comes_and_goes_with_its_line(browser, pages, call):
+    values = {16: 0.6, 32: 0.66, 64: 0.69, 128: 0.705}
+    rows = [f'cyclic,MX,1,{epoch},{60 * epoch},{value}' for epoch, value in values.items()]
+    Path('one.csv').write_text('\n'.join(['kind,method,seed,epoch,wall_clock_train_s,top1', *rows]) + '\n')
+    assert call('report', 'one.csv', '-o', 'one.html', '--forecast', '--sigma', '0.1') == 0
+    browser.open(Path('one.html').resolve())
+    browser.until(f'{DRAWN} === 2')
+    assert browser.value('document.querySelectorAll("#curves .legendtoggle").length') == 1
+    browser.click('document.querySelector("#curves .legendtoggle")')
+    browser.until(f'{DRAWN} === 0')
+    assert browser.problems == []
+
+
 def test_a_hover_says_value_interval_and_seeds(browser, pages):
     browser.open(pages)
     browser.until(f'{DRAWN} === 6')

@@ -1,7 +1,9 @@
 """The page of a study: what it says is what ``compare`` prints, whatever the runs are and whatever they are called."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from base64 import b64encode
 from dataclasses import replace
@@ -229,6 +231,34 @@ def test_the_same_runs_make_the_same_page(call, study):
     assert call('report', '.', '-o', 'one.html') == call('report', '.', '-o', 'other.html') == 0
     texts = [Path(name).read_text().replace(name, '') for name in ('one.html', 'other.html')]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.slow
+def test_the_page_does_not_depend_on_the_order_of_sets(call, study):
+    program = 'from composer_clr.cli.app import main; main()'
+    texts = []
+    for seed in ('1', '2'):
+        environment = {**os.environ, 'PYTHONHASHSEED': seed}
+        words = [sys.executable, '-c', program, 'report', '.', '-o', '-']
+        texts.append(subprocess.run(words, env=environment, check=True, capture_output=True).stdout)
+    assert texts[0] == texts[1]
+
+
+def test_a_thousand_points_are_drawn_with_some_intervals_and_listed_in_part(call):
+    head = 'kind,method,seed,epoch,wall_clock_train_s,top1'
+    rows = [
+        f'log,{method},{seed},{i},{i},{0.5 + seed / 1000}'
+        for method in ('baseline', 'A', 'B')
+        for seed in (1, 2)
+        for i in range(1, 1001)
+    ]
+    Path('log.csv').write_text('\n'.join([head, *rows]) + '\n')
+    assert call('report', 'log.csv') == 0
+    line = page().figures['curves']['axes']['epoch']['lines'][0]
+    assert (len(line['y']), sum(one is not None for one in line['above'])) == (1000, 40)
+    assert len(page().figures['curves']['axes']['epoch']['ticks']) == 4
+    caption = 'top1 (more is better) [95% interval]; the first 2,000 of 3,000 rows'
+    assert len(page().tables[caption]) == 2001
 
 
 def test_what_is_left_out_and_the_commands_are_in_the_page(call, study):
