@@ -33,6 +33,7 @@ _SECONDS: dict[ClockUnit, int] = {'seconds': 1, 'minutes': 60, 'hours': 3600, 'd
 _NEAR = 0.05
 # A resumed run repeats batches in another time: its time may fall by this part of all of it.
 _FALLS = 0.01
+_NOTHING: Series = (np.array([]), np.array([]))
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,7 @@ class Keys:
 def wanted(keys: Keys) -> Callable[[str], bool]:
     """Returns the test for keys of a history to read: a run of days holds millions of other values."""
     named = {keys.lr, keys.time, *keys.metrics, *_TIMES, _EPOCH, _SAMPLE, _TOKEN, LOGGED_AT}
-
-    @cache
-    def want(key: str) -> bool:
-        return not key.startswith(_OWN) and (key in named or _is_metric(key) or _is_rate(key))
-
-    return want
+    return cache(lambda key: not key.startswith(_OWN) and (key in named or _is_metric(key) or _is_rate(key)))
 
 
 class LoggedRun:
@@ -120,8 +116,8 @@ class LoggedRun:
         """
         if self.keys.time_unit is not None:
             return self.keys.time_unit
-        key, nothing = self.time_key, (np.array([]), np.array([]))
-        (steps, times), (at, logged) = self._series[key], self._series.get(LOGGED_AT, nothing)
+        key = self.time_key
+        (steps, times), (at, logged) = self._series[key], self._series.get(LOGGED_AT, _NOTHING)
         _, here, there = np.intersect1d(steps, at, return_indices=True)
         trained, elapsed_s = np.diff(times[here]), np.diff(logged[there])
         advanced = (trained > 0) & (elapsed_s > 0)
@@ -215,8 +211,8 @@ class LoggedRun:
                 cycle=cycle,
                 epoch=None if per_epoch is None else batch / per_epoch,
                 batch=round(batch),
-                sample=_count(self._series.get(_SAMPLE), batch),
-                token=_count(self._series.get(_TOKEN), batch),
+                sample=_count(self._series.get(_SAMPLE, _NOTHING), batch),
+                token=_count(self._series.get(_TOKEN, _NOTHING), batch),
                 wall_clock_train_s=time_s,
                 wall_clock_total_s=math.nan,
                 lr=trough.lr,
@@ -229,19 +225,16 @@ class LoggedRun:
 
     def _rate(self) -> Series:
         # The first parameter group first, as in curve.json.
-        found = sorted(
-            filter(_is_rate, self._series),
-            key=lambda key: (not (key.startswith('lr-') and key.endswith('/group0')), key),
-        )
+        found = sorted(filter(_is_rate, self._series), key=lambda key: (not re.fullmatch('lr-.*/group0', key), key))
         remedy = "a learning rate: add Composer's LRMonitor, or name its key"
         return self._series[self._key(self.keys.lr, found, 'learning rate', '--lr-key', remedy)]
 
     def _metrics(self) -> dict[str, Series]:
-        remedy = 'a metric of an evaluation under metrics/: name its key'
-        named = self.keys.metrics or [None]
-        chosen = [self._key(key, filter(_is_metric, self._series), 'metric', '--metric', remedy) for key in named]
+        keys = [self._key(key, (), 'metric', '--metric', '') for key in self.keys.metrics]
+        keys = keys or list(filter(_is_metric, self._series))
+        if not keys:
+            raise CurveError(f'{self}: did not log a metric of an evaluation under metrics/: name its key (--metric)')
         # Composer logs the accuracy of the evaluator `eval` as metrics/eval/accuracy.
-        keys = chosen if self.keys.metrics else filter(_is_metric, self._series)
         return {key.removeprefix('metrics/'): self._series[key] for key in keys}
 
     def _seconds(self, unit: ClockUnit | None) -> Series:
@@ -262,7 +255,7 @@ class LoggedRun:
 
     def _batches_per_epoch(self) -> float | None:
         """Returns the batches per epoch, from the starts of epochs; ``None`` for less than an epoch."""
-        steps, epochs = self._series.get(_EPOCH, (np.array([]), np.array([])))
+        steps, epochs = self._series.get(_EPOCH, _NOTHING)
         if len(steps) and epochs.max() < 1:
             return None
         # The end of training logs its epoch too, later than it started.
@@ -303,11 +296,11 @@ def _evaluated(trough: Trough, steps: NDArray[np.float64]) -> int | None:
     return first - 1 if first and steps[first - 1] > near else None
 
 
-def _count(series: Series | None, batch: float) -> int:
+def _count(series: Series, batch: float) -> int:
     """Returns the samples or tokens after a batch, from those logged at the start of batches; 0 if none were."""
-    if series is None or not len(series[0]):
-        return 0
     steps, values = series
+    if not len(steps):
+        return 0
     if batch <= steps[-1] or steps[-1] <= 0:
         return round(float(np.interp(batch, steps, values)))
     # The last batch ends after the last start of one.
