@@ -1,4 +1,4 @@
-"""Trains with checkpoints and W&B offline: ``python -m tests.helpers.wandb_killed_and_resumed BATCH``.
+"""Trains with checkpoints and W&B offline: ``python -m tests.helpers.wandb_killed_and_resumed BATCH [key=value ...]``.
 
 It kills itself with SIGKILL after the batch, as when a machine is preempted; -1 trains to the end.
 """
@@ -34,7 +34,9 @@ class KillAt(Callback):
 
 
 def main() -> None:
-    trainer = build_trainer(load_recipe('quickstart/digits', OVERRIDES), callbacks=[KillAt(int(sys.argv[1]))])
+    trainer = build_trainer(
+        load_recipe('quickstart/digits', [*OVERRIDES, *sys.argv[2:]]), callbacks=[KillAt(int(sys.argv[1]))]
+    )
     trainer.fit()
     trainer.close()
 

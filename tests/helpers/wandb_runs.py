@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,3 +110,16 @@ def go_offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('WANDB_API_KEY', raising=False)
     for name in ('WANDB_DIR', 'WANDB_DATA_DIR', 'WANDB_CACHE_DIR', 'WANDB_CONFIG_DIR'):
         monkeypatch.setenv(name, str(folder))
+
+
+def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> subprocess.CompletedProcess:
+    """Runs a module of the checkout, from a folder."""
+    return subprocess.run(
+        [sys.executable, '-m', *command],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )

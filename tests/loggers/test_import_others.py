@@ -1,7 +1,14 @@
 """Curves from MLflow and TensorBoard: real runs through Composer's loggers, read back by the commands."""
 
+import os
 import re
+import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +35,9 @@ from composer_clr.schedule.cycles import Cycles
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.fuzzing import refused_or
+from tests.helpers.wandb_runs import in_its_own_process, offline
+
+__all__ = ['offline']
 
 LOGGERS = ['mlflow', 'tensorboard']
 LOGGED_TO = {'mlflow': 'mlruns', 'tensorboard': 'tensorboard_logs'}
@@ -250,3 +260,55 @@ def test_a_run_that_lacks_something_is_named(name, make_trainer, command):
     status, _, said = command(name)
     assert status == 2
     assert re.search(r"run 'run' \(.*\): did not log training time: add Composer's SpeedMonitor", said)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An MLflow server on a database, and its tracking URI."""
+    pytest.importorskip('mlflow')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        uri = f'http://127.0.0.1:{free.getsockname()[1]}'
+    words = [sys.executable, '-m', 'mlflow', 'server', '--backend-store-uri', 'sqlite:///mlflow.db', '--workers', '1']
+    words += ['--host', '127.0.0.1', '--port', uri.rpartition(':')[2], '--default-artifact-root', 'artifacts']
+    process = subprocess.Popen(
+        words, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(120):
+            with suppress(OSError), urllib.request.urlopen(f'{uri}/health', timeout=5):
+                break
+            time.sleep(1)
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_run_comes_back_from_three_loggers(server, offline, command, monkeypatch):
+    pytest.importorskip('tensorboard')
+    monkeypatch.chdir(offline)
+    words = [
+        f'loggers.MLFlowLogger={{tracking_uri: "{server}", resume: true, synchronous: true}}',
+        'loggers.TensorboardLogger={flush_interval: 10}',
+    ]
+    for batch, status in (('45', -signal.SIGKILL), ('-1', 0)):
+        done = in_its_own_process(offline, 'tests.helpers.wandb_killed_and_resumed', batch, *words)
+        assert done.returncode == status, done.stderr
+    curve = TradeoffCurve.read(offline / 'out')
+    assert len(curve.points) == 4
+    for name, source in (('wandb', 'wandb'), ('mlflow', server), ('tensorboard', 'tensorboard_logs')):
+        status, curves, said = command(name, source)
+        assert (name, status, len(curves)) == (name, 0, 1)
+        (read,), points = curves, {point.epoch: point for point in curve.points}
+        if name == 'wandb':
+            # The kill has cost it a block of 32 KiB, and points there with it.
+            points = {p.epoch: points[p.epoch] for p in read.points}
+        else:
+            assert said == ''
+        assert (read.run.kind, read.run.method, read.run.seed) == (curve.run.kind, curve.run.method, curve.run.seed)
+        for one, point in zip(read.points, points.values(), strict=True):
+            assert (name, one.epoch, one.batch, one.sample) == (name, point.epoch, point.batch, point.sample)
+            assert one.metrics == pytest.approx(point.metrics, rel=1e-6)
+            assert one.wall_clock_train_s == pytest.approx(point.wall_clock_train_s, rel=0.2)

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +43,7 @@ from composer_clr.train import main
 from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.runs_and_lines import run
-from tests.helpers.wandb_runs import Logged, close_files, folders, go_offline, offline
+from tests.helpers.wandb_runs import Logged, close_files, folders, go_offline, in_its_own_process, offline
 
 __all__ = ['offline']
 
@@ -399,18 +398,6 @@ def test_a_run_without_a_decay_logs_its_points_and_cannot_be_read_from_its_rate(
     assert logged.summary['pareto/best/cycle'] == best.cycle
     with pytest.raises(CurveError, match=f'points of the kind {kind!r} are at marks, not at troughs'):
         import_curves(wandb_runs, [str(offline)], Keys(), RunFilter())
-
-
-def in_its_own_process(folder: Path, *command: str, timeout_s: int = 300) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-m', *command],
-        cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
 
 
 @pytest.mark.slow
