@@ -148,10 +148,11 @@ def test_settings_find_the_arguments_under_their_names():
 @EACH
 def test_a_resume_is_exact_and_up_to_the_first_trough_it_is_the_standard_run(make_trainer, make):
     whole, rest, alone, plain = Watch(), Watch(), Watch(), Watch()
-    saved = {'save_folder': 'ck', 'save_interval': '33ba', 'save_filename': 'ba{batch}.pt'}
+    # Three batches of five are gathered by then.
+    saved = {'save_folder': 'ck', 'save_interval': '36ba', 'save_filename': 'ba{batch}.pt'}
     cyclic = run(make_trainer, make(), watch=whole, max_duration='4ep', **saved)
-    run(make_trainer, make(), watch=rest, max_duration='4ep', load_path='ck/ba33.pt')
-    assert rest.losses == whole.losses[33:]
+    run(make_trainer, make(), watch=rest, max_duration='4ep', load_path='ck/ba36.pt')
+    assert rest.losses == whole.losses[36:]
     schedule = CosineAnnealingWithWarmupScheduler('1ep', '1dur', alpha_f=0.1)
     standard = run(make_trainer, make(), watch=alone, schedulers=schedule, max_duration='2ep')
     assert whole.losses[:20] == alone.losses
