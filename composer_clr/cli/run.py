@@ -76,6 +76,15 @@ def run(
         Path | None,
         typer.Option(metavar='FOLDER', help='Write a job array for sbatch here, and run nothing.'),
     ] = None,
+    sbatch: Annotated[
+        str,
+        typer.Option(
+            hidden=True,
+            help="For --slurm: options of sbatch, '--account=x --gres=gpu:8 --mem=64G --time=24:00:00'. Two minutes "
+            'before its time limit a job goes back to the queue, and resumes from its newest checkpoint, if it has '
+            'written one. The same command again writes the runs that are left.',
+        ),
+    ] = '',
     calibrate: Annotated[
         bool,
         typer.Option(
@@ -124,6 +133,12 @@ def run(
     for option, value in (('--sigma', sigma), ('--metric', metric)):
         if value is not None and not race:
             raise RecipeError(f'{option} {value}: is for --race: pass that too, or leave it out')
+    if devices is not None and slurm is not None:
+        raise RecipeError(
+            f'--devices {devices}: Slurm gives each job its GPUs: pass --sbatch --gres=gpu:{ranks} instead'
+        )
+    if sbatch and slurm is None:
+        raise RecipeError(f'--sbatch {sbatch!r}: is for --slurm: pass that too, or leave it out')
     check_sigma(sigma)
     if calibrate and 'standard' in (kinds or '').split(','):
         raise RecipeError(
@@ -140,18 +155,16 @@ def run(
     runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
     judge = Race(runner.runs, metric=metric, sigma=sigma) if race else None
     if slurm is not None:
-        from composer_clr.training.slurm import write_job_array
+        from composer_clr.training.slurm import write_job_arrays
 
         if judge is not None:
             judge.advance()
         waiting = [each.planned for each in runner.runs if each.state == 'waiting']
-        number = write_job_array(waiting, slurm, jobs=jobs, ranks=ranks)
+        number, submit = write_job_arrays(waiting, slurm, jobs=jobs, ranks=ranks, sbatch=sbatch)
         if judge is not None:
             typer.echo('\n'.join(judge.lines()))
         again = '' if judge is None else ', then this command again'
-        typer.echo(
-            f'{number} of {len(planned)} runs' + (f': sbatch {slurm / "study.sbatch"}{again}' if number else ' to do')
-        )
+        typer.echo(f'{number} of {len(planned)} runs' + (f': {submit}{again}' if number else ' to do'))
         return
     check_devices(gpus)
     of_study = RunPage(runner.runs, command_line(context), equivalent=calibrate) if page else None

@@ -18,10 +18,11 @@ from composer_clr.train import main
 from composer_clr.training.build import build_trainer
 from composer_clr.training.models import LanguageModel
 from composer_clr.training.registry import own_names
-from composer_clr.training.slurm import write_job_array
+from composer_clr.training.slurm import write_job_arrays
 from composer_clr.training.study import StudyRunner, resumable
 from tests.helpers.launcher import launch
 from tests.helpers.own_code import MINE, write_own
+from tests.helpers.slurm import commands
 from tests.helpers.untimed_points import untimed_points
 
 CODE = ['mine.py']
@@ -290,8 +291,8 @@ def test_the_commands_of_a_study_have_the_code(own, more):
     planned = planned_runs(['mine.yaml'], methods=['baseline', 'LS+mine:Clamp'], code=CODE)
     assert [run.recipe.snapshot.method for run in planned[::3]] == ['baseline', 'LS+Clamp']
     assert list(planned[-1].recipe.algorithms) == ['mine:Clamp', 'LabelSmoothing']
-    assert write_job_array(planned, own / 'array') == 6
-    assert all(' --code=mine.py' in line for line in (own / 'array/commands.txt').read_text().splitlines())
+    assert write_job_arrays(planned, own / 'array')[0] == 6
+    assert all('--code=mine.py' in words for words in commands(own / 'array/study-1.sbatch'))
     words, _ = resumable(planned[0])
     assert main(words) == 0
     assert planned[0].is_complete()

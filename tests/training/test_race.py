@@ -16,6 +16,7 @@ from composer_clr.training.race import Race
 from composer_clr.training.study import StudyRun, StudyRunner, resumable
 from composer_clr.utils.errors import UserError
 from tests.helpers.curves import point
+from tests.helpers.slurm import commands
 
 SIX_TROUGHS = ['max_duration=64ep', 'schedule.t_warmup=1ep', 'schedule.t_0=1ep']
 # At 2, 4, 8, 16, 32 and 64 epochs: LS is hopeless at the fourth trough, MX at the fifth.
@@ -241,10 +242,9 @@ class TestCommand:
         race = ['--kinds', 'cyclic', '--race', '--sigma', '0.05', '--slurm', 'jobs']
         seen = []
         while 'to do' not in (said := self.command(*race)):
-            commands = Path('jobs/commands.txt').read_text().splitlines()
-            seen.append(
-                (said.splitlines()[-1], Counter(line.partition('--until ')[2].partition(' ')[0] for line in commands))
-            )
+            script = said.splitlines()[-1].partition('sbatch ')[2].partition(',')[0]
+            until = [words[words.index('--until') + 1] if '--until' in words else '' for words in commands(script)]
+            seen.append((said.splitlines()[-1], Counter(until)))
             waiting = begun(planned())[0].runs
             race_of_now = Race(waiting, sigma=0.05)
             race_of_now.advance()
@@ -252,7 +252,7 @@ class TestCommand:
                 if run.state == 'waiting':
                     train(run)
         assert [jobs for _, jobs in seen] == [{'16ep': 8}, {'32ep': 6}, {'': 2}]
-        assert seen[0][0] == '8 of 8 runs: sbatch jobs/study.sbatch, then this command again'
+        assert seen[0][0] == '8 of 8 runs: sbatch jobs/study-1.sbatch, then this command again'
         assert said.splitlines() == [*LINES, '0 of 8 runs to do']
 
     def test_compare_says_what_was_stopped_and_a_complete_race_is_one_line(self):
@@ -282,7 +282,7 @@ class TestCommand:
 
     def test_calibrate_plans_the_baselines_run_to_the_second_trough_of_each_seed(self):
         self.command('--calibrate', '--slurm', 'jobs')
-        commands = Path('jobs/commands.txt').read_text().splitlines()
-        standard = [line for line in commands if 'schedule.kind=standard' in line]
-        assert (len(commands), len(standard)) == (10, 2)
-        assert all('max_duration=4ep' in line and 'algorithms.' not in line for line in standard)
+        planned = commands('jobs/study-1.sbatch')
+        standard = [words for words in planned if 'schedule.kind=standard' in words]
+        assert (len(planned), len(standard)) == (10, 2)
+        assert all('max_duration=4ep' in words and 'algorithms.' not in str(words) for words in standard)
