@@ -281,7 +281,7 @@ def test_what_a_sweep_prints_reaches_the_module_whole(call, tmp_path, way, capsy
         (['sweep', 'seed=3'], 'no recipe is named: name one'),
         (['sweep', 'quickstart/digits', '--seeds', 'a'], '--seeds a: must be whole numbers'),
         (['sweep', 'quickstart/digits', '--kinds', 'wsd'], '--kinds wsd'),
-        (['sweep', 'quickstart/digits', '--methods', 'LS,EMA'], "--methods: 'EMA' has 'EMA'"),
+        (['sweep', 'quickstart/digits', '--methods', 'LS,EMAA'], "--methods: 'EMAA' has 'EMAA'"),
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )
