@@ -63,7 +63,8 @@ def verdicts(
         Box 1954, doi:10.1214/aoms/1177728786; Sidak 1967, doi:10.1080/01621459.1967.10482935.
     """
     noise, methods = _Noise.of(curves), list(curves)
-    family = sum(len(one.count) for one in improved.values() if one is not None)
+    family = max(1, sum(len(one.count) for one in improved.values() if one is not None))
+    quantile = float(noise.quantile(family))
 
     def verdict(method: str, one: Differences, i: int) -> Verdict:
         count, value = float(one.count[i]), float(one.each.value[i])
@@ -71,7 +72,7 @@ def verdicts(
         sizes = [float(side.seeds[i]) for side in one.sides or (one.figures,) * 2]
         half = math.nan
         if min(sizes) > 1:
-            half = float(noise.quantile(family)) * math.sqrt(square * sum(1 / n for n in sizes))
+            half = quantile * math.sqrt(square * sum(1 / n for n in sizes))
         decided = '' if not abs(value) > half else 'better' if value > 0 else 'worse'
         would_do = None if decided else noise.would_do(family, square, abs(value), min(sizes))
         return Verdict(count, value, value - half, value + half, int(min(sizes)), decided, would_do)

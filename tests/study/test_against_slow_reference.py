@@ -66,7 +66,7 @@ def check_interval(low, high, by_seed):
         assert [low, high] == pytest.approx(list(np.multiply(100, ends)), abs=1e-9)
 
 
-@pytest.mark.parametrize('draw', range(30))
+@pytest.mark.parametrize('draw', range(20))
 def test_all_figures(draw):
     study = random_study(np.random.default_rng(draw))
     kinds = compare(Study.of(curves_of(study))).kinds
@@ -98,29 +98,24 @@ def test_all_figures(draw):
             assert figures.at_equal_time.mean_count.tolist() == both
 
 
-@pytest.mark.parametrize('draw', [2, 5, 8, 11])
+@pytest.mark.parametrize('draw', [6, 13])
 def test_intervals_of_tau_and_cost(draw):
     """Both draw at random, with other numbers: the widths agree within some percent."""
     study, rng = random_study(np.random.default_rng(draw)), np.random.default_rng(100 + draw)
-    comparison = compare(Study.of(curves_of(study))).kinds['cyclic']
+    comparison, compared_taus = compare(Study.of(curves_of(study))).kinds['cyclic'], 0
     for method, figures in comparison.methods.items():
         low, high = float(figures.cost.ratio.low), float(figures.cost.ratio.high)
-        if figures.cost.ratio.seeds > 1:
-            half = slow.log_cost_half_width(study, method, 500, rng)
-            assert math.log(high / low) / 2 == pytest.approx(half, rel=0.15)
-            assert math.log(high * low) / 2 == pytest.approx(math.log(figures.cost.ratio.value))
+        half = slow.log_cost_half_width(study, method, 300, rng)
+        assert math.log(high / low) / 2 == pytest.approx(half, rel=0.15)
+        assert math.log(high * low) / 2 == pytest.approx(math.log(figures.cost.ratio.value))
     for epoch, tau in comparison.taus.items():
         # Where each curve has all seeds, differences from the baseline are drawn as the values are.
         every = {
             frozenset(slow.seeds_at(study, m, k, e)) for m, k, _, e in study if e in slow.neighbours(study, m, k, epoch)
         }
-        if tau is not None and tau.seeds > 1 and len(every) == 1:
-            half = slow.tau_half_width(study, METHODS, epoch, 300, rng)
+        if tau is not None and len(every) == 1:
+            half = slow.tau_half_width(study, METHODS, epoch, 100, rng)
             assert tau.low == pytest.approx(max(-1, tau.value - half), abs=0.2 * half + 1e-9)
             assert tau.high == pytest.approx(min(1, tau.value + half), abs=0.2 * half + 1e-9)
-
-
-def test_seeds_of_the_studies_above():
-    """So that the test above does compare something."""
-    counted = [max(seed for _, _, seed, _ in random_study(np.random.default_rng(draw))) + 1 for draw in (2, 5, 8, 11)]
-    assert max(counted) > 2
+            compared_taus += 1
+    assert compared_taus

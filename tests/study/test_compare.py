@@ -94,18 +94,13 @@ class TestByHand:
         assert found.methods['baseline'].cost.counted_ratio == near(12 / 8)
 
     def test_a_loss_improves_by_going_down_and_is_no_percentage(self):
-        values = {
-            ('baseline', 0): (0.9, 0.8),
-            ('baseline', 1): (0.9, 0.7),
-            ('MX', 0): (0.7, 0.9),
-            ('MX', 1): (0.8, 0.6),
-        }
         curves = []
-        for (method, kind), of in values.items():
-            points = list(zip((16, 32), of, strict=True))
-            curves += (
-                standard_runs(method, points, metric='loss') if kind else [run(method, 'cyclic', points, metric='loss')]
-            )
+        for method, cyclic_values, standard_values in (
+            ('baseline', (0.9, 0.8), (0.9, 0.7)),
+            ('MX', (0.7, 0.9), (0.8, 0.6)),
+        ):
+            curves.append(run(method, 'cyclic', list(zip((16, 32), cyclic_values, strict=True)), metric='loss'))
+            curves += standard_runs(method, list(zip((16, 32), standard_values, strict=True)), metric='loss')
         found = compared(curves)
         one = found.kinds['cyclic']
         assert (found.study.metric, found.study.scale, found.study.lower_is_better) == ('loss', 1, True)
@@ -122,11 +117,9 @@ class TestByHand:
         assert found.methods['baseline'].improvement[1].tolist() == near([-3, -6])
 
     def test_one_kind_of_curve_is_enough(self):
-        curves = [one for one in study() if one.run.kind == 'standard']
-        found = compared(curves).kinds
-        assert list(found) == ['standard']
-        assert by_count(found['standard'].over_baseline['MX'].at_equal_counts) == near({16: 2, 32: 1})
-        assert found['standard'].ranking == {16: [['MX'], ['baseline']], 32: [['MX'], ['baseline']]}
+        (found,) = compared([one for one in study() if one.run.kind == 'standard']).kinds.values()
+        assert by_count(found.over_baseline['MX'].at_equal_counts) == near({16: 2, 32: 1})
+        assert found.ranking == {16: [['MX'], ['baseline']], 32: [['MX'], ['baseline']]}
 
     def test_three_seeds_with_equal_means_have_no_direction(self):
         values, curves = {'A': (0.603, 0.603, 0.603), 'B': (0.562, 0.603, 0.644)}, []
@@ -212,41 +205,30 @@ class TestRecord:
         assert list(written['methods']['baseline']['gap']['by_epoch']) == ['1234567', '1234568.5']
 
 
+REFUSED = {
+    'no baseline': ([*study()[3:], run('LS', 'cyclic', [(16, 0.5)])], "the baseline 'baseline' has no cyclic"),
+    'half of it': (study()[1:], "the baseline 'baseline' has no cyclic runs"),
+    'one point': (study()[:-1], 'MX, standard: only one point: a curve needs two, train more durations'),
+    'nan': ([*study()[:-1], *standard_runs('MX', [(32, math.nan)])], "run 's32': its point at epoch 32 has .* nan"),
+    'metrics': (
+        [*study()[:-1], *standard_runs('MX', [(32, 0.5)], metric='f1')],
+        "run 's32': .* has no metric 'eva",
+    ),
+    'epochs and batches': (
+        [*study(), TradeoffCurve(Run('u', 'cyclic', 'LS'), [point(None, 0.5, 1.0, batch=16)])],
+        "run 's32' counts epochs, run 'u' does not: compare them separately",
+    ),
+    'nothing': ([], 'there are no points to compare'),
+    'one curve': ([run('A', 'cyclic', [(16, 0.5)])], "nothing to compare: 'A' has cyclic runs and no other method"),
+    'B': (
+        [run(m, 'cyclic', [(16, 0.5)]) for m in 'AB'],
+        "no run is of the baseline 'baseline': choose one of A, B",
+    ),
+}
+
+
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ('curves', 'message'),
-        [
-            (
-                [*study()[3:], run('LS', 'cyclic', [(16, 0.5)])],
-                "no run is of the baseline 'baseline': choose one of MX, LS|the baseline 'baseline' has no cyclic",
-            ),
-            (study()[1:], "the baseline 'baseline' has no cyclic runs"),
-            (study()[:-1], 'MX, standard: only one point: a curve needs two, train more durations'),
-            ([*study()[:-1], *standard_runs('MX', [(32, math.nan)])], "run 's32': its point at epoch 32 has .* nan"),
-            (
-                [*study()[:-1], *standard_runs('MX', [(32, 0.5)], metric='eval/f1')],
-                "run 's32': .* has no metric 'eval/M",
-            ),
-            (
-                [*study(), TradeoffCurve(Run('u', 'cyclic', 'LS'), [point(None, 0.5, 1.0, batch=16)])],
-                "run 's32' counts epochs, run 'u' does not: compare them separately",
-            ),
-            ([], 'there are no points to compare'),
-            ([run('A', 'cyclic', [(16, 0.5)])], "nothing to compare: 'A' has cyclic runs and no other method or kind"),
-            ([run(m, 'cyclic', [(16, 0.5)]) for m in 'AB'], "no run is of the baseline 'baseline': choose one of A, B"),
-        ],
-        ids=[
-            'no baseline',
-            'half of it',
-            'one point',
-            'nan',
-            'metrics',
-            'epochs and batches',
-            'nothing',
-            'one curve',
-            'B',
-        ],
-    )
+    @pytest.mark.parametrize(('curves', 'message'), REFUSED.values(), ids=REFUSED)
     def test_what_cannot_be_compared_is_named(self, curves, message):
         with pytest.raises(CurveError, match=message) as caught:
             compared(curves)

@@ -14,11 +14,10 @@ from composer_clr.study.record import record
 from composer_clr.study.table import Study
 
 
-@pytest.fixture(params=['no run has times', 'the baseline has times'])
+@pytest.fixture(params=[(), ('baseline',)], ids=['no run has times', 'the baseline has times'])
 def runs(request, tmp_path):
     """A log and standard runs of two methods, two seeds each."""
-    values = {'baseline': (0.5, 0.6, 0.7), 'A': (0.52, 0.63, 0.71)}
-    timed = ('baseline',) if 'baseline' in request.param else ()
+    values, timed = {'baseline': (0.5, 0.6, 0.7), 'A': (0.52, 0.63, 0.71)}, request.param
     rows = [
         f'{kind},{method},{seed},{epoch},{10 * epoch if method in timed else ""},{value + 0.01 * seed}'
         for kind in ('log', 'standard')
@@ -59,6 +58,7 @@ def test_questions_of_time_are_refused(runs):
         answer(runs, reach=[0.6], axis='time')
 
 
+@pytest.mark.parametrize('runs', [('baseline',)], indirect=True)
 def test_figures_are_drawn_against_epochs_and_those_of_times_are_refused(runs, monkeypatch, tmp_path, capsys):
     def call(*arguments):
         monkeypatch.setattr('sys.argv', ['composer-clr', arguments[0], str(tmp_path / 'log.csv'), *arguments[1:]])
