@@ -83,6 +83,11 @@ def test_a_loss_is_reached_from_above():
     answers = answer(curves, reach=[2], within=[100])
     assert exact(answers.curves[0])[::2] == (near(100), near(2))
     assert [point.value for point in answers.frontier] == [3.0, 1.0]
+    seeds = [
+        run('A', 'cyclic', [(1, 3.0 + v, 10), (2, 1.0 + v, 1000)], s, f'{s}', 'loss') for s, v in ((1, 0), (2, 0.1))
+    ]
+    best = answer(seeds, within=[100]).curves[0].values[0]
+    assert [best.low, best.value, best.high] == near(2.05 - 12.706204736 * 0.05, 2.05, 2.05 + 12.706204736 * 0.05)
     upwards = answer(curves, reach=[2], lower_is_better=False)
     assert exact(upwards.curves[0])[0] == [None]
     given = replace(curves[0], run=replace(curves[0].run, directions={'eval/loss': 'max'}))

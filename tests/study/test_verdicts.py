@@ -13,7 +13,7 @@ from composer_clr.study.findings import verdict_lines
 from composer_clr.study.reach import Crossing
 from composer_clr.study.table import Study
 from composer_clr.study.verdicts import Verdict, decided_crossings, tiers
-from tests.helpers.runs_and_lines import run
+from tests.helpers.runs_and_lines import line, run
 
 EPOCHS = (16, 32, 64)
 
@@ -95,6 +95,15 @@ def test_tiers_are_of_methods_of_which_each_is_decidedly_better_than_the_next():
     assert set(found[16][1]) == {'B', 'baseline'}
     assert set(found[32][0]) == {'A', 'B'}
     assert found[32][1] == ['baseline']
+
+
+def test_tiers_compare_every_pair_over_its_common_seeds_or_over_its_own():
+    noise, nan = np.array([[-0.001], [0.0], [0.001]]), np.full((3, 3), np.nan)
+    a, b, c = (line(EPOCHS, np.vstack([mean + noise + np.zeros(3), nan]), method='a') for mean in (0.6, 0.5, 0.599))
+    apart = line(EPOCHS, np.vstack([nan, 0.5 + noise + np.zeros(3)]), method='b')
+    assert tiers({'a': a, 'b': apart}, {16.0: [['a'], ['b']]}) == {16.0: [['a'], ['b']]}
+    # The first is better than the second, and not than the third.
+    assert tiers({'a': a, 'b': b, 'c': c}, {16.0: [['a'], ['b'], ['c']]}) == {}
 
 
 def test_a_crossing_is_decided_between_opposite_verdicts():
