@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from composer_clr.curves.curve import CurveError, TradeoffCurve
+from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
 from composer_clr.utils.files import bounded_text, write_whole
 
 __all__ = ['Stop', 'stop_notes']
@@ -36,6 +36,8 @@ class Stop:
         leader_value (float): Its best mean so far.
         sigma (float): The standard deviation of one value between seeds, in percentage points of a fraction.
         is_stated (bool): Whether ``sigma`` was stated, and not measured.
+        started_at (str | None): When the run had started, so that a run that starts over is not taken for it. Default:
+            ``None``, as of a run that does not tell.
     """
 
     method: str
@@ -50,6 +52,7 @@ class Stop:
     leader_value: _Value
     sigma: _Value
     is_stated: bool
+    started_at: str | None = None
 
     def __str__(self) -> str:
         most, has = (
@@ -63,16 +66,23 @@ class Stop:
         write_whole(folder / _STOP_FILE, f'{_STOP.dump_json(self, indent=1).decode()}\n')
 
     @classmethod
-    def read(cls, folder: Path) -> Stop | None:
-        """Reads what stopped the run of a folder; ``None`` where nothing did; a file that is none is a CurveError."""
-        path = folder / _STOP_FILE
+    def of(cls, curve: TradeoffCurve) -> Stop | None:
+        """Reads what has stopped the run of a curve at a trough that it has passed; ``None`` where nothing has.
+
+        Raises:
+            CurveError: If the file is not such a record.
+        """
+        if curve.source is None or Path(curve.source).name != CURVE_FILE:
+            return None
+        path = Path(curve.source).with_name(_STOP_FILE)
         try:
-            return _STOP.validate_json(bounded_text(path, _MAX_BYTES))
+            stop = _STOP.validate_json(bounded_text(path, _MAX_BYTES))
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError, ValueError) as error:
+        except (OSError, ValueError) as error:
             why = error.errors()[0]['msg'] if isinstance(error, ValidationError) else error
             raise CurveError(f'{path}: is not the record of a race ({why}): remove it') from error
+        return stop if stop.started_at == curve.run.started_at and stop.points <= len(curve.points) else None
 
 
 _STOP = TypeAdapter(Stop)
@@ -82,10 +92,8 @@ def stop_notes(runs: Sequence[TradeoffCurve]) -> list[str]:
     """Returns a line per method that a race has stopped and that has not gone on since."""
     notes: dict[str, None] = {}
     for run in runs:
-        if run.source is None or Path(run.source).suffix != '.json':
-            continue
         try:
-            stop = Stop.read(Path(run.source).parent)
+            stop = Stop.of(run)
         except CurveError as error:
             notes[str(error)] = None
             continue

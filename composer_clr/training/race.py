@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.names import ANYTIME, CYCLIC, SCHEDULE_FREE
+from composer_clr.curves.stops import Stop
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.study.race import FIRST_STOP, Stop, check_doublings, decide
+from composer_clr.study.race import FIRST_STOP, check_doublings, decide
 from composer_clr.training.study import StudyRun
 
 __all__ = ['Race']
 
 # One run has all points of a curve.
 _ONE_RUN = (CYCLIC, ANYTIME, SCHEDULE_FREE)
-_AT_TROUGH = ('held', 'done')
+_AT_TROUGH, _ENDED = ('held', 'done'), ('done', 'stopped', 'failed')
 
 
 class Race:
@@ -71,6 +73,8 @@ class Race:
     def lines(self) -> list[str]:
         """Returns a line per method that was stopped, and how much training the race has saved so far."""
         stopped = {_method(run): run.reason for run in self._racing if run.state == 'stopped'}
+        methods = set(map(_method, self._racing))
+        so_far = '' if all(run.state in _ENDED for run in self._racing) else ' so far'
         whole = sum(run.planned.troughs[-1] for run in self._racing)
         saved = sum(run.planned.troughs[-1] - run.planned.length for run in self._racing if run.state == 'stopped')
         others = sum(run.state == 'stopped' for run in self._others)
@@ -78,7 +82,7 @@ class Race:
         go_on = ': the same command without --race goes on with them' if stopped else ''
         return [
             *(f'{method}: {reason}' for method, reason in stopped.items()),
-            f'race: {len(stopped)} of {len(set(map(_method, self._racing)))} methods stopped, {saved / whole:.0%} of '
+            f'race: {len(stopped)} of {len(methods)} methods stopped{so_far}, {saved / whole:.0%} of '
             f'{whole:,}{self._unit}{and_others} saved{go_on}',
         ]
 
@@ -90,8 +94,8 @@ class Race:
         curves = {run: TradeoffCurve.read(Path(run.planned.folder)) for run in self._racing if run.state in _AT_TROUGH}
         here = {run for run, curve in curves.items() if len(curve.points) == self._stage}
         upto = [curve.of_points(curve.points[: self._stage]) for curve in curves.values()]
-        stops = {run: Stop.read(Path(run.planned.folder)) for run in here}
-        decided = {stop.method: stop for stop in stops.values() if stop is not None and stop.points == self._stage}
+        before = {run: Stop.of(curves[run]) for run in here}
+        decided = {stop.method: stop for stop in before.values() if stop is not None and stop.points == self._stage}
         if upto:
             trough, left = f'{self._troughs[self._stage - 1]}{self._unit}', len(self._troughs) - self._stage
             for stop in decide(upto, trough, left, metric=self._metric, sigma=self._sigma):
@@ -100,8 +104,9 @@ class Race:
             runs = [run for run in curves if _method(run) == method]
             if here.issuperset(runs):
                 for run in runs:
-                    if stops[run] != stop:
-                        stop.write(Path(run.planned.folder))
+                    of_run = replace(stop, started_at=curves[run].run.started_at)
+                    if before[run] != of_run:
+                        of_run.write(Path(run.planned.folder))
                     run.state, run.reason = 'stopped', str(stop)
 
 

@@ -18,17 +18,27 @@ STOP = Stop(
 
 
 def test_a_record_is_read_as_it_was_written_and_noted_while_the_run_is_where_it_was_stopped(tmp_path):
-    for name, points in (('here', 4), ('on', 5), ('never', 4)):
+    curves = {}
+    for name, points, stopped in (('here', 4, True), ('on', 5, True), ('never', 4, False), ('restarted', 3, True)):
         (tmp_path / name).mkdir()
         curve(*map(point, range(points))).write(tmp_path / name / 'curve.json')
-    for name in ('here', 'on'):
-        STOP.write(tmp_path / name)
-        assert Stop.read(tmp_path / name) == STOP
-    assert Stop.read(tmp_path / 'never') is None
-    curves = [TradeoffCurve.read(tmp_path / name) for name in ('here', 'on', 'never')]
+        if stopped:
+            STOP.write(tmp_path / name)
+        curves[name] = TradeoffCurve.read(tmp_path / name)
+    found = {name: Stop.of(of_run) for name, of_run in curves.items()}
+    assert found == {'here': STOP, 'on': STOP, 'never': None, 'restarted': None}
     noted = 'poor: stopped at 128ep: at most 69.08%, good has 77.50%'
-    assert stop_notes([*curves, curves[0], curve(*map(point, range(4)))]) == [noted]
-    assert stop_notes(curves[1:]) == []
+    assert stop_notes([*curves.values(), curves['here'], curve(*map(point, range(4)))]) == [noted]
+    assert stop_notes([curves['on'], curves['never'], curves['restarted']]) == []
+
+
+def test_a_run_that_has_started_over_since_was_not_stopped(tmp_path):
+    began, again = (f'2026-01-0{day}T00:00:00+00:00' for day in (1, 2))
+    replace(STOP, started_at=began).write(tmp_path)
+    for started_at, found in ((began, True), (again, False)):
+        (of_run := curve(*map(point, range(4)))).run = replace(curve().run, started_at=started_at)
+        of_run.write(tmp_path / 'curve.json')
+        assert (Stop.of(TradeoffCurve.read(tmp_path)) is not None) == found
 
 
 def test_of_a_loss_it_is_the_least_that_can_be_reached():
@@ -40,7 +50,8 @@ def test_of_a_loss_it_is_the_least_that_can_be_reached():
 def test_a_file_that_is_no_record_is_one_line(text, tmp_path):
     curve().write(tmp_path / 'curve.json')
     (tmp_path / 'race.json').write_text(text)
+    of_run = TradeoffCurve.read(tmp_path)
     with pytest.raises(CurveError, match='race.json: is not the record of a race'):
-        Stop.read(tmp_path)
-    (note,) = stop_notes([TradeoffCurve.read(tmp_path)])
+        Stop.of(of_run)
+    (note,) = stop_notes([of_run])
     assert note.isprintable()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.study.estimates import student_t
 from composer_clr.study.race import check_doublings, decide, hopeless, seed_deviation
 from composer_clr.utils.errors import UserError
 from tests.helpers.curves import point
 from tests.helpers.paper import paper_curves
+from tests.helpers.shapes import shapes
 
 Z = 1.6448536269514722
 GOOD, POOR = [0.60, 0.70, 0.75, 0.775], [0.50, 0.60, 0.65, 0.675]
@@ -174,6 +177,30 @@ def test_troughs_that_are_refused(troughs, message):
 
 def test_lengths_double_within_five_percent_from_the_second_trough_on():
     check_doublings([3, 15, 31, 63, 127], 'ep')
+
+
+def test_in_simulated_studies_the_best_value_of_all_is_hardly_ever_lost():
+    rng = np.random.default_rng(218)
+    studies, lost, saved = 150, Counter(), Counter()
+    for _ in range(studies):
+        methods = int(rng.integers(3, 9))
+        for shape, true in shapes(rng, methods, np.arange(6)).items():
+            true = true + rng.normal(0, 0.6, (methods, 1))
+            seen, alive = true[:, None] + rng.normal(0, 0.12, (methods, 2, 6)), np.arange(methods)
+            best = true[:, :4].max()
+            for k, part in ((4, 0.75), (5, 0.5)):
+                deviation, freedom = seed_deviation([one[:, :k] for one in seen[alive]])
+                sigma = np.full(len(alive), deviation / math.sqrt(2))
+                quantile = float(student_t(freedom, 0.95)) if freedom else 1.645
+                stopped = hopeless(seen[alive, :, :k].mean(axis=1), 6 - k, sigma, quantile).stopped
+                saved[shape] += part * stopped.sum() / methods / studies
+                alive = alive[~stopped]
+                best = max(best, true[alive, : k + 1].max())
+            # By more than the noise of a value.
+            lost[shape] += true.max() - best > 0.12
+    assert len(lost) == 5
+    assert max(lost.values()) <= 0.02 * studies, lost
+    assert min(saved.values()) > 0.1, saved
 
 
 @pytest.fixture(scope='module')
