@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler
 from tests.conftest import classifier, loader
-from tests.helpers.decorators import experimental
 from tests.helpers.launcher import launch
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
 
@@ -261,17 +260,6 @@ def test_from_another_runs_checkpoint_the_rate_is_that_runs(trainer, usual):
     with pytest.warns(UserWarning, match=r'not those passed now: optimizer.lr=0.5 \(not 0.1\)'):
         trainer('second', run_name='second', load_path='out-own/ep4-ba40-rank0.pt', **network(lr=0.1)).fit()
     assert (curve('second').run.settings or {})['optimizer.lr'] == 0.5
-
-
-@experimental
-class Decorated(CosineAnnealingWithWarmupScheduler):
-    """A scheduler whose constructor does not show its arguments, as one of LLM Foundry's."""
-
-
-def test_arguments_behind_a_decorator_are_compared(trainer):
-    trainer(max_duration='4ep', schedulers=Decorated('1ep', '8ep', alpha_f=0.1)).fit()
-    with pytest.raises(ValueError, match='schedule.alpha_f=0.1, now 0.2'):
-        trainer(max_duration='8ep', schedulers=Decorated('1ep', '8ep', alpha_f=0.2)).fit()
 
 
 def test_another_run_in_one_trainer_is_refused_too(trainer):
