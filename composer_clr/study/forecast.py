@@ -118,7 +118,7 @@ def next_value(values: npt.ArrayLike, noise: npt.ArrayLike, freedom: float = mat
         >>> [round(value, 3) for value in next_value([71.0, 74.0, 76.0, 77.0], 0.0)]
         [77.25, 77.0, 77.5]
         >>> [round(value, 3) for value in next_value([71.0, 74.0, 76.0, 77.0], 0.07)]
-        [77.25, 76.599, 77.73]
+        [77.25, 76.595, 77.733]
 
     Source:
         The bounds were chosen on the curves of Portes et al. 2022, arXiv:2206.00832. The interval is that of Imbens and
