@@ -80,7 +80,7 @@ def report(
     alignment = Alignment(align, axis, tolerance)  # type: ignore[arg-type]
     unread: list[str] = []
     curves = read_curves(runs, strict, axis, said=unread)
-    html, left_out = study_page(
+    html, notes = study_page(
         chosen(with_averaged(curves, metric), methods, kinds, beside=[baseline], beside_kinds=[STANDARD]),
         metric,
         alignment=alignment,
@@ -97,6 +97,6 @@ def report(
         lower_is_better=lower_is_better,
         all_seeds=all_seeds,
     )
-    report_lines(left_out)
+    report_lines(notes)
     write_result(output, html.encode())
     say(f'{output}: {amounts(curves)}', output)

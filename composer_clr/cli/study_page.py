@@ -59,7 +59,7 @@ def study_page(
     strict: bool = False,
     **options: Any,
 ) -> tuple[str, list[str]]:
-    """Returns the page of a study, and a line for each run and point that is left out of it.
+    """Returns the page of a study; and what else to say: what is left out of it, and what is not comparable.
 
     Raises:
         CurveError: If no curve can be drawn; with ``strict``, if one cannot, or cannot be compared.
@@ -90,7 +90,7 @@ def study_page(
         *_made_by(study, [*unread, *left_out], commands),
     ]
     about = f'{metric_label(study.metric)} ({study.metric}), {direction(study.lower_is_better)}; {amounts(study.runs)}'
-    return page(title, about, sections, cdn=cdn, refresh_s=refresh_s), left_out
+    return page(title, about, sections, cdn=cdn, refresh_s=refresh_s), [*left_out, *study.warnings]
 
 
 def _unless_refused(find: Callable[[], T], strict: bool) -> tuple[T | None, str]:

@@ -293,7 +293,9 @@ def test_errors_are_one_line_and_status_2(call, study, arguments, message, capsy
 
 
 @pytest.mark.parametrize(
-    'command', [['plot'], ['compare'], ['forecast'], ['ask', '--frontier']], ids=lambda command: command[0]
+    'command',
+    [['plot'], ['compare'], ['forecast'], ['report', '--cdn'], ['ask', '--frontier']],
+    ids=lambda command: command[0],
 )
 class TestOneBadFile:
     def test_is_reported_and_does_not_hide_the_rest(self, call, study, command, capsys):
@@ -334,7 +336,7 @@ def test_two_thousand_runs_print_at_most_two_screens(call, tmp_path, monkeypatch
 
 
 def test_torch_and_composer_are_not_waited_for(study):
-    commands = ['plot .', 'compare .', 'ask . --frontier', 'export .', 'schedule quickstart/digits']
+    commands = ['plot .', 'compare .', 'report .', 'ask . --frontier', 'export .', 'schedule quickstart/digits']
     code = (
         'import sys; from composer_clr.cli import app as cli\n'
         f'for command in {[*commands, "sweep quickstart/digits"]!r}:\n'

@@ -23,6 +23,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from tests.helpers.curves import curve, point
 from tests.helpers.fuzzing import FEW, LONGEST_S, MANY, anything, attempts, refused_or
+from tests.helpers.pages import Page
 from tests.helpers.recipes import MINIMAL
 
 # Cases that a reader once fell over, kept.
@@ -267,6 +268,7 @@ def test_names_reach_neither_terminal_nor_page_unescaped(tmp_path, monkeypatch, 
         ['plot', '-o', str(tmp_path / 'out.svg')],
         ['compare'],
         ['forecast', '--sigma', '0.1'],
+        ['report', '-o', str(tmp_path / 'out.html')],
         ['export', '-o', str(tmp_path / 'o.csv')],
     ):
         monkeypatch.setattr('sys.argv', ['composer-clr', arguments[0], str(tmp_path), *arguments[1:]])
@@ -277,6 +279,10 @@ def test_names_reach_neither_terminal_nor_page_unescaped(tmp_path, monkeypatch, 
     assert all(character.isprintable() or character == '\n' for character in said)
     parsed = xml.etree.ElementTree.parse(tmp_path / 'out.svg')
     assert not [element for element in parsed.iter() if element.tag.endswith('script')]
+    page = Page((tmp_path / 'out.html').read_text())
+    assert len(page.all('script')) == 3
+    texts = ''.join(text for tag, text in page.texts if tag in ('td', 'li', 'figcaption', 'pre'))
+    assert all(character.isprintable() or character == '\n' for character in texts)
 
 
 @pytest.mark.parametrize('read', [TradeoffCurve.read, read_long_csv, lambda path: load_recipe(str(path))])

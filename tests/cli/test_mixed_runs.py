@@ -16,6 +16,7 @@ COMMANDS = [
     ['ask', '.', '--reach', '0.55', '--json', 'out.json'],
     ['plot', '.', '-o', 'out.png'],
     ['forecast', '.', '--json', 'out.json'],
+    ['report', '.', '--cdn'],
 ]
 
 
