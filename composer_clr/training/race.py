@@ -139,6 +139,6 @@ def _check(runs: Sequence[StudyRun], sigma: float | None) -> None:
         raise RecipeError('--race: a race is between methods: name two or more recipes, or --methods')
     if sigma is None and len({seed for _, seed in names}) < 2:
         raise RecipeError(
-            '--race: one seed does not tell the noise: pass two --seeds, or the deviation of a value between seeds, '
-            '--sigma 0.1 (points)'
+            '--race: one seed does not tell the noise: pass two --seeds, or the standard deviation of a run between '
+            'seeds, such as --sigma 0.3 (points, of a fraction)'
         )

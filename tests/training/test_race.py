@@ -203,7 +203,7 @@ def test_separate_runs_wait_for_the_end_and_those_of_stopped_methods_are_not_tra
         ({'kinds': ('standard',)}, {}, 'separate runs do not race: name one of cyclic, anytime, schedule-free'),
         ({'kinds': ('cyclic', 'anytime')}, {}, 'curves of the kinds cyclic and anytime are not compared: name one of'),
         ({'methods': ['LS']}, {}, 'a race is between methods: name two or more recipes, or --methods'),
-        ({'seeds': (1,)}, {'sigma': None}, 'one seed does not tell the noise: pass two --seeds, or .* --sigma 0.1'),
+        ({'seeds': (1,)}, {'sigma': None}, 'one seed does not tell the noise: pass two --seeds, or .* --sigma 0.3'),
         ({'overrides': ['max_duration=16ep']}, {}, 'the runs have 4 troughs'),
         ({'overrides': ['schedule.t_mult=1', 'max_duration=8ep']}, {}, 'and a race is decided by doublings'),
         ({'overrides': ['snapshot.folder=s3://b/{run_name}']}, {}, 's3://b/digits-.*: is in an object store'),

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from composer_clr.cli.app import app
+from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.study import planned_runs
 from composer_clr.training.slurm import write_job_arrays
@@ -330,3 +333,20 @@ def test_a_job_at_its_time_limit_is_requeued_and_resumes(slurm):
     wait_for(lambda: 'goes on from batch' in log.read_text())
     subprocess.run(['scancel', job], check=True)
     wait_for(lambda: not subprocess.run(['squeue', '-h'], check=True, capture_output=True).stdout)
+
+
+@pytest.mark.slow
+def test_a_race_through_slurm_is_an_array_per_stage(slurm):
+    del slurm
+    # A method that learns next to nothing is hopeless at the fourth of five troughs.
+    words = ['run', 'quickstart/digits', *SHORT, 'max_duration=32ep', '--methods', 'baseline, idle: optimizer.lr=1e-6']
+    words += ['--kinds', 'cyclic', '--race', '--sigma', '0.1', '--slurm', 'jobs']
+    said = []
+    while 'to do' not in (output := CliRunner().invoke(app, words, catch_exceptions=False).output):
+        said.append(output.splitlines()[-1])
+        submit = said[-1].partition(': ')[2].partition(',')[0]
+        subprocess.run(['bash', '-c', submit.replace('sbatch', 'sbatch --wait')], check=True, timeout=500)
+    assert [line.partition(':')[0] for line in said] == ['2 of 2 runs', '1 of 2 runs']
+    points = {file.parent.name: len(TradeoffCurve.read(file).points) for file in Path().rglob('curve.json')}
+    assert points == {f'digits-{name}-cyclic-32ep-seed17': number for name, number in (('baseline', 5), ('idle', 4))}
+    assert 'idle: stopped at 16ep: at most ' in output
