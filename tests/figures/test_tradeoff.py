@@ -191,7 +191,7 @@ class TestForecasts:
 
     def drawn(self, axis):
         curves = [self.BENT, *standard_runs('baseline', [(16, 0.71), (32, 0.74), (64, 0.76), (128, 0.77)])]
-        figure = draw('1C', curves, axis=axis, forecasts=forecasts(Study.of(curves), 1e-9))
+        figure = draw('1C', curves, axis=axis, forecasts=forecasts(Study.of(curves), 1e-6))
         return figure, [np.array(one.get_paths()[0].vertices) for one in figure.axes[0].collections if one.get_hatch()]
 
     @pytest.mark.parametrize(('axis', 'last', 'then'), [('epoch', 128, 256), ('time', 12800 / 3600, 25600 / 3600)])
