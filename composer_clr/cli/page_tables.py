@@ -92,14 +92,8 @@ def cost_tables(compared: Comparison) -> Iterator[Table]:
             ]
             counted = number(cost.counted_ratio, 3)
             rows.append([method, kind, *(times or ['', '']), marked(spelled, one.unlike_times), counted, *hours])
-    headers = [
-        'one run',
-        'separate runs',
-        'separate over one',
-        f'in {PLURALS[study.axis]}',
-        'GPU-hours, one',
-        'separate',
-    ]
+    counted = f'in {PLURALS[study.axis]}'
+    headers = ['one run', 'separate runs', 'separate over one', counted, 'GPU-hours, one', 'GPU-hours, separate']
     if rows:
         title = 'time to train the points of a curve, as one run and as separate runs'
         yield Table(title, ['method', 'kind', *headers], rows, 2)

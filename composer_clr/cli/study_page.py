@@ -23,7 +23,7 @@ from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.labels import metric_label
 from composer_clr.figures.panels import shown_axis
 from composer_clr.figures.plane import Key, Plane
-from composer_clr.report.made_by import differing_settings, machines, runs_table, shared_settings
+from composer_clr.report.made_by import machines, runs_table, settings_table, shared_settings
 from composer_clr.report.page import Section, page
 from composer_clr.report.plots import curves_plot, gaps_plot, improvements_plot
 from composer_clr.study.alignment import Alignment
@@ -172,7 +172,7 @@ def _made_by(study: Study, left_out: Sequence[str], commands: Sequence[str]) -> 
     yield Section(
         title='What made the curves',
         notes=() if known else ['the records hold no settings'],
-        tables=[differing_settings(study), machines(study)],
+        tables=[settings_table(study), machines(study)],
         folded=[('Settings', shared_settings(study)), ('Runs', [runs_table(study.runs)])],
     )
-    yield Section(title='Commands', code='\n'.join(commands))
+    yield Section(title='Commands', code=commands)

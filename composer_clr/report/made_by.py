@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from composer_clr.curves.curve import TradeoffCurve
-from composer_clr.curves.settings import RECIPE, Effect, differences, flat, settings_of
+from composer_clr.curves.settings import RECIPE, Effect, flat, settings_of
 from composer_clr.figures.looks import drawing_order
 from composer_clr.report.page import TableText
+from composer_clr.study.pooling import differing_settings
 from composer_clr.study.table import Study
 
-__all__ = ['differing_settings', 'machines', 'runs_table', 'shared_settings']
+__all__ = ['machines', 'runs_table', 'settings_table', 'shared_settings']
 
 _MACHINE = ('device', 'host', 'world_size', 'precision', 'compile', 'parallelism')
 _VERSIONS = 'versions.'
@@ -27,32 +28,23 @@ def runs_table(runs: Sequence[TradeoffCurve]) -> TableText:
     rows = []
     for curve in runs:
         run, seed = curve.run, '' if curve.run.seed is None else str(curve.run.seed)
-        # A record without times has none of a start either.
         started = (run.started_at or '').replace('T', ' ').partition('+')[0]
         rows.append([run.method, run.kind, seed, str(len(curve.points)), started, curve.place])
     return 'runs', ['method', 'kind', 'seed', 'points', 'started (UTC)', 'record'], rows, 2
 
 
-def differing_settings(study: Study) -> TableText:
-    """Returns a row per setting and value in which curves differ: those that make another curve, or another pace."""
-    first, *others = _representatives(study)
-    then = settings_of(first.run)
-    # By name: the value of each run that is not that of the first.
-    changed: dict[str, dict[int, Any]] = defaultdict(dict)
-    at_first = {}
-    for number, curve in enumerate(others):
-        now = settings_of(curve.run)
-        for effect in (Effect.CURVE, Effect.PACE):
-            for one in differences(then, now, effect=effect):
-                if one.name not in _NAMES:
-                    changed[one.name][number], at_first[one.name] = one.now, one.then
+def settings_table(study: Study) -> TableText:
+    """Returns a row per value of each setting in which curves differ: those that make another curve, or another pace.
+
+    Beside it stand the curves that record it.
+    """
     rows = []
-    for name, values in changed.items():
-        holders: dict[str, dict[str, None]] = defaultdict(dict)
-        for number, curve in enumerate((first, *others), start=-1):
-            value = values.get(number, at_first[name])
-            holders[_spelled(value)][f'{curve.run.method}, {curve.run.kind}'] = None
-        rows.extend([name.removeprefix(f'{RECIPE}.'), value, '; '.join(curves)] for value, curves in holders.items())
+    for effect in (Effect.CURVE, Effect.PACE):
+        for name, values in differing_settings(_representatives(study), effect):
+            holders: dict[str, dict[str, None]] = defaultdict(dict)
+            for curve, value in values if name not in _NAMES else ():
+                holders[_spelled(value)][f'{curve.run.method}, {curve.run.kind}'] = None
+            rows.extend([name.removeprefix(f'{RECIPE}.'), value, '; '.join(of)] for value, of in holders.items())
     return 'settings that differ between curves', ['setting', 'value', 'curves'], rows, 3
 
 

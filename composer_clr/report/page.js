@@ -20,8 +20,8 @@
       type: 'scatter', mode: 'lines+markers', name: figure.looks[i].name, legendgroup: String(i),
       x: line.x, y: line.y, hovertext: line.said, hoverinfo: 'text', hoverlabel: {align: 'left'}, cliponaxis: false,
       line: {color: colours[i], dash: figure.looks[i].dash, width: 2},
-      marker: {size: 8, maxdisplayed: 40, symbol: figure.looks[i].symbol, color: figure.looks[i].filled ? colours[i] : css('--paper'),
-               line: {color: colours[i], width: 1.8}},
+      marker: {size: 8, maxdisplayed: 40, symbol: figure.looks[i].symbol, line: {color: colours[i], width: 1.8},
+               color: figure.looks[i].filled ? colours[i] : css('--paper')},
       error_y: {type: 'data', symmetric: false, array: line.above, arrayminus: line.below, color: colours[i],
                 thickness: 1.2, width: 3,
                 visible: chosen[figure.id].intervals === 'shown' && line.above.some(one => one !== null)},
@@ -38,10 +38,10 @@
   const layout = figure => {
     const {axis, scale} = chosen[figure.id];
     const shown = figure.axes[axis];
-    const lines = {gridcolor: css('--line'), linecolor: css('--muted'), zeroline: false, automargin: true, ticks: 'outside',
-                   tickcolor: css('--muted')};
+    const lines = {gridcolor: css('--line'), linecolor: css('--muted'), tickcolor: css('--muted'), ticks: 'outside',
+                   zeroline: false, automargin: true};
     const ticks = scale === 'log' ? {tickmode: 'array', tickvals: shown.ticks, ticktext: shown.labels}
-                                                 : {tickmode: 'auto', nticks: narrow.matches ? 5 : 9};
+                                  : {tickmode: 'auto', nticks: narrow.matches ? 5 : 9};
     return {
       height: narrow.matches ? 380 + 21 * figure.looks.length : 520,
       margin: {l: 60, r: 16, t: 34, b: 50},
@@ -49,9 +49,9 @@
       font: {family: 'system-ui, sans-serif', size: 13, color: css('--ink')},
       hoverlabel: {bgcolor: css('--shade'), bordercolor: css('--line'), font: {color: css('--ink')}},
       modebar: {bgcolor: 'rgba(0,0,0,0)', color: css('--muted'), activecolor: css('--accent')},
-      legend: narrow.matches ? {orientation: 'h', x: 0, y: -0.24, yanchor: 'top', entrywidth: 1,
-                                entrywidthmode: 'fraction'}
-                             : {x: 1.02, y: 1, xanchor: 'left'},
+      legend: narrow.matches
+        ? {orientation: 'h', x: 0, y: -0.24, yanchor: 'top', entrywidth: 1, entrywidthmode: 'fraction'}
+        : {x: 1.02, y: 1, xanchor: 'left'},
       showlegend: true, dragmode: narrow.matches ? false : 'zoom', hovermode: 'closest',
       xaxis: {...lines, ...ticks, title: {text: shown.title}, type: scale, autorange: true},
       yaxis: {...lines, autorange: true},

@@ -27,6 +27,7 @@ _CDN = 'https://cdn.plot.ly/plotly-{}.min.js'
 TableText = tuple[str, Sequence[str], Sequence[Sequence[str]], int]
 # A cell that is longer is broken over several lines.
 _LONG = 40
+# A browser is slow with more.
 _MOST_ROWS = 2000
 
 
@@ -41,7 +42,7 @@ class Section:
         tables (Sequence[TableText]): Tables: title, headers, rows, and the number of columns that hold names.
         folded (Sequence[tuple[str, Sequence[TableText]]]): Tables that a click shows, under what they are.
         notes (Sequence[str]): Lines of a list.
-        code (str): Commands.
+        code (Sequence[str]): Commands.
     """
 
     title: str = ''
@@ -50,7 +51,7 @@ class Section:
     tables: Sequence[TableText] = ()
     folded: Sequence[tuple[str, Sequence[TableText]]] = ()
     notes: Sequence[str] = ()
-    code: str = ''
+    code: Sequence[str] = ()
 
 
 def page(
@@ -108,7 +109,12 @@ def _digest(script: str) -> str:
 
 
 def _json(values: object) -> str:
-    """Returns values as JSON that ends no script."""
+    """Returns values as JSON that ends no script.
+
+    Example:
+        >>> print(_json(['</script>']))
+        ["\\u003c/script\\u003e"]
+    """
     return json.dumps(values, allow_nan=False).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
 
 
@@ -124,7 +130,7 @@ def _section(section: Section) -> str:
         *map(_table, section.tables),
         _list(section.notes, 'note'),
         *(_folded(what, tables) for what, tables in section.folded),
-        f'<pre>{escape(section.code)}</pre>' if section.code else '',
+        f'<pre>{"<br>".join(map(_html, section.code))}</pre>' if section.code else '',
     ]
     return '\n'.join(['<section>', *filter(None, parts), '</section>'])
 

@@ -44,6 +44,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if tag == 'br':
+            self._open[-1][1].append('\n')
         if tag not in _VOID:
             self._open.append((tag, []))
         if tag == 'table':

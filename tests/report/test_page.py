@@ -284,6 +284,8 @@ def test_settings_that_differ_between_curves_are_named_with_the_curves(call):
         record = Run(method, 'cyclic', method, 17, settings=its, started_at='2026-11-30T10:00:00+00:00')
         Path(method).mkdir()
         TradeoffCurve(record, [point(4, 0.5), point(8, 0.6)]).write(f'{method}/curve.json')
+    # A record without settings is named with none.
+    write(run('LS', 'cyclic', [(4, 0.5), (8, 0.6)], 17))
     assert call('report', '.') == 0
     tables = page().tables
     assert tables['settings that differ between curves'][1:] == [
