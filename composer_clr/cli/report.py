@@ -71,7 +71,7 @@ def report(
 ) -> None:
     """Write a study as one page for a browser: the verdicts first, the curves, the figures of compare, what made them.
 
-    The page needs no network and nothing installed. To write it takes plotly: pip install 'composer_clr[report]'.
+    The page needs no network and nothing installed. To write it takes plotly, which the extra report installs.
     """
     from composer_clr.cli.study_page import study_page
     from composer_clr.study.alignment import Alignment

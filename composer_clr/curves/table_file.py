@@ -21,7 +21,7 @@ COLUMNS = ('kind', 'method', 'seed', 'epoch', 'wall_clock_train_s')
 OPTIONAL = ('batch', 'sample', 'token', 'world_size')
 TEXTS = COLUMNS[:2]
 PEAK = 'peak:'
-HELP = 'README.md, "Curves from other logs", has what makes one'
+HELP = 'yamls/README.md, "Curves from other logs", has what makes one'
 
 _KNOWN = {*COLUMNS, *OPTIONAL}
 _MAX_BYTES = 64 * 2**20

@@ -119,6 +119,7 @@ def learning_rate(
     (points,) = ax.plot(troughs, rates, 'o', color='#D55E00', label='points of the curve', clip_on=False)
     ax.set_xlabel(f'training time ({unit})')
     ax.set_ylabel('learning rate')
+    ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
     add_legend(figure, [points], side='upper')
     return figure

@@ -48,6 +48,8 @@ def test_help_shows_twelve_options_at_most_and_an_example_that_the_command_takes
     COMMANDS[name].make_context(name, words)
     assert call(name, '--help-all') == 0
     options = [one.opts for one in COMMANDS[name].params if one.param_type_name == 'option']
+    # Brackets would be read as markup, and be lost.
+    assert not any('[' in (text or '') for text in (COMMANDS[name].help, *(one.help for one in COMMANDS[name].params)))
     assert len(shown(capsys.readouterr().out)) == len(options) + 1
 
 

@@ -16,7 +16,7 @@ from composer_clr.curves.files import read_sources
 from composer_clr.curves.long_csv import long_csv, read_long_csv, writable_curves
 from tests.helpers.markdown import code_blocks
 
-README = Path(__file__).parents[2] / 'README.md'
+README = Path(__file__).parents[2] / 'yamls/README.md'
 ACC, LOSS = 'eval/MulticlassAccuracy', 'eval/CrossEntropy'
 HEADER = f'kind,method,seed,epoch,wall_clock_train_s,{ACC},peak:{ACC}'
 
@@ -86,7 +86,11 @@ REFUSED = [
     (f',{HEADER}', ['0.5,cyclic,MX,1,16,9,0.5,0.5'], 'line 1, column 1 has no name: name it'),
     (f'peak:,{HEADER}', ['1,cyclic,MX,1,16,9,0.5,0.5'], "line 1 has a column 'peak:': name its metric"),
     ('kind,method,epochs,wall_clock_train_s,acc', ['cyclic,MX,16,9,0.5'], "rename 'epochs' to epoch"),
-    ('kind,method,epoch,wall_clock_train', ['log,A,1,9'], "rename 'wall_clock_train' to wall_clock_train_s; README"),
+    (
+        'kind,method,epoch,wall_clock_train',
+        ['log,A,1,9'],
+        "rename 'wall_clock_train' to wall_clock_train_s; yamls/README",
+    ),
     ('epoch,val_accuracy,loss', ['0,0.5,2.5'], 'line 1 has no column .* it needs kind,.*README.md, "Curves from other'),
     ('Step,Value', ['1,0.5'], 'line 1 has no column .* it needs kind,.*README.md, "Curves from other logs"'),
     (f'{HEADER},world_size', ['cyclic,MX,1,16,9,0.5,,0'], 'line 2, column world_size: 0 must be 1 or more'),

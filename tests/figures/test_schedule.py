@@ -71,3 +71,4 @@ def test_branches_are_drawn_off_their_trunk():
     assert points.tolist() == [[12, 0], [22, 0]]
     assert branch[[0, -1]].tolist() == [[10, 0.5], [12, 0]]
     assert trunk[:, 1].max() == 0.5
+    assert (ax.get_xlim()[0], ax.get_ylim()[0]) == (0, 0)

@@ -45,5 +45,7 @@ def write_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / 'mine.yaml').write_text(RECIPE)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, 'path', sys.path[:])
-    monkeypatch.setattr(sys, 'modules', dict(sys.modules))
+    # Noted as absent, to be removed again.
+    monkeypatch.setitem(sys.modules, 'mine', sys)
+    del sys.modules['mine']
     monkeypatch.setattr(registry, '_digests', {})

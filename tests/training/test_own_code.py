@@ -21,10 +21,12 @@ from composer_clr.training.registry import own_names
 from composer_clr.training.slurm import write_job_arrays
 from composer_clr.training.study import StudyRunner, resumable
 from tests.helpers.launcher import launch
+from tests.helpers.markdown import code_blocks
 from tests.helpers.own_code import MINE, write_own
 from tests.helpers.slurm import commands
 from tests.helpers.untimed_points import untimed_points
 
+README = Path(__file__).parents[2] / 'README.md'
 CODE = ['mine.py']
 MORE = """
 from composer.core import Algorithm, Callback, DataSpec, Event
@@ -280,6 +282,15 @@ def test_code_without_a_name_is_refused(capsys):
     assert main(['mine.yaml', '--code']) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('composer_clr.train: argument --code: expected one argument: pass --code mine.py')
+
+
+def test_the_files_of_the_readme_train(own, capsys):
+    (code,) = [block for block in code_blocks(README, 'python') if '# mine.py' in block]
+    (recipe,) = code_blocks(README, 'yaml')
+    (own / 'mine.py').write_text(code)
+    (own / 'mine.yaml').write_text(recipe)
+    assert trained('progress_bar=false') == 0
+    assert '-seed17: 3 points in runs/mine/baseline-cyclic-8ep-seed17' in capsys.readouterr().out
 
 
 def test_a_check_builds_it(capsys):
