@@ -118,7 +118,7 @@ def run(
     that a race has stopped. With --slurm, a race writes the array of its next stage alone: repeat the command when
     these jobs have ended.
     """
-    from composer_clr.cli.run_display import displayed, print_failures
+    from composer_clr.cli.run_display import displayed, print_end, print_failures
     from composer_clr.cli.run_page import RunPage
     from composer_clr.recipes.study import Ranks, calibration, planned_runs
     from composer_clr.training.race import Race
@@ -171,6 +171,7 @@ def run(
     with displayed(runner.runs) as update:
         update = update if of_study is None else of_study.after(update)
         runner.run(update, *([] if judge is None else [judge.advance]))
+    print_end(runner.runs)
     if of_study is not None:
         of_study.close()
     if judge is not None:

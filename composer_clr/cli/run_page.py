@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from time import monotonic
 
 import typer
 
+from composer_clr.cli.run_display import folder_of_curves
 from composer_clr.curves.curve import CURVE_FILE
 from composer_clr.training.study import StudyRun
 from composer_clr.utils.errors import UserError, one_line
@@ -40,7 +40,7 @@ class RunPage:
 
     def __init__(self, runs: Sequence[StudyRun], command: str, *, equivalent: bool = False):
         self._runs, self._command, self._equivalent = runs, command, equivalent
-        self._folder = Path(os.path.relpath(os.path.commonpath([Path(run.log).absolute().parents[1] for run in runs])))
+        self._folder = Path(folder_of_curves(runs))
         self.path = self._folder / PAGE_FILE
         self.reason = ''
         self._ended, self._next_s = self._count(), 0.0

@@ -43,19 +43,22 @@ class StudyRun:
     """A run of a study; its state is ``waiting``, ``running``, ``done``, ``failed`` or ``interrupted``.
 
     In a race it is also ``held``, at the end of its stage or before its first, or ``stopped``. ``process`` is that of
-    its last start, and ``slot`` its place among those side by side.
+    its last start, and ``slot`` its place among those side by side. ``seconds`` count from when its process was forked;
+    ``since_s`` from its last point, or from there. ``pace_s`` is what one of its unit takes.
     """
 
     planned: PlannedRun
     state: str = 'waiting'
     reason: str = ''
     seconds: float = 0.0
+    since_s: float = 0.0
     points: int = 0
     pace_s: float | None = None
     process: RunProcess | None = None
     slot: int = 0
     _output: BinaryIO | None = None
     _began_s: float = 0.0
+    _point_at_s: float = 0.0
     look_at_s: float = 0.0
     _losses: int = 0
     _read: tuple[int, ...] = ()
@@ -102,17 +105,23 @@ class StudyRun:
             if output is not None:
                 words, _ = resumable(self.planned)
                 self.process, self.slot = server.start(words, output, environment, ranks), slot
-                self.state, self._output, self._began_s = 'running', output, time.monotonic()
+                self.state, self._output = 'running', output
+                self._began_s = self._point_at_s = time.monotonic()
         except OSError as error:
             self.fail(f'cannot be started: {error}: pass a snapshot.folder that can be written to')
 
     def follow(self) -> None:
         """Takes the progress of a running run from its curve."""
-        self.seconds = time.monotonic() - self._began_s
+        now_s = time.monotonic()
+        if self.process is not None and self.process.pid is None:
+            # The server imports what all runs need.
+            self._began_s = self._point_at_s = now_s
+        self.seconds, self.since_s = now_s - self._began_s, now_s - self._point_at_s
         with suppress(OSError, CurveError):
             file = (Path(self.planned.folder) / CURVE_FILE).stat()
             if self._read != (file.st_ino, file.st_mtime_ns):
                 self._read = (file.st_ino, file.st_mtime_ns)
+                self._point_at_s = now_s
                 points = TradeoffCurve.read(Path(self.planned.folder)).points
                 self.points = min(len(points), len(self.planned.troughs))
                 if points and points[-1].wall_clock_total_s is not None:

@@ -18,6 +18,7 @@ from composer_clr.recipes.schema import RecipeError
 from composer_clr.recipes.study import PlannedRun, planned_runs
 from composer_clr.train import main
 from composer_clr.training import study
+from composer_clr.training.run_process import RunProcess
 from composer_clr.training.study import StudyRun, StudyRunner, check_devices
 from tests.helpers.curves import point
 from tests.helpers.untimed_points import untimed_points
@@ -219,3 +220,27 @@ def test_a_folder_that_cannot_be_written_to_fails_its_run_alone(tmp_path, monkey
     runner.run(lambda: None)
     assert runner.runs[0].state == 'failed'
     assert runner.runs[0].reason.startswith('cannot be started: ')
+
+
+def test_the_time_of_a_run_is_without_the_imports_before_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    times_s: list[float] = []
+    monkeypatch.setattr(study.time, 'monotonic', lambda: times_s[-1])
+    (planned,) = short_runs(kinds=['cyclic'])
+    process = RunProcess()
+    run = StudyRun(planned, 'running', process=process)
+
+    def follow(time_s: float) -> None:
+        times_s.append(time_s)
+        run.follow()
+
+    follow(6.0)
+    process.pid = 1
+    follow(10.0)
+    assert (run.seconds, run.since_s) == (4.0, 4.0)
+    recorded = TradeoffCurve(Run('a', 'cyclic', 'baseline'), [point(epoch=2.0, wall_clock_total_s=3.0)])
+    Path(planned.folder).mkdir(parents=True)
+    recorded.write(Path(planned.folder, 'curve.json'))
+    follow(11.0)
+    follow(13.0)
+    assert (run.seconds, run.since_s, run.points, run.pace_s) == (7.0, 2.0, 1, 1.5)
