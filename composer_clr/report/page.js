@@ -50,8 +50,9 @@
       hoverlabel: {bgcolor: css('--shade'), bordercolor: css('--line'), font: {color: css('--ink')}},
       modebar: {bgcolor: 'rgba(0,0,0,0)', color: css('--muted'), activecolor: css('--accent')},
       legend: narrow.matches
-        ? {orientation: 'h', x: 0, y: -0.24, yanchor: 'top', entrywidth: 1, entrywidthmode: 'fraction'}
-        : {x: 1.02, y: 1, xanchor: 'left'},
+        ? {orientation: 'h', x: 0, y: -0.24, yanchor: 'top', tracegroupgap: 0,
+           entrywidth: 1, entrywidthmode: 'fraction'}
+        : {x: 1.02, y: 1, xanchor: 'left', tracegroupgap: 0},
       showlegend: true, dragmode: narrow.matches ? false : 'zoom', hovermode: 'closest',
       xaxis: {...lines, ...ticks, title: {text: shown.title}, type: scale, autorange: true},
       yaxis: {...lines, autorange: true},

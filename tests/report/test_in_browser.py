@@ -106,6 +106,8 @@ def test_on_a_phone_no_part_is_wider_than_the_page(browser, pages):
     browser.until(f'{DRAWN} === 6')
     assert browser.value('document.documentElement.scrollWidth') <= 400
     assert browser.value('document.querySelector("#curves .legend").getBoundingClientRect().right') <= 400
+    # A legend that is cut has a scroll bar of some height.
+    assert browser.value('document.querySelector("#curves .scrollbar").getBoundingClientRect().height') == 0
 
 
 def test_in_the_dark_lines_can_be_seen(browser, pages):
