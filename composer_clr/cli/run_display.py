@@ -166,7 +166,9 @@ class _Paces:
         known = [time for time in times if time is not None]
         if not known or len(known) < len(times):
             return None
-        return max(*known, sum(known) / max(1, sum(run.state == 'running' for run in self._runs)))
+        # Also between the end of a run and the start of the next one in its place.
+        places = {run.slot for run in self._runs if run.seconds or run.state == 'running'}
+        return max(*known, sum(known) / max(1, len(places)))
 
 
 def _alike(run: StudyRun) -> list[tuple[str, ...]]:

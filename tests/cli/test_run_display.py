@@ -14,7 +14,7 @@ from composer_clr.recipes.schema import RecipeError
 REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder'
 
 
-def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None, since_s=0.0, **planned):
+def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None, since_s=0.0, slot=0, **planned):
     method, kind, seed = (planned.pop(key, value) for key, value in (('method', 'LS'), ('kind', 'cyclic'), ('seed', 1)))
     recipe = SimpleNamespace(
         snapshot=SimpleNamespace(method=method), curve_kind=kind, max_duration='8ep', seed=seed, run_name=name
@@ -25,6 +25,7 @@ def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None, si
         state=state,
         seconds=seconds,
         since_s=since_s,
+        slot=slot,
         reason=reason,
         points=points,
         pace_s=pace_s,
@@ -51,7 +52,7 @@ def test_the_live_view_has_what_is_done_and_what_runs_with_the_time_left():
     runs = [
         run('one', 'done', 14.0, points=2, pace_s=1.5),
         run('two', 'running', 5.0, points=1, pace_s=1.25, since_s=1.0, seed=2),
-        run('three', 'running', 1.0, since_s=1.0, kind='standard', troughs=[8]),
+        run('three', 'running', 1.0, since_s=1.0, slot=1, kind='standard', troughs=[8]),
         run('four', 'failed', 3.0, 'diverged'),
         run('five'),
     ]
@@ -80,10 +81,13 @@ class TestTimeLeft:
         assert left([fast, slow, run('three', method='CutMix', unit='ba')]) == [None]
 
     def test_runs_side_by_side_take_no_less_than_the_longest(self):
-        runs = [run(f'{number}', 'running', points=1, pace_s=1.0) for number in range(4)]
+        runs = [run(f'{number}', 'running', points=1, pace_s=1.0, slot=number) for number in range(4)]
         assert left(runs)[0] == '0:00:04'
         assert left([*runs, run('last', length=1, troughs=[1])])[0] == '0:00:04'
         assert left([*runs, *(run(f'{number}') for number in range(4, 12))])[0] == '0:00:20'
+        # One of the four has ended, and the next has not been started in its place.
+        runs[0].state, runs[0].seconds = 'done', 8.0
+        assert left([*runs, *(run(f'{number}') for number in range(4, 12))])[0] == '0:00:19'
 
     def test_of_a_race_it_is_that_of_the_stage(self):
         runs = [run('one', 'running', points=1, pace_s=1.0), run('two', 'held')]
