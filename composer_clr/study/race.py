@@ -75,6 +75,7 @@ def seed_deviation(samples: Sequence[Array]) -> tuple[float, int]:
 
     It is pooled over methods and over the last three troughs, those that the rule looks at. The troughs of a run go up
     and down together, so a method with :math:`n` seeds counts :math:`n - 1` degrees of freedom, however many they are.
+    One method whose seeds differ much widens the margins of all, so that fewer are stopped; ``--sigma`` states them.
 
     Args:
         samples (Sequence[Array]): Of each method, shape ``(seeds, troughs)``.
