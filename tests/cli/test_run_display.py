@@ -214,6 +214,8 @@ def test_failures_are_listed_with_reason_and_log(terminal, tmp_path, monkeypatch
         (['quickstart/digits', 'checkpoint.autoresume=false'], 'checkpoint.autoresume=false: is set by run'),
         (['quickstart/digits', '--seeds', 'a'], '--seeds a: must be whole numbers'),
         (['quickstart/digits', '--devices', ''], "--devices '': names no GPU"),
+        (['quickstart/digits', '--devices', '0', '--slurm', 'jobs'], '--devices 0: Slurm gives each job its GPUs'),
+        (['quickstart/digits', '--sbatch', '--time=1'], "--sbatch '--time=1': is for --slurm"),
         (['quickstart/digits', '--devices', '0', '--ranks', '2'], '--devices 0: a run of 2 ranks needs 2 GPUs'),
     ],
 )
