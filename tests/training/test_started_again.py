@@ -131,7 +131,7 @@ def test_a_study_under_other_settings_is_refused_before_anything_is_trained(caps
     assert main([*DIGITS, 'max_duration=4ep']) == 0
     before = files()
     folder = 'runs/quickstart/digits-baseline-cyclic-4ep-seed17'
-    assert run().output == '1 run, 1 of them complete\n'
+    assert run('--no-page').output.splitlines()[0] == '1 run, 1 of them complete'
     for command in ('run', 'sweep'):
         refused = run('optimizer.lr=0.05', command=command)
         assert isinstance(refused.exception, RecipeError)
