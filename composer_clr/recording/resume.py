@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from composer.algorithms.sam import SAMOptimizer
 from composer.core import State
 
 from composer_clr.curves.curve import Run
@@ -113,6 +112,8 @@ def _lost_state(state: State) -> list[Difference]:
 
     Composer's SAM wraps the optimizer after a checkpoint is loaded, and saves the state of the wrapper alone.
     """
+    from composer.algorithms.sam import SAMOptimizer  # Composer imports its algorithms at its first event
+
     if state.timestamp.batch == 0 or not any(isinstance(one, SAMOptimizer) for one in state.optimizers):
         return []
     return [Difference('optimizer.state', 'as trained', "lost: checkpoints of Composer's SAM do not keep it")]
