@@ -118,16 +118,16 @@ def compare(
         strict=strict,
     )
     report([f'left out: {error}' for error in study.left_out])
-    placed = Equivalents.of(study, strict=strict) if equivalent else None
+    placed = Equivalents.of(study, alignment, strict=strict) if equivalent else None
     try:
         compared = compare_study(study, alignment, strict=strict)
     except CurveError as error:
         if placed is None:
             raise
-        write_json(json_file, placed.record(alignment))
+        write_json(json_file, placed.record())
         show_lines([*placed.lines(), f'no comparison: {error}'], json_file, form=table_format)
         return
-    write_json(json_file, record(compared, resolve=resolve) | (placed.record(alignment) if placed else {}))
+    write_json(json_file, record(compared, resolve=resolve) | (placed.record() if placed else {}))
     show_lines(verdict_lines(compared), json_file, form=table_format)
     found = findings(compared)
     tables = [*mean_tables(compared, found), *(point_tables(study, found) if points else ())]
@@ -136,9 +136,10 @@ def compare(
         show(table, notes, json_file, form=table_format)
     if placed is not None:
         measured = {(name, kind): one.gap for kind, of in compared.kinds.items() for name, one in of.methods.items()}
-        for table in equivalent_tables(study, measured, placed.gaps(alignment), points=points):
+        for table in equivalent_tables(study, measured, placed.gaps, points=points) if placed.gaps else ():
             show(table, [], json_file, form=table_format)
-        show_lines(placed.lines(), json_file, form=table_format)
+        without = [f'without a standard curve there: {curve_names(placed.left_out)}'] if placed.left_out else []
+        show_lines([*placed.lines(), *without], json_file, form=table_format)
 
 
 def mean_tables(compared: Comparison, found: Sequence[Finding]) -> Iterator[Table]:

@@ -117,6 +117,13 @@ def plot(
         raise CurveError(f'--size {size}: must be from 0.5 to 50 inches')
     limits = {'xlim': _pair('--xlim', xlim, ','), 'ylim': _pair('--ylim', ylim, ',')}
     taken = options_of(figure)
+    if equivalent and figure not in _OF_LENGTHS:
+        raise CurveError(
+            f'figure {figure} has no equivalent lengths: remove --equivalent (it is for {", ".join(_OF_LENGTHS)})'
+        )
+    check_sigma(sigma)
+    if sigma is not None and not forecast:
+        raise CurveError('--sigma is of forecasts: pass --forecast too')
     options: dict[str, Any] = {'errors': errors, 'point_labels': point_labels}
     pairing = {'mode': align, 'axis': axis, 'tolerance': tolerance}
     pairing = {name: value for name, value in pairing.items() if value is not None}
@@ -131,16 +138,13 @@ def plot(
         options['method'] = one_method
     curves = read_curves(runs, strict, axis)
     read = amounts(curves)
-    if figure in ('1C', '2', 'S2', 'gap'):
+    if figure in _OF_LENGTHS:
         # These figures show the curves of averaged weights too.
         curves = with_averaged(curves, metric)
-    if equivalent and figure not in _OF_LENGTHS:
-        raise CurveError(
-            f'figure {figure} has no equivalent lengths: remove --equivalent (it is for {", ".join(_OF_LENGTHS)})'
-        )
-    check_sigma(sigma)
     beside = (baseline or BASELINE,) if figure in ('2', '3') else ()
-    kept = chosen(curves, methods, kinds, beside=beside, beside_kinds=(STANDARD,) if figure == 'gap' else ())
+    kept = chosen(
+        curves, methods, kinds, beside=beside, beside_kinds=(STANDARD,) if figure == 'gap' or equivalent else ()
+    )
     if baseline is not None:
         chosen(curves, baseline, None)
     study = Study.of(

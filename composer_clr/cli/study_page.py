@@ -69,8 +69,8 @@ def study_page(
     compared, why = _unless_refused(partial(compare, study, alignment, strict=strict), strict)
     placed, lengths = None, Section()
     if equivalent:
-        placed, refused = _unless_refused(partial(Equivalents.of, study, strict=strict), strict)
-        lengths = _lengths(study, _gaps(compared), placed, refused, alignment)
+        placed, refused = _unless_refused(partial(Equivalents.of, study, alignment, strict=strict), strict)
+        lengths = _lengths(study, _gaps(compared), placed, refused)
     planes = _planes(curves, metric, study if placed is None else placed.beside(), alignment.axis, options)
     found = forecasts(study, sigma) if forecast else []
     lines = forecast_lines(found)
@@ -156,13 +156,11 @@ def _differences(study: Study, compared: Comparison, planes: Mapping[str, Plane]
     yield Section(title='Cost', tables=[*cost_tables(compared)])
 
 
-def _lengths(
-    study: Study, gaps: Mapping[Key, Differences], placed: Equivalents | None, refused: str, alignment: Alignment
-) -> Section:
+def _lengths(study: Study, gaps: Mapping[Key, Differences], placed: Equivalents | None, refused: str) -> Section:
     title = 'Equivalent lengths'
     if placed is None:
         return Section(title=title, notes=[refused])
-    means, *points = equivalent_tables(study, gaps, placed.gaps(alignment), points=True)
+    means, *points = equivalent_tables(study, gaps, placed.gaps, points=True)
     return Section(title=title, tables=[means], notes=placed.lines(), folded=[(_EVERY_POINT, points)])
 
 

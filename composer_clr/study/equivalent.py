@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -215,20 +216,23 @@ class Equivalents:
 
     Attributes:
         study (Study): The study.
+        alignment (Alignment): How points are paired with the standard curves.
         found (dict[str, Calibration]): By kind of curve.
         refused (dict[str, str]): Why other kinds with restarts have none.
     """
 
     study: Study
+    alignment: Alignment
     found: dict[str, Calibration]
     refused: dict[str, str]
 
     @classmethod
-    def of(cls, study: Study, *, strict: bool = True) -> Equivalents:
+    def of(cls, study: Study, alignment: Alignment | None = None, *, strict: bool = True) -> Equivalents:
         """Measures kappa of each kind of curve with restarts: :func:`calibrate`.
 
         Args:
             study (Study): The study.
+            alignment (Alignment | None): How points are paired. Default: ``None``, interpolation.
             strict (bool): Whether a kind without a kappa raises; if not, only where none has one. Default: ``True``.
 
         Raises:
@@ -245,10 +249,11 @@ class Equivalents:
         if not found:
             none = 'no run has restarts, so each point stands for its own length: name cyclic runs'
             raise CurveError(next(iter(refused.values()), none))
-        return cls(study, found, refused)
+        return cls(study, alignment or Alignment(), found, refused)
 
-    def gaps(self, alignment: Alignment | None = None) -> dict[tuple[str, str], Differences]:
-        """Returns the gaps to the standard curves of points that are placed at their equivalent lengths.
+    @cached_property
+    def gaps(self) -> dict[tuple[str, str], Differences]:
+        """The gaps to the standard curves of points that are placed at their equivalent lengths.
 
         Their counts are those that they were trained to, their positions the equivalent lengths. Curves without a
         standard one, or that do not meet it, are left out.
@@ -259,7 +264,7 @@ class Equivalents:
             if kind in self.found and standard is not None:
                 with suppress(CurveError):
                     moved = self._placed(curve)
-                    there = gap_to_standard(moved, standard, alignment or Alignment())
+                    there = gap_to_standard(moved, standard, self.alignment)
                     own = dict(zip(moved.count.tolist(), curve.count.tolist(), strict=True))
                     counts = {
                         name: np.array([own[length] for length in getattr(there, name).tolist()])
@@ -267,6 +272,11 @@ class Equivalents:
                     }
                     placed[method, kind] = replace(there, **counts)
         return placed
+
+    @property
+    def left_out(self) -> list[str]:
+        """The names of curves that have equivalent lengths, but no gap."""
+        return [str(curve) for key, curve in self.study.curves.items() if key[1] in self.found and key not in self.gaps]
 
     def beside(self) -> Study:
         """Returns the study with the calibrated curves a second time, at equivalent lengths, of a kind of their own."""
@@ -296,14 +306,13 @@ class Equivalents:
                 lines.append(f'{kind}: no run records its schedule, so its points are taken for all its troughs')
         return [*lines, *self.refused.values()]
 
-    def record(self, alignment: Alignment | None = None) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Returns kappas and gaps as strict JSON has them: what ``compare --equivalent --json`` adds to its record."""
-        placed = self.gaps(alignment)
         written = {
             kind: {
                 **{'kappa': one.kappa, 'interval': _interval(one.low, one.high), 'seeds': one.seeds},
                 **{'method': one.method, one.axis: one.at, 'troughs_recorded': one.recorded},
-                'gap': {method: _gap_record(gap, one.axis) for (method, of), gap in placed.items() if of == kind},
+                'gap': {method: _gap_record(gap, one.axis) for (method, of), gap in self.gaps.items() if of == kind},
             }
             for kind, one in self.found.items()
         }

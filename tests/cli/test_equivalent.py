@@ -80,6 +80,15 @@ def test_plot_draws_them_too_and_says_kappa(cyclic_and_standard, call, capsys):
     assert 'MX, cyclic at equivalent lengths' in Path('curve.svg').read_text()
     assert call('plot', 'study.csv', '--equivalent', '--figure', '3D', '-o', 'curve.svg') == 2
     assert 'figure 3D has no equivalent lengths' in capsys.readouterr().err
+    assert call('plot', 'study.csv', '--sigma', '0.1', '-o', 'curve.svg') == 2
+    assert '--sigma is of forecasts: pass --forecast too' in capsys.readouterr().err
+
+
+def test_a_method_without_standard_runs_is_named(cyclic_and_standard, call, capsys):
+    rows = [line for line in Path('study.csv').read_text().splitlines() if not line.startswith('standard,MX')]
+    Path('some.csv').write_text('\n'.join(rows) + '\n')
+    assert call('compare', 'some.csv', '--equivalent') == 0
+    assert capsys.readouterr().out.splitlines()[-2] == 'without a standard curve there: MX, cyclic'
 
 
 def test_plot_draws_forecasts_and_says_why_there_is_none(cyclic_and_standard, call, capsys):

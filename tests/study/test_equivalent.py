@@ -10,7 +10,6 @@ from scipy import optimize, stats
 from scipy.interpolate import PchipInterpolator
 
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.study.alignment import Alignment
 from composer_clr.study.equivalent import EQUIVALENT, Equivalents, calibrate, equivalent_lengths, mean_distance
 from composer_clr.study.table import Study
 from tests.helpers.paper import paper_curves
@@ -167,7 +166,7 @@ class TestEquivalents:
         ]
         shown = study(0.73, more=standard)
         placed = Equivalents.of(shown)
-        gap = placed.gaps(Alignment())['baseline', 'cyclic']
+        gap = placed.gaps['baseline', 'cyclic']
         lengths = slow_lengths(TROUGHS, placed.found['cyclic'].kappa)
         knots = np.log([12, 24, 32, 50, 200])
         expected = [
@@ -183,7 +182,8 @@ class TestEquivalents:
     def test_one_run_of_the_baseline_serves_all_methods_and_times_move_alike(self):
         other = run('MX', 'cyclic', [(e, 0.5 + i / 50) for i, e in enumerate(TROUGHS)], 0, 'm')
         placed = Equivalents.of(study(0.73, more=[other]))
-        assert list(placed.gaps()) == []  # one standard run is no curve to lie beside
+        assert placed.gaps == {}  # one standard run is no curve to lie beside
+        assert placed.left_out == ['MX, cyclic', 'baseline, cyclic']
         moved = placed.beside().curves['MX', f'cyclic{EQUIVALENT}']
         assert moved.count == pytest.approx(slow_lengths(TROUGHS, placed.found['cyclic'].kappa))
         assert moved.mean('time_s') == pytest.approx(100 * moved.count)
@@ -224,7 +224,7 @@ class TestPaper:
         assert (one.at, one.method) == (31.0, 'baseline')
         assert one.kappa == pytest.approx(0.74, abs=0.01)
         as_trained = replace(one, kappa=1.0)
-        both = [replace(placed, found={'cyclic': kappa}).gaps() for kappa in (as_trained, one)]
+        both = [replace(placed, found={'cyclic': kappa}).gaps for kappa in (as_trained, one)]
         distances = np.array([[mean_distance(gap) for gap in of_kappa.values()] for of_kappa in both])
         assert distances.shape == (2, 8)
         assert distances[0].mean() == pytest.approx(before, abs=1e-3)
