@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composer_clr.cli.forecast import check_sigma
-from composer_clr.cli.options import OwnCode, command_line, notes_on_stderr
+from composer_clr.cli.options import OwnCode, check_sigma, command_line, notes_on_stderr
 from composer_clr.recipes.methods import split_methods
 from composer_clr.recipes.schema import RecipeError
+
+if TYPE_CHECKING:
+    from composer_clr.training.race import Race
+    from composer_clr.training.study import StudyRun
 
 __all__ = ['Kinds', 'Methods', 'Recipes', 'Seeds', 'run', 'study_arguments']
 
@@ -155,16 +159,7 @@ def run(
     runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
     judge = Race(runner.runs, metric=metric, sigma=sigma) if race else None
     if slurm is not None:
-        from composer_clr.training.slurm import write_job_arrays
-
-        if judge is not None:
-            judge.advance()
-        waiting = [each.planned for each in runner.runs if each.state == 'waiting']
-        number, submit = write_job_arrays(waiting, slurm, jobs=jobs, ranks=ranks, sbatch=sbatch)
-        if judge is not None:
-            typer.echo('\n'.join(judge.lines()))
-        again = '' if judge is None else ', then this command again'
-        typer.echo(f'{number} of {len(planned)} runs' + (f': {submit}{again}' if number else ' to do'))
+        _write_arrays(runner.runs, judge, slurm, jobs=jobs, ranks=ranks, sbatch=sbatch)
         return
     check_devices(gpus)
     of_study = RunPage(runner.runs, command_line(context), equivalent=calibrate) if page else None
@@ -189,3 +184,16 @@ def run(
         raise typer.Exit(128 + runner.interrupted)
     if failed:
         raise typer.Exit(1)
+
+
+def _write_arrays(runs: Sequence[StudyRun], judge: Race | None, folder: Path, **options: Any) -> None:
+    """Writes the runs that are to be trained as job arrays of Slurm: in a race, those of the next stage."""
+    from composer_clr.training.slurm import write_job_arrays
+
+    if judge is not None:
+        judge.advance()
+    number, submit = write_job_arrays([run.planned for run in runs if run.state == 'waiting'], folder, **options)
+    if judge is not None:
+        typer.echo('\n'.join(judge.lines()))
+    again = '' if judge is None else ', then this command again'
+    typer.echo(f'{number} of {len(runs)} runs' + (f': {submit}{again}' if number else ' to do'))

@@ -89,7 +89,7 @@ _STOP = TypeAdapter(Stop)
 
 
 def stop_notes(runs: Sequence[TradeoffCurve]) -> list[str]:
-    """Returns a line per method that a race has stopped and that has not gone on since."""
+    """Returns one line for each method that a race has stopped, unless it was trained further since."""
     notes: dict[str, None] = {}
     for run in runs:
         try:

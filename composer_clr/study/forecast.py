@@ -173,7 +173,7 @@ def refusal(values: npt.ArrayLike, ceiling: float | None = None) -> str:
 
 
 def forecasts(study: Study, sigma: float | None = None) -> list[Forecast]:
-    r"""Returns the forecast of each curve of a study, or why there is none: :func:`next_value` and :func:`refusal`.
+    r"""Returns the forecast of each curve of a study by :func:`next_value`, or the reason of :func:`refusal`.
 
     Values are taken at :math:`T, T/2, T/4` of the last point, in the logarithm of the length between points that are
     within 5% of these, over the seeds that the curve is followed along. The noise of a value is :math:`s / \sqrt n`,

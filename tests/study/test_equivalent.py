@@ -182,7 +182,7 @@ class TestEquivalents:
     def test_one_run_of_the_baseline_serves_all_methods_and_times_move_alike(self):
         other = run('MX', 'cyclic', [(e, 0.5 + i / 50) for i, e in enumerate(TROUGHS)], 0, 'm')
         placed = Equivalents.of(study(0.73, more=[other]))
-        assert placed.gaps == {}  # one standard run is no curve to lie beside
+        assert placed.gaps == {}  # a single standard run is not a curve, so there are no gaps
         assert placed.left_out == ['MX, cyclic', 'baseline, cyclic']
         moved = placed.beside().curves['MX', f'cyclic{EQUIVALENT}']
         assert moved.count == pytest.approx(slow_lengths(TROUGHS, placed.found['cyclic'].kappa))
