@@ -260,7 +260,7 @@ class LoggedRun:
             return None
         # The end of training logs its epoch too, later than it started.
         lengths = steps[epochs >= 1] / epochs[epochs >= 1]
-        if not len(lengths):
+        if not len(lengths) or lengths.min() <= 0:
             raise CurveError(
                 f'{self}: the length of an epoch cannot be determined from {_EPOCH!r}: pass --batches-per-epoch'
             )

@@ -152,6 +152,7 @@ def test_steps_and_epochs_that_count_from_0():
         ({ACC: None}, {}, 'did not log a metric of an evaluation.*--metric'),
         ({'time/train': None}, {}, 'did not log training time.*SpeedMonitor.*--time-key'),
         ({'time/epoch': None}, {}, 'length of an epoch cannot be.*--batches-per-epoch'),
+        ({'time/epoch': {0: 1, 3: 2}}, {'first_step': 1}, 'length of an epoch cannot be.*--batches-per-epoch'),
         ({'_timestamp': None}, {}, "unit of 'time/train' cannot be determined: pass --time-unit"),
         ({LR: {1: 1, 2: 1, 3: 1}}, {}, 'no trough: constant, or stopped before'),
         ({ACC: {1: 0.1}}, {}, 'no evaluation with a training time at any of its 2 troughs'),
