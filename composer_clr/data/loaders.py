@@ -90,7 +90,9 @@ def sampled(
 ) -> DataSpec:
     """Returns this rank's share: shuffled and in whole batches for training, every sample once for evaluation."""
     sampler = dist.get_sampler(dataset, shuffle=train, drop_last=train, seed=order_seed(seed))
-    loaded = Loader(dataset, batch_size, sampler=sampler, drop_last=train, **loader)
+    # Iterating draws a number: from the evaluation's own generator, so that evaluating more often trains no other run.
+    generator = None if train else torch.Generator()
+    loaded = Loader(dataset, batch_size, sampler=sampler, drop_last=train, generator=generator, **loader)
     return DataSpec(loaded, microbatch_transforms=on_device)
 
 

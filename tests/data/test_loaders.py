@@ -32,6 +32,17 @@ def test_every_epoch_of_every_seed_has_an_order_of_its_own():
     assert orders(17, 5) == found[5:10]
 
 
+def test_evaluating_draws_nothing_from_the_generator_that_training_draws_from():
+    samples = TensorDataset(torch.arange(40))
+    train, held_out = (spec.dataloader for spec in dataspecs(samples, samples, 4, 4, 17))
+    before = torch.get_rng_state()
+    assert len(list(held_out)) == 10
+    assert torch.equal(torch.get_rng_state(), before)
+    # As torch does by default.
+    assert len(list(train)) == 10
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
 def build(*overrides: str) -> Trainer:
     return build_trainer(load_recipe('quickstart/digits', [*RUN, *overrides]))
 
