@@ -104,7 +104,7 @@ def run(
         float | None,
         typer.Option(
             hidden=True,
-            help='For --race: standard deviation of a run between seeds, in points of a fraction; by default measured.',
+            help='For --race: standard deviation of a run between seeds, as --sigma of forecast; by default measured.',
         ),
     ] = None,
     metric: Annotated[

@@ -34,7 +34,8 @@ class Stop:
         most (float): What it could have reached at most by the last trough, noise included.
         leader (str): The method that led.
         leader_value (float): Its best mean so far.
-        sigma (float): The standard deviation of one value between seeds, in percentage points of a fraction.
+        sigma (float): The standard deviation of one value between seeds: in percentage points of a fraction, as a
+            fraction of a perplexity.
         is_stated (bool): Whether ``sigma`` was stated, and not measured.
         started_at (str | None): When the run had started, so that a run that starts over is not taken for it. Default:
             ``None``, as of a run that does not tell.

@@ -16,15 +16,16 @@ from composer_clr.curves.settings import settings_of
 from composer_clr.study.alignment import weights
 from composer_clr.study.curve import Curve
 from composer_clr.study.estimates import TIE, Array, figures, student_t
+from composer_clr.study.noise import seed_deviation
 from composer_clr.study.table import Study
 from composer_clr.utils.errors import listed
 
-__all__ = ['Forecast', 'forecast_record', 'forecasts', 'next_value', 'refusal']
+__all__ = ['DOUBLE_WITHIN', 'Forecast', 'forecast_record', 'forecasts', 'next_value', 'refusal']
 
 _LEVEL = 0.9
 _POINTS = 4
-# How far a point may be from the length that would double, relatively.
-_NEAR = 0.05
+# How far a length may be from the one that would double, relatively.
+DOUBLE_WITHIN = 0.05
 # A later gain over the one before, from which on the curve is not seen to bend.
 _BENDS = 0.7
 # What part of the error that is left the last doubling may have removed.
@@ -177,9 +178,9 @@ def forecasts(study: Study, sigma: float | None = None) -> list[Forecast]:
 
     Values are taken at :math:`T, T/2, T/4` of the last point, in the logarithm of the length between points that are
     within 5% of these, over the seeds that the curve is followed along. The noise of a value is :math:`s / \sqrt n`,
-    with :math:`s^2 = \sum_i \sum_j (y_{ij} - \bar y_j)^2 / \nu` over the seeds and all points of the curve and
-    :math:`\nu = \sum_j (n_j - 1)`: at one point, two or three seeds hardly show it. The ceiling is 1 of what lies in
-    [0, 1] and 100 of percentages; of errors in these units 0 is the best; of losses and others none is known.
+    with :math:`s` and its degrees of freedom by :func:`.seed_deviation` over all points of the curve. The ceiling is 1
+    of what lies in [0, 1] and 100 of percentages; of errors in these units 0 is the best; of losses and others none is
+    known.
 
     Refused are also points that share one decay (a training log), fewer than 4 points, lengths that do not double, and
     one seed without a ``sigma``. There is no forecast of more than one doubling.
@@ -195,7 +196,9 @@ def forecasts(study: Study, sigma: float | None = None) -> list[Forecast]:
 def _forecast(study: Study, curve: Curve, sigma: float | None) -> Forecast:
     followed = curve.followed
     count, last = followed.count, float(study.values(followed).value[-1])
-    deviation, freedom = _noise(curve) if sigma is None else (sigma / study.scale, math.inf)
+    # Of gains: where the points of a run go up and down together, their noise cancels.
+    measured = seed_deviation([curve.value], points_go_together=False)
+    deviation, freedom = measured if sigma is None else (sigma / study.scale, math.inf)
     at, _ = weights(count[-1] / 2.0 ** np.arange(_POINTS - 1, -1, -1), count)
     found = figures(curve.sign * followed.value, at)
     refused = _unfit(curve, count) or refusal(found.value, _ceiling(study))
@@ -223,18 +226,11 @@ def _unfit(curve: Curve, count: Array) -> str:
         return refusal(count)
     wanted = count[-1] / 2.0 ** np.arange(_POINTS - 1, 0, -1)
     apart = np.abs(np.log(count[:, None] / wanted)).min(axis=0)
-    missing = wanted[apart > math.log1p(_NEAR)]
+    missing = wanted[apart > math.log1p(DOUBLE_WITHIN)]
     if len(missing):
         lengths = listed(count_labels([float(f'{one:.4g}') for one in missing], curve.axis))
-        return f'its points do not double: none is within {_NEAR:.0%} of {lengths} {PLURALS[curve.axis]}'
+        return f'its points do not double: none is within {DOUBLE_WITHIN:.0%} of {lengths} {PLURALS[curve.axis]}'
     return ''
-
-
-def _noise(curve: Curve) -> tuple[float, float]:
-    """Returns the standard deviation of a run between seeds, pooled over the points, and its degrees of freedom."""
-    freedom = np.maximum((~np.isnan(curve.value)).sum(axis=0) - 1, 0).sum()
-    squares = np.nansum((curve.value - curve.mean()) ** 2)
-    return math.sqrt(squares / freedom) if freedom else math.nan, float(freedom)
 
 
 def _ceiling(study: Study) -> float | None:

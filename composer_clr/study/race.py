@@ -12,14 +12,15 @@ import numpy as np
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.curves.stops import Stop
 from composer_clr.study.estimates import Array, student_t
+from composer_clr.study.forecast import DOUBLE_WITHIN
+from composer_clr.study.noise import seed_deviation
 from composer_clr.study.table import Study
 from composer_clr.utils.errors import UserError
 
-__all__ = ['FIRST_STOP', 'check_doublings', 'decide', 'hopeless', 'seed_deviation']
+__all__ = ['FIRST_STOP', 'check_doublings', 'decide', 'hopeless']
 
 # The number of the first trough at which a method may be stopped.
 FIRST_STOP = 4
-_DOUBLE_WITHIN = 0.05
 _ONE_SIDED = 0.95
 
 
@@ -70,26 +71,6 @@ def hopeless(values: Array, left: int, sigma: Array, quantile: float = 1.645) ->
     return Judged(stopped, most, leader, float(best[leader]))
 
 
-def seed_deviation(samples: Sequence[Array]) -> tuple[float, int]:
-    """Returns the standard deviation of one value between seeds, and its degrees of freedom.
-
-    It is pooled over methods and over the last three troughs, those that the rule looks at. The troughs of a run go up
-    and down together, so a method with :math:`n` seeds counts :math:`n - 1` degrees of freedom, however many they are.
-    One method whose seeds differ much widens the margins of all, so that fewer are stopped; ``--sigma`` states them.
-
-    Args:
-        samples (Sequence[Array]): Of each method, shape ``(seeds, troughs)``.
-
-    Example:
-        >>> seed_deviation([np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 5.0]]), np.array([[1.0, 2.0, 3.0]])])
-        (0.816496580927726, 1)
-    """
-    several = [one[:, -3:] for one in samples if len(one) > 1]
-    squares = sum(float(np.square(one - one.mean(axis=0)).mean(axis=1).sum()) for one in several)
-    freedom = sum(len(one) - 1 for one in several)
-    return math.sqrt(squares / freedom) if freedom else math.nan, freedom
-
-
 def check_doublings(troughs: Sequence[int], unit: str) -> None:
     """Refuses troughs that a race cannot be decided at: fewer than five, or lengths that do not double.
 
@@ -108,7 +89,7 @@ and a race is decided by doublings: pass t_mult=2 and a warmup as long as t_0, o
             'a longer max_duration, or a shorter schedule.t_0'
         )
     for before, trough in pairwise(troughs[1:]):
-        if abs(trough / before / 2 - 1) > _DOUBLE_WITHIN:
+        if abs(trough / before / 2 - 1) > DOUBLE_WITHIN:
             raise UserError(
                 f'--race: the trough at {trough}{unit} is at {trough / before:.3g} times the length of the one before, '
                 'and a race is decided by doublings: pass t_mult=2 and a warmup as long as t_0, or cycle_ends'
@@ -120,56 +101,54 @@ def decide(
 ) -> list[Stop]:
     """Judges the methods of runs that have all been trained to one trough, and returns why it stops the hopeless ones.
 
-    A method is the mean over its seeds. The noise of one value is ``sigma`` where it is stated, else that of
-    :func:`seed_deviation` with the quantile of Student's t distribution; that of a mean is less by the square root of
-    its seeds.
+    A method is the mean over its seeds. The noise of one value is ``sigma`` where it is stated, else that between the
+    seeds of all methods at the last three troughs, those that the rule looks at, by :func:`.seed_deviation` and the
+    quantile of Student's t distribution. One method whose seeds differ much widens the margins of all, so that fewer
+    are stopped. The noise of a mean is less by the square root of its seeds.
 
     Args:
         runs (Sequence[TradeoffCurve]): Their curves up to that trough.
         trough (str): The trough as a time string.
         left (int): The number of troughs that are left.
         metric (str | None): ``label/metric``. Default: ``None``, that of :func:`~.metrics.default_metric`.
-        sigma (float | None): The standard deviation of one value between seeds: in percentage points of a
-            fraction, else in the metric's own unit. Default: ``None``, measured.
+        sigma (float | None): The standard deviation of one value between seeds, as :func:`.forecasts` takes it.
+            Default: ``None``, measured.
 
     Raises:
         CurveError: If the runs cannot be compared, or neither two seeds nor ``sigma`` tell the noise.
     """
     study = Study.of(runs, metric, all_seeds=True)
-    sign = -1.0 if study.lower_is_better else 1.0
-    samples = [curve.value[curve.has] for curve in study.curves.values()]
-    methods = [method for method, _ in study.curves]
+    curves = list(study.curves.values())
+    samples = [curve.value[curve.has] for curve in curves]
+    methods = [curve.method for curve in curves]
     points = {*(len(run.points) for run in runs), *(one.shape[1] for one in samples)}
     if len(points) > 1 or any(np.isnan(one).any() for one in samples):
         raise CurveError(f'--race: not every run has a value of {study.metric} at every trough up to {trough}')
     if len(set(methods)) < len(methods):
-        raise CurveError(f'--race: two kinds of curve are of one method: {", ".join(map(str, study.curves.values()))}')
-    deviation, freedom = seed_deviation(samples)
-    if sigma is None and not freedom:
+        raise CurveError(f'--race: two kinds of curve are of one method: {", ".join(map(str, curves))}')
+    # The levels are compared, so that points that go up and down together do not tell the noise several times.
+    measured, known = seed_deviation([one[:, -3:] for one in samples], points_go_together=True)
+    if sigma is None and not known:
         raise CurveError('--race: the noise is not known from one seed: pass two --seeds, or --sigma such as 0.1')
-    means = np.array([one.mean(axis=0) for one in samples])
-    # What a difference of the study's values is in the unit of sigma: of logarithms, to first order.
-    unit = np.exp(means[:, -1]) if study.is_ratio else np.full(len(means), study.scale)
-    of_value = np.full(len(means), deviation) if sigma is None else sigma / unit
-    quantile = float(student_t(freedom if sigma is None else math.inf, _ONE_SIDED))
-    judged = hopeless(sign * means, left, of_value / np.sqrt([len(one) for one in samples]), quantile)
-
-    def in_unit(value: float) -> float:
-        return math.exp(value) if study.is_ratio else value
-
+    deviation, freedom = (measured, known) if sigma is None else (sigma / study.scale, math.inf)
+    turned = np.array([curve.sign * curve.mean() for curve in curves])
+    of_mean = deviation / np.sqrt([len(one) for one in samples])
+    judged = hopeless(turned, left, of_mean, float(student_t(freedom, _ONE_SIDED)))
+    last, most = (curves[0].in_own_unit(one) for one in (turned[:, -1], judged.most))
+    (leads_with,) = curves[0].in_own_unit([judged.leads_with])
     return [
         Stop(
             method=methods[i],
             trough=trough,
-            points=means.shape[1],
+            points=turned.shape[1],
             metric=study.metric,
             lower_is_better=study.lower_is_better,
             scale=study.scale,
-            value=in_unit(float(means[i, -1])),
-            most=in_unit(sign * float(judged.most[i])),
+            value=last[i],
+            most=most[i],
             leader=methods[judged.leader],
-            leader_value=in_unit(sign * judged.leads_with),
-            sigma=float(of_value[i] * unit[i]),
+            leader_value=leads_with,
+            sigma=deviation * study.scale,
             is_stated=sigma is not None,
         )
         for i in np.flatnonzero(judged.stopped)
