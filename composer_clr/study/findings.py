@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from composer_clr.curves.axes import UNITS, count_labels
 from composer_clr.curves.names import STANDARD
 from composer_clr.study.compare import Comparison
@@ -18,6 +20,8 @@ __all__ = ['Finding', 'findings', 'verdict_lines']
 
 # Methods that a line names with their figures.
 _MOST_SAID = 3
+# Budgets of a kind that have a line each; of more, as of a log of every epoch, those that double do.
+_MOST_BUDGETS = 16
 
 
 class Finding(NamedTuple):
@@ -113,14 +117,25 @@ def verdict_lines(compared: Comparison) -> list[str]:
         if len(methods) > _MOST_SAID and all(one.seeds < 2 for _, one in found):
             lines.append(f'{"" if len(kinds) == 1 else f"{kind}: "}undecided, one seed: train two or more')
             continue
-        counts = sorted({one.at for _, one in found})
+        all_of_them = sorted({one.at for _, one in found})
+        counts = all_of_them if len(all_of_them) <= _MOST_BUDGETS else _doubling(all_of_them)
         for count, label in zip(counts, count_labels(counts, axis), strict=True):
             here = [(method, one) for method, one in found if one.at == count]
             said = [_said(one, method, len(methods) > 1) for method, one in here]
             if len(here) > _MOST_SAID:
                 said = _counted(here)
             lines.append(f'{"" if len(kinds) == 1 else f"{kind}, "}{label} {UNITS[axis]}: {"; ".join(said)}')
+        if len(counts) < len(all_of_them):
+            where = '' if len(kinds) == 1 else f'{kind}: '
+            lines.append(f'{where}{len(all_of_them) - len(counts):,} budgets between these: with --json FILE')
     return lines
+
+
+def _doubling(counts: Sequence[float]) -> list[float]:
+    """Returns the last count, and those nearest to half of it, a quarter, and so on."""
+    at, wanted = np.log(counts), np.log(counts[-1]) - math.log(2) * np.arange(64)
+    kept = {int(np.abs(at - one).argmin()) for one in wanted if one >= at[0]}
+    return [counts[i] for i in sorted(kept)]
 
 
 def _counted(here: Sequence[tuple[str, Verdict]]) -> list[str]:

@@ -86,6 +86,16 @@ def test_what_is_said():
     assert verdict_lines(study(seeds=1, leads=four)) == ['undecided, one seed: train two or more']
 
 
+def test_a_log_of_every_epoch_has_a_line_for_each_doubling():
+    curves = [
+        run(method, 'log', [(float(epoch), 0.5 + epoch / 1000 + 0.01 * (method == 'BP')) for epoch in range(3, 101)], 1)
+        for method in ('baseline', 'BP')
+    ]
+    *lines, more = verdict_lines(compare(Study.of(curves)))
+    assert [line.partition(':')[0] for line in lines] == ['3 ep', '6 ep', '13 ep', '25 ep', '50 ep', '100 ep']
+    assert more == '92 budgets between these: with --json FILE'
+
+
 def test_tiers_are_of_methods_of_which_each_is_decidedly_better_than_the_next():
     compared = study(leads={'A': (0.05, 0.03, 0.0), 'B': (0.0, 0.03, 0.0)})
     curves = {method: curve for (method, _), curve in compared.study.curves.items()}
