@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from composer_clr.averaging.averages import TailAverages
 from composer_clr.averaging.state_file import read_state, weights_in
-from composer_clr.curves.curve import CurveError
+from composer_clr.curves.curve import CurveError, Run
+from composer_clr.recording.run_state import RunState
 from composer_clr.schedule.averages import Window, tail
 
 __all__ = ['Checkpoint', 'averages_at', 'read_checkpoints']
@@ -25,7 +27,7 @@ _MOST_COUNTED = 10**18
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of a run, and when it was saved."""
+    """A checkpoint of a run, when it was saved, and the run as ``ParetoSnapshot`` described it, if it was there."""
 
     path: Path
     run_name: str
@@ -34,6 +36,7 @@ class Checkpoint:
     train_s: float
     lr: float
     algorithms: tuple[str, ...]
+    run: Run | None
 
 
 def read_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
@@ -130,6 +133,7 @@ def _read(path: Path) -> Checkpoint:
             times['total_wct'].total_seconds(),
             float(group['lr']),
             tuple(sorted(name for name, _ in state['algorithms'])),
+            _described(state),
         )
         has_names = all(isinstance(name, str) for name in (checkpoint.run_name, *checkpoint.algorithms))
         counts = all(0 <= count < _MOST_COUNTED for count in checkpoint.counts.values())
@@ -140,3 +144,8 @@ def _read(path: Path) -> Checkpoint:
     if 'train_mode' in group:
         raise CurveError(f'{path}: of a schedule-free run, whose checkpoints hold averages: evaluate its snapshots')
     return checkpoint
+
+
+def _described(state: Mapping[str, Any]) -> Run | None:
+    kept = dict(state.get('callbacks') or ()).get('ParetoSnapshot')
+    return None if kept is None else RunState.from_plain(kept).run

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from composer import Trainer
 from composer.core import State
@@ -17,8 +18,9 @@ from composer_clr.averaging.ensemble import ensemble_curves
 from composer_clr.averaging.state_file import load_network, weights_in
 from composer_clr.averaging.train_batches import TrainBatches
 from composer_clr.averaging.trough_weights import load_tensors
-from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
+from composer_clr.curves.curve import CurveError, Run, TradeoffCurve, TradeoffPoint
 from composer_clr.curves.names import MERGED, shaped_kind
+from composer_clr.curves.settings import RECIPE, Effect, differences, listed_differences, settings_of
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError, ScheduleRecipe
 from composer_clr.recipes.study import ONE_RANK, Ranks, run_folder
@@ -35,6 +37,8 @@ __all__ = ['ensembles_of_recipe', 'merged_curve']
 
 # Training batches on which the statistics of batch norm are recomputed.
 _BN_BATCHES = 50
+# What a curve of averages has of its own, and not of the run that trained the weights.
+_OF_MERGING = ('kind', 'schedule', 'averages', 'callbacks', 'evaluation', 'peak_window', 'snapshot', 'starts_from')
 
 
 def merged_curve(
@@ -82,7 +86,8 @@ def merged_curve(
                 stacklevel=2,
             )
         kind = shaped_kind(MERGED, {'average': {'window': window, 'decay': decay}})
-        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind)
+        run = describe_run(state, cycles, method=recipe.snapshot.method, kind=kind, recipe=recipe.plain())
+        run = replace(run, settings=_settings(run, read[-1]))
         described = {'scheduler': 'merge', 'window': window, 'decay': decay, 'checkpoints': len(read)}
         schedule = {**run.schedule, **described, 'averaged': averaged, 'troughs': at}
         run = replace(run, run_name=f'{read[0].run_name}-{kind}', seed=read[0].seed, schedule=schedule)
@@ -159,6 +164,26 @@ def _marks_reached(cycles: RunSchedule, last: Checkpoint, asked: bool) -> list[i
             stacklevel=3,
         )
     return at
+
+
+def _settings(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns what made the weights: what the checkpoint says, of which the recipe may differ in its schedule alone."""
+    now = run.settings or {}
+    if checkpoint.run is None:
+        # The device and the ranks that trained are not known.
+        return {name: value for name, value in now.items() if Effect.of(name) is not Effect.PACE}
+    found = differences(settings_of(checkpoint.run), settings_of(run))
+    found = [one for one in found if not one.name.removeprefix(f'{RECIPE}.').startswith(_OF_MERGING)]
+    if found:
+        raise CurveError(
+            f"{checkpoint.path}: trained with {listed_differences(found, 'the recipe has')}: pass the run's recipe, "
+            'with the same overrides'
+        )
+    of_run = checkpoint.run.settings or now
+    return {
+        **{name: value for name, value in of_run.items() if not name.startswith(_OF_MERGING)},
+        **{name: value for name, value in now.items() if name.startswith((*_OF_MERGING, RECIPE))},
+    }
 
 
 def _train_batches(trainer: Trainer) -> TrainBatches | None:

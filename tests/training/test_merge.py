@@ -68,6 +68,12 @@ def assert_it_is_the_anytime_curve(folder: Path, within: float) -> None:
         assert (one.epoch, one.sample, one.lr) == (other.epoch, other.sample, other.lr)
         for name, value in one.metrics.items():
             assert value == pytest.approx(other.metrics[name], abs=within)
+    # It knows what made the weights, and of their averages no more than itself.
+    own = ('averages', 'schedule.', 'recipe', 'step_schedulers_every_batch')
+    settings, trained = (
+        {k: v for k, v in (of.run.settings or {}).items() if not k.startswith(own)} for of in (merged, anytime)
+    )
+    assert settings == trained
     checkpoints = read_checkpoints([folder / 'own'])
     for (_, average, _), point in zip(
         averages_at(checkpoints, [12, 24], 'batch', 0.5, 'linear'), anytime.points, strict=True
@@ -152,6 +158,12 @@ def test_nothing_is_unpickled(tmp_path, capsys):
             {'overrides': ['model.arguments.depth=14']},
             CurveError,
             'not weights of this network: give the recipe of the run',
+        ),
+        (
+            range(6, 13),
+            {'overrides': ['optimizer.lr=0.9'], 'marks': ['2ep']},
+            CurveError,
+            "trained with optimizer.lr=0.2, the recipe has 0.9: pass the run's recipe",
         ),
     ],
 )

@@ -10,6 +10,8 @@ import torch
 from composer.models import ComposerClassifier
 
 from composer_clr import TradeoffCurve
+from composer_clr.cli.app import app
+from composer_clr.curves.curve import CurveError
 from composer_clr.recipes.code import read_code
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
@@ -311,6 +313,25 @@ def test_the_commands_of_a_study_have_the_code(own, more):
     changed, *_ = planned_runs(['mine.yaml'], code=CODE)
     with pytest.raises(RecipeError, match=r"complete under code\.mine='\w+', asked for"):
         changed.is_complete()
+
+
+def test_saved_weights_are_evaluated_under_the_code_that_trained_them(own, monkeypatch):
+    anytime = ['run_name=r', 'schedule.kind=anytime', 'max_duration=3ep', 'seed=17']
+    saved = ['checkpoint={folder: saved, interval: 1ba, keep: -1}', 'snapshot.save_weights=true']
+    assert trained(*anytime, *saved) == 0
+    for command in (
+        ['merge', 'mine.yaml', 'saved', *anytime, '--window', '0.5', '-o', 'merged.json'],
+        ['ensemble', 'mine.yaml', *anytime, '--csv', 'ensembles.csv'],
+    ):
+        app([*command, '--code', 'mine.py'], standalone_mode=False)
+    merged, run = TradeoffCurve.read('merged.json'), TradeoffCurve.read('r/pareto')
+    assert merged.run.settings is not None
+    assert merged.run.settings['recipe']['code'] == {'mine': read_code(CODE)['mine'].digest}
+    assert [point.epoch for point in merged.points] == [point.epoch for point in run.points]
+    (own / 'mine.py').write_text(MINE.replace('nn.ReLU()', 'nn.GELU()'))
+    write_own_again(own, monkeypatch)
+    with pytest.raises(CurveError, match=r"trained with .*code\.mine='\w{12}', the recipe has '\w{12}'"):
+        app(['merge', 'mine.yaml', 'saved', *anytime, '--code', 'mine.py', '-o', 'other.json'], standalone_mode=False)
 
 
 @pytest.mark.slow
