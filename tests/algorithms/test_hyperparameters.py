@@ -24,8 +24,8 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.training.build import build_trainer
 from composer_clr.utils.arguments import arguments_of
-from tests.conftest import classifier
 from tests.helpers.reference import multipliers
+from tests.helpers.trainers import classifier
 
 
 class Watch(Callback):

@@ -28,7 +28,7 @@ from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.schedule.cycles import Cycles, geometric_ends
 from composer_clr.training.build import build_trainer
-from tests.conftest import trainers
+from tests.helpers.trainers import trainers
 
 QUIET_SWA = pytest.mark.filterwarnings('ignore:SWA has known issues:UserWarning')
 

@@ -14,7 +14,6 @@ from composer.optim import ConstantScheduler, ConstantWithWarmupScheduler, Cosin
 from composer_clr import AnytimeAverage, AnytimeScheduler, InCycles, ParetoSnapshot, TradeoffCurve, TroughAverage
 from composer_clr.averaging import trough_weights
 from composer_clr.schedule.averages import DECAYS
-from tests.conftest import classifier, loader, trainers
 from tests.helpers.averaged_runs import (
     Recorder,
     assert_refused,
@@ -31,6 +30,7 @@ from tests.helpers.averaged_runs import (
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import Recorder as Seen
 from tests.helpers.recorded_runs import doubling
+from tests.helpers.trainers import classifier, loader, trainers
 
 ACCURACY = 'eval/MulticlassAccuracy'
 METRICS = ['CrossEntropy', 'MulticlassAccuracy']

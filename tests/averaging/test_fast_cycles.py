@@ -14,10 +14,10 @@ from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.files import with_metric_sets
 from composer_clr.study.compare import compare
 from composer_clr.study.table import Study
-from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, points, saved, trained, with_dropout
 from tests.helpers.recorded_runs import doubling
 from tests.helpers.runs_and_lines import ACC, run, standard_runs
+from tests.helpers.trainers import loader
 
 pytestmark = pytest.mark.filterwarnings('ignore:Some targets have less than 1 total probability')
 

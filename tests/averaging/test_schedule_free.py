@@ -10,7 +10,6 @@ from composer.loggers import Logger
 from torch.utils.data import DataLoader, TensorDataset
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler, ParetoSnapshot, ScheduleFree, TradeoffCurve
-from tests.conftest import classifier, loader
 from tests.helpers.averaged_runs import (
     Recorder,
     assert_refused,
@@ -22,6 +21,7 @@ from tests.helpers.averaged_runs import (
     saving,
     with_dropout,
 )
+from tests.helpers.trainers import classifier, loader
 
 schedulefree = pytest.importorskip('schedulefree')
 OPTIMIZERS = {

@@ -20,8 +20,8 @@ from torch.utils.data import (
 
 from composer_clr import CyclicCosineScheduler, FastCycles, ParetoSnapshot, TradeoffCurve
 from composer_clr.averaging.train_batches import TrainBatches
-from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused
+from tests.helpers.trainers import loader
 
 
 class Numbers(Dataset):

@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from composer_clr import InCycles, ParetoSnapshot, TroughAverage
 from composer_clr.averaging import trough_weights
 from composer_clr.schedule.averages import DECAYS
-from tests.conftest import loader
 from tests.helpers.averaged_runs import assert_refused, interrupted, points, trained, with_dropout
 from tests.helpers.averaged_runs import saved as weights_of
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.merging import merging_shares
 from tests.helpers.recorded_runs import Recorder, doubling
+from tests.helpers.trainers import loader
 
 ACCURACY = 'eval/MulticlassAccuracy'
 

@@ -23,10 +23,10 @@ from composer_clr.data.conversion.convert import Conversion, convert_images
 from composer_clr.data.imagefolder import imagefolder_dataspecs
 from composer_clr.data.images import EvalTransform, ImageFolderDataset
 from composer_clr.training.models import SmallResNet
-from tests.conftest import trainers
 from tests.helpers.launcher import launch
 from tests.helpers.loaders import end, end_workers
 from tests.helpers.photographs import write_folder
+from tests.helpers.trainers import trainers
 
 pytest.importorskip('streaming', reason='the extra streaming is not installed')
 from streaming import MDSWriter

@@ -10,7 +10,7 @@ from composer.loggers import WandBLogger
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
 from composer_clr.loggers import wandb_live
-from tests.conftest import classifier, loader
+from tests.helpers.trainers import classifier, loader
 
 
 class SignalService(Callback):

@@ -32,9 +32,9 @@ from composer_clr.loggers.import_curves import import_curves
 from composer_clr.loggers.recovered_curve import Keys
 from composer_clr.loggers.tensorboard_runs import tensorboard_runs
 from composer_clr.schedule.cycles import Cycles
-from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.fuzzing import refused_or
+from tests.helpers.trainers import classifier
 from tests.helpers.wandb_runs import in_its_own_process, offline
 
 __all__ = ['offline']

@@ -14,7 +14,7 @@ from composer.optim import CosineAnnealingWithWarmupScheduler
 from composer_clr import CyclicCosineScheduler
 from composer_clr.cli.app import main
 from composer_clr.curves.long_csv import read_long_csv
-from tests.conftest import loader
+from tests.helpers.trainers import loader
 from tests.helpers.wandb_runs import close_files, offline
 
 __all__ = ['offline']

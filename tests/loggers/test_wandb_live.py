@@ -40,9 +40,9 @@ from composer_clr.loggers.import_curves import import_curves
 from composer_clr.loggers.recovered_curve import Keys
 from composer_clr.loggers.wandb_runs import wandb_runs
 from composer_clr.train import main
-from tests.conftest import classifier
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.runs_and_lines import run
+from tests.helpers.trainers import classifier
 from tests.helpers.wandb_runs import Logged, close_files, folders, go_offline, in_its_own_process, offline
 
 __all__ = ['offline']

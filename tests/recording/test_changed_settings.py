@@ -17,9 +17,9 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler
-from tests.conftest import classifier, loader
 from tests.helpers.launcher import launch
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.trainers import classifier, loader
 
 pytestmark = pytest.mark.filterwarnings(
     # Composer's, of a checkpoint made at an epoch's last batch.
@@ -404,7 +404,7 @@ import torch
 from composer import Trainer
 from composer.utils import dist
 from torch.utils.data import DataLoader, DistributedSampler, Subset
-from tests.conftest import classifier, loader
+from tests.helpers.trainers import classifier, loader
 from tests.helpers.recorded_runs import doubling, snapshot
 
 def on_ranks(images, batch_size, seed=0):

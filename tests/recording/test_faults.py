@@ -17,9 +17,9 @@ from composer import Evaluator, Event
 import composer_clr.recording.run_folder
 import composer_clr.utils.files
 from composer_clr import ParetoSnapshot, TradeoffCurve
-from tests.conftest import classifier, loader
 from tests.helpers.object_store import names
 from tests.helpers.recorded_runs import At, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.trainers import classifier, loader
 
 
 def full_disk(*_args, **_keywords):

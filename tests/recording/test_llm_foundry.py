@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, IterableDataset
 
 from composer_clr import TradeoffCurve
-from tests.conftest import loader
 from tests.helpers.markdown import code_blocks
+from tests.helpers.trainers import loader
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / 'yamls/llm_foundry'

@@ -21,9 +21,9 @@ from composer.optim import (
 
 from composer_clr import CyclicCosineScheduler, TradeoffCurve
 from composer_clr.recording import run_folder
-from tests.conftest import trainers
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.recorded_runs import Recorder, curve, doubling, snapshot
+from tests.helpers.trainers import trainers
 
 ACCURACY = 'eval/MulticlassAccuracy'
 

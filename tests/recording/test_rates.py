@@ -10,8 +10,8 @@ from composer.core import State
 from composer.loggers import Logger
 
 from composer_clr import CyclicCosineScheduler
-from tests.conftest import classifier
 from tests.helpers.recorded_runs import curve, doubling, snapshot
+from tests.helpers.trainers import classifier
 
 
 class Drive(Callback):

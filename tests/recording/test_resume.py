@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, default_collate
 
 import composer_clr.recording.run_folder
 from composer_clr import TradeoffCurve
-from tests.conftest import classifier, loader
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.killed_runs import ARGUMENTS, check_same, check_whole, points, train, train_ranks
 from tests.helpers.kills import Kill
 from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.trainers import classifier, loader
 from tests.helpers.untimed_points import untimed_points
 
 ALL_FOUR = [

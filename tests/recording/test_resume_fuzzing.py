@@ -17,8 +17,8 @@ from composer.optim import CosineAnnealingScheduler, CosineAnnealingWarmRestarts
 
 from composer_clr import CyclicCosineScheduler
 from composer_clr.schedule.run_schedule import RunSchedule
-from tests.conftest import classifier, loader
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, snapshot
+from tests.helpers.trainers import classifier, loader
 
 SETTINGS: dict[str, list[Any]] = {
     'schedule': ['cyclic', 'cyclic', 'cyclic', 'ends', 'standard', 'composer'],

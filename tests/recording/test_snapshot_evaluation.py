@@ -16,8 +16,8 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from composer_clr import CyclicCosineScheduler
-from tests.conftest import classifier, loader
 from tests.helpers.recorded_runs import Recorder, Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.trainers import classifier, loader
 
 ACCURACY = 'eval/MulticlassAccuracy'
 

@@ -7,8 +7,8 @@ from composer import Event
 from torch.utils.data import DataLoader, IterableDataset
 
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot
-from tests.conftest import loader
 from tests.helpers.recorded_runs import Stop, StopAfter, curve, doubling, snapshot
+from tests.helpers.trainers import loader
 
 
 @pytest.mark.parametrize(

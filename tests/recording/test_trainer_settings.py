@@ -18,8 +18,8 @@ from torchmetrics.classification import MulticlassF1Score
 
 from composer_clr import CyclicCosineScheduler, FastCycles, InCycles, TroughAverage
 from composer_clr.curves.settings import Effect, differences, settings_of
-from tests.conftest import loader
 from tests.helpers.recorded_runs import Stop, StopAfter, doubling, snapshot
+from tests.helpers.trainers import loader
 
 pytestmark = pytest.mark.filterwarnings('ignore:max_duration=.*stops:UserWarning')
 

@@ -9,7 +9,7 @@ from composer_clr import AnytimeScheduler
 from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.cycles import Cycles, multiplier_line
 from composer_clr.schedule.shapes import SteadyRate
-from tests.conftest import at
+from tests.helpers.trainers import at
 
 
 @pytest.mark.filterwarnings('ignore:The warmup duration is 0:UserWarning')

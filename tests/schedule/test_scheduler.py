@@ -9,8 +9,8 @@ from composer.core import Time, Timestamp
 from composer.optim import CosineAnnealingWarmRestartsScheduler, CosineAnnealingWithWarmupScheduler
 
 from composer_clr import AnytimeScheduler, CyclicCosineScheduler
-from tests.conftest import at, loader
 from tests.helpers.reference import multipliers
+from tests.helpers.trainers import at, loader
 
 
 def paper(**changes) -> CyclicCosineScheduler:

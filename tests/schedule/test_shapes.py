@@ -16,8 +16,8 @@ from composer_clr.schedule.cycles import Cycles, geometric_ends, multiplier_line
 from composer_clr.schedule.shapes import COSINE, SHAPES, CycleShape, Stretch, linear
 from composer_clr.study.recorded_schedule import recorded_schedule
 from composer_clr.training.build import _schedule
-from tests.conftest import at
 from tests.helpers.reference import shaped_multipliers
+from tests.helpers.trainers import at
 
 BOUNDS = [20, 40, 80, 160]
 ONES = [1.0, 1.0, 1.0]
