@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import composer.core.engine
 import composer.core.state
 import composer.trainer.trainer
 import pytest
@@ -25,6 +27,10 @@ torch.set_num_threads(1)
 environment = cache(get_composer_env_dict)
 composer.trainer.trainer.get_composer_env_dict = environment  # pyright: ignore[reportPrivateImportUsage]
 composer.core.state.get_composer_env_dict = environment  # pyright: ignore[reportPrivateImportUsage]
+# It builds a text for each callback and event, a tenth of a small run's time, and logs it when asked to debug alone.
+composer.core.engine.Engine._debug_log = lambda self, event, msg: None
+# No test cuts the power, and waiting for the disk takes longer than what is written.
+os.fsync = lambda fd: None
 
 
 @pytest.fixture
