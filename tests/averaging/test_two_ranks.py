@@ -75,7 +75,7 @@ trainer = Trainer(
     schedulers=AnytimeScheduler(['20ba', '40ba'], '10ba'),
     callbacks=[average, ParetoSnapshot(folder=folder), Evaluated()],
     max_duration=duration,
-    save_folder=f'{folder}/own',
+    save_folder=f'{folder}/own' if norm == 'none' else None,
     save_interval='1ba',
     save_num_checkpoints_to_keep=-1,
     load_path=checkpoint[0] if checkpoint else None,

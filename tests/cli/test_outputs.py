@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.studies import STUDY, run
 
+KINDS = ['cyclic'] * 4 + ['standard'] * 2
 CLI = [sys.executable, '-c', 'from composer_clr.cli.app import main; main()']
 
 
@@ -34,35 +35,36 @@ def sh(command: str, study: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize('name', ['-', '/dev/stdout'])
-def test_standard_output_has_the_csv_alone(study, name):
-    done = sh(f'clr export . -o {name}', study)
-    assert done.returncode == 0
-    lines = done.stdout.decode().splitlines()
-    assert lines[0].startswith('kind,method,seed,epoch')
-    assert len(lines) == 7
-    assert done.stderr.decode() == f'{name}: 6 points of 4 runs\n'
-    assert stat.S_ISLNK(Path('/dev/stdout').lstat().st_mode)
+@pytest.mark.parametrize(
+    ('command', 'starts'),
+    [('export . -o -', b'kind,method,seed,epoch'), ('compare . --json -', b'{\n'), ('plot . -o -', b'\x89PNG')],
+)
+def test_standard_output_has_the_result_alone(call, study, monkeypatch, command, starts, capfdbinary):
+    monkeypatch.chdir(study)
+    assert call(*command.split()) == 0
+    out, said = capfdbinary.readouterr()
+    assert out.startswith(starts)
+    assert b' points' in said
+    assert b' points' not in out
 
 
 def test_standard_output_that_is_a_file_is_appended_to(study):
     done = sh('echo before > all; clr export . -o /dev/stdout >> all; cat all; rm all', study)
-    assert [line.split(',')[0] for line in done.stdout.decode().splitlines()][:2] == ['before', 'kind']
+    assert [line.split(',')[0] for line in done.stdout.decode().splitlines()] == ['before', 'kind', *KINDS]
+    assert done.stderr.decode() == '/dev/stdout: 6 points of 4 runs\n'
+    assert stat.S_ISLNK(Path('/dev/stdout').lstat().st_mode)
 
 
-@pytest.mark.parametrize(('command', 'starts'), [('compare . --json -', b'{\n'), ('plot . -o -', b'\x89PNG')])
-def test_other_outputs_too(study, command, starts):
-    done = sh(f'clr {command}', study)
-    assert (done.returncode, done.stdout[: len(starts)]) == (0, starts)
-    assert b'points' in done.stderr
+@pytest.mark.parametrize('command', ['export . -o /dev/full', 'compare . --json run0'])
+def test_what_cannot_be_written_is_one_line_and_status_2(call, study, monkeypatch, command, capsys):
+    monkeypatch.chdir(study)
+    assert call(*command.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('composer-clr: ')
 
 
-@pytest.mark.parametrize(
-    'command',
-    ['export . -o /dev/full', 'compare . > /dev/full', 'compare . --json run0'],
-)
-def test_what_cannot_be_written_is_one_line_and_status_2(study, command):
-    done = sh(f'clr {command}', study)
+def test_what_standard_output_does_not_take_is_one_line_and_status_2(study):
+    done = sh('clr compare . > /dev/full', study)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith('composer-clr: ')

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 # Each reader has a test with each number; `pytest -m slow` runs the longer ones.
-FEW, MANY = 300, 10_000
+FEW, MANY = 100, 10_000
 LONGEST_S = 20.0
 
 

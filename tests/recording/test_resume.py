@@ -42,7 +42,7 @@ def trainer(make_trainer) -> Callable[..., Trainer]:
     def make(folder: str = 'out', *callbacks, **changes):
         model = classifier()
         arguments = {
-            'eval_interval': '3ba',
+            'eval_interval': '6ba',
             'save_folder': f'{folder}-own',
             'save_interval': '7ba',
             'save_overwrite': True,
