@@ -7,11 +7,10 @@ import os
 import time
 import warnings
 import xml.etree.ElementTree
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from composer_clr.cli.app import main
@@ -22,7 +21,7 @@ from composer_clr.curves.names import check_run_name
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
 from tests.helpers.curves import curve, point
-from tests.helpers.fuzzing import FEW, LONGEST_S, MANY, anything, attempts, refused_or
+from tests.helpers.fuzzing import LONGEST_S, NUMBERS, anything, check_each, refused_or
 from tests.helpers.pages import Page
 from tests.helpers.recipes import MINIMAL
 
@@ -189,7 +188,7 @@ def check_recipe(tmp_path: Path, text: str) -> None:
         assert os.environ['HOME'] not in str(recipe)
 
 
-def check_override(override: str) -> None:
+def check_override(_: Path, override: str) -> None:
     refused_or(lambda: load_recipe('quickstart/digits', [override]), RecipeError)
 
 
@@ -210,46 +209,20 @@ overrides = st.tuples(
 ).map(''.join)
 
 
-def examples(cases: list, name: str):
-    def decorate(test: Callable) -> Callable:
-        for case in cases:
-            test = example(**{name: case})(test)
-        return test
+READERS = {
+    'curves': (check_curve, odd_curves(), FOUND_JSON),
+    'long CSVs': (check_table, odd_tables(), FOUND_CSV),
+    'folders': (check_folder, st.lists(odd_curves(), min_size=1, max_size=3), []),
+    'recipes': (check_recipe, odd_recipes(), FOUND_YAML),
+    'overrides': (check_override, overrides, FOUND_OVERRIDES),
+}
 
-    return decorate
 
-
-class TestFewInputs:
-    """A hundred for each reader, and every case that was found before."""
-
-    @attempts(FEW)
-    @given(text=odd_curves())
-    @examples(FOUND_JSON, 'text')
-    def test_curves(self, tmp_path, text):
-        check_curve(tmp_path, text)
-
-    @attempts(FEW)
-    @given(text=odd_tables())
-    @examples(FOUND_CSV, 'text')
-    def test_long_csvs(self, tmp_path, text):
-        check_table(tmp_path, text)
-
-    @attempts(FEW // 2)
-    @given(texts=st.lists(odd_curves(), min_size=1, max_size=3))
-    def test_folders(self, tmp_path, texts):
-        check_folder(tmp_path, texts)
-
-    @attempts(FEW)
-    @given(text=odd_recipes())
-    @examples(FOUND_YAML, 'text')
-    def test_recipes(self, tmp_path, text):
-        check_recipe(tmp_path, text)
-
-    @attempts(FEW // 3)
-    @given(override=overrides)
-    @examples(FOUND_OVERRIDES, 'override')
-    def test_overrides(self, override):
-        check_override(override)
+@pytest.mark.parametrize('number', NUMBERS)
+@pytest.mark.parametrize('reader', READERS)
+def test_whatever_is_in_an_input(tmp_path, reader, number):
+    check, inputs, found = READERS[reader]
+    check_each(number, inputs, partial(check, tmp_path), found)
 
 
 # What no generator comes upon.
@@ -309,33 +282,3 @@ def test_a_run_name_leads_out_of_no_folder(name):
 def test_a_run_name_may_name_a_folder_in_the_folder():
     for name in ('a/b', 'lr=0.1, seed 3', '..a', 'größer', '.hidden'):
         check_run_name(name)
-
-
-@pytest.mark.slow
-class TestManyInputs:
-    """Ten thousand for each reader."""
-
-    @attempts(MANY)
-    @given(text=odd_curves())
-    def test_curves(self, tmp_path, text):
-        check_curve(tmp_path, text)
-
-    @attempts(MANY)
-    @given(text=odd_tables())
-    def test_long_csvs(self, tmp_path, text):
-        check_table(tmp_path, text)
-
-    @attempts(MANY)
-    @given(texts=st.lists(odd_curves(), min_size=1, max_size=3))
-    def test_folders(self, tmp_path, texts):
-        check_folder(tmp_path, texts)
-
-    @attempts(MANY)
-    @given(text=odd_recipes())
-    def test_recipes(self, tmp_path, text):
-        check_recipe(tmp_path, text)
-
-    @attempts(MANY)
-    @given(override=overrides)
-    def test_overrides(self, override):
-        check_override(override)

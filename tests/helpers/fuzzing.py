@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-# Each reader has a test with each number; `pytest -m slow` runs the longer ones.
-FEW, MANY = 100, 10_000
+# How many inputs each reader is given; `pytest -m slow` gives it the larger number.
+NUMBERS = [100, pytest.param(10_000, marks=pytest.mark.slow)]
 LONGEST_S = 20.0
+SUPPRESSED = [HealthCheck.too_slow]
 
 
-def attempts(number: int):
-    return settings(
-        max_examples=number,
-        deadline=LONGEST_S * 1000,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+def check_each(number: int, inputs: st.SearchStrategy, check: Callable[[Any], None], found: Iterable = ()) -> None:
+    """Checks the inputs that a reader once fell over, and so many drawn ones."""
+    for one in found:
+        check(one)
+
+    @settings(
+        max_examples=number, deadline=LONGEST_S * 1000, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
+    @given(inputs)
+    def drawn(one: Any) -> None:
+        check(one)
+
+    drawn()
 
 
 def refused_or(read: Callable[[], object], error: type[Exception]) -> object | None:

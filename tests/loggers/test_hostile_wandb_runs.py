@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
@@ -18,7 +18,7 @@ from composer_clr.loggers.history import RunFilter
 from composer_clr.loggers.import_curves import import_curves
 from composer_clr.loggers.recovered_curve import Keys, wanted
 from composer_clr.loggers.wandb_runs import read_files, wandb_runs
-from tests.helpers.fuzzing import FEW, MANY, anything, attempts, refused_or
+from tests.helpers.fuzzing import NUMBERS, anything, check_each, refused_or
 
 KEYS = ['lr-SGD/group0', 'metrics/eval/acc', 'time/train', 'time/epoch', '_timestamp', '_step', 'a\x1b[2J']
 
@@ -96,12 +96,12 @@ def check(folder: Path, odd_file: tuple[list[Any], list[tuple[int, int]], int]) 
 NO_STEP = record(run='a', config=[]), record(row=[('_step', 'NaN'), ('lr-SGD/group0', '1'), ('metrics/eval/acc', '1')])
 
 
-@attempts(FEW // 3)
-@given(records=odd_files())
-@example(records=([*NO_STEP], [], 0))
-@example(records=([record(run='\n', config=[])], [], 0))
-def test_few_odd_run_folders(tmp_path, records):
-    check(tmp_path, records)
+FOUND = [([*NO_STEP], [], 0), ([record(run='\n', config=[])], [], 0)]
+
+
+@pytest.mark.parametrize('number', NUMBERS)
+def test_odd_run_folders(tmp_path, number):
+    check_each(number, odd_files(), partial(check, tmp_path), FOUND)
 
 
 @pytest.mark.parametrize('size', [0, 1, 7, 8, 200])
@@ -110,10 +110,3 @@ def test_a_file_of_other_bytes(tmp_path, size):
         (tmp_path / 'run-x.wandb').write_bytes(header + bytes(range(size)))
         histories, errors = read_files([tmp_path / 'run-x.wandb'], wanted(Keys()))
         assert len(histories) + len(errors) == 1
-
-
-@pytest.mark.slow
-@attempts(MANY)
-@given(records=odd_files())
-def test_many_odd_run_folders(tmp_path, records):
-    check(tmp_path, records)

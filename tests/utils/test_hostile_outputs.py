@@ -8,12 +8,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from composer_clr.utils.errors import UserError
 from composer_clr.utils.files import write_output
-from tests.helpers.fuzzing import FEW, MANY, attempts, refused_or
+from tests.helpers.fuzzing import NUMBERS, check_each, refused_or
 
 NAMES = ['file', 'folder', 'folder/file', 'folder/folder', 'pipe', 'link', 'link2', 'folder/link', '.part-file']
 TARGETS = ['file', 'folder', '../file', 'link', 'link2', 'nowhere', 'nowhere/file', 'pipe', '/dev/null', '.', 'file/']
@@ -85,17 +84,10 @@ def check_output(tmp_path: Path, world: dict[str, str], path: str) -> None:
     assert all(kind == stat.S_IFDIR for path, kind in after.items() if path not in before)
 
 
-@attempts(FEW // 2)
-@given(world=worlds, path=paths)
-@example(world={'link': '../file', 'file': 'file'}, path='link')
-@example(world={'link': 'link2', 'link2': 'link'}, path='link')
-@example(world={'pipe': 'pipe'}, path='pipe')
-def test_few_output_paths(tmp_path, world, path):
-    check_output(tmp_path, world, path)
+FOUND = [({'link': '../file', 'file': 'file'}, 'link'), ({'link': 'link2', 'link2': 'link'}, 'link')]
+FOUND += [({'pipe': 'pipe'}, 'pipe')]
 
 
-@pytest.mark.slow
-@attempts(MANY)
-@given(world=worlds, path=paths)
-def test_many_output_paths(tmp_path, world, path):
-    check_output(tmp_path, world, path)
+@pytest.mark.parametrize('number', NUMBERS)
+def test_output_paths(tmp_path, number):
+    check_each(number, st.tuples(worlds, paths), lambda case: check_output(tmp_path, *case), FOUND)
