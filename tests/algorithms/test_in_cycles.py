@@ -214,14 +214,13 @@ def test_with_one_cycle_nothing_changes(make_trainer, trained, name):
 
 @QUIET_SWA
 @EACH
-def test_a_resume_is_exact(make_trainer, trained, name):
-    whole = trained(name)
-    for batch in (40, 67, 83):
-        rest = Watch()
-        load = {'load_path': str(whole.folder / f'ck/ba{batch}.pt')}
-        resumed = run(make_trainer, InCycles(MAKE[name]()), watch=rest, **load)
-        assert rest.losses == whole.losses[batch:]
-        assert [p.batch for p in resumed.state.callbacks[0].curve.points] == [40, 100]
+@pytest.mark.parametrize('batch', [pytest.param(40, marks=pytest.mark.slow), 67, 83])
+def test_a_resume_is_exact(make_trainer, trained, name, batch):
+    whole, rest = trained(name), Watch()
+    load = {'load_path': str(whole.folder / f'ck/ba{batch}.pt')}
+    resumed = run(make_trainer, InCycles(MAKE[name]()), watch=rest, **load)
+    assert rest.losses == whole.losses[batch:]
+    assert [p.batch for p in resumed.state.callbacks[0].curve.points] == [40, 100]
 
 
 def trainable(state) -> int:

@@ -24,6 +24,7 @@ from tests.helpers.averaged_runs import (
     same,
     saved,
     saving,
+    slow_average,
     trained,
     with_dropout,
 )
@@ -73,15 +74,6 @@ def test_one_over_the_square_root(make_trainer):
     # The rate of the next batch: the multiplier at 20, 40 and 80 batches, of which 10 are warmup.
     rates = [0.1 * (20 / (t - 10 + 20)) ** 0.5 for t in (19, 39, 79)]
     assert [point.lr for point in points('out')] == pytest.approx(rates)
-
-
-def slow_average(weights: list[dict], shares: dict[int, float]) -> dict[str, torch.Tensor]:
-    """The formula, term by term, in 64 bits; the weights after batch t are at index t - 1."""
-    total = sum(shares.values())
-    return {
-        name: torch.stack([part / total * weights[t - 1][name].double() for t, part in shares.items()]).sum(0)
-        for name in weights[0]
-    }
 
 
 @pytest.mark.parametrize(('window', 'decay'), [(0.25, 'linear'), (0.6, 'cosine'), (0.25, '1-sqrt')])
@@ -164,7 +156,10 @@ def test_whichever_callback_comes_first_evaluation_is_in_no_training_time(make_t
     'ignore:No batches were trained',
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
 )
-@pytest.mark.parametrize(('stop', 'average'), [(17, {'window': 0.5}), (20, {'half_life': 0.25}), (36, {'window': 0.5})])
+@pytest.mark.parametrize(
+    ('stop', 'average'),
+    [pytest.param(17, {'window': 0.5}, marks=pytest.mark.slow), (20, {'half_life': 0.25}), (36, {'window': 0.5})],
+)
 def test_resumed_across_a_mark_bit_for_bit(make_trainer, stop, average):
     short: dict[str, Any] = {'schedulers': scheduler(20, 40), 'max_duration': '4ep'}
     _, whole = anytime(make_trainer, 'whole', changes=short, **average)

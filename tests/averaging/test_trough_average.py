@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from composer_clr import InCycles, ParetoSnapshot, TroughAverage
 from composer_clr.averaging import trough_weights
 from composer_clr.schedule.averages import DECAYS
-from tests.helpers.averaged_runs import assert_refused, interrupted, points, trained, with_dropout
+from tests.helpers.averaged_runs import assert_refused, interrupted, points, slow_average, trained, with_dropout
 from tests.helpers.averaged_runs import saved as weights_of
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.merging import merging_shares
@@ -37,16 +37,6 @@ def test_each_point_has_its_metrics_beside_those_of_the_run_without(make_trainer
         assert (before.batch, before.lr, before.cycle) == (after.batch, after.lr, after.cycle)
 
 
-def slow_average(weights: list[dict], steps: range, half_life: float | None) -> dict[str, torch.Tensor]:
-    """The formula, term by term, in 64 bits; the weights after batch t are at index t - 1."""
-    shares = {t: 1.0 if half_life is None else 2.0 ** (-(steps[-1] - t) / half_life) for t in steps}
-    return {
-        name: torch.stack([share * weights[t - 1][name].double() for t, share in shares.items()]).sum(0)
-        / sum(shares.values())
-        for name in weights[0]
-    }
-
-
 @pytest.mark.parametrize(
     ('average', 'windows', 'half_lives'),
     [
@@ -59,7 +49,8 @@ def slow_average(weights: list[dict], steps: range, half_life: float | None) -> 
 def test_the_average_is_that_of_the_formula_and_its_metrics_are_its_own(make_trainer, average, windows, half_lives):
     _, recorder = trained(make_trainer, 'out', TroughAverage(**average, save_weights=True))
     for point, window, half_life in zip(points('out'), windows, half_lives, strict=True):
-        wanted = slow_average(recorder.weights, window, half_life)
+        shares = {t: 1.0 if half_life is None else 2.0 ** (-(window[-1] - t) / half_life) for t in window}
+        wanted = slow_average(recorder.weights, shares)
         saved = weights_of('out', f'cycle{point.cycle}-ba{point.batch}-averaged.pt')
         for name, value in wanted.items():
             assert torch.allclose(saved[name].double(), value, atol=1e-6), name
@@ -78,11 +69,9 @@ def test_the_average_that_stands_for_a_decay(make_trainer):
     _, recorder = trained(make_trainer, 'out', TroughAverage(window='5ba', decay='1-sqrt', save_weights=True))
     for point, last in zip(points('out'), (20, 40, 80), strict=True):
         # Six sets of weights, those at the window's start among them.
-        shares = merging_shares(DECAYS['1-sqrt'], 6)
-        window = recorder.weights[last - 6 : last]
+        shares = dict(zip(range(last - 5, last + 1), merging_shares(DECAYS['1-sqrt'], 6), strict=True))
         saved = weights_of('out', f'cycle{point.cycle}-ba{point.batch}-averaged.pt')
-        for name in window[0]:
-            wanted = torch.stack([c * w[name].double() for c, w in zip(shares, window, strict=True)]).sum(0)
+        for name, wanted in slow_average(recorder.weights, shares).items():
             assert torch.allclose(saved[name].double(), wanted, atol=1e-6), name
 
 
@@ -166,7 +155,7 @@ def test_an_evaluation_asked_for_within_training_has_no_average(make_trainer):
     'ignore:No batches were trained',
     'ignore:The ``compute`` method of metric MulticlassAccuracy was called before',
 )
-@pytest.mark.parametrize('stop', [17, 30, 36], ids=lambda stop: f'at-batch-{stop}')
+@pytest.mark.parametrize('stop', [pytest.param(17, marks=pytest.mark.slow), 30, 36])
 def test_resumed_exactly_within_a_window_and_outside(make_trainer, stop):
     shares = {'decay': '1-sqrt'} if stop == 36 else {'half_life': '3ba'}
     average = {'window': '8ba', 'save_weights': True, **shares}

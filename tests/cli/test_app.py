@@ -121,13 +121,14 @@ def test_ask_by_hand(call, study, capsys):
 
 
 class TestWithoutTimes:
-    """A log without training times is compared and drawn by epochs; what asks for times is refused."""
+    """A study with a method without training times is compared and drawn by epochs; what asks for times is refused."""
 
     @pytest.fixture(autouse=True)
     def log(self, three_seeds):
-        rows = (three_seeds / 'study.csv').read_text().splitlines()
+        head, *rows = (three_seeds / 'study.csv').read_text().splitlines()
         columns = [line.split(',') for line in rows]
-        (three_seeds / 'log.csv').write_text('\n'.join(','.join([*row[:4], row[5]]) for row in columns) + '\n')
+        timed = [','.join([*row[:4], row[4] * (row[1] == 'baseline'), row[5]]) for row in columns]
+        (three_seeds / 'log.csv').write_text('\n'.join([head, *timed]) + '\n')
 
     @pytest.mark.parametrize(
         'words',
@@ -137,11 +138,13 @@ class TestWithoutTimes:
         command, *options = words.split()
         assert call(command, 'log.csv', *options) == 0
 
-    @pytest.mark.parametrize('words', ['ask --within 2h', 'ask --frontier', 'plot --axis time', 'plot --figure 3D'])
+    @pytest.mark.parametrize(
+        'words', ['ask --within 2h', 'ask --frontier --json out', 'plot --axis time', 'plot --figure 3D']
+    )
     def test_refusals(self, call, words, capsys):
         command, *options = words.split()
         assert call(command, 'log.csv', *options) == 2
-        assert 'no training times' in capsys.readouterr().err.splitlines()[-1]
+        assert 'has no training times' in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_mean_over_other_points_names_its_curve(call, tmp_path, capsys):

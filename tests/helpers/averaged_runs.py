@@ -116,3 +116,12 @@ def trained(make_trainer, folder: str, *callbacks, **changes):
 
 def points(folder: str):
     return TradeoffCurve.read(Path(folder)).points
+
+
+def slow_average(weights: list[dict], shares: dict[int, float]) -> dict[str, torch.Tensor]:
+    """Returns the average of the weights after batches, term by term in 64 bits; those of batch t are at t - 1."""
+    total = sum(shares.values())
+    return {
+        name: torch.stack([part / total * weights[t - 1][name].double() for t, part in shares.items()]).sum(0)
+        for name in weights[0]
+    }

@@ -23,7 +23,7 @@ from composer.models import ComposerClassifier
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from composer_clr import AnytimeAverage, AnytimeScheduler, CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import AnytimeAverage, AnytimeScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.cli import app as cli
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.long_csv import read_long_csv
@@ -34,6 +34,7 @@ from composer_clr.loggers.tensorboard_runs import tensorboard_runs
 from composer_clr.schedule.cycles import Cycles
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.fuzzing import refused_or
+from tests.helpers.recorded_runs import doubling
 from tests.helpers.trainers import classifier
 from tests.helpers.wandb_runs import in_its_own_process, offline
 
@@ -74,11 +75,6 @@ def ended():
 
         mlflow.end_run()
         mlflow.set_tracking_uri('')
-
-
-def doubling() -> CyclicCosineScheduler:
-    """Troughs at 2, 4 and 8 epochs of 10 batches."""
-    return CyclicCosineScheduler('1ep', 2, '1ep')
 
 
 def callbacks(*others):

@@ -41,6 +41,7 @@ from composer_clr.loggers.recovered_curve import Keys
 from composer_clr.loggers.wandb_runs import wandb_runs
 from composer_clr.train import main
 from tests.helpers.fake_clock import FakeClock
+from tests.helpers.recorded_runs import doubling
 from tests.helpers.runs_and_lines import run
 from tests.helpers.trainers import classifier
 from tests.helpers.wandb_runs import Logged, close_files, folders, go_offline, in_its_own_process, offline
@@ -157,11 +158,6 @@ def test_each_snapshot_is_an_artifact_with_its_point(logged, curve):
 
 def wandb_logger(**init) -> WandBLogger:
     return WandBLogger(project='clr', init_kwargs=init)
-
-
-def doubling() -> CyclicCosineScheduler:
-    """Troughs at 2, 4 and 8 epochs of 10 batches."""
-    return CyclicCosineScheduler('1ep', 2, '1ep')
 
 
 def test_a_batch_that_completes_several_cycles_logs_one_row_and_drops_none_of_composers(make_trainer, offline):

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from composer_clr.cli.app import main
 from composer_clr.curves.curve import CurveError
 from composer_clr.curves.files import read_sources
 from composer_clr.study.ask import answer, answers_record
@@ -56,22 +55,3 @@ def test_questions_of_time_are_refused(runs):
         answer(runs, within=[60.0])
     with pytest.raises(CurveError, match=refused):
         answer(runs, reach=[0.6], axis='time')
-
-
-@pytest.mark.parametrize('runs', [('baseline',)], indirect=True)
-def test_figures_are_drawn_against_epochs_and_those_of_times_are_refused(runs, monkeypatch, tmp_path, capsys):
-    def call(*arguments):
-        monkeypatch.setattr('sys.argv', ['composer-clr', arguments[0], str(tmp_path / 'log.csv'), *arguments[1:]])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capsys.readouterr().err
-
-    for figure in ('1C', '3', 'gap'):
-        assert call('plot', '--figure', figure, '-o', str(tmp_path / f'{figure}.svg'))[0] == 0
-    refused = [('plot', '--figure', '1C', '--axis', 'time'), ('ask', '--frontier')]
-    for arguments in refused:
-        status, said = call(*arguments, *(['-o', str(tmp_path / 'x.svg')] if arguments[0] == 'plot' else []))
-        assert (status, 'has no training times: choose --axis epoch' in said) == (2, True)
-    # Nothing is written before it is refused.
-    assert call('ask', '--frontier', '--json', str(tmp_path / 'x.json'))[0] == 2
-    assert not (tmp_path / 'x.json').exists()
