@@ -113,11 +113,18 @@ def _train(recipe: Recipe, until: ScheduleTime | None = None) -> None:
     try:
         if batch := trainer.state.timestamp.batch.value:
             loaded = snapshot_of(trainer).loaded_run
-            own = None if loaded is None or loaded.run_name != recipe.run_name else loaded.seed
-            if own not in (None, recipe.seed) and recipe.snapshot.on_change != 'continue':
+            other = None if loaded is None or loaded.run_name == recipe.run_name else loaded.run_name
+            own_seed = None if loaded is None or other else loaded.seed
+            if other and resumes and recipe.checkpoint.load_path is None:
+                # It would go on with the weights alone, in a curve without the points so far.
+                raise RecipeError(
+                    f'{recipe.checkpoint.folder}: has the checkpoints of run {other!r}: pass run_name={other} '
+                    'too to make that one longer, or another checkpoint.folder for another'
+                )
+            if own_seed not in (None, recipe.seed) and recipe.snapshot.on_change != 'continue':
                 # Composer goes on with the checkpoint's, which would not be the run that is asked for.
                 raise RecipeError(
-                    f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={own}, asked for '
+                    f'{recipe.checkpoint.folder}: trained to batch {batch} under seed={own_seed}, asked for '
                     f'{recipe.seed}: choose another folder, or another run_name'
                 )
             _say(f'{recipe.run_name} goes on from batch {batch}')

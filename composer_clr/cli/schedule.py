@@ -228,6 +228,6 @@ def extension_note(extension: Extension) -> str:
     return (
         f'from {extension.start}{unit}: {trained}{unit} more add {len(added)} point{"s" * (len(added) > 1)} '
         f'({", ".join(f"{trough}{unit}" for trough in added)}); a run for each: {listed} = {sum(added)}{unit}, '
-        f'{sum(added) / trained:.3f} times as much; the same command with max_duration={extension.until}{unit} resumes '
-        'the run, if checkpoint.folder and checkpoint.autoresume=true keep its checkpoints'
+        f'{sum(added) / trained:.3f} times as much; the same command with max_duration={extension.until}{unit} and the '
+        'run_name of the run resumes it, if checkpoint.folder and checkpoint.autoresume=true keep its checkpoints'
     )

@@ -158,3 +158,15 @@ def test_a_study_under_other_settings_is_refused_before_anything_is_trained(caps
     assert {path: text for path, text in files().items() if path.name != 'curve.json'} == {
         path: text for path, text in before.items() if path.name != 'curve.json'
     }
+
+
+def test_checkpoints_of_a_run_of_another_name_are_not_gone_on_from_without_its_points(capsys):
+    shared = [*DIGITS, 'snapshot.folder=out', 'checkpoint.folder=ck', 'checkpoint.autoresume=true']
+    assert main([*shared, 'max_duration=4ep']) == 0
+    before, name = files(), 'digits-baseline-cyclic-4ep-seed17'
+    # Its name has the duration.
+    assert main([*shared, 'max_duration=8ep']) == 2
+    assert f'ck: has the checkpoints of run {name!r}: pass run_name={name} too' in capsys.readouterr().err
+    assert files() == before
+    assert main([*shared, 'max_duration=8ep', f'run_name={name}']) == 0
+    assert [point.epoch for point in TradeoffCurve.read(Path('out')).points] == [4.0, 8.0]
