@@ -182,7 +182,7 @@ def mean_tables(compared: Comparison, found: Sequence[Finding]) -> Iterator[Tabl
         rows = [
             [
                 *key,
-                cell(key, 'mean_improvement') or 'the curves do not overlap',
+                cell(key, 'mean_improvement_of_all') or 'the curves do not overlap',
                 marked(cell(key, 'mean_improvement_at_equal_time'), one.unlike_times),
                 str(at[(*key, 'mean_improvement')].seeds) if one.at_equal_counts else '',
             ]
@@ -267,7 +267,15 @@ def comparison_notes(compared: Comparison, found: Sequence[Finding], resolve: fl
     means = [one for one in found if one.quantity.startswith('mean_')]
     over_points: dict[str, dict[tuple[int, int], list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in means:
-        over_points[one.quantity][one.points, one.of_points].append(f'{one.method}, {one.kind}')
+        if one.quantity == 'mean_improvement' and one.points < one.of_points:
+            digits = 3 if in_points(study.metric, study.scale) else 4
+            there = plus_minus(one.value, one.low, one.high, digits)
+            notes.append(
+                f'{one.method}, {one.kind}: at equal time over {one.points} of {one.of_points} points, at which the '
+                f'mean at equal {PLURALS[study.axis]} is {there}'
+            )
+        elif one.points:
+            over_points[one.quantity][one.points, one.of_points].append(f'{one.method}, {one.kind}')
     for quantity, by_points in over_points.items():
         for (points, of_points), names in by_points.items():
             if points < of_points:

@@ -54,7 +54,8 @@ class MethodOverBaseline:
     """One method's curve over the baseline's of the same kind; improvements above 0 favour the method.
 
     Improvements and verdicts are at each of its points, at its count or its training time; ``None`` if they do not
-    overlap. Both means are over the points that both have, if there are any. Speedups are to the values of the
+    overlap. The means of both are over the points that both have, if there are any; that of all points at equal counts
+    is their ``mean_of_all``, which no noise of a time moves. Speedups are to the values of the
     baseline's points. Crossings are by axis: what the curves count, and ``'time'``.
     """
 

@@ -31,8 +31,8 @@ class Finding(NamedTuple):
         kind (str): The kind of curve.
         method (str): The method; empty where it is of all.
         quantity (str): ``'verdict'``, ``'improvement'``, ``'improvement_at_equal_time'``, ``'gap'``, each of them with
-            ``'mean_'`` before it but the first, ``'speedup'``, ``'crossing'``, ``'crossing_in_time'``, ``'cosine'``,
-            ``'cost_ratio'`` or ``'tau'``.
+            ``'mean_'`` before it but the first, ``'mean_improvement_of_all'``, ``'speedup'``, ``'crossing'``,
+            ``'crossing_in_time'``, ``'cosine'``, ``'cost_ratio'`` or ``'tau'``.
         at (float): The count of the point, such as epochs; NaN where the figure is of a whole curve.
         value (float): The figure; of a crossing, the budget.
         low (float): Lower end of its 95% interval; NaN without one.
@@ -71,6 +71,9 @@ def _findings(compared: Comparison) -> Iterator[Finding]:
                 note = one.decided or ('undecided' if not one.would_do else f'undecided; {one.would_do} seeds would do')
                 yield Finding(kind, method, 'verdict', one.at, one.value, one.low, one.high, one.seeds, note)
             yield from _of_differences(kind, method, 'improvement', over.at_equal_counts)
+            if over.at_equal_counts is not None:
+                mean = over.at_equal_counts.mean_of_all.at(0)
+                yield _of_estimate(kind, method, 'mean_improvement_of_all', math.nan, mean)
             yield from _of_differences(kind, method, 'improvement_at_equal_time', over.at_equal_time)
             for one in over.speedups:
                 value, relation, low, high, seeds = one.answer

@@ -38,9 +38,10 @@ def usable_curves(
     if errors and strict:
         raise errors[0]
     metric = _full_name(with_points, metric, peak) if metric else default_metric(with_points, peak=peak)
-    kept: list[TradeoffCurve] = []
+    kept: dict[int, TradeoffCurve] = {}
     places: dict[tuple[str, str, int, float], str] = {}
-    for curve in with_points:
+    # Of a run and a longer one of its seed, the longer one stays.
+    for i, curve in sorted(enumerate(with_points), key=lambda one: -len(one[1].points)):
         counted = default_axis([curve]) if axis in (None, 'time') else axis
         faults = [_fault(point, metric, counted, peak, curve.is_timed) for point in curve.points]
         errors.extend(
@@ -55,12 +56,12 @@ def usable_curves(
         except CurveError as error:
             errors.append(error)
         else:
-            kept.extend([curve] if curve.points else [])
+            kept |= {i: curve} if curve.points else {}
         if errors and strict:
             raise errors[0]
     if not kept:
         raise errors[0] if errors else CurveError('there are no points to compare: name runs that have passed a trough')
-    return kept, metric, errors
+    return [kept[i] for i in sorted(kept)], metric, errors
 
 
 def _full_name(curves: Iterable[TradeoffCurve], metric: str, peak: bool) -> str:

@@ -157,7 +157,9 @@ def test_a_mean_over_other_points_names_its_curve(call, tmp_path, capsys):
     assert call('compare', str(tmp_path / 's.csv')) == 0
     said = capsys.readouterr().out.splitlines()
     # B is at its first point before the baseline is at its own.
-    assert [line for line in said if line.startswith('mean')] == ['mean improvement: over 2 of 3 points (B, standard)']
+    assert [line for line in said if ' points, at ' in line] == [
+        'B, standard: at equal time over 2 of 3 points, at which the mean at equal epochs is 0.000'
+    ]
 
 
 def test_export(call, study, capsys):

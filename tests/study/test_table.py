@@ -265,3 +265,14 @@ class TestLeftOut:
         other = replace(curve, points=[curve.points[0], replace(curve.points[1], metrics={ACC: 0.4})])
         with pytest.raises(CurveError, match='two of its points at epoch 1 have different values'):
             Study.of([other])
+
+
+def test_of_a_run_and_a_longer_one_of_its_seed_the_longer_one_stays():
+    points = [(16, 0.6), (32, 0.7), (64, 0.75)]
+    short, long = (run('A', 'cyclic', points[:n], 1, name) for n, name in ((2, 'short'), (3, 'long')))
+    other = run('A', 'cyclic', points[:2], 2, 'other')
+    for curves in ([short, long, other], [other, long, short]):
+        kept, _, errors = usable_curves(curves)
+        assert [one.run.run_name for one in kept] == [one.run.run_name for one in curves if one is not short]
+        (error,) = errors
+        assert "run 'short' is left out: run 'long' too is A, cyclic, seed 1, with a point at epoch 16" in str(error)
