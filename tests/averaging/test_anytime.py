@@ -78,7 +78,7 @@ def test_one_over_the_square_root(make_trainer):
 
 @pytest.mark.parametrize(('window', 'decay'), [(0.25, 'linear'), (0.6, 'cosine'), (0.25, '1-sqrt')])
 def test_the_point_is_the_average_of_every_iterate(make_trainer, decay, window):
-    _, recorder = anytime(make_trainer, window=window, decay=decay)
+    _, recorder = anytime(make_trainer, 'out', 20, 40, changes={'max_duration': '4ep'}, window=window, decay=decay)
     for point in points('out'):
         count = round(window * point.batch)
         d = DECAYS[decay]
@@ -87,7 +87,7 @@ def test_the_point_is_the_average_of_every_iterate(make_trainer, decay, window):
 
 
 def test_the_point_of_a_half_life(make_trainer):
-    _, recorder = anytime(make_trainer, half_life=0.1)
+    _, recorder = anytime(make_trainer, 'out', 20, 40, changes={'max_duration': '4ep'}, half_life=0.1)
     for point in points('out'):
         shares = dict.fromkeys(range(1, point.batch + 1), 1.0)
         for step in range(2, point.batch + 1):
