@@ -199,10 +199,7 @@ def test_a_checkpoint_holds_the_average_also_by_a_saver_that_is_listed_first(mak
 
 @pytest.mark.parametrize(
     ('schedulers', 'kind'),
-    [
-        (scheduler(), 'schedule-free'),
-        (CyclicCosineScheduler('1ep', 2, '1ep'), 'schedule-free-cyclic'),
-    ],
+    [(scheduler(), 'schedule-free'), (CyclicCosineScheduler('1ep', 2, '1ep'), 'schedule-free-cyclic')],
 )
 def test_the_kind(make_trainer, schedulers, kind):
     trained(make_trainer, 'out', schedulers=schedulers)

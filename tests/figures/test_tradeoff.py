@@ -71,11 +71,7 @@ def test_kinds_of_one_method_have_names_of_their_own():
     ('curves', 'titles', 'beside'),
     [
         (many(7), [f'Method0{i}' for i in range(6)], 'baseline, standard'),
-        (
-            [run('LS', kind, DOUBLING) for kind in ('standard', *'abcdef')],
-            [*'abcdef'],
-            'LS: separate standard runs',
-        ),
+        ([run('LS', kind, DOUBLING) for kind in ('standard', *'abcdef')], [*'abcdef'], 'LS: separate standard runs'),
     ],
     ids=['methods', 'kinds'],
 )

@@ -13,15 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.killed_runs import (
-    ARGUMENTS,
-    LOADER_LENGTH,
-    check_same,
-    check_whole,
-    points,
-    train,
-    train_ranks,
-)
+from tests.helpers.killed_runs import ARGUMENTS, LOADER_LENGTH, check_same, check_whole, points, train, train_ranks
 from tests.helpers.kills import DONE, WHERE, Kill, moments
 from tests.helpers.wandb_runs import Logged, folders
 

@@ -86,14 +86,7 @@ def test_a_point_at_each_trough(whole):
 
 def test_the_file_is_whole_and_readable_after_every_trough(whole):
     points = {batch: json.loads(text)['points'] for batch, text in whole.texts.items()}
-    assert {batch: len(points[batch]) for batch in (1, 19, 20, 39, 40, 80)} == {
-        1: 0,
-        19: 0,
-        20: 1,
-        39: 1,
-        40: 2,
-        80: 3,
-    }
+    assert {batch: len(points[batch]) for batch in (1, 19, 20, 39, 40, 80)} == {1: 0, 19: 0, 20: 1, 39: 1, 40: 2, 80: 3}
     assert points[80][0] == points[20][0], 'a point is never changed'
     assert sorted(p.name for p in whole.folder.iterdir()) == [
         '.lock',  # until the Trainer is closed

@@ -62,10 +62,7 @@ def test_the_next_trough_and_the_time_to_it(make_trainer, monkeypatch):
 def test_it_works_without_a_bar_and_with_troughs_in_samples(make_trainer):
     kept = InMemoryLogger()
     trainer = make_trainer(
-        schedulers=CyclicCosineScheduler('60sp'),
-        callbacks=TroughProgress(),
-        loggers=kept,
-        max_duration='180sp',
+        schedulers=CyclicCosineScheduler('60sp'), callbacks=TroughProgress(), loggers=kept, max_duration='180sp'
     )
     before = time.monotonic()
     trainer.fit()

@@ -97,11 +97,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize(
     ('moment', 'save_interval'),
-    [
-        *((moment, '7ba') for moment in MOMENTS),
-        ('after-its-point', '39ba'),
-        ('a-batch-after-the-trough', '1ep'),
-    ],
+    [*((moment, '7ba') for moment in MOMENTS), ('after-its-point', '39ba'), ('a-batch-after-the-trough', '1ep')],
 )
 def test_interrupted_anywhere(trainer, whole, moment, save_interval):
     expected, recorder, weights = whole

@@ -70,8 +70,7 @@ def test_an_end_that_the_schedule_does_not_know_is_within_a_cycle(make_trainer):
 
 def test_marks_are_no_decays(make_trainer):
     trainer = make_trainer(
-        schedulers=AnytimeScheduler(['80ba']),
-        callbacks=[AnytimeAverage(bn_batches=0), snapshot(), StopTraining(25)],
+        schedulers=AnytimeScheduler(['80ba']), callbacks=[AnytimeAverage(bn_batches=0), snapshot(), StopTraining(25)]
     )
     with pytest.warns(UserWarning, match="before the mark at '8ep': there is no point"):
         trainer.fit()

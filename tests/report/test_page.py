@@ -122,10 +122,7 @@ def test_a_method_without_the_baseline_is_drawn_too(call):
 
 
 def test_of_one_method_the_gap_and_the_cost_are_the_answer(call):
-    write(
-        run('baseline', 'cyclic', [(4, 0.5), (8, 0.6)]),
-        *standard_runs('baseline', [(4, 0.5), (8, 0.62)]),
-    )
+    write(run('baseline', 'cyclic', [(4, 0.5), (8, 0.6)]), *standard_runs('baseline', [(4, 0.5), (8, 0.62)]))
     assert call('report', '.') == 0
     assert page().all('li')[:2] == [
         'cyclic: mean gap to standard runs -2.00 points',

@@ -84,11 +84,7 @@ def check_three_readers(make_state, duration, warmup, period, t_mult, shape):
             assert planned.cycles.multiplier(t, scheduler.alpha_f) == multiplier
 
 
-ENDS = [
-    (['{8}', '.25dur', '0.5dur'], [8, 16, 32]),
-    (['1_25e-3dur', '1e0dur'], [8, 64]),
-    (['{8}'], [8]),
-]
+ENDS = [(['{8}', '.25dur', '0.5dur'], [8, 16, 32]), (['1_25e-3dur', '1e0dur'], [8, 64]), (['{8}'], [8])]
 
 
 @pytest.mark.parametrize('duration', DURATIONS)

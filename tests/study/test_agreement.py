@@ -15,8 +15,7 @@ def of(values):
 
 
 @pytest.mark.parametrize(
-    ('a', 'b', 'expected'),
-    [([1, 2], [2, 4], 1), ([1, 0], [0, 1], 0), ([1, 2], [-1, -2], -1), ([3, 6], [2, 1], 0.8)],
+    ('a', 'b', 'expected'), [([1, 2], [2, 4], 1), ([1, 0], [0, 1], 0), ([1, 2], [-1, -2], -1), ([3, 6], [2, 1], 0.8)]
 )
 def test_cosine_similarity(a, b, expected):
     found = cosine_similarity(of(a), of(b))

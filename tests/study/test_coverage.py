@@ -42,10 +42,7 @@ def curve(rng, seeds, lead, pace, method):
 @pytest.mark.parametrize('seeds', [3, 5, 10])
 def test_times_speedups_crossings_and_gaps(seeds):
     rng, held = np.random.default_rng(seeds), defaultdict(list)
-    to_70, at_90 = (
-        math.exp(np.interp(0.70, TRUTH, np.log(EPOCHS))),
-        np.interp(math.log(90), np.log(EPOCHS), TRUTH),
-    )
+    to_70, at_90 = (math.exp(np.interp(0.70, TRUTH, np.log(EPOCHS))), np.interp(math.log(90), np.log(EPOCHS), TRUTH))
     for _ in range(STUDIES):
         base, sooner, crossed = (
             curve(rng, seeds, lead, pace, m) for lead, pace, m in ((0, 100, 'b'), (0, 80, 'A'), (LEAD, 100, 'B'))

@@ -43,11 +43,7 @@ def test_beside_a_slow_computation():
         for i, one in zip(budgets, over.verdicts, strict=True):
             value = 100 * fmean(curves[method][:, i] - curves['baseline'][:, i])
             of_both = [of_point[method], of_point['baseline']]
-            squares = (
-                pooled,
-                fmean(of[i] for of in of_point.values()),
-                fmean([*of_both[0], *of_both[1]]),
-            )
+            squares = (pooled, fmean(of[i] for of in of_point.values()), fmean([*of_both[0], *of_both[1]]))
             half = 100 * quantile * math.sqrt(2 * max(*squares, fmean(of[i] for of in of_both)) / n)
             assert [one.value, one.low, one.high] == pytest.approx([value, value - half, value + half])
             assert one.decided == ('' if abs(value) <= half else 'better' if value > 0 else 'worse')

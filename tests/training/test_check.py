@@ -51,10 +51,7 @@ def test_what_the_run_would_be(monkeypatch):
     ('overrides', 'expected'),
     [
         (['schedule.kind=standard', 'max_duration=10ep'], {'points': '10ep'}),
-        (
-            ['max_duration=30ep', 'schedule.t_0=3ba', 'schedule.t_warmup=0ba'],
-            {'points': '3ba, 9ba, 21ba, 45ba, 93ba'},
-        ),
+        (['max_duration=30ep', 'schedule.t_0=3ba', 'schedule.t_warmup=0ba'], {'points': '3ba, 9ba, 21ba, 45ba, 93ba'}),
         (['evaluation.interval=8ep'], {'evaluation': '9 times 1 '}),  # 8, 16, ..., 64 and the first trough, 4
         (['evaluation.interval=7ep'], {'evaluation': '14 times 1 '}),  # 7, ..., 63 and 4, 8, 16, 32, 64
         (

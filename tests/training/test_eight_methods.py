@@ -71,8 +71,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # All four algorithms at once; the other methods with the slow tests.
 @pytest.mark.parametrize(
-    'method',
-    [pytest.param(method, marks=() if method == METHODS[-1] else pytest.mark.slow) for method in METHODS],
+    'method', [pytest.param(method, marks=() if method == METHODS[-1] else pytest.mark.slow) for method in METHODS]
 )
 def test_it_learns_and_acts(method, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
