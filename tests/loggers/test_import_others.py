@@ -67,14 +67,14 @@ def logger(name: str, **arguments):
 
 
 @pytest.fixture(autouse=True)
-def ended():
-    """MLflow keeps a run open in its process, and one server for all."""
+def ended(tmp_path):
+    """MLflow keeps a run open in its process, and one server for all, whose folder it makes as the process ends."""
     yield
     if 'mlflow' in sys.modules:
         import mlflow
 
         mlflow.end_run()
-        mlflow.set_tracking_uri('')
+        mlflow.set_tracking_uri((tmp_path / 'mlruns').as_uri())
 
 
 def callbacks(*others):
