@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -26,6 +27,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if any('.py' in argument for argument in config.args):
         return 0
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what has been imported out of the garbage collections in tests, each of which would look through it."""
+    gc.freeze()
 
 
 def listing(config: pytest.Config) -> set[str]:
