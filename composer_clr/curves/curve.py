@@ -125,6 +125,8 @@ class Run:
             made before there were settings.
         ended_at (dict | None): Where training was stopped before the trough that was to come: the ``batch``, the
             ``epoch`` and that ``trough`` as a time string. ``None`` where it was not, or has not ended.
+        logged_to (dict[str, str]): The id of the logger's run in which a resumed run goes on, by Composer's logger:
+            ``{'MLFlowLogger': '0f3c...'}``.
     """
 
     run_name: str
@@ -144,6 +146,7 @@ class Run:
     parameters: int | None = None
     settings: dict[str, Any] | None = None
     ended_at: dict[str, Any] | None = None
+    logged_to: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(config=_RECORD)
@@ -244,6 +247,7 @@ def point_values(point: TradeoffPoint) -> dict[str, float | None]:
         'epoch': point.epoch,
         'wall_clock_train_s': point.wall_clock_train_s,
         'lr': point.lr,
+        **{name: count for name in ('sample', 'token') if (count := getattr(point, name))},
     }
     return {**place, **point.metrics, **{f'peak/{name}': value for name, value in point.peak_metrics.items()}}
 

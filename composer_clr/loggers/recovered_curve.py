@@ -24,7 +24,7 @@ __all__ = ['ClockUnit', 'Keys', 'LoggedRun', 'wanted']
 
 ClockUnit = Literal['seconds', 'minutes', 'hours', 'days']
 # Logged by this package; a recovered curve does not use it.
-_OWN = ('pareto/', 'pareto-by-epoch/')
+_OWN = ('pareto/', 'pareto-by-epoch/', 'pareto-by-second/')
 _TIMES = ('time/train', 'wall_clock/train')
 _EPOCH, _SAMPLE, _TOKEN = 'time/epoch', 'time/sample', 'time/token'
 _RATE = re.compile(r'(^|[^a-z])(lr|learning[-_ ]?rate)([^a-z]|$)', re.IGNORECASE)

@@ -8,15 +8,12 @@ import re
 import threading
 import time
 import warnings
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import wandb
-from composer.loggers import WandBLogger
-from wandb.sdk.lib.sock_client import SockClientClosedError
 from wandb.sdk.wandb_run import Run as WandBRun
 
 from composer_clr.curves.curve import (
@@ -40,19 +37,16 @@ _BY_EPOCH = 'pareto-by-epoch/'
 _LOG_TIME = 'log10_wall_clock_train_s'
 # W&B's process may be stopped for so many looks at it.
 LOOK_EVERY_S, MOST_LOOKS = 5.0, 6
-_outliving: weakref.WeakSet[WandBLogger] = weakref.WeakSet()
 
 
-def open_curve(loggers: Sequence[WandBLogger], curve: TradeoffCurve, *, resumed: bool) -> WandBCurve | None:
+def open_curve(run: Run, *, resumed: bool) -> WandBCurve | None:
     """Returns the logger of a curve to the W&B run that Composer's logger has opened; ``None`` if W&B is disabled."""
-    run = wandb.run
-    if not isinstance(run, WandBRun) or run.disabled:
+    opened = wandb.run
+    if not isinstance(opened, WandBRun) or opened.disabled:
         return None
-    for logger in loggers:
-        _outlive_service(logger)
     if services := tuple(child.pid for child in psutil.Process().children() if 'wandb' in child.name()):
         _watch(services)
-    return WandBCurve(run, curve, resumed=resumed)
+    return WandBCurve(opened, run, resumed=resumed)
 
 
 class WandBCurve:
@@ -75,7 +69,7 @@ class WandBCurve:
     or from its folder if it is offline, which cycles are there, so that a point that W&B lost is logged again.
     """
 
-    def __init__(self, run: WandBRun, curve: TradeoffCurve, *, resumed: bool):
+    def __init__(self, run: WandBRun, recorded: Run, *, resumed: bool):
         self._run = run
         if run.offline:
             # As WANDB_ALLOW_OFFLINE_ARTIFACTS=false: with tables as artifacts, wandb 0.18 waits minutes for its server.
@@ -86,13 +80,10 @@ class WandBCurve:
         run.define_metric(_EPOCH)
         run.define_metric(f'{PREFIX}*', step_metric=_TIME)
         run.define_metric(f'{_BY_EPOCH}*', step_metric=_EPOCH)
-        run.config.update({'pareto': _described(curve.run)}, allow_val_change=True)
+        run.config.update({'pareto': _described(recorded)}, allow_val_change=True)
         self._logged = _cycles_logged(run) if resumed else set()
         self._metric: str | None = None
         self._best: TradeoffPoint | None = None
-        if curve.points:
-            self.log(curve.run, curve.points)
-            self.log_pictures(curve)
 
     def log(self, run: Run, new: Sequence[TradeoffPoint]) -> None:
         """Logs the points that were just recorded, unless the W&B run has them, and the summary."""
@@ -108,12 +99,12 @@ class WandBCurve:
         self._logged.update(point.cycle for point in new)
         self._metric = self._metric or charted(run, new)
         self._best = best_point(run, [*([self._best] if self._best else []), *new], self._metric)
-        for which, point in (('last', new[-1]), ('best', self._best)):
+        for which, point in (('last', new[-1] if new else None), ('best', self._best)):
             values = {} if point is None else point_values(point)
             known = {f'{PREFIX}{which}/{name}': value for name, value in values.items() if value is not None}
             self._run.summary.update(known)
 
-    def log_pictures(self, curve: TradeoffCurve) -> None:
+    def log_table(self, curve: TradeoffCurve) -> None:
         """Logs the table and the chart of all points."""
         columns, rows = points_table(curve)
         pictures: dict[str, Any] = {f'{PREFIX}points': wandb.Table(columns=columns, data=rows)}
@@ -230,32 +221,3 @@ def _end_stopped(services: Sequence[int]) -> None:
                 )
         except psutil.NoSuchProcess:
             return
-
-
-def _outlive_service(logger: WandBLogger) -> None:
-    """Stops Composer's logger, with a warning, when W&B's process has died; otherwise it would end training."""
-    dead = False
-
-    def guarded(log: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(log)
-        def log_if_alive(*args: Any, **kwargs: Any) -> None:
-            nonlocal dead
-            if dead:
-                return
-            try:
-                log(*args, **kwargs)
-            except (ConnectionError, SockClientClosedError) as error:
-                dead = True
-                warnings.warn(
-                    f'the process of Weights & Biases has died ({type(error).__name__}: {error}): training continues, '
-                    'its points are in curve.json, and nothing more is logged to W&B until the run is resumed',
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-
-        return log_if_alive
-
-    if logger not in _outliving:
-        _outliving.add(logger)
-        for name in ('log_metrics', 'log_table', 'log_images', 'log_hyperparameters', 'upload_file'):
-            setattr(logger, name, guarded(getattr(logger, name)))

@@ -136,11 +136,12 @@ class CurveRecorder(Callback):
                 warnings.warn(f"training ended at batch {batch}, before the {name} at '{trough}': {then}", stacklevel=2)
         on_rank_zero(lambda: self._in_folder(lambda: self.folder.end(kept.curve), kept.last_cycle))
         if kept.points:
-            self._logger.log_table(kept.curve, batch)
+            self._logger.end(kept.curve)
 
     def close(self, state: State, logger: Logger) -> None:
         """Gives back the folder, and to early stopping what it looks at, also after training has failed."""
         self._added.show_stoppers()
+        self._logger.close()
         self.folder.close()
 
     def _diverge(self, state: State, point: TradeoffPoint) -> None:
@@ -189,7 +190,7 @@ class CurveRecorder(Callback):
         curve = kept.curve
         on_rank_zero(lambda: self._in_folder(lambda: self.folder.write_curve(curve), cycles[-1]))
         to_log = self.folder.location(point.checkpoint) if self._options.log_artifact and point.checkpoint else None
-        self._logger.log(curve, new=len(cycles), step=point.batch, snapshot=to_log)
+        self._logger.log(curve, new=len(cycles), snapshot=to_log)
         return point
 
     def _in_folder(self, call: Callable[[], None], cycle: int) -> None:

@@ -14,7 +14,7 @@ from composer.loggers import Logger
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.curves.names import filled_in
 from composer_clr.curves.peaks import PeakWindow
-from composer_clr.recording.curve_logger import CurveLogger
+from composer_clr.recording.curve_logger import CurveLogger, logged_to
 from composer_clr.recording.curve_recorder import CurveRecorder
 from composer_clr.recording.evaluation import give_evaluators_back, stated_directions
 from composer_clr.recording.random_state import RandomState
@@ -310,7 +310,8 @@ class ParetoSnapshot(Callback):
             warn_of_replaced(run, passed, seed)
         if self.kind is None:
             run = kept.rate.judged(run)
-        kept.run = replace(run, directions={**stated_directions(state), **self.directions})
+        logged = on_rank_zero(lambda: logged_to(logger))
+        kept.run = replace(run, directions={**stated_directions(state), **self.directions}, logged_to=logged)
         kept.ends = ends_so_far(schedule, schedule.now(state))
         curve, length = kept.curve, round(schedule.count('peak_window', self.peak_window))
         window = PeakWindow(length, curve.run.directions, kept.seen)
@@ -322,7 +323,7 @@ class ParetoSnapshot(Callback):
 
         try:
             on_rank_zero(claim)
-            curve_logger = CurveLogger(logger, curve, resumed=resumed, log_artifact=self.log_artifact)
+            curve_logger = CurveLogger(logger, curve, batch=batch, resumed=resumed, log_artifact=self.log_artifact)
             return CurveRecorder(self, kept, state, schedule, window, folder, curve_logger)
         except BaseException:
             folder.close()

@@ -30,15 +30,17 @@ from composer_clr.data.loaders import SampleOrder
 from composer_clr.recipes.families import samples_per_batch
 from composer_clr.recipes.planned_cycles import recipe_arguments, recipe_cycles
 from composer_clr.recipes.schema import CheckpointRecipe, Recipe, RecipeError, ScheduleRecipe
+from composer_clr.recipes.study import Ranks, check_same_settings, run_folder
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.recording.pareto_snapshot import ParetoSnapshot
 from composer_clr.recording.progress import TroughProgress
+from composer_clr.recording.run_folder import RunFolder
 from composer_clr.schedule.scheduler import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.training.models import build_model
 from composer_clr.training.registry import all_named, built, classes, known_as, named, own_names, taken
 from composer_clr.training.start_checkpoint import load_trainer, settle_start
 from composer_clr.training.torch_errors import torch_errors
-from composer_clr.utils.errors import one_line
+from composer_clr.utils.errors import UserError, one_line
 from composer_clr.utils.models import is_schedule_free
 
 __all__ = ['build_data', 'build_evaluator', 'build_loggers', 'build_trainer', 'fit', 'snapshot_of']
@@ -119,7 +121,29 @@ def build_loggers(recipe: Recipe) -> list[LoggerDestination]:
         known['WandBLogger'] = partial(recipe_logger, recipe.run_name, resumable=recipe.checkpoint.autoresume)
     elif recipe.snapshot.log_artifact:
         raise RecipeError('snapshot.log_artifact=true logs to Weights & Biases: add loggers.WandBLogger.project=NAME')
+    if 'MLFlowLogger' in recipe.loggers:
+        from composer_clr.loggers.mlflow_start import RecipeMLFlowLogger
+
+        known['MLFlowLogger'] = partial(RecipeMLFlowLogger, _mlflow_run(recipe))
     return all_named('loggers', known, recipe.loggers, LoggerDestination)
+
+
+def _mlflow_run(recipe: Recipe) -> str | None:
+    """Returns the MLflow run in which a recipe that resumes goes on: that of the curve of its settings, if any."""
+    if not recipe.checkpoint.autoresume:
+        return None
+    folder = RunFolder(run_folder(recipe, Ranks(dist.get_world_size(), dist.get_local_world_size())))
+    try:
+        curve = folder.curve()
+        if curve is None or curve.run.run_name != recipe.run_name:
+            return None
+        check_same_settings(curve.run, recipe, folder.uri)
+        return curve.run.logged_to.get('MLFlowLogger')
+    except (UserError, OSError):
+        # Another run's, or one that is refused in a moment, in the words of ParetoSnapshot.
+        return None
+    finally:
+        folder.close()
 
 
 def fit(trainer: Trainer) -> bool:

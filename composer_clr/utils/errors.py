@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-__all__ = ['UserError', 'did_you_mean', 'errors_as_warnings', 'listed', 'one_line', 'printable']
+__all__ = ['UserError', 'did_you_mean', 'listed', 'one_line', 'printable']
 
 
 _WORD = re.compile(r'[a-z0-9]+')
@@ -76,17 +74,3 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     by_lowered = {candidate.lower(): candidate for candidate in reversed(known)}
     close = difflib.get_close_matches(lowered, by_lowered, n=1, cutoff=_CLOSE)
     return f', did you mean {by_lowered[close[0]]!r}?' if close else ''
-
-
-@contextmanager
-def errors_as_warnings(destination: str) -> Iterator[None]:
-    """Turns any error of a logger into a warning: a point that it lost is still in ``curve.json``."""
-    try:
-        yield
-    except Exception as error:
-        warnings.warn(
-            f'{destination} failed ({type(error).__name__}: {error}): training goes on, and its points are kept in '
-            'curve.json',
-            RuntimeWarning,
-            stacklevel=3,
-        )
