@@ -1,1 +1,1 @@
-"""Weights & Biases: curves logged to it during training, and recovered from its runs (:mod:`~.import_curves`)."""
+"""Weights & Biases, MLflow and TensorBoard: curves logged to them during training, and recovered from their runs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -15,7 +14,7 @@ from typing import Any
 from composer.loggers import MLFlowLogger
 
 from composer_clr.curves.curve import PREFIX, Run, TradeoffCurve, TradeoffPoint, point_numbers, points_table
-from composer_clr.loggers.mlflow_start import RecipeMLFlowLogger
+from composer_clr.loggers.mlflow_start import RecipeMLFlowLogger, wait_less
 
 __all__ = ['MLflowCurve', 'active_run_id']
 
@@ -23,8 +22,6 @@ _POINTS = f'{PREFIX}points.json'
 _TABLES = 'mlflow.loggedArtifacts'
 # MLflow's limits, of which that of values has been 250, 500 and 6,000.
 _LONGEST_KEY, _LONGEST_VALUE = 250, 250
-# Of seven, each after twice as long a pause: about 15 seconds.
-_RETRIES = '3'
 
 
 class MLflowCurve:
@@ -35,7 +32,7 @@ class MLflowCurve:
     ==========================  ====================================================================================
     metrics ``pareto/...``      each point's values, at its batch as the step
     ``pareto/points.json``      table of all points so far
-    params ``pareto. ...``      method, kind, and all that made the curve, as ``pareto.optimizer.lr``
+    params ``pareto....``       method, kind, and all that made the curve, as ``pareto.optimizer.lr``
     ==========================  ====================================================================================
 
     Points are logged at once, each once, and whole: Composer's logger leaves out a value that equals the last one.
@@ -46,7 +43,7 @@ class MLflowCurve:
     def __init__(self, destination: MLFlowLogger, settings: Mapping[str, Any], *, resumed: bool):
         import mlflow
 
-        os.environ.setdefault('MLFLOW_HTTP_REQUEST_MAX_RETRIES', _RETRIES)
+        wait_less()
         run_id = active_run_id()
         if run_id is None:
             raise RuntimeError('MLflow has no active run: end it after training')

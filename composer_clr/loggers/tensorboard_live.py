@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,15 @@ class TensorboardCurve:
         self._destination = destination
         destination.log_hyperparameters(settings)
         folder = Path(destination.writer.log_dir) / BY_SECOND
-        self._first = 0 if not folder.exists() else batch + 1
-        # From the file that the closed writer opens next.
-        destination.writer.close()
-        destination.writer.purge_step = batch + 1
+        self._first = 0
+        if folder.exists():
+            self._first = batch + 1
+            destination.writer.close()
+            destination.writer = SummaryWriter(
+                destination.writer.log_dir, purge_step=batch + 1, flush_secs=destination.writer.flush_secs
+            )
+            # TensorBoard reads files by their names, in which are the second and then a number: '10' before '9'.
+            time.sleep(1 - time.time() % 1)
         self._by_second = SummaryWriter(folder, purge_step=0)
 
     def log(self, run: Run, points: Sequence[TradeoffPoint]) -> None:

@@ -47,9 +47,11 @@ class ParetoSnapshot(Callback):
     evaluates at a trough, so that the metrics are those of the saved weights.
 
     At each trough every logger receives the values below. One that takes tables gets a table ``pareto/points`` of all
-    points so far, at each of the first 32, then with every eighth more, and at the end; Weights & Biases gets axes, a
-    chart and more (:class:`~composer_clr.loggers.wandb_live.WandBCurve`). A logger that fails causes a warning, and
-    training continues.
+    points so far, at each of the first 32, then with every eighth more, and at the end. What Weights & Biases, MLflow
+    and TensorBoard get beside them stands at :class:`~composer_clr.loggers.wandb_live.WandBCurve`,
+    :class:`~composer_clr.loggers.mlflow_live.MLflowCurve` and
+    :class:`~composer_clr.loggers.tensorboard_live.TensorboardCurve`. A logger that fails causes a warning, and training
+    continues.
 
     =================================  ===========================================================
     key                                value
@@ -58,6 +60,8 @@ class ParetoSnapshot(Callback):
     ``pareto/epoch``                   batches over the train loader's length, if it has one
     ``pareto/wall_clock_train_s``      seconds of training alone
     ``pareto/lr``                      the learning rate of the optimizer, at its lowest
+    ``pareto/sample``                  samples trained, over all ranks
+    ``pareto/token``                   tokens trained, over all ranks, of text
     ``pareto/{label}/{metric}``        each metric at the trough
     ``pareto/peak/{label}/{metric}``   its best value within ``peak_window`` before the trough
     =================================  ===========================================================

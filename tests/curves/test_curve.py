@@ -23,7 +23,7 @@ def test_the_file_as_documented():
     run = (
         'run_name kind method seed model world_size schedule versions started_at evaluation parent directions training'
     )
-    assert set(record['run']) == {*run.split(), 'changes', 'parameters', 'settings', 'ended_at'}
+    assert set(record['run']) == {*run.split(), 'changes', 'parameters', 'settings', 'ended_at', 'logged_to'}
     written = {
         **{'cycle': 0, 'epoch': 16.0, 'batch': 10000, 'sample': 20480000, 'token': 0},
         **{'wall_clock_train_s': 4367.25, 'wall_clock_total_s': 4500.5, 'lr': 0.001},

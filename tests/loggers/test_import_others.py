@@ -1,14 +1,8 @@
 """Curves from MLflow and TensorBoard: real runs through Composer's loggers, read back by the commands."""
 
-import os
 import re
 import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,11 +28,12 @@ from composer_clr.loggers.tensorboard_runs import tensorboard_runs
 from composer_clr.schedule.cycles import Cycles
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.fuzzing import refused_or
+from tests.helpers.mlflow_server import server
 from tests.helpers.recorded_runs import doubling
 from tests.helpers.trainers import classifier
 from tests.helpers.wandb_runs import in_its_own_process, offline
 
-__all__ = ['offline']
+__all__ = ['offline', 'server']
 
 LOGGERS = ['mlflow', 'tensorboard']
 LOGGED_TO = {'mlflow': 'mlruns', 'tensorboard': 'tensorboard_logs'}
@@ -258,43 +253,33 @@ def test_a_run_that_lacks_something_is_named(name, make_trainer, command):
     assert re.search(r"run 'run' \(.*\): did not log training time: add Composer's SpeedMonitor", said)
 
 
-@pytest.fixture
-def server(tmp_path):
-    """An MLflow server on a database, and its tracking URI."""
-    pytest.importorskip('mlflow')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        uri = f'http://127.0.0.1:{free.getsockname()[1]}'
-    words = [sys.executable, '-m', 'mlflow', 'server', '--backend-store-uri', 'sqlite:///mlflow.db', '--workers', '1']
-    words += ['--host', '127.0.0.1', '--port', uri.rpartition(':')[2], '--default-artifact-root', 'artifacts']
-    process = subprocess.Popen(
-        words, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(120):
-            with suppress(OSError), urllib.request.urlopen(f'{uri}/health', timeout=5):
-                break
-            time.sleep(1)
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.mark.slow
 def test_a_killed_and_resumed_run_comes_back_from_three_loggers(server, offline, command, monkeypatch):
     pytest.importorskip('tensorboard')
+    from mlflow import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     monkeypatch.chdir(offline)
     words = [
-        f'loggers.MLFlowLogger={{tracking_uri: "{server}", resume: true, synchronous: true}}',
+        f'loggers.MLFlowLogger={{tracking_uri: "{server.uri}"}}',
         'loggers.TensorboardLogger={flush_interval: 10}',
     ]
-    for batch, status in (('45', -signal.SIGKILL), ('-1', 0)):
+    # After the trough at 32, with a checkpoint at 30, and between two troughs.
+    for batch, status in (('33', -signal.SIGKILL), ('45', -signal.SIGKILL), ('-1', 0)):
         done = in_its_own_process(offline, 'tests.helpers.wandb_killed_and_resumed', batch, *words)
         assert done.returncode == status, done.stderr
     curve = TradeoffCurve.read(offline / 'out')
     assert len(curve.points) == 4
-    for name, source in (('wandb', 'wandb'), ('mlflow', server), ('tensorboard', 'tensorboard_logs')):
+    client = MlflowClient(server.uri)
+    (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert [one.value for one in client.get_metric_history(run.info.run_id, 'pareto/cycle')] == [0, 1, 2, 3]
+    shown = EventAccumulator('tensorboard_logs/killed').Reload()
+    assert [one.value for one in shown.Scalars('pareto/cycle')] == [0, 1, 2, 3]
+    for point in curve.points:
+        assert {one.step: one.value for one in shown.Scalars('pareto/wall_clock_train_s')}[
+            point.batch
+        ] == pytest.approx(point.wall_clock_train_s, rel=1e-6)
+    for name, source in (('wandb', 'wandb'), ('mlflow', server.uri), ('tensorboard', 'tensorboard_logs')):
         status, curves, said = command(name, source)
         assert (name, status, len(curves)) == (name, 0, 1)
         (read,), points = curves, {point.epoch: point for point in curve.points}

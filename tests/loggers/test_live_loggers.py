@@ -2,7 +2,12 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +23,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.loggers.mlflow_live import MLflowCurve
 from composer_clr.train import main
-from tests.helpers.curves import run
+from tests.helpers.mlflow_server import server
+from tests.helpers.runs_and_lines import run
+
+__all__ = ['server']
 
 RECIPE = [
     'quickstart/digits',
@@ -50,13 +58,13 @@ def mlflow_logger(**arguments: Any) -> MLFlowLogger:
 
 
 class InMLflow:
-    """The only run of the folder ``mlruns``, or the newest, through MLflow's own client."""
+    """The only run of the folder ``mlruns`` or of a server, or the newest, through MLflow's own client."""
 
-    def __init__(self, runs: int = 1):
+    def __init__(self, uri: str | None = None, runs: int = 1):
         from mlflow import MlflowClient
 
-        self.client = MlflowClient(Path('mlruns').resolve().as_uri())
-        experiments = [one.experiment_id for one in self.client.search_experiments()]
+        self.client = MlflowClient(uri or Path('mlruns').resolve().as_uri())
+        experiments = [str(one.experiment_id) for one in self.client.search_experiments()]
         found = self.client.search_runs(experiments)
         assert len(found) == runs
         self.run = found[0]
@@ -70,6 +78,15 @@ class InMLflow:
     def table(self) -> dict[str, Any]:
         path = self.client.download_artifacts(self.run.info.run_id, 'pareto/points.json')
         return json.loads(Path(path).read_text())
+
+
+@pytest.fixture
+def tensorboard(monkeypatch):
+    """Event files each have a second of their own in their names, as those of other processes do."""
+    pytest.importorskip('tensorboard')
+    seconds = count(int(time.time()))
+    of_day = SimpleNamespace(time=lambda: next(seconds))
+    monkeypatch.setattr('tensorboard.summary.writer.event_file_writer.time', of_day)
 
 
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -144,8 +161,7 @@ def test_mlflow_has_every_point_once_and_whole_and_one_table(make_trainer):
     assert [logged.params[f'pareto.{name}'] for name in asked] == ['baseline', 'cyclic', '0.5', '4', '1ep']
 
 
-def test_tensorboard_shows_every_point_once_also_against_seconds(make_trainer):
-    pytest.importorskip('tensorboard')
+def test_tensorboard_shows_every_point_once_also_against_seconds(make_trainer, tensorboard):
     curve = resumed(make_trainer, TensorboardLogger)
     points = curve.points
     shown = in_tensorboard(Path('tensorboard_logs/a'))
@@ -164,8 +180,7 @@ def test_tensorboard_shows_every_point_once_also_against_seconds(make_trainer):
     assert f'pareto-by-second/{accuracy}' in by_second
 
 
-def test_tensorboard_has_all_points_where_the_earlier_files_are_gone(make_trainer):
-    pytest.importorskip('tensorboard')
+def test_tensorboard_has_all_points_where_the_earlier_files_are_gone(make_trainer, tensorboard):
     folders = iter(['logs-1', 'logs-2'])
     resumed(make_trainer, lambda: TensorboardLogger(log_dir=next(folders)))
     assert in_tensorboard(Path('logs-2/a'))['pareto/cycle'] == [(20, 0), (40, 1), (80, 2)]
@@ -209,7 +224,8 @@ def test_a_recipe_that_resumes_goes_on_in_its_mlflow_run_and_in_another_folder_o
     assert [value for _, value in logged.values('pareto/cycle')] == [0, 1]
     assert 'unknown' in logged.params['node_name']
     # Of the whole points, and all of them are where the rest is.
-    assert started('max_duration=32ep', 'optimizer.weight_decay=0.1', 'snapshot.on_change=continue') == 0
+    with pytest.warns(UserWarning, match='under other settings'):
+        assert started('max_duration=32ep', 'snapshot.method=other', 'snapshot.on_change=continue') == 0
     logged = InMLflow(runs=2)
     assert logged.run.info.run_id != first
     assert [value for _, value in logged.values('pareto/cycle')] == [0, 1, 2]
@@ -237,6 +253,7 @@ def test_names_and_values_that_mlflow_refuses_are_logged_under_others():
 
     metric = 'eval/Acc@5%/../..//top'
     curve = run('baseline', 'cyclic', [(1, 0.5), (2, 0.5)], metric=metric)
+    curve.points[:] = [replace(point, batch=10 * (i + 1), cycle=i) for i, point in enumerate(curve.points)]
     settings = {
         'pareto.hidden.key': 1,
         'pareto.mine:Net.arguments': [1] * 10_000,
@@ -307,3 +324,39 @@ def test_a_logger_that_fails_for_a_time_is_warned_of_once_and_has_all_points_in_
     else:
         found = sorted(set(in_tensorboard(Path('tensorboard_logs/a'))['pareto/cycle']))
     assert found == [(20, 0), (40, 1), (80, 2)]
+
+
+class Calls(Callback):
+    """Calls functions at the start of batches."""
+
+    def __init__(self, calls: dict[int, Callable[[], None]]):
+        self.calls = calls
+
+    def batch_start(self, state, logger):
+        self.calls.get(state.timestamp.batch.value, lambda: None)()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('synchronous', [True, False])
+def test_a_server_that_stops_costs_no_point_and_gets_them_when_it_is_back(server, synchronous, make_trainer, recwarn):
+    logger = MLFlowLogger('study', tracking_uri=server.uri, log_system_metrics=False, synchronous=synchronous)
+    trainer = make_trainer(
+        run_name='a',
+        schedulers=doubling(),
+        callbacks=[
+            ParetoSnapshot(folder='out', save_weights=False),
+            LRMonitor(),
+            Calls({15: server.stop, 75: server.start}),
+        ],
+        loggers=logger,
+    )
+    trainer.fit()
+    trainer.close()
+    # Composer closes it again when the process exits, without the server.
+    logger._enabled = False
+    warned = [str(one.message) for one in recwarn if 'MLFlowLogger failed (MlflowException: ' in str(one.message)]
+    assert len(warned) == 1
+    points = TradeoffCurve.read('out').points
+    logged = InMLflow(server.uri)
+    assert logged.values('pareto/wall_clock_train_s') == [(p.batch, p.wall_clock_train_s) for p in points]
+    assert len(points) == len(logged.table()['data']) == 3

@@ -225,7 +225,7 @@ def test_a_metric_that_is_nan_is_logged_and_not_drawn(offline, make_trainer):
 @pytest.mark.parametrize(
     ('signal_name', 'warned'),
     [
-        ('SIGKILL', 'process of Weights & Biases has died (BrokenPipeError'),
+        ('SIGKILL', 'WandBLogger failed (BrokenPipeError'),
         ('SIGSTOP', 'process of Weights & Biases has been stopped for 1 s: it is ended'),
     ],
 )
