@@ -261,7 +261,7 @@ def test_a_killed_and_resumed_run_comes_back_from_three_loggers(server, offline,
 
     monkeypatch.chdir(offline)
     words = [
-        f'loggers.MLFlowLogger={{tracking_uri: "{server.uri}"}}',
+        f'loggers.MLFlowLogger={{tracking_uri: "{server.uri}", synchronous: true}}',
         'loggers.TensorboardLogger={flush_interval: 10}',
     ]
     # After the trough at 32, with a checkpoint at 30, and between two troughs.
