@@ -20,10 +20,11 @@ from composer.models import ComposerClassifier
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
+from composer_clr import ParetoSnapshot, TradeoffCurve
 from composer_clr.loggers.mlflow_live import MLflowCurve
 from composer_clr.train import main
 from tests.helpers.mlflow_server import server
+from tests.helpers.recorded_runs import doubling
 from tests.helpers.runs_and_lines import run
 
 __all__ = ['server']
@@ -96,11 +97,6 @@ def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
     shown = EventAccumulator(str(folder), size_guidance={'scalars': 0})
     shown.Reload()
     return {tag: [(one.step, one.value) for one in shown.Scalars(tag)] for tag in shown.Tags()['scalars']}
-
-
-def doubling() -> CyclicCosineScheduler:
-    """Troughs at 2, 4 and 8 epochs of 10 batches."""
-    return CyclicCosineScheduler('1ep', 2, '1ep')
 
 
 class Constant(MulticlassAccuracy):
@@ -304,7 +300,7 @@ def test_a_logger_that_fails_for_a_time_is_warned_of_once_and_has_all_points_in_
         from torch.utils.tensorboard import SummaryWriter
 
         logger, call = TensorboardLogger(flush_interval=1), (SummaryWriter, 'flush')
-    make_trainer(
+    trainer = make_trainer(
         run_name='a',
         schedulers=doubling(),
         callbacks=[
@@ -313,13 +309,14 @@ def test_a_logger_that_fails_for_a_time_is_warned_of_once_and_has_all_points_in_
             FailsAt(monkeypatch, *call, range(15, 75)),
         ],
         loggers=logger,
-    ).fit()
+    )
+    trainer.fit()
+    trainer.close()
     warned = [one for one in recwarn if 'failed (OSError: no route to host)' in str(one.message)]
     assert [str(one.message).split()[0] for one in warned] == [type(logger).__name__]
     curve = TradeoffCurve.read('out')
     assert [point.cycle for point in curve.points] == [0, 1, 2]
     if name == 'mlflow':
-        logger.post_close()
         found = InMLflow().values('pareto/cycle')
     else:
         found = sorted(set(in_tensorboard(Path('tensorboard_logs/a'))['pareto/cycle']))
