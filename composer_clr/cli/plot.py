@@ -137,7 +137,6 @@ def plot(
             raise CurveError(f'figure {figure} shows one method, not {one_method}: name one')
         options['method'] = one_method
     curves = read_curves(runs, strict, axis)
-    read = amounts(curves)
     if figure in _OF_LENGTHS:
         # These figures show the curves of averaged weights too.
         curves = with_averaged(curves, metric)
@@ -158,6 +157,7 @@ def plot(
         strict=strict,
     )
     report([*(f'left out: {error}' for error in study.left_out), *study.warnings])
+    read = amounts([run for run in study.runs if 'method' not in taken or run.run.method == one_method])
     if forecast:
         options['forecasts'] = found = forecasts(study, sigma)
         report([f'{one.method}, {one.kind}: no forecast, {one.refused}' for one in found if one.refused])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from composer_clr.curves.curve import CurveError, TradeoffCurve, TradeoffPoint
@@ -212,9 +212,9 @@ def measured(point: TradeoffPoint, peak: bool) -> dict[str, float]:
 def default_metric(curves: Iterable[TradeoffCurve], *, peak: bool = False) -> str:
     """Returns the metric to use by default: a language model's cross entropy, else an accuracy, else the only metric.
 
-    Of several the first is used, top-1 before top-5, evaluation before training, and the trained weights before
-    averaged ones. That a point does not have it makes no difference: it is not replaced by another metric. A learning
-    rate, step, epoch, time or index is not a metric.
+    Of several, top-1 is used before top-5, evaluation before training, and the trained weights before averaged ones;
+    then the one that most runs have, and of these the first. That a point does not have it makes no difference: it is
+    not replaced by another metric. A learning rate, step, epoch, time or index is not a metric.
 
     Args:
         curves (Iterable[TradeoffCurve]): The runs.
@@ -223,14 +223,15 @@ def default_metric(curves: Iterable[TradeoffCurve], *, peak: bool = False) -> st
     Raises:
         CurveError: If there are no points, or no metric, or several and none of them is an accuracy.
     """
-    points = [measured(point, peak) for curve in curves for point in curve.points]
-    if not points:
+    by_run = [[name for point in curve.points for name in measured(point, peak)] for curve in curves if curve.points]
+    if not by_run:
         raise CurveError('there are no points to compare: name runs that have passed a trough')
-    names = [name for name in dict.fromkeys(name for point in points for name in point) if is_metric(name)]
+    runs = Counter(name for of_run in by_run for name in dict.fromkeys(of_run))
+    names = [name for name in runs if is_metric(name)]
     entropies = [name for name in names if {'language', 'entropy'} <= set(_words(name.rpartition('/')[2]))]
     accuracies = [name for name in names if _ACCURACY.search(name) and not is_lower_better(name)]
     if candidates := entropies or accuracies:
-        return min(candidates, key=lambda name: [bool(sign.search(name)) for sign in _SECOND_CHOICE])
+        return min(candidates, key=lambda name: (*(bool(sign.search(name)) for sign in _SECOND_CHOICE), -runs[name]))
     what = 'peak metric' if peak else 'metric'
     if not names:
         raise CurveError(f'the runs have no {what}: name runs that were evaluated')

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from composer_clr.curves.curve import CurveError
-from composer_clr.curves.names import STANDARD, kind_order
+from composer_clr.curves.names import LOG, STANDARD, kind_order
 from composer_clr.schedule.cycles import cost_ratio
 from composer_clr.study.agreement import cosine_similarity, kendall_tau, ranking
 from composer_clr.study.alignment import Alignment
@@ -217,10 +217,10 @@ def _both_kinds(study: Study, method: str, kind: str) -> tuple[Curve, Curve]:
     missing = sorted({kind, STANDARD} - {its_kind for its_method, its_kind in study.curves if its_method == method})
     if missing and method == study.baseline:
         others = list(dict.fromkeys(other for other, _ in study.curves if other != method))
-        raise CurveError(
-            f'the baseline {method!r} has no {" and no ".join(missing)} runs: name them too, or choose another '
-            f'baseline (there are {others})'
-        )
+        cure = f'name them too, or choose another baseline (there are {others})'
+        if kind == LOG:
+            cure = 'plot and ask show a log beside them, and compare compares it with a log of that method'
+        raise CurveError(f'the baseline {method!r} has no {" and no ".join(missing)} runs: {cure}')
     if missing:
         raise _Missing(f'no {" and no ".join(missing)} runs')
     both = study.curves[method, kind], study.curves[method, STANDARD]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from composer_clr.curves.axes import default_axis, distinct_points, point_count
@@ -18,6 +21,7 @@ __all__ = ['usable_curves', 'without_odd_runs']
 
 # Of values, counts and times: squares and products of larger ones overflow.
 _LARGEST = 1e100
+_WORD = re.compile(r'[A-Z]?[a-z]+')
 
 
 def usable_curves(
@@ -37,7 +41,12 @@ def usable_curves(
     with_points, errors = without_odd_runs(curve for curve in curves if curve.points)
     if errors and strict:
         raise errors[0]
-    metric = _full_name(with_points, metric, peak) if metric else default_metric(with_points, peak=peak)
+    metric = metric or default_metric(with_points, peak=peak)
+    with_points, metric = _of_full_name(with_points, metric, peak)
+    with_points, unmeasured = _that_measure(with_points, metric, peak)
+    errors.extend(unmeasured)
+    if errors and strict:
+        raise errors[0]
     kept: dict[int, TradeoffCurve] = {}
     places: dict[tuple[str, str, int, float], str] = {}
     # Of a run and a longer one of its seed, the longer one stays.
@@ -64,16 +73,66 @@ def usable_curves(
     return [kept[i] for i in sorted(kept)], metric, errors
 
 
-def _full_name(curves: Iterable[TradeoffCurve], metric: str, peak: bool) -> str:
-    """Returns a metric's name with its evaluator's label, which may be left out where one evaluator has the metric."""
-    names = dict.fromkeys(name for curve in curves for point in curve.points for name in measured(point, peak))
-    if metric in names:
-        return metric
+def _of_full_name(curves: Sequence[TradeoffCurve], metric: str, peak: bool) -> tuple[list[TradeoffCurve], str]:
+    """Returns runs and a metric by its full name, of which the evaluator's label may be left out if only one has it.
+
+    Runs that record it without a label, as other logs do beside one's own, then have it by that name too.
+    """
+    named = [set().union(*(measured(point, peak) for point in curve.points)) for curve in curves]
+    names = sorted(set().union(*named))
     other_weights = tuple(f'{name}/' for name in METRIC_SETS)
     found = [name for name in names if name.endswith(f'/{metric}') and not name.startswith(other_weights)]
+    if all(metric in of_curve for of_curve in named) or (metric in names and len(found) != 1):
+        return list(curves), metric
     if len(found) > 1:
-        raise CurveError(f'{metric}: several evaluators have it: name one of {listed(sorted(found))}')
-    return found[0] if found else metric
+        raise CurveError(f'{metric}: several evaluators have it: name one of {listed(found)}')
+    if names and not found and metric not in names:
+        raise CurveError(f'no run has the metric {metric!r}, only {listed(names)}{_near(metric, names)}')
+    if not found:
+        return list(curves), metric
+    return [
+        curve if found[0] in of_curve or metric not in of_curve else _renamed(curve, metric, found[0])
+        for curve, of_curve in zip(curves, named, strict=True)
+    ], found[0]
+
+
+def _near(metric: str, names: Sequence[str]) -> str:
+    """Returns a suggestion: the metric of which the name, or a word of it, is spelled most alike."""
+    spelled = {part.lower(): name for name in names for part in (*_WORD.findall(name), name.rpartition('/')[2], name)}
+    close = difflib.get_close_matches(metric.lower(), spelled, n=1, cutoff=0.75)
+    return f', did you mean {spelled[close[0]]!r}?' if close else ''
+
+
+def _renamed(curve: TradeoffCurve, metric: str, name: str) -> TradeoffCurve:
+    def of(metrics: dict[str, float]) -> dict[str, float]:
+        return {name if key == metric else key: value for key, value in metrics.items()}
+
+    return curve.of_points(
+        replace(point, metrics=of(point.metrics), peak_metrics=of(point.peak_metrics)) for point in curve.points
+    )
+
+
+def _that_measure(
+    curves: Iterable[TradeoffCurve], metric: str, peak: bool
+) -> tuple[list[TradeoffCurve], list[CurveError]]:
+    """Returns the runs that have a metric at any point, and an error for all others that have the same metrics."""
+    kept, without = [], defaultdict(list)
+    for curve in curves:
+        names = set().union(*(measured(point, peak) for point in curve.points))
+        if metric in names or not names or all(point.diverged or point.stopped for point in curve.points):
+            kept.append(curve)
+        else:
+            without[tuple(sorted(names))].append(curve)
+    errors = []
+    for names, runs in without.items():
+        places = list(dict.fromkeys(repr(curve.place) for curve in runs))
+        who = f'run {places[0]} has' if len(places) == 1 else f'{len(places)} runs have'
+        which = '' if len(places) == 1 else f' ({listed(places, 3)})'
+        short = metric.rpartition('/')[2]
+        cure = f'--metric {short} takes both' if short in names else 'name one that all have (--metric), or rename it'
+        label = f'peak:{metric}' if peak else metric
+        errors.append(CurveError(f'{who} no metric {label!r}, only {listed(names)}: {cure}{which}'))
+    return kept, errors
 
 
 def without_odd_runs(curves: Iterable[TradeoffCurve]) -> tuple[list[TradeoffCurve], list[CurveError]]:

@@ -258,7 +258,8 @@ def test_what_a_sweep_prints_reaches_the_module_whole(call, tmp_path, way, capsy
     ('arguments', 'message'),
     [
         (['plot', 'nowhere'], 'nowhere: no such file or folder'),
-        (['plot', '.', '--metric', 'eval/F1'], "has no metric 'eval/F1'"),
+        (['plot', '.', '--metric', 'eval/F1'], "no run has the metric 'eval/F1'"),
+        (['ask', '.', '--reach', '0.5', '--metric', 'Accurcy'], ", did you mean 'eval/Accuracy'?"),
         (['plot', '.', '-o', 'curve.bmp'], 'curve.bmp: a picture must end in .png, .svg or .pdf'),
         (['plot', '.', '--figure', '9'], '--figure 9: choose one of 1A, 1B, 1C, 2, 3, 3D, S1, S2'),
         (['plot', '.', '--figure', '3'], "all runs are of the baseline 'baseline'"),

@@ -127,6 +127,12 @@ class TestDefaultMetric:
         assert default_metric([measuring('top5'), measuring('top5', 'top1')]) == 'top1'
         assert default_metric([measuring('Unnamed: 0', 'loss')]) == 'loss'
 
+    def test_of_several_the_one_that_most_runs_have(self):
+        own = measuring(ACC, 'eval/CrossEntropy')
+        assert default_metric([measuring('val_accuracy', points=9), own, own]) == ACC
+        assert default_metric([measuring('val_accuracy'), own]) == 'val_accuracy'
+        assert default_metric([measuring('top1'), *[measuring('train/accuracy')] * 2]) == 'top1'
+
     def test_the_candidates_are_named(self):
         with pytest.raises(CurveError, match=r'no metric is an accuracy: name one of them \(--metric\): loss, f1$'):
             default_metric([measuring('lr', 'loss', 'f1')])

@@ -126,7 +126,7 @@ def test_a_value_in_another_unit_is_refused(asked, metric, values, match):
     ('options', 'match'),
     [
         ({'reach': [0.5], 'baseline': 'XX'}, "no run is of the baseline 'XX': choose one of MX, baseline, LS"),
-        ({'metric': 'eval/F1'}, "has no metric 'eval/F1'"),
+        ({'metric': 'eval/F1'}, "no run has the metric 'eval/F1', only eval/"),
     ],
 )
 def test_refused(options, match):

@@ -213,7 +213,7 @@ REFUSED = {
     'half of it': (study()[1:], "the baseline 'baseline' has no cyclic runs"),
     'one point': (study()[:-1], 'MX, standard: only one point: a curve needs two, train more durations'),
     'nan': ([*study()[:-1], *standard_runs('MX', [(32, math.nan)])], "run 's32': its point at epoch 32 has .* nan"),
-    'metrics': ([*study()[:-1], *standard_runs('MX', [(32, 0.5)], metric='f1')], "run 's32': .* has no metric 'eva"),
+    'metrics': ([*study()[:-1], *standard_runs('MX', [(32, 0.5)], metric='f1')], "run 's32' has no metric 'eva"),
     'epochs and batches': (
         [*study(), TradeoffCurve(Run('u', 'cyclic', 'LS'), [point(None, 0.5, 1.0, batch=16)])],
         "run 's32' counts epochs, run 'u' does not: compare them separately",

@@ -276,3 +276,36 @@ def test_of_a_run_and_a_longer_one_of_its_seed_the_longer_one_stays():
         assert [one.run.run_name for one in kept] == [one.run.run_name for one in curves if one is not short]
         (error,) = errors
         assert "run 'short' is left out: run 'long' too is A, cyclic, seed 1, with a point at epoch 16" in str(error)
+
+
+class TestRunsWithoutTheMetric:
+    def test_runs_with_the_same_metrics_are_left_out_in_one_line(self):
+        others = [run('A', 'log', [(n, 0.1 * n) for n in (1, 2, 3)], seed, f'{seed}', 'f1') for seed in range(4)]
+        own = [run('baseline', 'cyclic', [(16, 0.5), (32, 0.6)], seed, f'own{seed}') for seed in range(5)]
+        kept, metric, (error,) = usable_curves([*others, *own], ACC)
+        assert (kept, metric) == (own, ACC)
+        assert str(error) == (
+            f"4 runs have no metric '{ACC}', only f1: name one that all have (--metric), or rename it "
+            "('0', '1', ..., '3' (4 in all))"
+        )
+
+    def test_named_without_its_label_it_is_that_of_a_run_without_labels_too(self):
+        short = ACC.rpartition('/')[2]
+        log = run('keras', 'log', [(16, 0.4), (32, 0.7)], 1, 'log', short)
+        own = run('baseline', 'cyclic', [(16, 0.5), (32, 0.6)], 1, 'own')
+        kept, metric, errors = usable_curves([log, own], short)
+        assert (metric, errors) == (ACC, [])
+        assert [[one.metrics for one in curve.points] for curve in kept] == [
+            [{ACC: 0.4}, {ACC: 0.7}],
+            [{ACC: 0.5}, {ACC: 0.6}],
+        ]
+        _, _, (error,) = usable_curves([log, own], ACC)
+        assert str(error).endswith(f'only {short}: --metric {short} takes both')
+        assert usable_curves([log], short)[1] == short
+
+    def test_a_run_with_both_names_has_two_metrics(self):
+        both = run('A', 'cyclic', [(16, 0.5)], 1, 'both')
+        both = replace(both, points=[replace(both.points[0], metrics={ACC: 0.5, 'MulticlassAccuracy': 0.9})])
+        kept, metric, _ = usable_curves([both, run('B', 'cyclic', [(16, 0.6)], 1)], 'MulticlassAccuracy')
+        assert (metric, kept[0].points[0].metrics[metric]) == (ACC, 0.5)
+        assert usable_curves([both], 'MulticlassAccuracy')[1] == 'MulticlassAccuracy'

@@ -55,3 +55,11 @@ def test_questions_of_time_are_refused(runs):
         answer(runs, within=[60.0])
     with pytest.raises(CurveError, match=refused):
         answer(runs, reach=[0.6], axis='time')
+
+
+def test_beside_curves_of_other_kinds_a_log_is_drawn_and_not_compared(runs):
+    study = Study.of([one for one in runs if (one.run.method, one.run.kind) != ('baseline', 'log')])
+    assert compare(study, strict=False).left_out['log'] == (
+        "the baseline 'baseline' has no log runs: plot and ask show a log beside them, and compare compares it with a "
+        'log of that method'
+    )
