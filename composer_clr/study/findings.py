@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from composer_clr.curves.axes import UNITS, count_labels
+from composer_clr.curves.metrics import difference_unit, in_points
 from composer_clr.curves.names import STANDARD
-from composer_clr.study.compare import Comparison
+from composer_clr.study.compare import Comparison, MethodOverBaseline
 from composer_clr.study.differences import Differences
 from composer_clr.study.estimates import Estimates
+from composer_clr.study.table import Study
 from composer_clr.study.verdicts import Verdict
 from composer_clr.utils.errors import listed
 
@@ -112,7 +114,10 @@ def _of_estimate(kind: str, method: str, quantity: str, at: float, found: Estima
 
 
 def verdict_lines(compared: Comparison) -> list[str]:
-    """Returns a line per kind of curve and budget: methods that are better or worse, by how much if they are few."""
+    """Returns what is compared, then a line per kind and budget: methods that are better or worse, by how much if few.
+
+    There is none without a method beside the baseline.
+    """
     lines, axis = [], compared.study.axis
     kinds = {kind: found.over_baseline for kind, found in compared.kinds.items() if found.over_baseline}
     for kind, methods in kinds.items():
@@ -124,14 +129,23 @@ def verdict_lines(compared: Comparison) -> list[str]:
         counts = all_of_them if len(all_of_them) <= _MOST_BUDGETS else _doubling(all_of_them)
         for count, label in zip(counts, count_labels(counts, axis), strict=True):
             here = [(method, one) for method, one in found if one.at == count]
-            said = [_said(one, method, len(methods) > 1) for method, one in here]
-            if len(here) > _MOST_SAID:
-                said = _counted(here)
+            said = _counted(here) if len(here) > _MOST_SAID else [_said(compared.study, *each) for each in here]
             lines.append(f'{"" if len(kinds) == 1 else f"{kind}, "}{label} {UNITS[axis]}: {"; ".join(said)}')
         if len(counts) < len(all_of_them):
             where = '' if len(kinds) == 1 else f'{kind}: '
             lines.append(f'{where}{len(all_of_them) - len(counts):,} budgets between these: with --json FILE')
-    return lines
+    return [_compared(compared.study, kinds), *lines] if lines else []
+
+
+def _compared(study: Study, kinds: Mapping[str, Mapping[str, MethodOverBaseline]]) -> str:
+    """Returns what the lines are about: they are read without the tables."""
+    metric = f'{study.metric} (less is better)' if study.lower_is_better else study.metric
+    unit = 'logarithms' if study.is_ratio else difference_unit(study.metric, study.scale)
+    said = f'improvement over {study.baseline}, {metric}, in {unit}; above 0 is better'
+    over = [one for methods in kinds.values() for over in methods.values() for one in over.verdicts]
+    if all(math.isnan(one.low) for one in over):
+        return said
+    return f'{said}; intervals hold for all lines{" of a kind" if len(kinds) > 1 else ""} at once'
 
 
 def _doubling(counts: Sequence[float]) -> list[float]:
@@ -149,18 +163,18 @@ def _counted(here: Sequence[tuple[str, Verdict]]) -> list[str]:
     return [*said, f'{undecided} undecided'] if undecided else said
 
 
-def _said(found: Verdict, method: str, is_named: bool) -> str:
-    size = max(abs(found.value), 1e-12) if math.isnan(found.high) else (found.high - found.low) / 2
-    digits = min(max(0, -math.floor(math.log10(size))), 12) if size > 0 else 2
-    value, low, high = (f'{0.0 if round(one, digits) == 0 else one:.{digits}f}' for one in found[1:4])
-    if found.value == 0 and math.isnan(found.high):
-        value = '0'
+def _said(study: Study, method: str, found: Verdict) -> str:
+    size = abs(found.value) if math.isnan(found.high) else (found.high - found.low) / 2
+    # Two digits of the interval; points are read beside tables that have decimals.
+    digits = min(1 - math.floor(math.log10(size)), 12) if size > 0 else 0
+    digits = max(digits, 1 if in_points(study.metric, study.scale) else 0)
     if found.decided:
         sign = -1 if found.decided == 'worse' else 1
         ends = ' to '.join(f'{end:.{digits}f}' for end in sorted((sign * found.low, sign * found.high)))
         return f'{method} {found.decided} by {abs(found.value):.{digits}f} ({ends})'
-    name = f'{method} ' if is_named else ''
+    value, low, high = (f'{0.0 if round(one, digits) == 0 else one:.{digits}f}' for one in found[1:4])
     seeds = f'{found.seeds} seed{"s" if found.seeds > 1 else ""}'
+    if math.isnan(found.low):
+        return f'{method} undecided ({value}; {seeds}{" that do not differ" if found.seeds > 1 else ""})'
     more = f', {found.would_do} would do' if found.would_do else ''
-    span = '' if math.isnan(found.low) else f', {low} to {high}'
-    return f'{name}undecided ({value}{span}; {seeds}{more})'
+    return f'{method} undecided ({value}, {low} to {high}; {seeds}{more})'

@@ -2,18 +2,21 @@
 
 import math
 import re
-from statistics import fmean, variance
+from statistics import fmean
 
 import numpy as np
 import pytest
-from scipy import stats
 
+from composer_clr.study.alignment import Alignment
 from composer_clr.study.compare import compare
+from composer_clr.study.differences import improvement
 from composer_clr.study.findings import verdict_lines
 from composer_clr.study.reach import Crossing
 from composer_clr.study.table import Study
 from composer_clr.study.verdicts import Verdict, decided_crossings, tiers
+from composer_clr.study.verdicts import verdicts as of_curves
 from tests.helpers.runs_and_lines import line, run
+from tests.helpers.slow_verdicts import half_widths
 
 EPOCHS = (16, 32, 64)
 
@@ -29,24 +32,58 @@ def study(seeds=3, leads=None, metric='eval/MulticlassAccuracy', noise=0.002, ki
     return compare(Study.of(curves))
 
 
-def test_beside_a_slow_computation():
-    compared = study(leads={'BP': (0.03, 0.02, 0.001), 'LS': (-0.02, 0.0, 0.0)})
-    curves = {method: curve.value[:3] for (method, _), curve in compared.study.curves.items()}
-    n, budgets = 3, range(3)
-    of_point = {m: [variance(values[:, i].tolist()) for i in budgets] for m, values in curves.items()}
-    pooled = fmean(v for of in of_point.values() for v in of)
-    shared = np.mean([np.cov(values.T) for values in curves.values()], axis=0)
-    freedom = len(curves) * (n - 1) * np.trace(shared) ** 2 / (shared**2).sum()
-    # Two methods at three budgets.
-    quantile = stats.t.ppf((1 + 0.95 ** (1 / 6)) / 2, freedom)
-    for method, over in compared.kinds['cyclic'].over_baseline.items():
-        for i, one in zip(budgets, over.verdicts, strict=True):
-            value = 100 * fmean(curves[method][:, i] - curves['baseline'][:, i])
-            of_both = [of_point[method], of_point['baseline']]
-            squares = (pooled, fmean(of[i] for of in of_point.values()), fmean([*of_both[0], *of_both[1]]))
-            half = 100 * quantile * math.sqrt(2 * max(*squares, fmean(of[i] for of in of_both)) / n)
+@pytest.mark.parametrize(
+    ('of_points', 'of_baseline', 'differ'),
+    [((1, 1, 1), 1, False), ((20, 3, 1), 1, True), ((1, 1, 1), 4, False), ((20, 3, 1), 4, True)],
+    ids=['alike', 'unlike budgets', 'a noisy baseline', 'both'],
+)
+def test_beside_a_slow_computation(of_points, of_baseline, differ):
+    rng, values = np.random.default_rng(4), {}
+    for method, leads in {'baseline': (0, 0, 0), 'BP': (0.03, 0.02, 0.001), 'LS': (-0.02, 0.0, 0.0)}.items():
+        deviations = 0.002 * np.array(of_points) * (of_baseline if method == 'baseline' else 1)
+        of_run, of_point = rng.normal(size=(4, 1)), rng.normal(size=(4, 3))
+        values[method] = (0.5 + np.array(leads) + deviations * (of_run + of_point) / math.sqrt(2)).tolist()
+    runs = [
+        run(method, 'cyclic', list(zip(EPOCHS, of_run, strict=True)), seed, f'{method}{seed}')
+        for method, of_method in values.items()
+        for seed, of_run in enumerate(of_method)
+    ]
+    halves, are_unlike, factors = half_widths(values, 'baseline')
+    assert (are_unlike, factors['baseline'] > 2) == (differ, of_baseline > 1)
+    for method, over in compare(Study.of(runs)).kinds['cyclic'].over_baseline.items():
+        for i, one in enumerate(over.verdicts):
+            value = 100 * fmean(a[i] - b[i] for a, b in zip(values[method], values['baseline'], strict=True))
+            half = 100 * halves[method][i]
             assert [one.value, one.low, one.high] == pytest.approx([value, value - half, value + half])
             assert one.decided == ('' if abs(value) <= half else 'better' if value > 0 else 'worse')
+
+
+def test_the_noise_of_one_budget_does_not_set_that_of_the_others():
+    curves = []
+    for method, lead in (('baseline', 0.0), ('BP', -0.035)):
+        for seed, off in enumerate((-1, 0, 1)):
+            points = [(4, 0.3 + 0.06 * off), *((epochs, 0.8 + lead + 0.005 * off) for epochs in EPOCHS)]
+            curves.append(run(method, 'cyclic', points, seed, f'{method}{seed}'))
+    assert [one.decided for one in verdicts(compare(Study.of(curves)))] == ['', 'worse', 'worse', 'worse']
+
+
+def test_between_points_the_noise_is_that_of_the_noisier_one():
+    off = np.array([[-1.0], [0.0], [1.0]])
+    base, other = (
+        line(at, 0.5 + off * deviations, method=method)
+        for method, at, deviations in (('baseline', (16, 64), (0.06, 0.001)), ('BP', (32, 64), (0.001, 0.001)))
+    )
+    improved = improvement(other, base, Alignment())
+    at_32, at_64 = of_curves({'baseline': base, 'BP': other}, 'baseline', {'BP': improved})['BP']
+    assert at_32.high - at_32.low > 10 * (at_64.high - at_64.low)
+
+
+def test_seeds_that_do_not_differ_tell_nothing():
+    compared = study(noise=0)
+    assert {(one.decided, one.would_do, math.isnan(one.low)) for one in verdicts(compared)} == {('', None, True)}
+    assert verdict_lines(compared)[1] == '16 ep: BP undecided (3.0; 3 seeds that do not differ)'
+    curves = {method: curve for (method, _), curve in compared.study.curves.items()}
+    assert tiers(curves, compared.kinds['cyclic'].ranking) == {}
 
 
 def verdicts(compared):
@@ -64,22 +101,42 @@ def test_the_seeds_that_would_do_would():
 
 
 def test_what_is_said():
-    lines = verdict_lines(study(leads={'BP': (0.03, -0.02, 0.001)}))
+    of_what, *lines = verdict_lines(study(leads={'BP': (0.03, -0.02, 0.001)}))
+    assert of_what == (
+        'improvement over baseline, eval/MulticlassAccuracy, in points; above 0 is better; '
+        'intervals hold for all lines at once'
+    )
     assert [re.split(r' by| \(', line)[0] for line in lines] == [
         '16 ep: BP better',
         '32 ep: BP worse',
-        '64 ep: undecided',
+        '64 ep: BP undecided',
     ]
-    assert re.fullmatch(r'16 ep: BP better by \d\.\d \(\d\.\d to \d\.\d\)', lines[0])
-    assert re.fullmatch(r'64 ep: undecided \(.*, .* to .*; 3 seeds(, \d+ would do)?\)', lines[2])
-    losses = verdict_lines(study(leads={'BP': (0.03, -0.02, 0.0)}, metric='loss'))
+    assert re.fullmatch(r'16 ep: BP better by \d\.\d\d \(\d\.\d\d to \d\.\d\d\)', lines[0])
+    assert re.fullmatch(r'64 ep: BP undecided \(.*, .* to .*; 3 seeds(, \d+ would do)?\)', lines[2])
+    of_what, *losses = verdict_lines(study(leads={'BP': (0.03, -0.02, 0.0)}, metric='loss'))
+    assert of_what.startswith('improvement over baseline, loss (less is better), in units; above 0 is better; ')
     assert [line.split(' by')[0] for line in losses[:2]] == ['16 ep: BP worse', '32 ep: BP better']
-    (line, *_) = verdict_lines(study(seeds=1, leads={'BP': (0.03, 0, 0)}))
+    of_what, line, *_ = verdict_lines(study(seeds=1, leads={'BP': (0.03, 0, 0)}))
+    assert of_what.endswith('above 0 is better')
     assert line.endswith('; 1 seed)')
-    (line, *_) = verdict_lines(study(seeds=1, leads={'BP': (0, 0, 0)}, noise=0))
-    assert line == '16 ep: undecided (0; 1 seed)'
+    _, line, *_ = verdict_lines(study(seeds=1, leads={'BP': (0, 0, 0)}, noise=0))
+    assert line == '16 ep: BP undecided (0.0; 1 seed)'
     four = dict.fromkeys(('BP', 'CL', 'LS', 'MX'), (0.03, 0, 0))
-    assert verdict_lines(study(seeds=1, leads=four)) == ['undecided, one seed: train two or more']
+    assert verdict_lines(study(seeds=1, leads=four))[1:] == ['undecided, one seed: train two or more']
+
+
+@pytest.mark.parametrize(
+    ('metric', 'noise', 'said'),
+    [
+        ('eval/MulticlassAccuracy', 0.2, r'-?\d+\.\d'),
+        ('eval/MulticlassAccuracy', 0.0001, r'[23]\.\d{3}'),
+        ('eval/LanguageCrossEntropy', 0.0001, r'0\.\d{5}'),
+        ('eval/LanguageCrossEntropy', 20.0, r'-?\d+'),
+    ],
+)
+def test_a_line_has_two_digits_of_its_interval_and_points_a_decimal(metric, noise, said):
+    _, line, *_ = verdict_lines(study(metric=metric, noise=noise))
+    assert re.fullmatch(rf'16 ep: BP (undecided \(|(better|worse) by ){said}[, ].*', line)
 
 
 def test_a_log_of_every_epoch_has_a_line_for_each_doubling():
@@ -87,7 +144,7 @@ def test_a_log_of_every_epoch_has_a_line_for_each_doubling():
         run(method, 'log', [(float(epoch), 0.5 + epoch / 1000 + 0.01 * (method == 'BP')) for epoch in range(3, 101)], 1)
         for method in ('baseline', 'BP')
     ]
-    *lines, more = verdict_lines(compare(Study.of(curves)))
+    _, *lines, more = verdict_lines(compare(Study.of(curves)))
     assert [line.partition(':')[0] for line in lines] == ['3 ep', '6 ep', '13 ep', '25 ep', '50 ep', '100 ep']
     assert more == '92 budgets between these: with --json FILE'
 
