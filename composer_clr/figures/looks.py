@@ -27,7 +27,7 @@ GREY = '#4D4D4D'
 MOST_METHODS = 24
 _COLOURS = (
     *('#000000', '#0072B2', '#56B4E9', '#009E73', '#E69F00', '#CC79A7', '#D55E00', '#4B0092'),
-    *('#5D2E00', '#8B0046', '#3F3FFF', '#006B6B'),
+    *('#3F3FFF', '#8B0046', '#006B6B', '#5D2E00'),
 )
 _MARKERS = 'os^DvPX*<>ph'
 # Cyclic curves have the circle of the standard ones, which is filled.
