@@ -7,6 +7,7 @@ from pathlib import Path
 from composer.core import DataSpec
 
 from composer_clr.data import images, loaders
+from composer_clr.utils.errors import all_at_once
 
 __all__ = ['imagefolder_dataspecs']
 
@@ -52,8 +53,9 @@ def imagefolder_dataspecs(
     train = images.ImageFolderDataset(Path(path) / 'train', images.TrainTransform(train_size))
     held_out = images.ImageFolderDataset(Path(path) / 'val', images.EvalTransform(eval_resize, eval_size))
     images.check_classes(train.classes, held_out.classes, (train.folder, held_out.folder))
-    images.check_num_classes(num_classes, len(train.classes), train.folder)
-    loaders.check_batch(len(train), batch_size, train.folder)
+    with all_at_once() as check:
+        check(images.check_num_classes, num_classes, len(train.classes), train.folder)
+        check(loaders.check_batch, len(train), batch_size, train.folder)
     for data in (train, held_out):
         loaders.check_ranks(data.files.tobytes() + data.labels.tobytes(), f'files in {data.folder}', len(data))
     return loaders.dataspecs(

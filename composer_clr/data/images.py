@@ -76,7 +76,7 @@ class ImageFolderDataset(Dataset):
 def check_num_classes(num_classes: int | None, classes: int, source: object) -> None:
     """Refuses a network whose number of classes, if given, is not that of the data."""
     if num_classes not in (None, classes):
-        raise ValueError(f'{num_classes=}: {source} has {classes} classes')
+        raise ValueError(f'{num_classes=}: {source} has {classes} classes: pass model.num_classes={classes}')
 
 
 def check_classes(train: Sequence[str], held_out: Sequence[str], sources: tuple[object, object]) -> None:

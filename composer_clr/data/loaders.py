@@ -173,7 +173,8 @@ def check_batch(images: int, batch_size: int, source: object) -> None:
     """Refuses training data smaller than one batch over all ranks."""
     ranks = dist.get_world_size()
     if images < ranks * batch_size:
-        raise ValueError(f'{source} has {images} images, fewer than a batch of {ranks} x {batch_size}')
+        cure = f'pass data.batch_size={images - images % ranks}' if images >= ranks else 'use fewer ranks'
+        raise ValueError(f'{source} has {images} images, fewer than a batch of {ranks} x {batch_size}: {cure} or less')
 
 
 def start_ranks() -> None:

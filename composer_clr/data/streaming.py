@@ -15,7 +15,7 @@ from composer.utils import dist
 from torch.utils.data import Dataset
 
 from composer_clr.data import images, loaders
-from composer_clr.utils.errors import one_line
+from composer_clr.utils.errors import all_at_once, one_line
 
 try:
     from streaming import Stream, StreamingDataset
@@ -159,9 +159,10 @@ def streaming_dataspecs(
     # convert-images writes the names of the classes; in other shards, each label is checked when it is read.
     classes, eval_classes = (indices[split].get('classes', []) for split in ('train', 'val'))
     images.check_classes(classes, eval_classes, (folder / 'train', folder / 'val'))
-    if classes:
-        images.check_num_classes(num_classes, len(classes), folder / 'train')
-    loaders.check_batch(counts['train'], batch_size, folder / 'train')
+    with all_at_once() as check:
+        if classes:
+            check(images.check_num_classes, num_classes, len(classes), folder / 'train')
+        check(loaders.check_batch, counts['train'], batch_size, folder / 'train')
     held_out = ShardImages(folder / 'val', images.EvalTransform(eval_resize, eval_size), columns, num_classes)
     order = {'shuffle': True, 'shuffle_seed': loaders.order_seed(seed) % 2**31}
     train = StreamedImages(

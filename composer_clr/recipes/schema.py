@@ -98,7 +98,8 @@ class DataRecipe:
         num_workers (int): Loader processes per rank. Default: ``0``, the rank's own process.
         timeout_s (float): Longest wait for a batch from loader processes before the run fails, in seconds; 0 for no
             limit. Default: ``600.0``.
-        arguments (dict): Further arguments of the data set, by name.
+        arguments (dict): Further arguments of the data set, by name, such as ``train_size`` and ``eval_size``; a
+            wrong one is answered with all of them.
     """
 
     name: str

@@ -37,7 +37,7 @@ from composer_clr.recording.progress import TroughProgress
 from composer_clr.recording.run_folder import RunFolder
 from composer_clr.schedule.scheduler import AnytimeScheduler, CyclicCosineScheduler
 from composer_clr.training.models import build_model
-from composer_clr.training.registry import all_named, built, classes, known_as, named, own_names, taken
+from composer_clr.training.registry import all_named, built, check_arguments, classes, known_as, named, own_names, taken
 from composer_clr.training.start_checkpoint import load_trainer, settle_start
 from composer_clr.training.torch_errors import torch_errors
 from composer_clr.utils.errors import UserError, one_line
@@ -193,6 +193,7 @@ def build_data(recipe: Recipe) -> tuple[DataSpec, ...]:
         'sequence_length': data.sequence_length,
     }
     arguments = {**sizes, **{key: value for key, value in asked.items() if value is not None}, **taken(make, known)}
+    check_arguments('data.arguments', make, data.arguments, given=arguments)
     made = built(f'data.{data.name}', make, arguments | data.arguments)
     specs = built(f'data.{data.name}', _two_specs, {'made': made, 'sizes': sizes})
     for spec in specs:

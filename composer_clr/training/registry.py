@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from composer_clr.recipes.code import OWN_KEYS, Code, is_own
 from composer_clr.recipes.schema import RecipeError
 from composer_clr.utils.errors import UserError, did_you_mean, listed, one_line
 
-__all__ = ['all_named', 'built', 'classes', 'known_as', 'named', 'own_names', 'taken']
+__all__ = ['all_named', 'built', 'check_arguments', 'classes', 'known_as', 'named', 'own_names', 'taken']
 
 
 def classes(base: type, *modules: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -79,12 +79,41 @@ def known_as(key: str, known: Mapping[str, Callable[..., Any]], name: str) -> Ca
 
 def built(key: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """Calls a class or function; an error, also of a package that is missing, becomes a RecipeError after the key."""
+    check_arguments(key, maker, arguments)
     try:
         return maker(**arguments)
     except UserError:
         raise
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise RecipeError(f'{key}: {one_line(error)}') from error
+
+
+def check_arguments(key: str, maker: Callable[..., Any], arguments: Iterable[str], given: Iterable[str] = ()) -> None:
+    """Refuses arguments that a class or function does not take, and names those that are not ``given`` elsewhere.
+
+    Example:
+        >>> check_arguments('data.arguments', lambda path, eval_size=224: None, ['evalsize'], given=['path'])
+        Traceback (most recent call last):
+        composer_clr.recipes.schema.RecipeError: data.arguments: unknown argument 'evalsize', did you mean \
+'eval_size'? (known: eval_size)
+    """
+    names = _names(maker)
+    if names is None or not (unknown := [name for name in arguments if name not in names]):
+        return
+    known = [name for name in names if name not in given]
+    hint = f'{did_you_mean(unknown[0], known)} (known: {listed(known) or "none"})'
+    raise RecipeError(f'{key}: unknown argument {unknown[0]!r}{hint}')
+
+
+def _names(maker: Callable[..., Any]) -> list[str] | None:
+    """Returns the names of a function's arguments; ``None`` if it takes any, or does not tell."""
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    return [one.name for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 def taken(maker: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,10 +123,8 @@ def taken(maker: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, 
         >>> taken(lambda path, seed=0: None, {'path': None, 'seed': 17, 'num_classes': 10})
         {'seed': 17}
     """
-    parameters = inspect.signature(maker).parameters.values()
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    names = {one.name for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)}
-    return {key: value for key, value in arguments.items() if value is not None and (takes_all or key in names)}
+    names = _names(maker)
+    return {key: value for key, value in arguments.items() if value is not None and (names is None or key in names)}
 
 
 # The digest of each module of one's own when it was imported.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-__all__ = ['UserError', 'did_you_mean', 'listed', 'one_line', 'printable']
+__all__ = ['UserError', 'all_at_once', 'did_you_mean', 'listed', 'one_line', 'printable']
 
 
 _WORD = re.compile(r'[a-z0-9]+')
@@ -74,3 +75,28 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     by_lowered = {candidate.lower(): candidate for candidate in reversed(known)}
     close = difflib.get_close_matches(lowered, by_lowered, n=1, cutoff=_CLOSE)
     return f', did you mean {by_lowered[close[0]]!r}?' if close else ''
+
+
+@contextmanager
+def all_at_once() -> Iterator[Callable[..., None]]:
+    """Yields a function that makes a check: what several of them refuse is one error in the end.
+
+    Example:
+        >>> with all_at_once() as check:
+        ...     check(int, '4')
+        ...     check(int, 'a')
+        ...     check(float, 'b')
+        Traceback (most recent call last):
+        ValueError: invalid literal for int() with base 10: 'a'; could not convert string to float: 'b'
+    """
+    refused: list[str] = []
+
+    def check(made: Callable[..., object], *arguments: object) -> None:
+        try:
+            made(*arguments)
+        except ValueError as error:
+            refused.append(str(error))
+
+    yield check
+    if refused:
+        raise ValueError('; '.join(refused))

@@ -83,6 +83,12 @@ REFUSED = {
         r'num_classes=1: .*/train has 2 classes',
     ),
     'less-than-a-batch': (['train/a/0.jpg', 'val/a/0.jpg'], {'batch_size': 2}, r'/train has 1 images, fewer than .* 2'),
+    'classes-and-batch': (
+        ['train/a/0.jpg', 'val/a/0.jpg'],
+        {'batch_size': 2, 'num_classes': 3},
+        r'num_classes=3: .*/train has 1 classes: pass model.num_classes=1; .*/train has 1 images, fewer than a batch '
+        r'of 1 x 2: pass data.batch_size=1 or less$',
+    ),
     'crop-too-large': (['train/a/0.jpg', 'val/a/0.jpg'], {'eval_size': 300}, r'crop=300 of resize=256'),
 }
 

@@ -55,10 +55,14 @@ def test_cyclic_and_standard_differ_in_nothing_but_the_schedule():
     [
         ('model.name=resnet5', "model.name='resnet5': unknown name.*did you mean 'resnet50'"),
         ('model.arguments.depth=9', 'model.small_resnet: depth=9.*6n \\+ 2'),
-        ('model.arguments.dept=9', "model.small_resnet: .*'dept'"),
+        ('model.arguments.dept=9', "model.small_resnet: unknown argument 'dept', did you mean 'depth'"),
         ('data.name=digit', "data.name='digit': unknown name, did you mean 'digits'. .known: cifar10, .*your own"),
-        ('model.num_classes=7', 'data.digits: num_classes=7: digits has 10 classes'),
-        ('data.name=imagefolder', "data.imagefolder: .*'train_images'"),
+        ('model.num_classes=7', 'data.digits: num_classes=7: digits has 10 classes: pass model.num_classes=10'),
+        (
+            'data.name=imagefolder',
+            "data.arguments: unknown argument 'train_images', did .*eval_images.*train_size, eval_",
+        ),
+        ('algorithms.MixUp.alfa=1', "algorithms.MixUp: unknown argument 'alfa', did you mean 'alpha'. .known: alpha, "),
         ('data.arguments.train_images=5000', 'data.digits: train_images=5000.*897'),
         ('data.batch_size=0', 'data.batch_size=0: must be a positive multiple of the number of ranks, 1'),
         ('optimizer.name=DecoupledSGD', "optimizer.name='DecoupledSGD': unknown name.*did you mean 'DecoupledSGDW'"),
@@ -107,7 +111,9 @@ def test_another_optimizer_by_override():
 
 def test_arguments_of_the_optimizer_that_the_schedule_free_one_lacks():
     changes = ['schedule.kind=schedule-free', 'schedule.schedule_free.name=AdamWScheduleFree']
-    with pytest.raises(RecipeError, match=r"'momentum' \(with optimizer.arguments, .*pass schedule.schedule_free.arg"):
+    with pytest.raises(
+        RecipeError, match=r"'momentum' \(known: .*\) \(with optimizer.arguments, .*pass schedule.schedule_free.arg"
+    ):
         build_trainer(load_recipe('quickstart/digits', changes))
     build_trainer(load_recipe('quickstart/digits', [*changes, 'schedule.schedule_free.arguments={}'])).close()
 
