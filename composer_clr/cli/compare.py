@@ -40,6 +40,7 @@ from composer_clr.cli.tables import (
     marked,
     marks,
     number,
+    open_ends,
     plus_minus,
     readable_duration,
     show,
@@ -132,7 +133,7 @@ def compare(
     found = findings(compared)
     tables = [*mean_tables(compared, found), *(point_tables(study, found) if points else ())]
     for i, table in enumerate(tables, start=1):
-        notes = _first(comparison_notes(compared, found, resolve)) if i == len(tables) else []
+        notes = _first([*open_ends(tables), *comparison_notes(compared, found, resolve)]) if i == len(tables) else []
         show(table, notes, json_file, form=table_format)
     if placed is not None:
         measured = {(name, kind): one.gap for kind, of in compared.kinds.items() for name, one in of.methods.items()}

@@ -38,6 +38,7 @@ from composer_clr.cli.tables import (
     marked,
     marks,
     metric_value,
+    open_ends,
     read_duration,
     readable_duration,
     show,
@@ -109,7 +110,8 @@ def ask(
     report([*(f'left out: {error}' for error in study.left_out), *(w for w in study.warnings if w != answers.warning)])
     tables = [*_reached(answers), *_within(answers), *([_frontier(answers)] if frontier else [])]
     for i, table in enumerate(tables, start=1):
-        show(table, _answers_notes(answers) if i == len(tables) else [], json_file, form=table_format)
+        notes = [*_answers_notes(answers), *open_ends(tables)] if i == len(tables) else []
+        show(table, notes, json_file, form=table_format)
 
 
 def _reached(answers: Answers) -> Iterator[Table]:

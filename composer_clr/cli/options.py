@@ -103,7 +103,12 @@ Sigma = Annotated[
         'default measured.',
     ),
 ]
-TableFormat = Annotated[str, typer.Option('--format', help='Tables as text, markdown or latex.')]
+TableFormat = Annotated[
+    str,
+    typer.Option(
+        '--format', help='Tables as text, markdown, or latex: tabulars of booktabs, titles and notes as comments.'
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(

@@ -67,13 +67,13 @@ def folder_of_curves(runs: Sequence[StudyRun]) -> str:
 
 
 def print_failures(runs: Sequence[StudyRun], console: Console | None = None) -> None:
-    """Prints the runs that failed, each with its reason and its log."""
+    """Prints the runs that failed, each with its reason and its log, or its folder if it has none."""
     console = console or Console(highlight=False)
     failed = [run for run in runs if run.state == 'failed']
     _print(console, f'{len(failed)} of {len(runs)} {"run" if len(runs) == 1 else "runs"} failed:')
     for run in failed:
         _print(console, f'  {run.name}: {run.reason}')
-        _print(console, f'    {os.path.relpath(run.log)}')
+        _print(console, f'    {os.path.relpath(run.log) if Path(run.log).exists() else run.planned.folder}')
 
 
 def study_view(runs: Sequence[StudyRun], seconds: float, width: int) -> RenderableType:

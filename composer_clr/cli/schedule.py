@@ -74,7 +74,9 @@ def schedule(
     if points is not None:
         fitting = fitting_overrides(loaded, points)
         loaded = load_recipe(recipe, [*(overrides or []), *fitting], code or [])
-        notes.append(f'{points} points up to max_duration={loaded.max_duration}: {shlex.join(fitting)}')
+        notes.append(
+            f'{points} points up to max_duration={loaded.max_duration}: {shlex.join([*(overrides or []), *fitting])}'
+        )
     if budget is not None:
         if points is not None or start is not None:
             raise RecipeError('--budget finds the points itself: leave out --points and --from')

@@ -18,7 +18,7 @@ from composer_clr.cli.page_tables import (
     value_texts,
     verdict_tables,
 )
-from composer_clr.cli.tables import direction
+from composer_clr.cli.tables import direction, open_ends
 from composer_clr.curves.curve import CurveError, TradeoffCurve
 from composer_clr.figures.labels import metric_label
 from composer_clr.figures.panels import shown_axis
@@ -119,7 +119,11 @@ def _planes(
 
 def _answer(study: Study, compared: Comparison | None, why: str) -> Section:
     if compared is None:
-        return Section(answer=[f'no comparison: {why}'])
+        refusal = f'no comparison: {why}'
+        if len(study.curves) > 1:
+            return Section(answer=[refusal])
+        (curve,) = study.curves.values()
+        return Section(answer=value_texts(study, curve.count, study.values(curve)), notes=[refusal])
     found = findings(compared)
     verdicts = [*verdict_tables(study, found)]
     return Section(
@@ -146,12 +150,13 @@ def _differences(study: Study, compared: Comparison, planes: Mapping[str, Plane]
         plots.append(improvements_plot(planes, by_axis, difference_texts))
     if gaps:
         plots.append(gaps_plot(planes[study.axis], gaps, difference_texts))
+    means, points = [*mean_tables(compared, found)], [*point_tables(study, found)]
     yield Section(
         title='Improvements and gaps' if over and gaps else 'Improvements' if over else 'Gaps to standard runs',
         plots=plots,
-        tables=[*mean_tables(compared, found)][::-1],  # the improvements first
-        notes=comparison_notes(compared, found),
-        folded=[(_EVERY_POINT, [*point_tables(study, found)])],
+        tables=means[::-1],  # the improvements first
+        notes=[*open_ends([*means, *points]), *comparison_notes(compared, found)],
+        folded=[(_EVERY_POINT, points)],
     )
     yield Section(title='Cost', tables=[*cost_tables(compared)])
 

@@ -1,9 +1,11 @@
-"""Tables of the commands, as text that fits in 100 columns, as Markdown, or as LaTeX; numbers and durations in them."""
+"""Tables of the commands, as text that fits, as Markdown, or as LaTeX; numbers and durations in them."""
 
 from __future__ import annotations
 
 import math
 import re
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +31,7 @@ __all__ = [
     'marks',
     'metric_value',
     'number',
+    'open_ends',
     'plus_minus',
     'read_duration',
     'readable_duration',
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 WIDTH = 100
+_LEAST_WIDTH = 60
 _SECONDS = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
 _DURATION = re.compile(r'(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*(s|min|h|d)?', re.ASCII)
 _STYLES = {'text': 'simple', 'markdown': 'pipe', 'latex': 'latex_booktabs'}
@@ -75,7 +79,9 @@ def show(table: Table, notes: Sequence[str], *outputs: Path | None, form: str = 
 def show_lines(lines: Sequence[str], *outputs: Path | None, form: str = 'text') -> None:
     """Prints lines, in Markdown as a list and in LaTeX as comments; on stderr as :func:`show` does."""
     written = [printable(line) for line in lines]
-    if form == 'markdown':
+    if form == 'text':
+        written = _wrapped(written)
+    elif form == 'markdown':
         written = [f'- {line.translate(_MARKDOWN)}' for line in written]
     elif form == 'latex':
         written = [f'% {line}' for line in written]
@@ -113,7 +119,7 @@ def _written(table: Table, notes: Sequence[str], form: str) -> str:
         return '\n'.join(
             [*([f'**{title}**', ''] if title else []), text, *(['', *(f'- {n}' for n in notes)] * bool(notes))]
         )
-    return '\n'.join([*textwrap.wrap(title, WIDTH), text, *notes])
+    return '\n'.join([*textwrap.wrap(title, _width()), text, *_wrapped(notes)])
 
 
 def _fitting(cells: list[list[str]], names: int) -> list[list[str]]:
@@ -121,11 +127,32 @@ def _fitting(cells: list[list[str]], names: int) -> list[list[str]]:
     for column in sorted(range(names), key=lambda i: -max(len(row[i]) for row in cells)):
         # Tabulate leaves two characters beside a heading.
         widths = [max(len(one[0]) + 2, *map(len, one)) for one in zip(*cells, strict=True)]
-        room = max(_SHORTEST_NAME, widths[column] - (sum(widths) + 2 * (len(widths) - 1) - WIDTH))
+        room = max(_SHORTEST_NAME, widths[column] - (sum(widths) + 2 * (len(widths) - 1) - _width()))
         for row in cells:
             if len(row[column]) > room:
                 row[column] = f'{row[column][: room // 2]}…{row[column][-(room - room // 2 - 1) :]}'
     return cells
+
+
+def _width() -> int:
+    """Returns the columns of a terminal on stdout, from 60 to 100; of anything else, 100."""
+    columns = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    return min(max(columns, _LEAST_WIDTH), WIDTH)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    """Returns lines that a terminal on stdout need not break within words; for anything else, as they are."""
+    if not sys.stdout.isatty():
+        return list(lines)
+    broken = [textwrap.wrap(line, _width(), subsequent_indent='  ', break_on_hyphens=False) for line in lines]
+    return [part for parts in broken for part in parts]
+
+
+def open_ends(tables: Sequence[Table]) -> list[str]:
+    """Returns the note on open ends of intervals, if :func:`with_interval` has written one in a table."""
+    cells = [cell for table in tables for row in table.rows for cell in row]
+    found = any('[..., ' in cell or ', ...]' in cell for cell in cells)
+    return ['... in an interval: it has no end on that side, within what was measured'] if found else []
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:

@@ -197,7 +197,7 @@ def test_what_a_csv_of_another_program_was_read_as_is_one_line(call, study, caps
 def test_schedule_draws_and_plans(call, study, capsys):
     assert call('schedule', 'quickstart/digits', 'max_duration=90ep', '--points', '4', '--plot', 'lr.png') == 0
     out = capsys.readouterr().out
-    assert "schedule.t_0=null 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]'" in out
+    assert "max_duration=90ep schedule.t_0=null 'schedule.cycle_ends=[11ep,22ep,45ep,90ep]'" in out
     assert (study / 'lr.png').read_bytes().startswith(b'\x89PNG')
 
 

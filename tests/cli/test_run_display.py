@@ -194,14 +194,18 @@ def test_a_log_has_one_line_per_run():
     ]
 
 
-@pytest.mark.parametrize('terminal', [False, True])
-def test_failures_are_listed_with_reason_and_log(terminal, tmp_path, monkeypatch):
+@pytest.mark.parametrize(('terminal', 'has_log'), [(False, True), (True, True), (False, False)])
+def test_failures_are_listed_with_reason_and_log(terminal, has_log, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if has_log:
+        (tmp_path / 'runs' / 'two').mkdir(parents=True)
+        (tmp_path / 'runs' / 'two' / 'train.log').touch()
     output = io.StringIO()
     runs = [run('one', 'done'), run('two', 'failed', reason=REASON)]
     print_failures(runs, Console(file=output, width=40, force_terminal=terminal, color_system=None))
     lines = output.getvalue().splitlines()
-    assert (lines[0], lines[-1]) == ('1 of 2 runs failed:', '    runs/two/train.log')
+    # A folder that cannot be written to has no log.
+    assert (lines[0], lines[-1]) == ('1 of 2 runs failed:', f'    runs/two{"/train.log" if has_log else ""}')
     assert ' '.join(line.strip() for line in lines[1:-1]) == f'two: {REASON}'
     assert terminal == (max(map(len, lines)) <= 40)
 

@@ -1,8 +1,10 @@
 """Tables: no name breaks them, and they fit whatever is in them."""
 
+import math
+
 import pytest
 
-from composer_clr.cli.tables import WIDTH, Table, show
+from composer_clr.cli.tables import WIDTH, Table, open_ends, show, with_interval
 
 NAMES = ['a|b', '[red]x[/red]', '50% & $\\frac{1}{2}$', '# no heading', 'a_b*c', '<script>', '\x1b[2J', 'a\nb']
 
@@ -58,3 +60,29 @@ def test_an_interval_that_is_open_at_both_ends_is_not_shown_and_the_curve_is_nam
     *_, row, note, _ = capsys.readouterr().out.splitlines()
     assert row.split() == ['A', 'cyclic', '40', 's', '3']
     assert note == 'no interval, which would go beyond both ends of the curve: A, cyclic'
+
+
+class TestOnATerminal:
+    ROWS = Table(
+        'gap to standard runs, eval/MulticlassAccuracy (more is better)', ['method', 'gain'], [['x' * 90, '+1']]
+    )
+
+    @pytest.mark.parametrize(('columns', 'width'), [('20', 60), ('72', 72), ('300', WIDTH)])
+    def test_tables_and_notes_fit(self, capsys, monkeypatch, columns, width):
+        monkeypatch.setenv('COLUMNS', columns)
+        monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+        lines = written(capsys, self.ROWS, 'text', 'one two ' * 20)
+        assert max(map(len, lines)) <= width
+        assert ' '.join(' '.join(lines).split()).endswith(('one two ' * 20).strip())
+        assert lines[-1].startswith('  one') or lines[-1].startswith('  two')
+
+    def test_elsewhere_a_note_is_one_line(self, capsys, monkeypatch):
+        monkeypatch.setenv('COLUMNS', '60')
+        assert written(capsys, self.ROWS, 'text', 'one two ' * 20)[-1] == 'one two ' * 20
+
+
+def test_an_open_end_of_an_interval_is_explained():
+    cells = [with_interval(2.0, *ends, str) for ends in ((1.0, math.inf), (0.0, 3.0), (1.0, 3.0))]
+    tables = [Table('', ['a', 'b'], [['x', cell]]) for cell in cells]
+    assert [len(open_ends([one])) for one in tables] == [1, 1, 0]
+    assert len(open_ends(tables)) == 1

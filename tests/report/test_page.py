@@ -107,7 +107,8 @@ def test_one_run_of_one_point_is_drawn_and_the_page_says_why_no_more(call):
     write(run('MX', 'cyclic', [(4, 0.5)], 17))
     assert call('report', '.') == 0
     found = page()
-    assert found.all('li')[0].startswith("no comparison: nothing to compare: 'MX' has cyclic runs and no other method")
+    assert found.all('li')[0] == '4 epochs: 50.00%, 1 seed'
+    assert found.all('li')[1].startswith("no comparison: nothing to compare: 'MX' has cyclic runs and no other method")
     (line,) = found.figures['curves']['axes']['time']['lines']
     assert (line['x'], line['y'], line['above']) == ([400 / 60], [50.0], [None])
     assert list(found.figures) == ['curves']
