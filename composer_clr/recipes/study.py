@@ -154,9 +154,11 @@ def planned_runs(
                         'it: leave --methods out, or name a recipe without algorithms and snapshot.method'
                     )
                 if run.folder in runs:
+                    cure = 'put ${snapshot.method}, ${schedule.kind}, ${max_duration} and ${seed} into run_name'
+                    if '{run_name}' not in run.recipe.snapshot.folder:
+                        cure = f'pass snapshot.folder={run.recipe.snapshot.folder}/{{run_name}}'
                     raise RecipeError(
-                        f'{name}: several runs would write to {run.folder}: put ${{snapshot.method}}, '
-                        '${schedule.kind}, ${max_duration} and ${seed} into run_name, and name nothing twice'
+                        f'{name}: several runs would write to {run.folder}: {cure}, and name nothing twice'
                     )
                 runs[run.folder] = run
     for note in sorted(notes):

@@ -224,6 +224,10 @@ def test_one_warning_for_all_runs_that_end_off_a_trough():
             'schedule.t_warmup=0.03125dur: would differ between runs',
         ),
         (['schedule.t_hold=0.01dur'], 'schedule.t_hold=0.01dur: would differ between'),
+        (
+            ['snapshot.folder=runs/x'],
+            r'several runs would write to runs/x: pass snapshot.folder=runs/x/{run_name}, and',
+        ),
         (['run_name=mine'], r'several runs would write to runs/quickstart/mine: put'),
         (['schedule.t_0=20ba'], 'schedule.t_0=20ba and max_duration=64ep: give both in one unit'),
     ],
