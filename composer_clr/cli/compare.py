@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ['compare', 'comparison_notes', 'mean_tables', 'point_tables']
 
 _MOST_NOTES = 16
+_DIFFERENCES = ('gap', 'improvement', 'improvement_at_equal_time')
 _TWO, _THREE = (partial(number, digits=digits) for digits in (2, 3))
 
 
@@ -243,7 +244,7 @@ def comparison_notes(compared: Comparison, found: Sequence[Finding], resolve: fl
         if of_kind.formula_cost_ratio is not None:
             notes.append(f'{where}cost by the formula: {of_kind.formula_cost_ratio:.3f}')
         taus = [one for one in found if (one.kind, one.quantity) == (kind, 'tau')]
-        if taus:
+        if taus and len(of_kind.methods) > 2:  # of two methods, the gaps say more
             said = [f'{_count(study, one.at)}: {with_interval(one.value, one.low, one.high, _TWO)}' for one in taus]
             notes.append(f"{where}agreement of the methods' rankings (Kendall's tau): {listed(said, 6)}")
         for method, over in of_kind.over_baseline.items():
@@ -286,6 +287,7 @@ def comparison_notes(compared: Comparison, found: Sequence[Finding], resolve: fl
     if one_seed:
         all_of_them = all(one.seeds < 2 for one in means)
         notes.append('one seed, so no interval' + ('' if all_of_them else f': {curve_names(one_seed)}'))
+    notes.extend(_of_equal_seeds(study, found))
     pairing: dict[str, dict[str, None]] = {}
     for one in found:
         if one.quantity == 'gap' and one.note:
@@ -311,6 +313,19 @@ def _resolving(found: Sequence[Finding], resolve: float) -> Iterator[str]:
             needed = 'not known from one seed, train two or more' if seeds is None else f'{seeds} seeds'
             what = f'{one.method}, {one.kind}, {quantity.replace("_", " ")}'
             yield f'{what}: to find a difference of {resolve:g} in 4 of 5 studies: {needed}'
+
+
+def _of_equal_seeds(study: Study, found: Sequence[Finding]) -> Iterator[str]:
+    """Yields a note that names the differences without an interval, since they are the same for all seeds."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        quantity = one.quantity.removeprefix('mean_')
+        if one.seeds > 1 and quantity in _DIFFERENCES and math.isnan(one.low):
+            at = 'mean' if math.isnan(one.at) else _count(study, one.at)
+            alike.setdefault(f'{one.method}, {one.kind}, {quantity.replace("_", " ")}', []).append(at)
+    if alike:
+        named = curve_names([f'{name} ({listed(at, 6)})' for name, at in alike.items()])
+        yield f'the seeds do not differ, so no interval: {named}'
 
 
 def _count(study: Study, count: float) -> str:

@@ -88,7 +88,8 @@ def kendall_tau(ranked: Sequence[Sequence[Figures]], i: int) -> Estimates | None
     other differ by as much as a seed's standard deviation, and in 69% to 97% where by 0.3 of it: noise makes a measured
     tau smaller than the true one, for which the interval does not correct.
 
-    It is over the methods with a value of both kinds there, ``None`` for fewer than two, or if all tie.
+    It is over the methods with a value of both kinds there, ``None`` for fewer than two, or if all tie. Of two methods,
+    tau can only be 1 or -1, and has no interval.
 
     Source:
         Kendall 1945, The treatment of ties in ranking problems, doi:10.1093/biomet/33.3.239.
@@ -100,8 +101,10 @@ def kendall_tau(ranked: Sequence[Sequence[Figures]], i: int) -> Estimates | None
     tau = float(_taus(*(np.array(ranks(side.value.tolist()), dtype=float) for side in sides)))
     if np.isnan(tau):
         return None
-    draws = drawn(_joined(sides))
     seeds = min(side.seeds.min() for side in sides)
+    if len(both) == 2:
+        return Estimates(*map(np.array, (tau, math.nan, math.nan, math.nan, seeds)))
+    draws = drawn(_joined(sides))
     taus = _taus(draws[:, : len(both)], draws[:, len(both) :])
     return drawn_interval(tau, taus, seeds, inverse=lambda ends: np.clip(ends, -1, 1))
 

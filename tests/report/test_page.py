@@ -52,9 +52,9 @@ def test_the_verdicts_come_first_and_every_figure_of_compare_follows(call, three
     assert call('compare', 'study.csv', '--points', '--format', 'markdown') == 0
     printed = [re.sub(r'\\(.)', r'\1', line) for line in capsys.readouterr().out.splitlines()]
     found = page()
-    verdicts = [line.removeprefix('- ') for line in printed if re.match(r'- \w+, \d+ ep: ', line)]
-    assert len(verdicts) == 8
-    assert found.all('li')[:8] == verdicts
+    verdicts = [line.removeprefix('- ') for line in printed if re.match(r'- (\w+, \d+ ep: |improvement over )', line)]
+    assert len(verdicts) == 9
+    assert found.all('li')[:9] == verdicts
     assert next(tag for tag, _ in found.elements if tag in ('li', 'figure', 'table')) == 'li'
     compared = [[cell.strip() for cell in line.split('|')[1:-1]] for line in printed if line.startswith('|')]
     compared = [row for row in compared if not row[0].startswith(':-')]

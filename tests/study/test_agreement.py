@@ -42,6 +42,16 @@ def test_tau_of_all_small_rankings_is_scipys():
         assert tau_of(a, b) == (None if math.isnan(expected) else pytest.approx(expected))
 
 
+def test_tau_of_two_methods_has_no_interval():
+    """They change places in some of the draws, so that of the two values it can have the interval would hold both."""
+    rng = np.random.default_rng(0)
+    sides = [[figures(place + rng.normal(size=(3, 1))) for place in range(3)] for _ in range(2)]
+    of_two, of_three = (kendall_tau([side[:n] for side in sides], 0) for n in (2, 3))
+    assert of_two is not None
+    assert of_three is not None
+    assert (math.isnan(of_two.low), math.isnan(of_two.high), math.isnan(of_three.low)) == (True, True, False)
+
+
 def test_a_method_without_a_value_is_not_ranked():
     assert tau_of([1, 2, math.nan], [1, 2, 0]) == 1
     assert tau_of([1, math.nan], [1, 2]) is None

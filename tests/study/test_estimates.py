@@ -40,6 +40,15 @@ def test_a_difference_within_rounding_is_a_tie():
     assert str(found.value[0]) == '0.0'
 
 
+def test_seeds_that_do_not_differ_give_no_interval_but_of_a_tie():
+    """0.3 - 0.2 and 0.2 - 0.1 differ by rounding."""
+    a, b = np.array([[0.3, 0.3, 0.5], [0.2, 0.2, 0.5]]), np.array([[0.2, 0.2, 0.5], [0.1, 0.1 + 1e-6, 0.5]])
+    found = t_interval(figures(a - b), scale=100, size=0.5)
+    assert found.value == pytest.approx([10, 10 - 5e-5, 0])
+    assert np.isnan([found.low, found.high]).tolist() == [[True, False, False]] * 2
+    assert (found.low[2], found.high[2]) == (0, 0)
+
+
 def test_of_a_linear_figure_a_drawn_interval_is_students():
     found = figures(np.random.default_rng(1).normal(size=(4, 1)))
     expected, draws = t_interval(found), drawn(found)
