@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from composer_clr.schedule.cycle_ends import ends_log_spaced as ends_log_spaced
     from composer_clr.schedule.scheduler import AnytimeScheduler as AnytimeScheduler
     from composer_clr.schedule.scheduler import CyclicCosineScheduler as CyclicCosineScheduler
+    from composer_clr.schedule.study_scheduler import study_scheduler as study_scheduler
 
 # Imported when first asked for: reading and plotting curves does not wait for torch and Composer.
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     'TroughAverage': 'composer_clr.averaging.trough_average',
     'ends_by_ratio': 'composer_clr.schedule.cycle_ends',
     'ends_log_spaced': 'composer_clr.schedule.cycle_ends',
+    'study_scheduler': 'composer_clr.schedule.study_scheduler',
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     '__version__',
     'ends_by_ratio',
     'ends_log_spaced',
+    'study_scheduler',
 ]
 
 
