@@ -22,9 +22,10 @@ from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
 from composer_clr.data.loaders import start_ranks
 from composer_clr.recipes.load import __doc__ as recipe_help
 from composer_clr.recipes.load import load_recipe, shipped_recipes
+from composer_clr.recipes.planned_run import troughs_passed
 from composer_clr.recipes.preview import planned_run
 from composer_clr.recipes.schema import Recipe, RecipeError, explained_keys
-from composer_clr.recipes.study import PLACES, Ranks, check_same_settings, run_folder, troughs_passed
+from composer_clr.recipes.study import PLACES, Ranks, check_same_settings, run_folder
 from composer_clr.recording.folder_lock import LOCK_FILE, FolderLock
 from composer_clr.schedule.times import ScheduleTime, read_duration
 from composer_clr.training.build import build_trainer, fit, snapshot_of

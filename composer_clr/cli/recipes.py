@@ -19,7 +19,22 @@ from composer_clr.cli.options import (
     write_json,
     write_result,
 )
-from composer_clr.cli.run import Kinds, Methods, Recipes, Seeds, study_arguments
+from composer_clr.cli.study_options import (
+    Command,
+    CycleEnds,
+    Folder,
+    Kinds,
+    MaxDuration,
+    Method,
+    Methods,
+    OwnCommand,
+    Period,
+    PeriodRatio,
+    Recipes,
+    Seeds,
+    Warmup,
+    planned_study,
+)
 from composer_clr.cli.tables import Table, number, show
 from composer_clr.curves.axes import UNITS, count_labels, default_axis, point_count
 from composer_clr.curves.curve import TradeoffCurve
@@ -29,41 +44,50 @@ from composer_clr.utils.errors import listed
 
 __all__ = ['ensemble', 'ensemble_table', 'merge', 'sweep']
 
+_LAUNCHER = 'python -m'
+
 
 def sweep(
-    recipes: Recipes,
+    recipes: Recipes = None,
     seeds: Seeds = '17',
     kinds: Kinds = 'cyclic,standard',
     methods: Methods = None,
     launcher: Annotated[
         str,
-        typer.Option(
-            help="The command that starts a module: 'composer -n 8 -m' on eight GPUs; 'llmfoundry train' for its YAML."
-        ),
-    ] = 'python -m',
+        typer.Option(help="The command that starts a module: 'composer -n 8 -m' on eight GPUs."),
+    ] = _LAUNCHER,
     code: OwnCode = None,
+    command: Command = None,
+    max_duration: MaxDuration = None,
+    t_0: Period = None,
+    t_mult: PeriodRatio = None,
+    t_warmup: Warmup = None,
+    cycle_ends: CycleEnds = None,
+    method: Method = None,
+    folder: Folder = None,
 ) -> None:
-    """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped."""
-    from composer_clr.recipes.llm_foundry_study import is_llm_foundry, llm_foundry_study
-    from composer_clr.recipes.study import launched_ranks, study
+    """Print the commands of a study, one per line: cyclic runs and their standard runs. Complete runs are skipped.
 
-    arguments = study_arguments(recipes, seeds, kinds, methods, code)
-    words = shlex.split(launcher)
+    Of --command, each line passes the command itself on (env COMPOSER_CLR_COMMAND=...), which the curve then records.
+    """
+    from composer_clr.recipes.study import launched_ranks
+
+    if command is not None and launcher != _LAUNCHER:
+        raise RecipeError(f'--launcher {launcher!r}: is for recipes: put it into --command')
+    with notes_on_stderr():
+        planned = planned_study(
+            OwnCommand(command, max_duration, t_0, t_mult, t_warmup, cycle_ends, method, folder),
+            recipes,
+            seeds=seeds,
+            kinds=kinds,
+            methods=methods,
+            code=code,
+            ranks=launched_ranks(launcher),
+        )
     # All or nothing: an error in one command comes before the first is started.
-    if is_llm_foundry(words):
-        if methods is not None:
-            raise RecipeError(f'--methods {methods}: are for recipes: name LLM Foundry algorithms in the YAML')
-        if code:
-            raise RecipeError(f'--code {code[0]}: is for recipes: name it in code_paths of the YAML')
-        names, *_ = (arguments.pop(name) for name in ('names', 'methods', 'code'))
-        with notes_on_stderr():
-            runs = [run for name in names for run in llm_foundry_study(name, **arguments)]
-    else:
-        words.append('composer_clr.train')
-        with notes_on_stderr():
-            runs = study(**arguments, ranks=launched_ranks(launcher))
-    for run in runs:
-        typer.echo(shlex.join([*words, *run]))
+    left = [run for run in planned if not run.is_complete()]
+    for run in left:
+        typer.echo(shlex.join(run.command_line(shlex.split(launcher), resumed=False)))
 
 
 def ensemble(

@@ -1,4 +1,4 @@
-"""The command that runs a study, and what it shares with ``sweep``: which runs there are."""
+"""The command that runs a study."""
 
 from __future__ import annotations
 
@@ -9,60 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from composer_clr.cli.options import OwnCode, check_sigma, command_line, notes_on_stderr
-from composer_clr.recipes.methods import split_methods
+from composer_clr.cli.options import OwnCode, check_sigma, command_line, notes_on_stderr, report
+from composer_clr.cli.study_options import (
+    Command,
+    CycleEnds,
+    Folder,
+    MaxDuration,
+    Method,
+    Methods,
+    OwnCommand,
+    Period,
+    PeriodRatio,
+    Recipes,
+    Seeds,
+    Warmup,
+    planned_study,
+)
 from composer_clr.recipes.schema import RecipeError
 
 if TYPE_CHECKING:
     from composer_clr.training.race import Race
     from composer_clr.training.study import StudyRun
 
-__all__ = ['Kinds', 'Methods', 'Recipes', 'Seeds', 'run', 'study_arguments']
-
-Recipes = Annotated[list[str], typer.Argument(help='Recipes, and key=value pairs for all runs.')]
-Seeds = Annotated[str, typer.Option(help='Seeds, separated by commas.')]
-Kinds = Annotated[
-    str, typer.Option(help='Kinds of run, separated by commas: cyclic, standard, branch, anytime, schedule-free.')
-]
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        help='Methods to train each recipe with, separated by commas: baseline; algorithms by name, or BP, CL, LS, MX '
-        '(BlurPool, ChannelsLast, LabelSmoothing, MixUp), joined by +; or a name and key=value pairs: '
-        "'baseline, LS+MX, CutMix, slow: optimizer.lr=0.05'."
-    ),
-]
-
-
-def study_arguments(
-    recipes: list[str], seeds: str, kinds: str, methods: str | None, code: list[str] | None = None
-) -> dict[str, Any]:
-    """Returns the arguments of :func:`~composer_clr.recipes.study.planned_runs` from those of a command.
-
-    Example:
-        >>> study_arguments(['quickstart/digits', 'max_duration=4ep'], '1,2', 'cyclic', None)['seeds']
-        [1, 2]
-    """
-    names = [word for word in recipes if '=' not in word]
-    if not names:
-        raise RecipeError('no recipe is named: name one, such as quickstart/digits')
-    try:
-        numbers = [int(seed) for seed in seeds.split(',')]
-    except ValueError as error:
-        raise RecipeError(f'--seeds {seeds}: must be whole numbers, such as 17,18,19') from error
-    return {
-        'names': names,
-        'overrides': [word for word in recipes if '=' in word],
-        'seeds': numbers,
-        'kinds': kinds.split(','),
-        'methods': split_methods(methods) if methods is not None else (),
-        'code': code or (),
-    }
+__all__ = ['run']
 
 
 def run(
     context: typer.Context,
-    recipes: Recipes,
+    recipes: Recipes = None,
     seeds: Seeds = '17',
     kinds: Annotated[
         str | None,
@@ -111,6 +85,14 @@ def run(
         str | None, typer.Option(hidden=True, help='For --race: label/metric; by default as compare chooses it.')
     ] = None,
     code: OwnCode = None,
+    command: Command = None,
+    max_duration: MaxDuration = None,
+    t_0: Period = None,
+    t_mult: PeriodRatio = None,
+    t_warmup: Warmup = None,
+    cycle_ends: CycleEnds = None,
+    method: Method = None,
+    folder: Folder = None,
     page: Annotated[
         bool, typer.Option('--page/--no-page', help='Write page.html beside the runs, as report does, after each run.')
     ] = True,
@@ -124,11 +106,12 @@ def run(
     """
     from composer_clr.cli.run_display import displayed, print_end, print_failures
     from composer_clr.cli.run_page import RunPage
-    from composer_clr.recipes.study import Ranks, calibration, planned_runs
+    from composer_clr.recipes.command_study import check_programs
+    from composer_clr.recipes.study import Ranks, calibration
     from composer_clr.training.race import Race
     from composer_clr.training.study import StudyRunner, check_devices
 
-    for word in recipes:
+    for word in recipes or ():
         if word.partition('=')[0] in ('checkpoint.autoresume', 'progress_bar'):
             raise RecipeError(f'{word}: is set by run: leave it out')
     gpus = [gpu.strip() for gpu in (devices or '').split(',') if gpu.strip()]
@@ -149,19 +132,30 @@ def run(
             f'--kinds {kinds}: trains all standard runs, of which --calibrate trains one: leave out one of the two'
         )
     kinds = kinds or ('cyclic' if calibrate else 'cyclic,standard')
-    arguments = study_arguments(recipes, seeds, kinds, methods, code)
+    if command is not None and (race or ranks > 1):
+        option = '--race: stops a run' if race else f'--ranks {ranks}: starts ranks'
+        raise RecipeError(f'{option}, which only a recipe can: leave it out (a --command may start a launcher itself)')
     with notes_on_stderr():
-        if calibrate:
-            arguments['kinds'].append('standard')
-        planned = planned_runs(**arguments, ranks=Ranks(ranks, ranks))
+        planned = planned_study(
+            OwnCommand(command, max_duration, t_0, t_mult, t_warmup, cycle_ends, method, folder),
+            recipes,
+            seeds=seeds,
+            kinds=f'{kinds},standard' if calibrate else kinds,
+            methods=methods,
+            code=code,
+            ranks=Ranks(ranks, ranks),
+        )
     if calibrate:
         planned = calibration(planned)
-    runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // ranks), ranks=ranks, devices=gpus)
+    # A command may start as many ranks as a run has GPUs.
+    shared = max(1, len(gpus) // jobs) if command is not None and jobs else ranks
+    runner = StudyRunner(planned, jobs=jobs or max(1, len(gpus) // shared), ranks=shared, devices=gpus)
     judge = Race(runner.runs, metric=metric, sigma=sigma) if race else None
     if slurm is not None:
         _write_arrays(runner.runs, judge, slurm, jobs=jobs, ranks=ranks, sbatch=sbatch)
         return
     check_devices(gpus)
+    check_programs(planned)
     of_study = RunPage(runner.runs, command_line(context), equivalent=calibrate) if page else None
     with displayed(runner.runs) as update:
         update = update if of_study is None else of_study.after(update)
@@ -169,6 +163,8 @@ def run(
     print_end(runner.runs)
     if of_study is not None:
         of_study.close()
+    if command is not None:
+        report(_differing(runner.runs))
     if judge is not None:
         typer.echo(judge.lines()[-1])
     failed = any(each.state == 'failed' for each in runner.runs)
@@ -184,6 +180,17 @@ def run(
         raise typer.Exit(128 + runner.interrupted)
     if failed:
         raise typer.Exit(1)
+
+
+def _differing(runs: Sequence[StudyRun]) -> list[str]:
+    """Returns in what the runs of a command differ beside the seed and the schedule, since there is no recipe."""
+    from composer_clr.curves.curve import CURVE_FILE
+    from composer_clr.curves.files import read_sources
+    from composer_clr.study.pooling import differing_kinds, mixed_curves
+
+    files = [Path(run.planned.folder, CURVE_FILE) for run in runs if run.state == 'done' and run.is_local]
+    curves, _ = read_sources(files) if files else ([], [])
+    return [*map(str, mixed_curves(curves)), *differing_kinds(curves)]
 
 
 def _write_arrays(runs: Sequence[StudyRun], judge: Race | None, folder: Path, **options: Any) -> None:

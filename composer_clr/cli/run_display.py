@@ -123,10 +123,10 @@ def study_table(runs: Sequence[StudyRun]) -> Table:
 # What may differ between the runs of a study.
 _VALUES: dict[str, Callable[[StudyRun], str]] = {
     'recipe': lambda run: run.planned.name,
-    'method': lambda run: str(run.planned.recipe.snapshot.method),
-    'kind': lambda run: run.planned.recipe.curve_kind,
-    'duration': lambda run: run.planned.recipe.max_duration,
-    'seed': lambda run: f'seed {run.planned.recipe.seed}',
+    'method': lambda run: str(run.planned.method),
+    'kind': lambda run: run.planned.curve_kind,
+    'duration': lambda run: run.planned.max_duration,
+    'seed': lambda run: f'seed {run.planned.seed}',
 }
 _GROUPED = ('recipe', 'method', 'kind')
 

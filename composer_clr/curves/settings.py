@@ -14,10 +14,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from composer_clr.curves.curve import Run
 
-__all__ = ['PLACES', 'RECIPE', 'Difference', 'Effect', 'differences', 'flat', 'listed_differences', 'settings_of']
+__all__ = [
+    'COMMAND',
+    'COMMAND_VARIABLE',
+    'PLACES',
+    'RECIPE',
+    'Difference',
+    'Effect',
+    'differences',
+    'flat',
+    'listed_differences',
+    'settings_of',
+]
 
-# The key of the resolved recipe among a run's settings.
+# The key of the resolved recipe among a run's settings, and that of the command of a study that started the run, which
+# is passed in an environment variable.
 RECIPE = 'recipe'
+COMMAND, COMMAND_VARIABLE = 'command', 'COMPOSER_CLR_COMMAND'
 # The arguments of a schedule that say where its troughs are.
 PLACES = ('t_0', 't_mult', 'cycle_ends', 'marks', 'points_at', 't_warmup', 't_max')
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from composer_clr.curves.names import ANYTIME, SCHEDULE_FREE
+from collections.abc import Callable, Sequence
+
+from composer_clr.curves.names import ANYTIME, BRANCH, CYCLIC, SCHEDULE_FREE, STANDARD
 from composer_clr.recipes.schema import Recipe, RecipeError, ScheduleRecipe
 from composer_clr.schedule.arguments import ScheduleArguments
 from composer_clr.schedule.cycle_ends import read_marks
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.schedule.times import Lengths, read_duration
 
-__all__ = ['cycles_of', 'recipe_arguments', 'recipe_cycles']
+__all__ = ['cycles_of', 'recipe_arguments', 'recipe_cycles', 'run_lengths']
 
 # A boundary that lies on a whole epoch does so on this finer grid too.
 _FINER = 10**6
@@ -65,6 +67,32 @@ def cycles_of(schedule: ScheduleRecipe, max_duration: str) -> RunSchedule:
     except ValueError as error:
         raise RecipeError(f'schedule: {error}') from error
     return planned
+
+
+def run_lengths(
+    kinds: Sequence[str], max_duration: str, cycles: Callable[[str], RunSchedule], name: str, notes: set[str]
+) -> tuple[dict[str, list[tuple[str, list[int]]]], str]:
+    """Returns the duration and the troughs of each run of a seed by kind, and their unit.
+
+    ``cycles`` gives those of a kind of run up to ``max_duration``. Where a run ends off a trough, a sentence is added
+    to ``notes``, after the ``name`` of its recipe.
+    """
+    planned = cycles(CYCLIC)
+    for key in ('t_warmup', 't_hold'):
+        length = str(planned.scheduler.get(key))
+        if length.endswith('dur') and not length.startswith('0dur'):
+            raise RecipeError(
+                f'schedule.{key}={length}: would differ between runs of different durations: '
+                f'pass it in {planned.unit!r}'
+            )
+    single = [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs]
+    lengths = {STANDARD: single, BRANCH: single[-1:] + single[:-1]}
+    for kind in kinds:
+        if kind not in lengths:
+            plan = cycles(kind)
+            lengths[kind] = [(max_duration, plan.troughs)]
+            notes |= {f'{name}: {plan.cut}'} if plan.cut is not None else set()
+    return lengths, planned.unit
 
 
 def _check_whole_epochs(arguments: ScheduleArguments, lengths: Lengths) -> None:

@@ -7,16 +7,13 @@ import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import inf
+from json import dumps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
-from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
+from composer_clr.curves.curve import Run
 from composer_clr.curves.names import (
-    ANYTIME,
     BASELINE,
-    SCHEDULE_FREE,
     STANDARD,
     branch_file,
     filled_in,
@@ -25,23 +22,22 @@ from composer_clr.curves.names import (
 from composer_clr.curves.settings import RECIPE, Difference, differences, flat, listed_differences
 from composer_clr.recipes.load import RecipeTemplate
 from composer_clr.recipes.methods import with_methods
-from composer_clr.recipes.planned_cycles import recipe_cycles
+from composer_clr.recipes.planned_cycles import recipe_cycles, run_lengths
+from composer_clr.recipes.planned_run import PlannedRun
 from composer_clr.recipes.schema import KINDS, Recipe, RecipeError, key_defaults
 from composer_clr.recipes.untrusted_yaml import read_override, value_at
-from composer_clr.schedule.times import COUNTERS
+from composer_clr.schedule.run_schedule import RunSchedule
 
 __all__ = [
     'ONE_RANK',
     'PLACES',
-    'PlannedRun',
     'Ranks',
+    'RecipeRun',
     'calibration',
     'check_same_settings',
     'launched_ranks',
     'planned_runs',
     'run_folder',
-    'study',
-    'troughs_passed',
 ]
 
 # What a run that goes on may change, and one from the start may not.
@@ -53,7 +49,9 @@ _KEYS_OF_ARGUMENTS = {
     'averages.AnytimeAverage.': 'schedule.average.',
 }
 _SWEPT = {'seed': '--seeds', 'schedule.kind': '--kinds'}
-_COUNTS = {'ep': 'epoch', **COUNTERS}
+# For runs whose recipe has no checkpoints; shorter runs never wait for one.
+_SAVED_EVERY = '60s'
+AnyRun = TypeVar('AnyRun', bound=PlannedRun)
 
 
 class Ranks(NamedTuple):
@@ -92,19 +90,6 @@ def launched_ranks(launcher: str) -> Ranks | None:
     return Ranks(given[0], given[-1])
 
 
-def study(names: Sequence[str], overrides: Sequence[str] = (), **options: Any) -> list[list[str]]:
-    """Lists the recipe and ``key=value`` pairs of each run of :func:`planned_runs` that is not complete.
-
-    Example:
-        >>> for run in study(['quickstart/digits'], ['max_duration=4ep'], methods=['baseline', 'LS']): print(*run[1:])
-        schedule.kind=cyclic seed=17 max_duration=4ep
-        schedule.kind=standard seed=17 max_duration=4ep
-        schedule.kind=cyclic seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
-        schedule.kind=standard seed=17 max_duration=4ep algorithms.LabelSmoothing={smoothing: 0.1}
-    """
-    return [[run.name, *run.overrides] for run in planned_runs(names, overrides, **options) if not run.is_complete()]
-
-
 def planned_runs(
     names: Sequence[str],
     overrides: Sequence[str] = (),
@@ -114,7 +99,7 @@ def planned_runs(
     methods: Sequence[str] = (),
     ranks: Ranks | None = ONE_RANK,
     code: Sequence[str] = (),
-) -> list[PlannedRun]:
+) -> list[RecipeRun]:
     """Lists the runs of a study, complete ones included.
 
     For every recipe, method and seed these are the cyclic run and one standard run to each of its troughs. For kind
@@ -142,7 +127,7 @@ def planned_runs(
     for kind in kinds:
         if kind not in KINDS:
             raise RecipeError(f'--kinds {kind}: must be one of {", ".join(KINDS)}')
-    runs: dict[str, PlannedRun] = {}
+    runs: dict[str, RecipeRun] = {}
     notes: set[str] = set()
     for name in names:
         template = RecipeTemplate(name, code)
@@ -166,7 +151,7 @@ def planned_runs(
     return list(runs.values())
 
 
-def calibration(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+def calibration(runs: Sequence[AnyRun]) -> list[AnyRun]:
     """Returns planned runs without their standard ones, but for those that equivalent lengths are measured from.
 
     These are the runs of each baseline to the second trough; where no recipe makes a baseline, of the first method.
@@ -180,10 +165,10 @@ def calibration(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         runs/quickstart/digits-baseline-cyclic-64ep-seed17
         runs/quickstart/digits-baseline-standard-8ep-seed17
     """
-    standard = [run for run in runs if run.recipe.schedule.kind == STANDARD]
-    methods = [run.recipe.snapshot.method for run in standard]
+    standard = [run for run in runs if run.kind == STANDARD]
+    methods = [run.method for run in standard]
     calibrated = BASELINE if BASELINE in methods else methods[0]
-    kept = [run for run in runs if run.recipe.schedule.kind != STANDARD]
+    kept = [run for run in runs if run.kind != STANDARD]
     for run, method in zip(standard, methods, strict=True):
         troughs = sorted({other.troughs[0] for other in standard if other.name == run.name})
         if len(troughs) < 2:
@@ -207,78 +192,38 @@ def run_folder(recipe: Recipe, ranks: Ranks | None = ONE_RANK) -> str:
         raise RecipeError(str(error)) from error
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run of a study: its recipe's name and overrides, and its complete curve's folder, troughs and their unit.
+@dataclass(frozen=True, kw_only=True)
+class RecipeRun(PlannedRun):
+    """A run of a recipe: the recipe's name is ``name``, and ``overrides`` make it this run's."""
 
-    ``trunk`` is the folder of the run that this one branches off, which must be complete first. ``calibrates``: whether
-    equivalent lengths are measured from it. ``stage`` is the number of points to train to for now; ``None``: all.
-    """
-
-    name: str
     overrides: list[str]
     recipe: Recipe
-    folder: str
-    troughs: Sequence[int]
-    unit: str
-    trunk: str | None = None
-    calibrates: bool = False
-    stage: int | None = None
 
     @property
-    def length(self) -> int:
-        """What it is trained to for now, in its unit."""
-        return self.troughs[-1 if self.stage is None else self.stage - 1]
+    def words(self) -> list[str]:
+        words = [self.name, *self.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
+        words += [] if self.until is None else ['--until', self.until]
+        if self.keeps_checkpoints:
+            return words
+        return [*words, f'checkpoint.folder={dumps(self.checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}']
+
+    def command_line(self, launcher: Sequence[str], *, resumed: bool = True) -> list[str]:
+        return [*launcher, 'composer_clr.train', *(self.words if resumed else [self.name, *self.overrides])]
 
     @property
-    def until(self) -> str | None:
-        """The trough that its stage ends at, as a time string; ``None`` where that is the end of training."""
-        return None if self.stage in (None, len(self.troughs)) else f'{self.length}{self.unit}'
+    def checkpoints(self) -> str:
+        return self.recipe.checkpoint.folder or f'{self.folder}/checkpoints'
 
-    def is_complete(self) -> bool:
-        """Returns whether the folder holds this run's curve up to its stage, or up to where it diverged.
-
-        A run that diverged is not repeated: it would diverge again. The curve of another run, or of this one under
-        other settings, is a ``RecipeError``, unless it may go on with ``snapshot.on_change=continue``.
-        """
-        try:
-            curve = TradeoffCurve.read(Path(self.folder))
-        except CurveError:
-            return False
-        times = _times(curve, self.unit)
-        method, kind = self.recipe.snapshot.method, self.recipe.curve_kind
+    def _makes(self, run: Run) -> bool:
         # Before kinds had the shape in their name, a run of any shape was recorded as cyclic or WSD-S.
-        kinds = {kind, kind_without_shape(kind)}
-        passed = troughs_passed(curve, self.troughs, self.unit)
-        if curve.run.method != method or curve.run.kind not in kinds or passed is None:
-            raise RecipeError(
-                f'{self.folder} holds the curve of another run, {curve.run.method}, {curve.run.kind}, with points at '
-                f'{times}, not of {method}, {kind}, with points at {self.troughs} ({self.unit}): '
-                'pass another run_name or snapshot.folder'
-            )
-        complete = passed == len(self.troughs) or (bool(curve.points) and curve.points[-1].diverged)
+        return run.method == self.method and run.kind in (self.curve_kind, kind_without_shape(self.curve_kind))
+
+    def _check_settings(self, run: Run, *, complete: bool) -> None:
+        """As :func:`check_same_settings`, unless the run may go on with ``snapshot.on_change=continue``."""
         if complete or self.recipe.snapshot.on_change != 'continue':
             # A branch equals the run that was trained alone.
-            start = () if kind == 'branch' else ('checkpoint.load_path',)
-            what = f'{self.folder}: {"complete" if complete else "begun"}'
-            check_same_settings(curve.run, self.recipe, what, also=start)
-        return complete or (self.stage is not None and passed >= self.stage)
-
-
-def troughs_passed(curve: TradeoffCurve, troughs: Sequence[int], unit: str) -> int | None:
-    """Returns how many of a run's troughs have a point; ``None`` if the points are not at the first ones."""
-    times = _times(curve, unit)
-    # A point is at its trough, or at the batch that passed it.
-    at_troughs = len(times) <= len(troughs) and all(
-        time is not None and trough <= time < following
-        for time, (trough, following) in zip(times, pairwise([*troughs, inf]), strict=False)
-    )
-    return len(times) if at_troughs else None
-
-
-def _times(curve: TradeoffCurve, unit: str) -> list[float | None]:
-    # A run that was stopped before its trough has a point where it was, which is none of the curve's.
-    return [getattr(point, _COUNTS[unit]) for point in curve.points if not point.stopped]
+            start = () if self.curve_kind == 'branch' else ('checkpoint.load_path',)
+            check_same_settings(run, self.recipe, f'{self.folder}: {"complete" if complete else "begun"}', also=start)
 
 
 def check_same_settings(run: Run, recipe: Recipe, what: str, *, also: Sequence[str] = ()) -> None:
@@ -319,26 +264,14 @@ def _runs(
     kinds: Sequence[str],
     ranks: Ranks | None,
     notes: set[str],
-) -> Iterator[PlannedRun]:
+) -> Iterator[RecipeRun]:
     """Yields every run of one recipe with one method; notes on durations that end off a trough are added."""
     cyclic = template.recipe({'schedule.kind': 'cyclic'})
-    planned = recipe_cycles(cyclic)
-    for key in ('t_warmup', 't_hold'):
-        length = str(getattr(cyclic.schedule, key))
-        if length.endswith('dur') and not length.startswith('0dur'):
-            raise RecipeError(
-                f'schedule.{key}={length}: would differ between runs of different durations: '
-                f'pass it in {planned.unit!r}'
-            )
-    longest_first = planned.troughs[-1:] + planned.troughs[:-1]
-    several = [kind for kind in kinds if kind in ('cyclic', ANYTIME, SCHEDULE_FREE)]
-    plans = {kind: recipe_cycles(template.recipe({'schedule.kind': kind})) for kind in several}
-    durations = {
-        'standard': [(f'{trough}{planned.unit}', [trough]) for trough in planned.troughs],
-        'branch': [(f'{trough}{planned.unit}', [trough]) for trough in longest_first],
-        **{kind: [(cyclic.max_duration, plan.troughs)] for kind, plan in plans.items()},
-    }
-    notes |= {f'{name}: {plan.cut}' for plan in plans.values() if plan.cut is not None}
+
+    def cycles(kind: str) -> RunSchedule:
+        return recipe_cycles(template.recipe({'schedule.kind': kind}))
+
+    durations, unit = run_lengths(kinds, cyclic.max_duration, cycles, name, notes)
     others = [override for override in overrides if override.partition('=')[0] != 'max_duration']
     others += [f'--code={one.source}' for one in cyclic.code.values()]
     for seed in seeds:
@@ -353,7 +286,24 @@ def _runs(
                     recipe = replace(recipe, checkpoint=replace(recipe.checkpoint, load_path=start))
                     words.append(f'checkpoint.load_path={start}')
                 folder = run_folder(recipe, ranks)
-                yield PlannedRun(name, words, recipe, folder, troughs, planned.unit, trunk)
+                yield RecipeRun(
+                    name=name,
+                    overrides=words,
+                    recipe=recipe,
+                    run_name=recipe.run_name,
+                    method=recipe.snapshot.method,
+                    kind=kind,
+                    curve_kind=recipe.curve_kind,
+                    seed=seed,
+                    max_duration=duration,
+                    folder=folder,
+                    troughs=troughs,
+                    unit=unit,
+                    remedy='pass another run_name or snapshot.folder',
+                    loader_processes=recipe.data.num_workers,
+                    keeps_checkpoints=recipe.checkpoint.folder is not None,
+                    trunk=trunk,
+                )
                 if kind == 'branch' and trunk is None:
                     trunk = folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sized
@@ -22,7 +23,7 @@ from torchmetrics import Metric, MetricCollection
 from composer_clr import __version__
 from composer_clr.curves.curve import Run
 from composer_clr.curves.names import method_name, run_kind
-from composer_clr.curves.settings import RECIPE, flat
+from composer_clr.curves.settings import COMMAND, COMMAND_VARIABLE, RECIPE, flat
 from composer_clr.schedule.run_schedule import RunSchedule
 from composer_clr.utils.arguments import arguments_of, digest, plain
 from composer_clr.utils.models import is_schedule_free, network_name, without_ddp
@@ -76,6 +77,8 @@ def describe_run(
     settings['schedule.warmup'] = warmup if warmup.endswith('dur') else f'{schedule.cycles.start}{schedule.unit}'
     if recipe is not None:
         settings[RECIPE] = dict(recipe)
+    if command := os.environ.get(COMMAND_VARIABLE):
+        settings[COMMAND] = command
     # Of a run whose points are averaged weights: which average.
     average = next((one.describe_average() for one in state.callbacks if hasattr(one, 'describe_average')), None)  # type: ignore[attr-defined]
     schedule_free = any(map(is_schedule_free, state.optimizers))

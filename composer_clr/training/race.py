@@ -40,7 +40,7 @@ class Race:
     """
 
     def __init__(self, runs: Sequence[StudyRun], *, metric: str | None = None, sigma: float | None = None):
-        self._racing = [run for run in runs if run.planned.recipe.schedule.kind in _ONE_RUN]
+        self._racing = [run for run in runs if run.planned.kind in _ONE_RUN]
         self._others = [run for run in runs if run not in self._racing and not run.planned.calibrates]
         self._metric, self._sigma = metric, sigma
         _check(self._racing, sigma)
@@ -111,12 +111,12 @@ class Race:
 
 
 def _method(run: StudyRun) -> str:
-    return str(run.planned.recipe.snapshot.method)
+    return str(run.planned.method)
 
 
 def _check(runs: Sequence[StudyRun], sigma: float | None) -> None:
     """Refuses runs that cannot race."""
-    kinds = list(dict.fromkeys(run.planned.recipe.schedule.kind for run in runs))
+    kinds = list(dict.fromkeys(run.planned.kind for run in runs))
     if len(kinds) != 1:
         these = f'curves of the kinds {" and ".join(kinds)} are not compared' if kinds else 'separate runs do not race'
         raise RecipeError(f'--race: {these}: name one of {", ".join(_ONE_RUN)} among --kinds')
@@ -124,7 +124,7 @@ def _check(runs: Sequence[StudyRun], sigma: float | None) -> None:
     check_doublings(first.troughs, first.unit)
     names: dict[tuple[str, int], str] = {}
     for run in runs:
-        planned, key = run.planned, (_method(run), run.planned.recipe.seed)
+        planned, key = run.planned, (_method(run), run.planned.seed)
         if (planned.troughs, planned.unit) != (first.troughs, first.unit):
             raise RecipeError(
                 f'--race: {run.name} has points at {planned.troughs} ({planned.unit}), and {runs[0].name} at '

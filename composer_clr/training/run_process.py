@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import runpy
 import shlex
 import signal
@@ -30,7 +31,9 @@ __all__ = ['LOG_FILE', 'RunProcess', 'RunServer', 'end_with_launcher', 'failure'
 LOG_FILE = 'train.log'
 # Environment variable of the ranks of a run: the process id of their launcher.
 _LAUNCHER = 'COMPOSER_CLR_LAUNCHER'
-_PROGRAM = 'composer_clr.train: '
+_PREFIX = 'composer_clr.train: '
+# The first line of a start in a log.
+_START = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \$ ')
 _TAIL_BYTES = 64 * 2**10
 _LONGEST = 300
 _POLL_S = 0.2
@@ -59,7 +62,7 @@ class RunProcess:
 
 
 class RunServer:
-    """Starts runs; a server that was killed is replaced at the next start."""
+    """Starts runs: forks of a server, which is replaced at the next start if it was killed, or programs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,11 +70,11 @@ class RunServer:
         # In the order of their starts, which is that of the server's answers.
         self._unforked: list[RunProcess] = []
         self._running: dict[int, RunProcess] = {}
+        self._programs: list[tuple[subprocess.Popen[bytes], RunProcess]] = []
 
     def start(self, words: Sequence[str], log: BinaryIO, environment: Mapping[str, str], ranks: int) -> RunProcess:
         """Starts ``python -m composer_clr.train``, several ranks under Composer's launcher; its output is logged."""
-        command = shlex.join(['composer_clr.train', *words])
-        log.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} $ python -m {command}\n'.encode())
+        _begin(log, ['python', '-m', 'composer_clr.train', *words])
         request = {'words': list(words), 'log': str(log.name), 'environment': dict(environment), 'ranks': ranks}
         process = RunProcess()
         if self._connection is None:
@@ -83,8 +86,25 @@ class RunServer:
             self._lose()
         return process
 
+    def start_program(self, words: Sequence[str], log: BinaryIO, environment: Mapping[str, str]) -> RunProcess:
+        """Starts a program, whose output is logged, and which ends with this process."""
+        _begin(log, words)
+        # Opened anew: its lock ends with the run, and not with a process that the program leaves behind.
+        with Path(log.name).open('ab') as output:
+            process = subprocess.Popen(
+                [sys.executable, '-m', 'composer_clr.training.program', str(os.getpid()), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        self._programs.append((process, RunProcess(process.pid)))
+        return self._programs[-1][1]
+
     def wait(self, seconds: float) -> None:
         """Waits for a start or an end, and updates the processes."""
+        self._hear_programs()
         if self._connection is None:
             time.sleep(seconds)
             return
@@ -97,6 +117,10 @@ class RunServer:
 
     def close(self) -> None:
         """Ends the server, and any run that is left."""
+        for program, process in self._programs:
+            process.send(signal.SIGKILL)
+            program.wait()
+        self._hear_programs()
         if self._process is not None and self._connection is not None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -125,8 +149,13 @@ class RunServer:
             self._running[answer[0]] = process
         else:
             pid, code = answer
-            # Composer's launcher passes the signal of a rank on as a status of one byte.
-            self._running.pop(pid).code = code - 256 if code > 192 else code
+            self._running.pop(pid).code = _signed(code)
+
+    def _hear_programs(self) -> None:
+        for program, process in self._programs:
+            if (code := program.poll()) is not None:
+                process.code = _signed(code)
+        self._programs = [one for one in self._programs if not one[1].has_ended]
 
     def _lose(self) -> None:
         """Ends what the server leaves behind."""
@@ -143,6 +172,16 @@ class RunServer:
             process.code, process.is_lost = (code, False) if code > 0 else (None, True)
         self._running.clear()
         self._unforked.clear()
+
+
+def _begin(log: BinaryIO, words: Sequence[str]) -> None:
+    """Writes the first line of a start to a log."""
+    log.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} $ {shlex.join(words)}\n'.encode())
+
+
+def _signed(code: int) -> int:
+    """Returns an exit status, negative where it is a signal: Composer's launcher passes that of a rank on as a byte."""
+    return code - 256 if code > 192 else code
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -168,9 +207,9 @@ def failure(code: int, log: Path) -> str:
     with suppress(OSError), log.open('rb') as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
         lines = [printable(line).strip() for line in file.read().decode(errors='replace').splitlines()]
-    starts = [number for number, line in enumerate(lines) if '$ python -m composer_clr.train' in line]
+    starts = [number for number, line in enumerate(lines) if _START.match(line)]
     lines = [line for line in lines[starts[-1] + 1 if starts else 0 :] if line]
-    errors = [line.removeprefix(_PROGRAM) for line in lines if line.startswith(_PROGRAM)]
+    errors = [line.removeprefix(_PREFIX) for line in lines if line.startswith(_PREFIX)]
     reason = (errors or lines or [f'ended with status {code}'])[-1]
     return reason if len(reason) <= _LONGEST else f'{reason[: _LONGEST - 3]}...'
 

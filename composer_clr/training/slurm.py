@@ -11,9 +11,8 @@ from itertools import count
 from pathlib import Path
 
 from composer_clr.curves.names import filled_in
+from composer_clr.recipes.planned_run import PlannedRun
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.study import PlannedRun
-from composer_clr.training.study import resumable
 
 __all__ = ['write_job_arrays']
 
@@ -78,7 +77,7 @@ _RUN = """\
 _CPUS_LINE = """\
 # {ranks} x (1 + {workers}): the ranks of a run, and the loader processes of each.
 #SBATCH --cpus-per-task={cpus}"""
-_REST = "# GPUs, memory and time are not in a recipe: the cluster's defaults, unless --sbatch names them."
+_REST = "# What is not named here, such as GPUs, memory and time, is the cluster's default, unless --sbatch names it."
 
 
 def write_job_arrays(
@@ -104,7 +103,7 @@ def write_job_arrays(
     left = [run for run in planned if not run.is_complete()]
     if branch := next((run for run in left if run.trunk is not None), None):
         raise RecipeError(
-            f'--slurm: {branch.recipe.run_name} branches off another run, for which a job of an array cannot wait: '
+            f'--slurm: {branch.run_name} branches off another run, for which a job of an array cannot wait: '
             'pass --kinds without branch, or use run without --slurm'
         )
     if not left:
@@ -162,21 +161,22 @@ def _written(folder: Path, runs: Sequence[PlannedRun], jobs: int | None, ranks: 
 def _script(script: Path, runs: Sequence[PlannedRun], jobs: int | None, ranks: int, options: Sequence[str]) -> str:
     """Returns the script of an array, in which options of the user come last, and win."""
     folder = str(script.parent)
-    workers = max(run.recipe.data.num_workers for run in runs)
+    workers = [run.loader_processes for run in runs if run.loader_processes is not None]
     resources = [_REST]
-    if not any(map(_CPUS.match, options)):
-        resources.insert(0, _CPUS_LINE.format(ranks=ranks, workers=workers, cpus=ranks * (1 + workers)))
+    if workers and not any(map(_CPUS.match, options)):
+        most = max(workers)
+        resources.insert(0, _CPUS_LINE.format(ranks=ranks, workers=most, cpus=ranks * (1 + most)))
     if options:
         resources.append(f'#SBATCH {shlex.join(options)}')
     launcher = [sys.executable, '-m']
     if ranks > 1:
         launcher += ['composer.cli.launcher', '-n', str(ranks), '-m']
-    names = [run.recipe.run_name for run in runs]
+    names = [run.run_name for run in runs]
     cases = []
     for number, run in enumerate(runs, 1):
-        log = run.recipe.run_name if names.count(run.recipe.run_name) == 1 else f'{run.recipe.run_name}-{number}'
-        command = [*launcher, 'composer_clr.train', *resumable(run)[0]]
-        cases.append(_RUN.format(number=number, words=shlex.join([log, _checkpoints(run, ranks), *command])))
+        log = run.run_name if names.count(run.run_name) == 1 else f'{run.run_name}-{number}'
+        words = [log, _checkpoints(run, ranks), *run.command_line(launcher)]
+        cases.append(_RUN.format(number=number, words=shlex.join(words)))
     return _SCRIPT.format(
         number=len(runs),
         side_by_side=f'%{jobs}' if jobs else '',
@@ -192,8 +192,8 @@ def _script(script: Path, runs: Sequence[PlannedRun], jobs: int | None, ranks: i
 
 def _checkpoints(run: PlannedRun, ranks: int) -> str:
     """Returns the folder of the checkpoints that a run resumes from."""
-    folder = resumable(run)[1] or run.recipe.checkpoint.folder or ''
-    return filled_in(folder, run.recipe.run_name, key='checkpoint.folder', world_size=ranks, local_world_size=ranks)
+    numbers = {'world_size': ranks, 'local_world_size': ranks}
+    return filled_in(run.checkpoints, run.run_name, key='checkpoint.folder', **numbers)
 
 
 def _submission(scripts: Sequence[Path], *, one_by_one: bool) -> str:

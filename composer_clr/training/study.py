@@ -6,7 +6,6 @@ resumed: it saves checkpoints and looks for them. Two runners of one study share
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -21,20 +20,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from composer_clr.curves.curve import CURVE_FILE, CurveError, TradeoffCurve
+from composer_clr.recipes.planned_run import PlannedRun
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.study import PlannedRun
 from composer_clr.recording.folder_lock import FolderInUseError, FolderLock
 from composer_clr.training.run_process import LOG_FILE, RunProcess, RunServer, failure, open_log
 
-__all__ = ['StudyRun', 'StudyRunner', 'check_devices', 'resumable']
+__all__ = ['StudyRun', 'StudyRunner', 'check_devices']
 
 _POLL_S = 0.2
 # How long processes, including a launcher's ranks, have to end on SIGTERM.
 _GRACE_S = 10.0
 # How often a run that another process trains is looked at.
 _LOOK_S = 1.0
-# For runs whose recipe has no checkpoints; shorter runs never wait for one.
-_SAVED_EVERY = '60s'
 _COUNT_GPUS = 'import torch; print(torch.cuda.device_count())'
 
 
@@ -66,7 +63,7 @@ class StudyRun:
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.planned.recipe.run_name
+        return self.planned.run_name
 
     @property
     def log(self) -> Path:
@@ -103,9 +100,12 @@ class StudyRun:
         try:
             output = self._claimed()
             if output is not None:
-                words, _ = resumable(self.planned)
-                self.process, self.slot = server.start(words, output, environment, ranks), slot
-                self.state, self._output = 'running', output
+                own = self.planned.environment
+                if own is None:
+                    self.process = server.start(self.planned.words, output, environment, ranks)
+                else:
+                    self.process = server.start_program(self.planned.words, output, {**environment, **own})
+                self.slot, self.state, self._output = slot, 'running', output
                 self._began_s = self._point_at_s = time.monotonic()
         except OSError as error:
             self.fail(f'cannot be started: {error}: pass a snapshot.folder that can be written to')
@@ -138,9 +138,8 @@ class StudyRun:
             self.fail('the process that starts the runs was killed twice, see its memory')
         else:
             self._losses, self.state = 1, 'waiting'
-        _, checkpoints = resumable(self.planned)
-        if self.state == 'done' and checkpoints is not None and self.is_local:
-            shutil.rmtree(checkpoints, ignore_errors=True)
+        if self.state == 'done' and not self.planned.keeps_checkpoints and self.is_local:
+            shutil.rmtree(self.planned.checkpoints, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
@@ -176,6 +175,9 @@ class StudyRun:
         self.state = 'done' if self.planned.until is None else 'held'
         if not self.is_local:
             return
+        if not (Path(self.planned.folder) / CURVE_FILE).exists():
+            self.fail(self.planned.without_curve())
+            return
         try:
             curve = TradeoffCurve.read(Path(self.planned.folder))
             complete = self.planned.is_complete()
@@ -193,16 +195,6 @@ class StudyRun:
             self.fail(f'ended with {points} of {self.planned.stage or len(self.planned.troughs)} points{stopped}')
         elif points == len(self.planned.troughs):
             self.state = 'done'  # it was trained beyond its stage before
-
-
-def resumable(planned: PlannedRun) -> tuple[list[str], str | None]:
-    """Returns the words that train a run, resumed if it has begun, and the folder to be removed at its end, if any."""
-    words = [planned.name, *planned.overrides, 'progress_bar=false', 'checkpoint.autoresume=true']
-    words += [] if planned.until is None else ['--until', planned.until]
-    if planned.recipe.checkpoint.folder is not None:
-        return words, None
-    checkpoints = f'{planned.folder}/checkpoints'
-    return [*words, f'checkpoint.folder={json.dumps(checkpoints)}', f'checkpoint.interval={_SAVED_EVERY}'], checkpoints
 
 
 class StudyRunner:

@@ -16,10 +16,15 @@ REASON = 'data.imagefolder: /a/long/path/that/does/not/fit/train: no such folder
 
 def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None, since_s=0.0, slot=0, **planned):
     method, kind, seed = (planned.pop(key, value) for key, value in (('method', 'LS'), ('kind', 'cyclic'), ('seed', 1)))
-    recipe = SimpleNamespace(
-        snapshot=SimpleNamespace(method=method), curve_kind=kind, max_duration='8ep', seed=seed, run_name=name
-    )
-    planned = {'troughs': [4, 8], 'unit': 'ep', 'length': 8, 'name': 'a/b', 'folder': f'runs/{name}', **planned}
+    of_run: dict[str, Any] = {
+        'method': method,
+        'curve_kind': kind,
+        'max_duration': '8ep',
+        'seed': seed,
+        'run_name': name,
+    }
+    of_run |= {'troughs': [4, 8], 'unit': 'ep', 'length': 8, 'name': 'a/b', 'folder': f'runs/{name}'}
+    planned = {**of_run, **planned}
     entry: Any = SimpleNamespace(
         name=name,
         state=state,
@@ -29,7 +34,7 @@ def run(name, state='waiting', seconds=0.0, reason='', points=0, pace_s=None, si
         reason=reason,
         points=points,
         pace_s=pace_s,
-        planned=SimpleNamespace(recipe=recipe, **planned),
+        planned=SimpleNamespace(**planned),
         is_local='://' not in planned['folder'],
         log=Path.cwd() / 'runs' / name / 'train.log',
     )
@@ -125,10 +130,7 @@ def test_each_run_has_one_row_in_which_what_differs_can_be_read(width, number):
         assert rows[0].split() == ['a-long-name-of-a-run-0', '1', 'of', '2', 'points', *following, '0:00:04', 'left']
         return
     names = [(row.split()[0], row.split()[1], row.split()[3]) for row in rows]
-    assert names == [
-        (one.planned.recipe.snapshot.method, one.planned.recipe.curve_kind, str(one.planned.recipe.seed))
-        for one in study(number)
-    ]
+    assert names == [(one.planned.method, one.planned.curve_kind, str(one.planned.seed)) for one in study(number)]
 
 
 @pytest.mark.parametrize('terminal', [False, True])

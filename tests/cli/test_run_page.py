@@ -38,7 +38,7 @@ def end(run: StudyRun, *values: float) -> None:
         for i, (trough, value) in enumerate(zip(plan.troughs, values, strict=True))
     ]
     Path(plan.folder).mkdir(parents=True)
-    record = Run(plan.recipe.run_name, 'cyclic', 'baseline', plan.recipe.seed)
+    record = Run(plan.run_name, 'cyclic', 'baseline', plan.seed)
     TradeoffCurve(record, points).write(Path(plan.folder) / 'curve.json')
     assert run.has_ended()
 

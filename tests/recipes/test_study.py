@@ -8,7 +8,7 @@ from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes import load
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import KINDS, RecipeError
-from composer_clr.recipes.study import Ranks, launched_ranks, planned_runs, study
+from composer_clr.recipes.study import Ranks, launched_ranks, planned_runs
 from tests.helpers.curves import point
 
 DIGITS = ['quickstart/digits']
@@ -20,6 +20,11 @@ ALL = [
 
 ALL_POINTS = [4, 8, 16, 32, 64]
 RUN_NAME = 'run_name=digits-baseline-${schedule.kind}-${max_duration}-seed${seed}'
+
+
+def study(*arguments, **options):
+    """Lists the recipe and the overrides of each run that is not complete."""
+    return [[run.name, *run.overrides] for run in planned_runs(*arguments, **options) if not run.is_complete()]
 
 
 def listed(*arguments, **options):

@@ -87,7 +87,7 @@ def declared(group: str) -> dict[str, type]:
 @pytest.mark.parametrize(
     ('group', 'base', 'names'),
     [
-        ('schedulers', ComposerScheduler, 'anytime cyclic_cosine'),
+        ('schedulers', ComposerScheduler, 'anytime cyclic_cosine study'),
         (
             'callbacks',
             Callback,

@@ -21,7 +21,7 @@ from composer_clr.training.build import build_trainer
 from composer_clr.training.models import LanguageModel
 from composer_clr.training.registry import own_names
 from composer_clr.training.slurm import write_job_arrays
-from composer_clr.training.study import StudyRunner, resumable
+from composer_clr.training.study import StudyRunner
 from tests.helpers.launcher import launch
 from tests.helpers.markdown import code_blocks
 from tests.helpers.own_code import MINE, write_own
@@ -309,7 +309,7 @@ def test_the_commands_of_a_study_have_the_code(own, more):
     assert list(planned[-1].recipe.algorithms) == ['mine:Clamp', 'LabelSmoothing']
     assert write_job_arrays(planned, own / 'array')[0] == 6
     assert all('--code=mine.py' in words for words in commands(own / 'array/study-1.sbatch'))
-    words, _ = resumable(planned[0])
+    words = planned[0].words
     assert main(words) == 0
     assert planned[0].is_complete()
     (own / 'mine.py').write_text(MINE.replace('nn.ReLU()', 'nn.GELU()'))

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from composer_clr.cli.app import app
 from composer_clr.curves.curve import CurveError, Run, TradeoffCurve
-from composer_clr.recipes.study import PlannedRun, calibration, planned_runs
+from composer_clr.recipes.study import RecipeRun, calibration, planned_runs
 from composer_clr.training.race import Race
-from composer_clr.training.study import StudyRun, StudyRunner, resumable
+from composer_clr.training.study import StudyRun, StudyRunner
 from composer_clr.utils.errors import UserError
 from tests.helpers.curves import point
 from tests.helpers.slurm import commands
@@ -41,11 +41,11 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def planned(*overrides: str, kinds=('cyclic',), seeds=(1, 2), methods=METHODS) -> list[PlannedRun]:
+def planned(*overrides: str, kinds=('cyclic',), seeds=(1, 2), methods=METHODS) -> list[RecipeRun]:
     return planned_runs(['quickstart/digits'], [*SIX_TROUGHS, *overrides], methods=methods, seeds=seeds, kinds=kinds)
 
 
-def begun(runs: list[PlannedRun], **options) -> tuple[StudyRunner, Race]:
+def begun(runs: list[RecipeRun], **options) -> tuple[StudyRunner, Race]:
     runner = StudyRunner(runs)
     return runner, Race(runner.runs, **{'sigma': 0.05, **options})
 
@@ -53,13 +53,13 @@ def begun(runs: list[PlannedRun], **options) -> tuple[StudyRunner, Race]:
 def train(run: StudyRun) -> None:
     """Does what the training of a stage does: records its points."""
     plan, method = run.planned, method_of(run)
-    accuracies = ACCURACIES[method] if plan.recipe.schedule.kind == 'cyclic' else [0.5]
+    accuracies = ACCURACIES[method] if plan.kind == 'cyclic' else [0.5]
     points = [
         replace(point(i), epoch=float(trough), metrics={'eval/Accuracy': accuracy}, peak_metrics={})
         for i, (trough, accuracy) in enumerate(zip(plan.troughs[: plan.stage], accuracies, strict=False))
     ]
     Path(plan.folder).mkdir(parents=True, exist_ok=True)
-    record = Run(plan.recipe.run_name, plan.recipe.curve_kind, method, plan.recipe.seed)
+    record = Run(plan.run_name, plan.curve_kind, method, plan.seed)
     TradeoffCurve(record, points).write(Path(plan.folder) / 'curve.json')
     assert run.has_ended(), run.name
 
@@ -77,7 +77,7 @@ def raced(runner: StudyRunner, race: Race) -> list[Counter[str | None]]:
 
 
 def method_of(run: StudyRun) -> str:
-    return str(run.planned.recipe.snapshot.method)
+    return str(run.planned.method)
 
 
 def outcome(runner: StudyRunner) -> dict[str, tuple[str, str]]:
@@ -95,8 +95,8 @@ def test_stage_by_stage_the_hopeless_are_stopped_and_the_others_reach_the_end():
 
 def test_only_the_words_of_a_stage_that_ends_before_the_run_have_where():
     (run, *_) = planned()
-    assert resumable(run)[0] == resumable(replace(run, stage=6))[0]
-    assert resumable(replace(run, stage=4))[0] == [*resumable(run)[0][:-2], '--until', '16ep', *resumable(run)[0][-2:]]
+    assert run.words == replace(run, stage=6).words
+    assert replace(run, stage=4).words == [*run.words[:-2], '--until', '16ep', *run.words[-2:]]
 
 
 def test_a_race_that_is_begun_again_at_every_moment_decides_the_same():
@@ -163,7 +163,7 @@ def test_what_was_stopped_stays_so_under_another_sigma_and_beside_new_methods():
 
 def test_a_run_that_failed_is_left_out_of_its_methods_mean():
     runner, race = begun(planned())
-    (failed,) = [run for run in runner.runs if method_of(run) == 'LS' and run.planned.recipe.seed == 1]
+    (failed,) = [run for run in runner.runs if method_of(run) == 'LS' and run.planned.seed == 1]
     failed.fail('no memory')
     raced(runner, race)
     assert {run.name: run.state for run in runner.runs if 'LS-cyclic' in run.name} == {
@@ -185,7 +185,7 @@ def test_separate_runs_wait_for_the_end_and_those_of_stopped_methods_are_not_tra
         ('waiting', f'digits-baseline-standard-4ep-seed{seed}') for seed in (1, 2)
     ]
     runner, race = begun(planned(kinds=('standard', 'cyclic')))
-    standard = [run for run in runner.runs if run.planned.recipe.schedule.kind == 'standard']
+    standard = [run for run in runner.runs if run.planned.kind == 'standard']
     assert {run.state for run in standard} == {'held'}
     assert raced(runner, race)[-1] == {None: 12}
     assert Counter((method_of(run), run.state) for run in standard) == {

@@ -15,7 +15,7 @@ import torch
 
 from composer_clr.curves.curve import Run, TradeoffCurve
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.study import PlannedRun, planned_runs
+from composer_clr.recipes.study import RecipeRun, planned_runs
 from composer_clr.train import main
 from composer_clr.training import study
 from composer_clr.training.run_process import RunProcess
@@ -28,7 +28,7 @@ SHORT += ['data={arguments: {train_images: 100, eval_images: 90}, eval_batch_siz
 DIGITS = ['quickstart/digits']
 
 
-def short_runs(*overrides: str, **options: Any) -> list[PlannedRun]:
+def short_runs(*overrides: str, **options: Any) -> list[RecipeRun]:
     return planned_runs(DIGITS, [*SHORT, *overrides], **options)
 
 
@@ -71,7 +71,7 @@ def test_points_and_weights_are_those_of_the_commands_that_sweep_prints(whole_st
     for run in runs.values():
         if run.state != 'done':
             continue
-        assert main([run.planned.name, *run.planned.overrides, 'progress_bar=false']) == 0
+        assert main([*run.planned.command_line([], resumed=False)[1:], 'progress_bar=false']) == 0
         alone, in_study = tmp_path / run.planned.folder, folder / run.planned.folder
         assert untimed_points(in_study) == untimed_points(alone)
         for file in alone.glob('*.pt'):
@@ -151,7 +151,7 @@ def test_a_run_that_another_runner_has_completed_meanwhile_is_not_repeated(tmp_p
     monkeypatch.chdir(tmp_path)
     (planned,) = short_runs('max_duration=2ep', kinds=['cyclic'])
     runner = StudyRunner([planned])
-    run = Run(planned.recipe.run_name, planned.recipe.curve_kind, 'baseline')
+    run = Run(planned.run_name, planned.curve_kind, 'baseline')
     Path(planned.folder).mkdir(parents=True)
     TradeoffCurve(run, [point(epoch=2.0)]).write(Path(planned.folder, 'curve.json'))
     runner.run(lambda: None)
@@ -166,7 +166,7 @@ def test_a_run_waits_for_the_process_that_writes_to_its_folder(tmp_path, monkeyp
     folder.mkdir(parents=True)
     code = f'import time; from composer_clr.recording.folder_lock import *; l = FolderLock({folder!r}); '
     hold = ['-c', f'from pathlib import *; {code} print(flush=True); time.sleep(60)']
-    reasons, completed = [], TradeoffCurve(Run(planned.recipe.run_name, 'cyclic', 'baseline'), [point(epoch=2.0)])
+    reasons, completed = [], TradeoffCurve(Run(planned.run_name, 'cyclic', 'baseline'), [point(epoch=2.0)])
     with subprocess.Popen([sys.executable, *hold], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()

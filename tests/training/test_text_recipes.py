@@ -11,7 +11,7 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.cli.recipes import ensemble_table
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.study import study
+from composer_clr.recipes.study import planned_runs
 from composer_clr.train import main
 from composer_clr.training.build import build_data
 from composer_clr.training.models import build_model
@@ -94,12 +94,9 @@ def test_check_counts_in_tokens(capsys):
 
 
 def test_a_sweep_names_a_standard_run_to_each_trough():
-    runs = list(study(['quickstart/text'], SHRUNK[:-1], seeds=[17]))
-    assert [run[3] for run in runs if 'schedule.kind=standard' in run][:2] == [
-        'max_duration=512tok',
-        'max_duration=1024tok',
-    ]
-    load_recipe(runs[1][0], runs[1][1:])
+    runs = planned_runs(['quickstart/text'], SHRUNK[:-1], seeds=[17])
+    assert [run.max_duration for run in runs if run.kind == 'standard'][:2] == ['512tok', '1024tok']
+    load_recipe(runs[1].name, runs[1].overrides)
 
 
 def test_a_loader_without_a_length_gives_the_points_of_one_with_a_length(make_trainer):
