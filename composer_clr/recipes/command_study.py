@@ -131,10 +131,12 @@ def command_runs(
             or would write to one folder.
 
     Example:
-        >>> runs = command_runs('python t.py {kind} {seed} {max_duration} {folder}', '8ep', schedule={'t_0': '4ep'})
+        >>> schedule = {'t_0': '2ep', 't_warmup': '2ep'}
+        >>> runs = command_runs('python t.py {kind} {seed} {max_duration} {folder}', '8ep', schedule=schedule)
         >>> for run in runs: print(*run.words)
         python t.py cyclic 17 8ep runs/cyclic-8ep-seed17
         python t.py standard 17 4ep runs/standard-4ep-seed17
+        python t.py standard 17 8ep runs/standard-8ep-seed17
     """
     for kind in kinds:
         if kind not in _KINDS:

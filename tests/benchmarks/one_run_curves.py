@@ -28,7 +28,7 @@ from pathlib import Path
 from composer_clr.curves.curve import TradeoffCurve
 from composer_clr.curves.files import read_sources, with_metric_sets
 from composer_clr.recipes.planned_cycles import recipe_cycles
-from composer_clr.recipes.study import study
+from composer_clr.recipes.study import planned_runs
 from composer_clr.study.alignment import Alignment
 from composer_clr.study.compare import KindComparison, compare
 from composer_clr.study.estimates import Estimates
@@ -117,8 +117,8 @@ def chains(options: argparse.Namespace) -> Iterator[list[list[str]]]:
                     'progress_bar=false',
                     *changes,
                 ]
-                runs = list(study([options.study.recipe], overrides, seeds=[seed], kinds=[kind], methods=[method]))
-                if runs:
+                planned = planned_runs([options.study.recipe], overrides, seeds=[seed], kinds=[kind], methods=[method])
+                if runs := [[run.name, *run.overrides] for run in planned if not run.is_complete()]:
                     yield runs
 
 

@@ -105,7 +105,7 @@ def test_seeds_of_the_legend_are_those_that_count():
 
 
 def test_of_a_dense_curve_few_points_have_markers_and_bars():
-    curves = [run('A', 'anytime', [(e, 0.5 + e / 999) for e in range(1, 51)], seed=s) for s in (1, 2)]
+    curves = [run('A', 'anytime', [(e, 0.5 + (e + s) / 999) for e in range(1, 51)], seed=s) for s in (1, 2)]
     (bars,) = draw('1C', curves).axes[0].containers
     line, caps, _ = bars.lines  # type: ignore[attr-defined]
     assert len(line.get_xdata()) == 50

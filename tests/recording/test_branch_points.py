@@ -11,7 +11,7 @@ from composer_clr import CyclicCosineScheduler, ParetoSnapshot, TradeoffCurve
 from composer_clr.recipes.load import load_recipe
 from composer_clr.recipes.preview import planned_branches
 from composer_clr.recipes.schema import RecipeError
-from composer_clr.recipes.study import study
+from composer_clr.recipes.study import planned_runs
 from composer_clr.recording.branch_points import BranchPoints
 from composer_clr.train import main
 
@@ -29,14 +29,15 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('branches')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for run in study(['quickstart/digits'], SHORT, kinds=['branch', 'standard']):
-            assert main(run) == 0
-        assert not list(study(['quickstart/digits'], SHORT, kinds=['branch', 'standard']))
+        runs = planned_runs(['quickstart/digits'], SHORT, kinds=['branch', 'standard'])
+        for run in runs:
+            assert main([run.name, *run.overrides]) == 0
+        assert all(run.is_complete() for run in runs)
     return folder / 'runs/quickstart'
 
 
 def test_the_commands_are_the_trunk_then_its_branches():
-    runs = [shlex.join(run[1:]) for run in study(['quickstart/digits'], HELD, kinds=['branch'])]
+    runs = [shlex.join(run.overrides) for run in planned_runs(['quickstart/digits'], HELD, kinds=['branch'])]
     trunk = 'runs/quickstart/digits-baseline-branch-64ep-seed17'
     assert runs == [
         f'schedule.kind=branch seed=17 max_duration=64ep {" ".join(HELD)}',
