@@ -16,7 +16,8 @@ from composer.optim import ComposerScheduler
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, IterableDataset
 
-from composer_clr import TradeoffCurve
+from composer_clr import TradeoffCurve, study_scheduler
+from composer_clr.recipes.command_study import command_runs
 from tests.helpers.markdown import code_blocks
 from tests.helpers.trainers import loader
 
@@ -140,6 +141,24 @@ def test_what_the_readme_changes_in_the_shipped_yaml_can_be_built(changes):
     declared('schedulers')[scheduler.pop('name')](**scheduler)
     for name, arguments in config['callbacks'].items():
         declared('callbacks')[name](**(arguments or {}))
+
+
+def test_the_study_of_the_readme_changes_the_shipped_yaml_to_each_of_its_runs():
+    lines = '\n'.join(code_blocks(SHIPPED / 'README.md', 'sh'))
+    words = next(iter(shlex.split(f'composer-clr run {part}') for part in lines.split('composer-clr run ')[1:]))
+    options = dict(zip(words[2::2], words[3::2], strict=False))
+    schedule = {name: options[f'--{name.replace("_", "-")}'] for name in ('t_0', 't_warmup')}
+    planned = command_runs(options['--command'], options['--max-duration'], schedule=schedule)
+    shipped = OmegaConf.load(SHIPPED / 'mpt.yaml')
+    assert [run.kind for run in planned] == ['cyclic', *['standard'] * 5]
+    for run in planned:
+        config = OmegaConf.to_container(OmegaConf.merge(shipped, OmegaConf.from_dotlist(run.words[3:])))
+        assert isinstance(config, dict)
+        scheduler = dict(config['scheduler'])
+        made = declared('schedulers')[scheduler.pop('name')](**scheduler)
+        assert repr(made) == repr(study_scheduler(run.kind, **schedule))
+        assert config['callbacks']['pareto_snapshot']['folder'].format(run_name=config['run_name']) == run.folder
+        assert (config['seed'], config['max_duration']) == (17, run.max_duration)
 
 
 def test_the_readme_makes_a_cyclic_a_wsd_s_and_an_anytime_run():

@@ -64,6 +64,14 @@ def test_the_network_the_data_and_the_versions_of_what_is_imported(make_trainer,
     assert {'composer_clr', 'mosaicml', 'torch', 'python'} <= run.versions.keys()
 
 
+def test_the_command_of_the_study_that_started_the_run(make_trainer, monkeypatch):
+    monkeypatch.setenv('COMPOSER_CLR_COMMAND', 'python train.py --kind {kind}')
+    make_trainer(schedulers=doubling(), callbacks=snapshot(), max_duration='2ep').fit()
+    settings = curve().run.settings
+    assert settings is not None
+    assert settings['command'] == 'python train.py --kind {kind}'
+
+
 @pytest.fixture
 def shards(tmp_path):
     with MDSWriter(out=str(tmp_path / 'shards'), columns={'x': 'int'}) as writer:
