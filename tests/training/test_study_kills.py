@@ -80,7 +80,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[dict
     status, output = finished(started(folder, '-j', '2'))
     assert status == 0, output
     assert output.splitlines()[0] == '4 runs'
-    assert output.splitlines()[-1].startswith('4/4 ')
+    assert output.splitlines()[4].startswith('4/4 ')
     found = untimed_points_by_run(folder)
     assert sorted(found) == sorted(f'digits-baseline-{run}-seed1' for run in STUDY)
     return found, time.monotonic() - began_s
