@@ -79,7 +79,7 @@ def forecast(
 
 
 def forecast_lines(found: Sequence[Forecast], worth: float | None = None) -> list[str]:
-    """Returns one line for each curve: its forecast, or the reason why there is none."""
+    """Returns one line for each curve, with its forecast or the reason for which it is refused."""
     lines = []
     for one in found:
         name = f'{one.method}, {one.kind}: ' if len(found) > 1 else ''

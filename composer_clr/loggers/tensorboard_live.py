@@ -37,7 +37,7 @@ class TensorboardCurve:
     def __init__(self, destination: TensorboardLogger, settings: dict[str, Any], batch: int):
         from torch.utils.tensorboard import SummaryWriter
 
-        assert destination.writer is not None, 'the Trainer has opened it'
+        assert destination.writer is not None, 'the Trainer opens it before training'
         self._destination = destination
         destination.log_hyperparameters(settings)
         folder = Path(destination.writer.log_dir) / BY_SECOND
@@ -54,7 +54,7 @@ class TensorboardCurve:
 
     def log(self, run: Run, points: Sequence[TradeoffPoint]) -> None:
         writer = self._destination.writer
-        assert writer is not None, 'the Trainer has not closed it'
+        assert writer is not None, 'the Trainer closes it after training'
         for point in points:
             for name, value in point_numbers(point).items() if point.batch >= self._first else ():
                 writer.add_scalar(name, value, point.batch)

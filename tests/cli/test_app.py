@@ -149,8 +149,8 @@ class TestWithoutTimes:
 
 def test_a_mean_over_other_points_names_its_curve(call, tmp_path, capsys):
     rows = [
-        f'standard,{method},1,{epoch},{pace * epoch},{0.5 + epoch / 100}'
-        for method, pace in (('baseline', 10), ('A', 10), ('B', 9))
+        f'standard,{method},1,{epoch},{pace * epoch},{0.5 + epoch / 100 + lead * (epoch == 8)}'
+        for method, pace, lead in (('baseline', 10, 0), ('A', 10, 0), ('B', 9, 0.03))
         for epoch in (8, 16, 32)
     ]
     (tmp_path / 's.csv').write_text('\n'.join(['kind,method,seed,epoch,wall_clock_train_s,top1', *rows]))
@@ -160,6 +160,8 @@ def test_a_mean_over_other_points_names_its_curve(call, tmp_path, capsys):
     assert [line for line in said if ' points, at ' in line] == [
         'B, standard: at equal time over 2 of 3 points, at which the mean at equal epochs is 0.000'
     ]
+    (row,) = (line.split() for line in said if line.startswith('B '))
+    assert row[2] == '+1.000'
 
 
 def test_export(call, study, capsys):

@@ -90,7 +90,7 @@ class TestTimeLeft:
         assert left(runs)[0] == '0:00:04'
         assert left([*runs, run('last', length=1, troughs=[1])])[0] == '0:00:04'
         assert left([*runs, *(run(f'{number}') for number in range(4, 12))])[0] == '0:00:20'
-        # One of four runs has ended, and the next one has not started yet.
+        # One of four runs has ended; the next has not started.
         runs[0].state, runs[0].seconds = 'done', 8.0
         assert left([*runs, *(run(f'{number}') for number in range(4, 12))])[0] == '0:00:19'
 
